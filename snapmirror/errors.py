@@ -1,0 +1,98 @@
+"""What can go wrong, as one sentence, a hint and a documented exit code.
+
+Every failure that a user, a server or a disk can cause is a `SnapmirrorError`; the command line prints its
+sentence and hint and exits with its code. Anything else that reaches the command line is a bug (exit 1).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes of the command line. They are an interface: scripts and schedulers read them."""
+
+    DONE = 0
+    BUG = 1
+    USAGE = 2
+    WARNINGS = 3
+    LOCKED = 10
+    STORAGE = 11
+    TRANSFER = 12
+    GUARD = 13
+    DAMAGE = 14
+    STUCK = 20
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class SnapmirrorError(Exception):
+    """A failure with a sentence for people, a hint what to do next, and an exit code."""
+
+    exit_code: ExitCode = ExitCode.BUG
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(SnapmirrorError):
+    """The command line or what it names is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(UsageError):
+    """The configuration is wrong. `problems` holds every problem found, one sentence each."""
+
+    def __init__(self, message: str, *, hint: str = "", problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
+class LockedError(SnapmirrorError):
+    """Another live run holds the store."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class StorageError(SnapmirrorError):
+    """Share, image, key, file system or space: what lies under the store."""
+
+    exit_code = ExitCode.STORAGE
+
+
+class TransferError(SnapmirrorError):
+    """Listing or transferring the source failed; nothing was published."""
+
+    exit_code = ExitCode.TRANSFER
+
+
+class GuardError(SnapmirrorError):
+    """A guard stopped the run before anything was changed."""
+
+    exit_code = ExitCode.GUARD
+
+
+class DamageError(SnapmirrorError):
+    """Verification found that stored data differs from its record."""
+
+    exit_code = ExitCode.DAMAGE
+
+
+class StuckError(SnapmirrorError):
+    """Something is still mounted, attached or unlocked. Outranks every other result."""
+
+    exit_code = ExitCode.STUCK
+
+
+class Interrupted(SnapmirrorError):  # noqa: N818  (a state, not a mistake)
+    """SIGINT, SIGTERM or SIGHUP arrived; the run unwound."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+    def __init__(self, signal_number: int, signal_name: str) -> None:
+        super().__init__(f"stopped by {signal_name}", hint="nothing was published; the next run goes on from here")
+        self.signal_number = signal_number
+        self.exit_code = ExitCode.INTERRUPTED if signal_name == "SIGINT" else ExitCode.TERMINATED
