@@ -1,0 +1,138 @@
+"""What one option means for another: the rules of the configuration that concern more than one value.
+
+They look at the raw tables, not at the models, so that they also speak when other values are wrong: the user sees all
+problems at once. A value of a wrong type is not theirs; they pass over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from snapmirror.config.source import Source, parse_source
+from snapmirror.config.values import parse_size
+
+Location = tuple[str | int, ...]
+Table = Mapping[str, Any]
+
+_SSH_ONLY = ("port", "identity", "jump_host", "known_hosts", "rsync_path")
+_DAEMON_ONLY = ("password_file",)
+_SMALLEST_IMAGE = 512 << 20  # mkfs.xfs refuses less than 300 MiB; LUKS2 takes 16 MiB of it
+
+
+def cross_checks(data: Table) -> Iterator[tuple[Location, str]]:
+    """Every broken rule, with its place."""
+    store, image = _table(data, "store"), _table(data, "image")
+    if store.get("path") == "/":
+        yield ("store", "path"), "the root of this machine cannot be the store; name a folder"
+    if "image" in data:
+        yield from _image(image)
+        yield from _places(store, image)
+    yield from _names(_mirrors(data))
+    for index, mirror in enumerate(_mirrors(data)):
+        for key, problem in _mirror(mirror, store):
+            yield ("mirror", index, key), problem
+
+
+def _image(image: Table) -> Iterator[tuple[Location, str]]:
+    encryption = image.get("encryption", "luks2")
+    keys = [key for key in ("key_file", "key_command") if key in image]
+    if encryption == "none":
+        for key in (*keys, *(["header_backup"] if "header_backup" in image else [])):
+            yield ("image", key), 'encryption is "none", so this has no use; take one of them out'
+    elif encryption in ("luks1", "luks2"):
+        if not keys:
+            yield ("image", "key_file"), "an encrypted image needs a key: name its key_file or a key_command"
+        if len(keys) > 1:
+            yield ("image", "key_command"), "key_file is given as well; name only one of them"
+        if "header_backup" not in image:
+            yield (
+                ("image", "header_backup"),
+                "an encrypted image needs a place for the backup of its LUKS header; without a header all is lost",
+            )
+    try:
+        size = parse_size(image.get("size"))
+    except ValueError:
+        return
+    if size < _SMALLEST_IMAGE:
+        yield ("image", "size"), "an image has at least 512M"
+
+
+def _places(store: Table, image: Table) -> Iterator[tuple[Location, str]]:
+    mount_point = _path(store.get("path"))
+    if mount_point is None:
+        return
+    for section, table, key in (
+        ("image", image, "file"), ("image", image, "key_file"), ("image", image, "header_backup"),
+        ("store", store, "state_dir"),
+    ):  # fmt: skip
+        path = _path(table.get(key))
+        if path is not None and path.is_relative_to(mount_point):
+            reason = "which hides it as soon as the image is mounted there"
+            yield (section, key), f"{path} lies inside store.path {mount_point}, {reason}; put it elsewhere"
+    files = {key: _path(image.get(key)) for key in ("file", "key_file", "header_backup")}
+    for key in ("key_file", "header_backup"):
+        if files[key] is not None and files[key] == files["file"]:
+            yield ("image", key), "this is the image itself; name another file"
+    if files["key_file"] is not None and files["key_file"] == files["header_backup"]:
+        yield ("image", "header_backup"), "this is the key file; name another file"
+
+
+def _names(mirrors: list[Table]) -> Iterator[tuple[Location, str]]:
+    seen: dict[str, str] = {}
+    for index, mirror in enumerate(mirrors):
+        name = mirror.get("name")
+        if not isinstance(name, str):
+            continue
+        before = seen.setdefault(name.lower(), name)
+        if any(isinstance(m.get("name"), str) and m["name"].lower() == name.lower() for m in mirrors[:index]):
+            what = f'"{name}"' if before == name else f'"{before}" (Windows does not tell the two apart)'
+            yield ("mirror", index, "name"), f"an earlier mirror is already called {what}; choose another name"
+
+
+def _mirror(mirror: Table, store: Table) -> Iterator[tuple[str, str]]:
+    try:
+        source = parse_source(mirror.get("source"))
+    except ValueError:
+        return  # the models say so
+    kinds = {"ssh": "goes over ssh", "daemon": "is an rsync daemon", "local": "is a local folder"}
+    for kind, keys in (("ssh", _SSH_ONLY), ("daemon", _DAEMON_ONLY)):
+        for key in keys:
+            if key in mirror and source.kind != kind:
+                yield key, f"this is for sources that {_plural(kinds[kind])}, but {source} {kinds[source.kind]}"
+    if source.port and "port" in mirror:
+        yield "port", "the source names a port already; name it once"
+    yield from _local(source, _path(store.get("path")))
+    lower, upper = mirror.get("min_size"), mirror.get("max_size")
+    try:
+        if lower is not None and upper is not None and parse_size(lower) > parse_size(upper):
+            yield "min_size", "it is larger than max_size, so no file would be taken"
+    except ValueError:
+        return
+
+
+def _local(source: Source, store: Path | None) -> Iterator[tuple[str, str]]:
+    if source.kind == "local" and store is not None and Path(source.path).is_relative_to(store):
+        yield "source", f"{source.path} lies inside the store {store}; a store cannot mirror itself"
+
+
+def _plural(verb: str) -> str:
+    return {"goes over ssh": "go over ssh", "is an rsync daemon": "are rsync daemons"}[verb]
+
+
+def _table(data: Table, key: str) -> Table:
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _mirrors(data: Table) -> list[Table]:
+    value = data.get("mirror")
+    return [entry if isinstance(entry, dict) else {} for entry in value] if isinstance(value, list) else []
+
+
+def _path(value: Any) -> Path | None:
+    try:
+        return Path(value).expanduser() if isinstance(value, str | Path) and str(value) else None
+    except RuntimeError:
+        return None

@@ -1,0 +1,122 @@
+"""The sample file and the JSON schema, made from the models.
+
+The sample loads as it stands: what is required, and what most people set, are live lines; the rest is commented out and
+shows its default, or an example where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from snapmirror.config.load import section_of
+from snapmirror.config.schema import Config
+
+_INTRODUCTION = """\
+The configuration of snapmirror (TOML). 'snapmirror config check' says what is wrong with it.
+Lines that are commented out show the default, or an example where it says so.
+Sizes: a number of bytes, or "64M", "150G", "2T". Paths are absolute; ~ at their beginning is your home folder."""
+
+
+def sample() -> str:
+    """A commented configuration that loads."""
+    lines = [f"# {line}" for line in _INTRODUCTION.splitlines()]
+    lines += _section(Config, "")
+    return "\n".join(lines) + "\n"
+
+
+def json_schema() -> str:
+    """The JSON schema of the configuration, for editors."""
+    return json.dumps(Config.model_json_schema(by_alias=True), indent=2, ensure_ascii=False) + "\n"
+
+
+def reference() -> str:
+    """Every option as a line of a Markdown table, section by section."""
+    lines: list[str] = []
+    for path, model in _all_sections(Config, ""):
+        lines += ["", f"### {_heading(path)}", "", (model.__doc__ or "").strip(), ""]
+        lines += ["| key | default | meaning | example |", "|---|---|---|---|"]
+        for name, field in model.model_fields.items():
+            if section_of(field.annotation) is None:
+                default = "required" if field.is_required() else _code(_default(name, field))
+                example = _code(toml(field.examples[0])) if field.examples else ""
+                lines.append(f"| `{name}` | {default} | {field.description} | {example} |")
+    return "\n".join(lines).strip() + "\n"
+
+
+def toml(value: Any) -> str:
+    """A value as TOML writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
+
+
+def _section(model: type[BaseModel], path: str) -> list[str]:
+    lines: list[str] = []
+    if path:
+        heading = _heading(path)
+        lines += ["", *_comment((model.__doc__ or "").strip()), heading]
+    for name, field in model.model_fields.items():
+        if section_of(field.annotation) is None:
+            lines += _option(name, field)
+    for name, field in model.model_fields.items():
+        inner = section_of(field.annotation)
+        if inner is not None:
+            lines += _section(inner, f"{path}.{field.alias or name}".lstrip("."))
+    return lines
+
+
+def _option(name: str, field: FieldInfo) -> Iterator[str]:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    live = field.is_required() or bool(extra.get("x-in-sample"))
+    default = None if field.is_required() else _default(name, field)
+    example = toml(field.examples[0]) if field.examples else '""'
+    text = field.description or ""
+    if not live and not default:
+        text += " Example:"
+    yield from _comment(text)
+    yield f"{name} = {example}" if live else f"#{name} = {default or example}"
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    """The default as it would be written in the file; empty when there is none to write."""
+    from snapmirror.config.values import format_fraction, format_size
+
+    value = field.default
+    if field.default_factory is not None:
+        return toml(field.examples[0]) if field.examples else ""
+    if value is None or value == ():
+        return ""
+    if isinstance(value, float):
+        return toml(format_fraction(value))
+    if isinstance(value, int) and field.examples and isinstance(field.examples[0], str):
+        return toml(format_size(value))
+    return toml(value)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _heading(path: str) -> str:
+    return f"[[{path}]]" if path == "mirror" else f"[{path}]"
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, width=110, initial_indent="# ", subsequent_indent="# ") or []
+
+
+def _all_sections(model: type[BaseModel], path: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    if path:
+        yield path, model
+    for name, field in model.model_fields.items():
+        inner = section_of(field.annotation)
+        if inner is not None:
+            yield from _all_sections(inner, f"{path}.{field.alias or name}".lstrip("."))

@@ -1,0 +1,273 @@
+"""The configuration, declared once.
+
+Type, sentence and example of every option stand here and nowhere else; the sample file, the reference, the JSON schema
+and the error messages are made from them. What one option means for another is in `checks`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+
+from snapmirror.config.source import Source, parse_source
+from snapmirror.config.values import (
+    AbsolutePath,
+    Bool,
+    Count,
+    Days,
+    FileName,
+    Fraction,
+    MirrorName,
+    OptionalSize,
+    Port,
+    Positive,
+    Size,
+    Text,
+)
+from snapmirror.errors import UsageError
+
+SourceField = Annotated[
+    Source, PlainValidator(parse_source), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
+]
+Example = dict[str, bool]
+SHOWN: Example = {"x-in-sample": True}  # optional, yet written into the sample as a live line
+
+
+def default_state_dir() -> Path:
+    """Where locks and copies of reports live when the configuration does not say."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/snapmirror")
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "snapmirror"
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are mistakes, and a loaded configuration does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class StoreConfig(Section):
+    """Where the snapshots are kept."""
+
+    path: AbsolutePath = Field(
+        description="Folder of the snapshots. With [image] it is the place where the image is mounted.",
+        examples=["/srv/snapmirror"],
+    )
+    backend: Literal["hardlink"] = Field(
+        default="hardlink",
+        description="How history is kept. hardlink: plain folders that share their unchanged files.",
+        examples=["hardlink"],
+    )
+    state_dir: AbsolutePath = Field(
+        default_factory=default_state_dir,
+        description="Locks and copies of the reports. Default for other users than root: ~/.local/state/snapmirror.",
+        examples=["/var/lib/snapmirror"],
+    )
+
+
+class ImageConfig(Section):
+    """One sparse file that holds the store. Without this section the store is a plain folder."""
+
+    file: AbsolutePath = Field(
+        description="The image file. It must not lie inside store.path.", examples=["/var/backups/snapmirror.img"]
+    )
+    size: Size = Field(
+        description="Its size as the file system inside sees it; the file takes only what is used.", examples=["150G"]
+    )
+    filesystem: Literal["xfs", "ext4"] = Field(
+        default="xfs", description="File system inside: xfs (no inode limit, shares blocks) or ext4.", examples=["xfs"]
+    )
+    encryption: Literal["luks2", "luks1", "none"] = Field(
+        default="luks2",
+        description="luks2; luks1 also opens where the kernel has no dm-crypt; none.",
+        examples=["luks2"],
+        json_schema_extra={**SHOWN},
+    )
+    key_file: AbsolutePath | None = Field(
+        default=None,
+        description="File that holds the key, readable by its owner only. Its bytes are the key, all of them.",
+        examples=["/etc/snapmirror/image.key"],
+        json_schema_extra={**SHOWN},
+    )
+    key_command: Annotated[tuple[Text, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Instead of key_file: a program that prints the key, as a list of words.",
+        examples=[["/usr/local/bin/fetch-key", "snapmirror"]],
+    )
+    header_backup: AbsolutePath | None = Field(
+        default=None,
+        description="Copy of the LUKS header, made by init. Keep it elsewhere too: without a header all is lost.",
+        examples=["/etc/snapmirror/image.luks-header"],
+        json_schema_extra={**SHOWN},
+    )
+
+
+class ReportConfig(Section):
+    """Where the result of a night is written, beside what is printed."""
+
+    json_file: AbsolutePath | None = Field(
+        default=None, description="The report of the last run as JSON.", examples=["/var/lib/snapmirror/last-run.json"]
+    )
+    metrics_file: AbsolutePath | None = Field(
+        default=None,
+        description="Metrics in Prometheus' text format, for node_exporter's textfile collector.",
+        examples=["/var/lib/node_exporter/snapmirror.prom"],
+    )
+
+
+class GuardConfig(Section):
+    """What stops a run before it changes anything. 'run --accept-changes' overrides the first three once."""
+
+    max_deleted: Fraction = Field(
+        default=0.30, description="Stop when more of the last snapshot's entries than this are gone.", examples=["30%"]
+    )
+    max_changed: Fraction = Field(
+        default=0.50,
+        description="Stop when more of the last snapshot's entries than this have changed.",
+        examples=["50%"],
+    )
+    at_least: Count = Field(
+        default=100, description="Fewer changed or deleted entries than this never stop a run.", examples=[100]
+    )
+    min_free: Size = Field(
+        default=1 << 30,
+        description="Space that a run must leave free on the store and under its image.",
+        examples=["1G"],
+    )
+    min_free_inodes: Count = Field(
+        default=10_000,
+        description="Inodes that a run must leave free, where the file system counts them.",
+        examples=[10_000],
+    )
+
+
+class RetentionConfig(Section):
+    """Which snapshots stay. Pinned ones and the last good one always do."""
+
+    keep_last: Positive = Field(
+        default=16, description="How many of the newest snapshots stay.", examples=[16], json_schema_extra={**SHOWN}
+    )
+
+
+class MirrorConfig(Section):
+    """One tree to mirror. Repeat this section, with another name, for every further one."""
+
+    name: MirrorName = Field(description="Its folder on the store, and its name in commands.", examples=["web1"])
+    source: SourceField = Field(
+        description='"user@host:/path" over ssh, "rsync://host/module/path" of an rsync daemon, or "/local/path".',
+        examples=["root@web1.example:/"],
+    )
+
+    port: Port | None = Field(default=None, description="ssh: port.", examples=[22])
+    identity: AbsolutePath | None = Field(
+        default=None, description="ssh: private key file.", examples=["/etc/snapmirror/id_ed25519"]
+    )
+    jump_host: Text | None = Field(
+        default=None,
+        description="ssh: host to go through, as ssh's ProxyJump takes it.",
+        examples=["admin@gate.example"],
+    )
+    known_hosts: AbsolutePath | None = Field(
+        default=None,
+        description="ssh: file with the host keys to trust. Default: the one ssh uses. Unknown hosts are refused.",
+        examples=["/etc/snapmirror/known_hosts"],
+    )
+    password_file: AbsolutePath | None = Field(
+        default=None, description="rsync daemon: file with the password, readable by its owner only.",
+        examples=["/etc/snapmirror/rsync.secret"],
+    )  # fmt: skip
+    rsync_path: Text | None = Field(
+        default=None, description="ssh: the rsync to run on the server.", examples=["sudo --non-interactive rsync"]
+    )
+    bandwidth_limit: Size | None = Field(default=None, description="Bytes per second at most.", examples=["10M"])
+    timeout_seconds: Count = Field(
+        default=600, description="Give up when nothing moves for so many seconds; 0: never.", examples=[600]
+    )
+
+    exclude: tuple[Text, ...] = Field(
+        default=(),
+        description="rsync patterns of what to leave out; a leading / means the root of the source.",
+        examples=[["/proc/*", "/sys/*", "/dev/*", "/run/*", "/tmp/*"]],
+        json_schema_extra={**SHOWN},
+    )
+    include: tuple[Text, ...] = Field(
+        default=(), description="rsync patterns that are taken although an exclude matches.", examples=[["/tmp/keep/"]]
+    )
+    exclude_from: AbsolutePath | None = Field(
+        default=None,
+        description="File with more exclude patterns, one a line.",
+        examples=["/etc/snapmirror/web1.exclude"],
+    )
+    include_from: AbsolutePath | None = Field(
+        default=None,
+        description="File with more include patterns, one a line.",
+        examples=["/etc/snapmirror/web1.include"],
+    )
+    exclude_marker: FileName | None = Field(
+        default=None, description="A folder that holds a file of this name is left out.", examples=[".nobackup"]
+    )
+    one_file_system: Bool = Field(
+        default=False,
+        description="Do not go into other file systems that are mounted below the source.",
+        examples=[True],
+    )
+    max_size: Size | None = Field(default=None, description="Leave out files larger than this.", examples=["20G"])
+    min_size: Size | None = Field(default=None, description="Leave out files smaller than this.", examples=["1"])
+
+    hard_links: Bool = Field(default=True, description="Keep hard links between files.", examples=[True])
+    acls: Bool = Field(default=True, description="Keep ACLs.", examples=[True])
+    xattrs: Bool = Field(default=True, description="Keep extended attributes.", examples=[True])
+    fake_super: Bool = Field(
+        default=False,
+        description="Without root: keep owners and devices in extended attributes, as rsync --fake-super does.",
+        examples=[True],
+    )
+
+    full: Bool = Field(
+        default=False,
+        description="Compare with the tree itself every night, not with the manifest: slow, sees changed ACLs as well.",
+        examples=[True],
+    )
+    full_every_days: Days | None = Field(
+        default=None, description="Make such a full comparison when the last one is so many days old.", examples=[7]
+    )
+    on_unreadable: Literal["publish", "fail"] = Field(
+        default="publish",
+        description="Files that cannot be read: publish the snapshot with a warning, or fail the night.",
+        examples=["publish"],
+    )
+    clone_above: OptionalSize = Field(
+        default=64 << 20,
+        description='Larger files are cloned and patched in place where the file system can (xfs); "" turns it off.',
+        examples=["64M"],
+    )
+
+    guard: GuardConfig = Field(default_factory=GuardConfig, description="Limits of one run.")
+    retention: RetentionConfig = Field(default_factory=RetentionConfig, description="Which snapshots stay.")
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    store: StoreConfig = Field(description="Where the snapshots are kept.")
+    image: ImageConfig | None = Field(
+        default=None, description="The image file that holds the store.", json_schema_extra={**SHOWN}
+    )
+    report: ReportConfig = Field(default_factory=ReportConfig, description="Where results are written.")
+    mirrors: tuple[MirrorConfig, ...] = Field(alias="mirror", min_length=1, description="The trees to mirror.")
+
+    def select(self, names: Iterable[str] = ()) -> tuple[MirrorConfig, ...]:
+        """The mirrors with these names, in the order of the configuration; all of them when no name is given."""
+        wanted = set(names)
+        known = {mirror.name for mirror in self.mirrors}
+        for name in sorted(wanted - known):
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(known))}"
+            raise UsageError(f"no mirror is called {name!a}", hint=hint)
+        return tuple(mirror for mirror in self.mirrors if not wanted or mirror.name in wanted)

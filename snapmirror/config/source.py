@@ -1,0 +1,137 @@
+"""Where a mirror comes from: one text in the configuration, parsed once into a typed `Source`.
+
+user@host:/path   host:/path   ssh://[user@]host[:port]/path     rsync over ssh
+rsync://[user@]host[:port]/module[/path]                         an rsync daemon
+/path                                                            a folder of this machine
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+Kind = Literal["ssh", "daemon", "local"]
+
+FORMS = '"user@host:/path", "rsync://host/module/path" or "/local/path"'
+_HOST = re.compile(
+    r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9_.-]+)?"
+)
+_USER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@+\\-]*\$?")
+_SSH = re.compile(r"(?:(?P<user>[^/]*)@)?(?P<host>\[[^]/]*\]|[^/:@]*):(?P<path>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A parsed source. `path` is absolute and has no trailing slash ("/" itself excepted).
+
+    For a daemon, `module` is the module and `path` the place inside it. `port` is what stands in a URL, else None.
+    """
+
+    kind: Kind
+    path: str
+    host: str = ""
+    user: str = ""
+    port: int | None = None
+    module: str = ""
+
+    @property
+    def login(self) -> str:
+        """What ssh takes as destination: user@host, or host."""
+        return f"{self.user}@{self.host}" if self.user else self.host
+
+    @property
+    def rsync_argument(self) -> str:
+        """The source argument of rsync, with the trailing slash that means "the contents of"."""
+        folder = self.path if self.path.endswith("/") else f"{self.path}/"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        at = f"{self.user}@" if self.user else ""
+        if self.kind == "local":
+            return folder
+        if self.kind == "ssh":
+            return f"{at}{host}:{folder}"
+        port = f":{self.port}" if self.port else ""
+        return f"rsync://{at}{host}{port}/{self.module}{folder}"
+
+    def __str__(self) -> str:
+        if self.kind == "ssh" and self.port:
+            return f"{self.rsync_argument.rstrip('/') or '/'} (port {self.port})"
+        text = self.rsync_argument.rstrip("/")
+        return f"{text}/" if not text or text.endswith(":") else text
+
+
+def parse_source(text: object) -> Source:
+    """Raises ValueError with a sentence that names what is wrong and what to write."""
+    if isinstance(text, Source):
+        return text
+    if not isinstance(text, str):
+        raise ValueError(f"the source is a text: {FORMS}")
+    if not text.strip():
+        raise ValueError(f"the source is empty; write {FORMS}")
+    if "\0" in text or "\n" in text:
+        raise ValueError("the source cannot hold a NUL or a line break")
+    if text.startswith("/"):
+        return Source("local", _folder(text))
+    if text.startswith(("rsync://", "ssh://")):
+        return _from_url(text)
+    if "://" in text:
+        raise ValueError(f'"{text.split("://")[0]}://" is not supported; write {FORMS}')
+    if "::" in text and not text.startswith("[") and "[" not in text.split("::")[0]:
+        host, _, rest = text.partition("::")
+        raise ValueError(f'write a daemon source as "rsync://{host}/{rest.lstrip("/")}"')
+    match = _SSH.fullmatch(text)
+    if match is None:
+        raise ValueError(f'"{text}" is not a source; write {FORMS}')
+    return Source("ssh", _folder(match["path"]), _host(match["host"]), _user(match["user"]))
+
+
+def _from_url(text: str) -> Source:
+    scheme, rest = text.split("://", 1)
+    authority, slash, path = rest.partition("/")
+    try:
+        url = urlsplit(f"//{authority}")
+        port = url.port
+    except ValueError:
+        raise ValueError(f'"{text}" has no valid host and port; write "{scheme}://host:port/path"') from None
+    if url.password is not None:
+        raise ValueError("a password does not belong into the source; use password_file (daemon) or identity (ssh)")
+    user = authority.rpartition("@")[0]
+    host = _host(_host_part(authority.rpartition("@")[2]))
+    if scheme == "ssh":
+        return Source("ssh", _folder(slash + path), host, _user(user), port)
+    module, _, inside = path.partition("/")
+    if not module:
+        raise ValueError(f'"{text}" names no module; write "rsync://host/module/path"')
+    return Source("daemon", _folder(f"/{inside}"), host, _user(user), port, module)
+
+
+def _host_part(authority: str) -> str:
+    return authority.partition("]")[0] + "]" if authority.startswith("[") else authority.partition(":")[0]
+
+
+def _host(text: str) -> str:
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not host:
+        raise ValueError(f"the source names no host; write {FORMS}")
+    if not _HOST.fullmatch(host):  # above all nothing that starts with "-": ssh would take it as an option
+        raise ValueError(f'"{host}" is not a host name or address')
+    return host
+
+
+def _user(text: str | None) -> str:
+    if text is None or text == "":
+        return ""
+    if not _USER.fullmatch(text):
+        raise ValueError(f'"{text}" is not a user name')
+    return text
+
+
+def _folder(path: str) -> str:
+    if not path.startswith("/"):
+        hint = "/ followed by the path" if not path else f'"/…/{path}"'
+        raise ValueError(f"the path of the source must be absolute; write {hint} after the host")
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if ".." in parts:
+        raise ValueError("the path of the source holds '..'; write it without")
+    return "/" + "/".join(parts)

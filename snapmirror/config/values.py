@@ -1,0 +1,130 @@
+"""The value types of the configuration: sizes, percentages, paths, names. Text in, plain Python values out.
+
+Every parser raises ValueError with one sentence that says what to write instead; `load` puts the dotted path before it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, WithJsonSchema
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(iB|B)?", re.IGNORECASE)
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
+_RESERVED = re.compile(r"by-date|backup\.\d+|lost\+found|\.snapmirror", re.IGNORECASE)
+_LONGEST_NAME = 100
+
+
+def parse_size(value: Any) -> int:
+    """Bytes from 1024, "64M", "1.5G" or "2TiB" (powers of 1024), "10GB" (powers of 1000, as rsync reads it)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            raise ValueError("a size cannot be negative")
+        return value
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{_shown(value)} is not a size; write a number of bytes, or "64M", "150G", "2T"')
+    number, letter, unit = match.groups()
+    base = 1000 if (unit or "").upper() == "B" else 1024
+    return int(float(number) * base ** _POWERS[letter.upper()])
+
+
+def format_size(size: int) -> str:
+    """The shortest exact way to write a size: 67108864 is "64M"."""
+    for letter in ("P", "T", "G", "M", "K"):
+        unit = 1024 ** _POWERS[letter]
+        if size >= unit and size % unit == 0:
+            return f"{size // unit}{letter}"
+    return str(size)
+
+
+def parse_fraction(value: Any) -> float:
+    """0.3 from "30%"; a number from 0 to 1 is taken as it is."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            number = float(value.strip()[:-1])
+        except ValueError:
+            number = -1.0
+        if 0 <= number < float("inf"):
+            return number / 100
+    elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise ValueError(f'{_shown(value)} is not a percentage; write "30%"')
+
+
+def format_fraction(fraction: float) -> str:
+    """0.3 is "30%"."""
+    return f"{fraction * 100:g}%"
+
+
+def _absolute(value: Any) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError(f'{_shown(value)} is not a path; write one in quotes, like "/srv/snapmirror"')
+    if "\0" in str(value):
+        raise ValueError("a path cannot hold a NUL character")
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{_shown(value)} names the home folder of a user that does not exist") from error
+    if not path.is_absolute():
+        raise ValueError(f"{_shown(value)} is a relative path; write it from the root, starting with /")
+    if ".." in path.parts:
+        raise ValueError(f"{_shown(value)} holds '..'; write the path without it")
+    return path
+
+
+def _mirror_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(
+            f"{_shown(value)} cannot be a folder name on every system; use letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit and not ending with '.'"
+        )
+    if _RESERVED.fullmatch(value):
+        raise ValueError(f"{_shown(value)} is a name that snapmirror itself uses on the store; choose another")
+    if len(value) > _LONGEST_NAME:
+        raise ValueError(f"a name has at most {_LONGEST_NAME} characters")
+    return value
+
+
+def _file_name(value: str) -> str:
+    if not value or "/" in value or "\0" in value or value in {".", ".."}:
+        raise ValueError(f'{_shown(value)} is not a file name; write one without "/", like ".nobackup"')
+    return value
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("an empty text has no meaning here; leave the key out instead")
+    if "\0" in value or "\n" in value:
+        raise ValueError("the text cannot hold a NUL or a line break")
+    return value
+
+
+def _shown(value: object) -> str:
+    text = f'"{value}"' if isinstance(value, str | Path) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+_SIZE_SCHEMA = {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?\s*[KMGTPkmgtp]?(i?[bB])?$", "minimum": 0}
+
+Bool = StrictBool
+Days = Annotated[StrictInt, Field(ge=1)]
+Count = Annotated[StrictInt, Field(ge=0)]
+Positive = Annotated[StrictInt, Field(ge=1)]
+Port = Annotated[StrictInt, Field(ge=1, le=65535)]
+Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_SIZE_SCHEMA)]
+OptionalSize = Annotated[
+    int | None, BeforeValidator(lambda value: None if value == "" else parse_size(value)), WithJsonSchema(_SIZE_SCHEMA)
+]
+Fraction = Annotated[
+    float, BeforeValidator(parse_fraction), WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?%$"})
+]
+AbsolutePath = Annotated[
+    Path, BeforeValidator(_absolute), WithJsonSchema({"type": "string", "format": "path", "pattern": "^[/~]"})
+]
+Text = Annotated[str, AfterValidator(_text)]
+FileName = Annotated[str, AfterValidator(_file_name)]
+MirrorName = Annotated[str, AfterValidator(_mirror_name)]
