@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -68,7 +69,7 @@ def parse(data: Mapping[str, Any], origin: str = "") -> Config:
         problems.setdefault(place, problem)
     if config is not None and not problems:
         return config
-    lines = tuple(f"{_dotted(place, data)}: {problem}" for place, problem in problems.items())
+    lines = tuple(_plain(f"{_dotted(place, data)}: {problem}") for place, problem in problems.items())
     name = f"the configuration {origin}" if origin else "the configuration"
     if len(lines) == 1:
         raise ConfigError(f"{name}: {lines[0]}", problems=lines)
@@ -82,13 +83,18 @@ def _dotted(place: Location, data: Mapping[str, Any]) -> str:
         entries = data.get("mirror")
         names = [e.get("name") if isinstance(e, dict) else None for e in entries] if isinstance(entries, list) else []
         name = names[parts[1]] if parts[1] < len(names) else None
-        usable = isinstance(name, str) and name.isprintable() and name != "" and names.count(name) == 1
+        usable = isinstance(name, str) and re.fullmatch(r"[\w.-]+", name) is not None and names.count(name) == 1
         head = f"mirror.{name}" if usable else f"mirror[{parts[1] + 1}]"
         parts[:2] = [head]
     text = ""
     for part in parts:
         text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
+    return text
+
+
+def _plain(text: str) -> str:
+    """Without anything that could steer a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _sentence(detail: ErrorDetails, place: Location) -> str:

@@ -6,6 +6,7 @@ Every parser raises ValueError with one sentence that says what to write instead
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ def parse_size(value: Any) -> int:
         raise ValueError(f'{_shown(value)} is not a size; write a number of bytes, or "64M", "150G", "2T"')
     number, letter, unit = match.groups()
     base = 1000 if (unit or "").upper() == "B" else 1024
-    return int(float(number) * base ** _POWERS[letter.upper()])
+    return int(Decimal(number) * base ** _POWERS[letter.upper()])
 
 
 def format_size(size: int) -> str:

@@ -1,0 +1,56 @@
+"""The command line: the only place that prints, and that turns errors into exit codes.
+
+`main` takes the signals over before anything heavy is imported, so that no moment is left in which one of them would
+end the program half way.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+
+from snapmirror import interrupts
+from snapmirror.errors import ExitCode, SnapmirrorError
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command `snapmirror`. Ends the process with a documented exit code."""
+    try:
+        interrupts.install()
+        code = run_command(sys.argv[1:] if argv is None else argv)
+    except SnapmirrorError as error:  # a signal between the lines of run_command
+        code = error.exit_code
+    sys.exit(code)
+
+
+def run_command(argv: Sequence[str]) -> int:
+    """Run one command and return its exit code; every failure is told on stderr."""
+    from snapmirror.cli.output import complain, flush
+    from snapmirror.process import RUN_VARIABLE
+
+    os.environ[RUN_VARIABLE] = uuid.uuid4().hex
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name must not end a night
+    try:
+        from snapmirror.cli.app import app
+
+        app(args=list(argv), prog_name="snapmirror")
+        code: int = ExitCode.DONE
+    except SystemExit as end:  # how typer ends, its own usage errors (2) included
+        code = end.code if isinstance(end.code, int) else ExitCode.DONE if end.code is None else ExitCode.USAGE
+    except SnapmirrorError as error:
+        complain(error.message, error.hint)
+        code = error.exit_code
+    except Exception as error:
+        logging.getLogger("snapmirror.cli").debug("the traceback", exc_info=True)
+        complain(
+            f"this is a bug: {type(error).__name__}: {error}",
+            "please report it, with what 'snapmirror --verbose …' prints",
+        )
+        code = ExitCode.BUG
+    flush()
+    return int(code)

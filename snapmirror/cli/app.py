@@ -1,0 +1,55 @@
+"""The command `snapmirror` and its groups of commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snapmirror import __version__
+from snapmirror.cli import config_commands, doctor_command, store_commands
+from snapmirror.cli.output import out
+from snapmirror.cli.shell import DEFAULT_CONFIG, Shell
+
+app = typer.Typer(
+    name="snapmirror",
+    help="Dated, browsable, unchanging backups of remote servers in one sparse image file.",
+    epilog=(
+        "Exit codes: 0 done; 1 bug; 2 usage or configuration; 3 done with warnings; 10 locked; 11 storage; "
+        "12 transfer failed; 13 guard stopped the run; 14 damage found; 20 still mounted or attached; "
+        "130/143 interrupted."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out(f"snapmirror {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="The configuration.")] = DEFAULT_CONFIG,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors, no progress.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also every command that is run.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The options that stand before the command."""
+    if quiet and verbose:
+        raise typer.BadParameter("--quiet and --verbose exclude each other")
+    context.obj = Shell(config, quiet, verbose)
+
+
+for group in (store_commands, doctor_command):
+    group.register(app)
+app.add_typer(config_commands.app, name="config")

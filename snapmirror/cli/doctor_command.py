@@ -1,0 +1,52 @@
+"""`snapmirror doctor`: what a night needs, checked line by line, each with how to mend it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from snapmirror.cli.output import out, out_json
+from snapmirror.cli.shell import Json, shell_of
+from snapmirror.cli.text import harmless
+
+_COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the program."""
+    app.command()(doctor)
+
+
+def doctor(
+    context: typer.Context,
+    storage: Annotated[
+        bool, typer.Option("--storage", help="Also open the store and prove the storage: write, flush, read back.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Check tools, key, image, space, sources, host keys, clock and the last success; say how to mend what is wrong."""
+    from snapmirror.mirror.doctor import Check, examine, verdict
+
+    shell = shell_of(context)
+    checks: list[Check] = []
+    for check in examine(shell.config_path, storage=storage):
+        checks.append(check)
+        if not json and not (shell.quiet and check.level == "ok"):
+            _show(check)
+    code = verdict(checks)
+    if json:
+        fields = ("level", "topic", "message", "mend")
+        out_json({"exit_code": int(code), "checks": [{f: getattr(c, f) for f in fields} for c in checks]})
+    raise typer.Exit(code)
+
+
+def _show(check: object) -> None:
+    level, topic, message, mend = (str(getattr(check, name)) for name in ("level", "topic", "message", "mend"))
+    mark = f"{level:4}"
+    if sys.stdout.isatty():
+        mark = typer.style(mark, fg=_COLOURS[level])
+    out(f"{mark}  {harmless(topic)}: {harmless(message)}")
+    if mend:
+        out(f"      {harmless(mend)}")

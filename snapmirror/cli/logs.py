@@ -1,0 +1,59 @@
+"""The log on stderr: one line per step, with the time; commands with --verbose; only warnings with --quiet.
+
+Rich takes no part in it, so that cron's mail and a log file read like a terminal.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from snapmirror.cli import output
+from snapmirror.cli.text import harmless
+
+
+class _LineHandler(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sink: Callable[[str], None] = output.note
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.sink(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+
+class _LineFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        clock = self.formatTime(record, "%H:%M:%S" if sys.stderr.isatty() else "%Y-%m-%d %H:%M:%S")
+        level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        text = harmless(record.getMessage())
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return f"{clock} {level}{text}"
+
+
+_handler = _LineHandler()
+
+
+def set_up(level: int) -> None:
+    """Let the program's log speak from `level` on."""
+    _handler.setFormatter(_LineFormatter())
+    logger = logging.getLogger("snapmirror")
+    logger.handlers[:] = [_handler]
+    logger.propagate = False
+    logger.setLevel(level)
+    logging.raiseExceptions = False  # a log that cannot be written must not end a night
+
+
+@contextmanager
+def redirected(sink: Callable[[str], None]) -> Iterator[None]:
+    """Log lines go through `sink`, such as the console of a progress bar, so that they don't overwrite each other."""
+    before, _handler.sink = _handler.sink, sink
+    try:
+        yield
+    finally:
+        _handler.sink = before

@@ -1,0 +1,50 @@
+"""What all commands share: the options that stand before the command, and the configuration they name."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from snapmirror.cli import logs
+
+if TYPE_CHECKING:
+    from snapmirror.config import Config
+
+DEFAULT_CONFIG = Path("/etc/snapmirror/snapmirror.toml")
+
+
+@dataclass
+class Shell:
+    """The options before the command. Log lines of single steps belong to work, not to questions."""
+
+    config_path: Path = DEFAULT_CONFIG
+    quiet: bool = False
+    verbose: bool = False
+
+    def speak(self, *, steps: bool) -> None:
+        """Set the log up for a command; `steps`: it works on something, so each step is a line."""
+        usual = logging.INFO if steps else logging.WARNING
+        logs.set_up(logging.DEBUG if self.verbose else logging.WARNING if self.quiet else usual)
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration; read at the first use."""
+        from snapmirror.config import load
+
+        return load(self.config_path)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+MirrorName = Annotated[str | None, typer.Option("--mirror", metavar="NAME", help="Only this mirror.")]
+
+
+def shell_of(context: typer.Context, *, steps: bool = False) -> Shell:
+    """The options before the command, with the log set up."""
+    shell = context.find_object(Shell) or Shell()
+    shell.speak(steps=steps)
+    return shell

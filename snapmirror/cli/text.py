@@ -1,0 +1,97 @@
+"""Names and numbers as people and JSON readers can take them.
+
+A name may hold any byte but / and NUL. On screen and in logs whatever is not printable is escaped: control characters
+(a name must not be able to move the cursor), bytes that are not UTF-8, invisible and direction-changing characters.
+In JSON a name is the same escaped text under "path", and, when that is not the name itself, its bytes under
+"path_base64".
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from datetime import UTC, datetime, timedelta
+
+_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
+
+
+def printable(name: bytes | str | os.PathLike[str]) -> str:
+    """A name, unambiguous and harmless: `\\n`, `\\x1b` (a byte), `\\u202e` (a character), `\\\\` (a backslash)."""
+    text = os.fsdecode(name)
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(_escaped(character) for character in text)
+
+
+def harmless(message: str) -> str:
+    """A sentence that may hold names: as `printable`, but line breaks and backslashes stay as they are."""
+    if message.isprintable():
+        return message
+    return "".join(c if c in "\n\\" or c.isprintable() else _escaped(c) for c in message)
+
+
+def json_name(name: bytes | str | os.PathLike[str], key: str = "path") -> dict[str, str]:
+    """`{"path": …}`, and `"path_base64"` beside it when the text had to be escaped."""
+    raw, text = os.fsencode(name), printable(name)
+    fields = {key: text}
+    if text.encode() != raw:
+        fields[f"{key}_base64"] = base64.b64encode(raw).decode("ascii")
+    return fields
+
+
+def size(number: float) -> str:
+    """Bytes for people: 1.5 GiB."""
+    if abs(number) < 1024:
+        return f"{number:.0f} B"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        number /= 1024
+        if abs(number) < 1024 or unit == "TiB":
+            break
+    return f"{number:.1f} {unit}"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """1 file, 12,345 files."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """3 s, 4 min 5 s, 2 h 3 min, 5 d 2 h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def local_time(moment: datetime) -> str:
+    """A moment on screen: local time, to the second."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def utc_time(moment: datetime) -> str:
+    """A moment in JSON: UTC, ISO 8601."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def age(since: datetime, now: datetime) -> str:
+    """How long ago: 5 h 3 min ago; in the future, when the clock was set back."""
+    passed: timedelta = now - since
+    seconds = passed.total_seconds()
+    return f"{duration(seconds)} ago" if seconds >= 0 else f"{duration(-seconds)} in the future"
+
+
+def _escaped(character: str) -> str:
+    if character in _SHORT:
+        return _SHORT[character]
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode keeps it
+        return f"\\x{code - 0xDC00:02x}"
+    if character.isprintable():
+        return character
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

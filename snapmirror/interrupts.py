@@ -1,0 +1,59 @@
+"""SIGINT, SIGTERM and SIGHUP as an exception in the main thread, once.
+
+The first signal raises `Interrupted`, and every context manager on the way out undoes its state. A second one is noted
+and ignored: it must not break the undoing. `deferred` holds a first signal back over a stretch that has to be whole,
+such as the undoing at the regular end of a run, and raises it afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from snapmirror.errors import Interrupted
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NOTE = b"snapmirror: one moment, releasing what is mounted or attached\n"
+
+
+class _State:
+    raised = False
+    depth = 0
+    pending = 0
+
+
+def install() -> None:
+    """Take the signals over; one that is ignored on entry (nohup) stays ignored. For the main thread of a program."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _handle)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Signals wait until the end of the block. An error of the block itself outranks them."""
+    _State.depth += 1
+    try:
+        yield
+    finally:
+        _State.depth -= 1
+    if _State.pending and not _State.depth:
+        number, _State.pending = _State.pending, 0
+        _interrupt(number)
+
+
+def _handle(number: int, _frame: FrameType | None) -> None:
+    if _State.raised:
+        os.write(2, _NOTE)  # not logging: it may be what was interrupted
+    elif _State.depth:
+        _State.pending = number
+    else:
+        _interrupt(number)
+
+
+def _interrupt(number: int) -> None:
+    _State.raised = True
+    raise Interrupted(number, signal.Signals(number).name)

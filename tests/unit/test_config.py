@@ -1,0 +1,156 @@
+"""The configuration: what must load, what must not and what is said about it, the generated sample and schema."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snapmirror.config import Config, load, parse
+from snapmirror.config.sample import json_schema, reference, sample
+from snapmirror.config.values import format_fraction, format_size, parse_fraction, parse_size
+from snapmirror.errors import ConfigError, ExitCode, UsageError
+
+SAMPLES = Path(__file__).parent / "samples"
+SMALLEST = {"store": {"path": "/srv/snapmirror"}, "mirror": [{"name": "etc", "source": "/etc"}]}
+
+
+@pytest.mark.parametrize("path", sorted((SAMPLES / "valid").iterdir()), ids=lambda p: p.stem)
+def test_valid_sample_loads(path: Path) -> None:
+    assert isinstance(load(path), Config)
+
+
+@pytest.mark.parametrize("path", sorted((SAMPLES / "invalid").iterdir()), ids=lambda p: p.stem)
+def test_invalid_sample_says_all_that_is_wrong(path: Path) -> None:
+    """The first line of a sample names a part of every message, separated by |."""
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    message = caught.value.message
+    for part in path.read_text().splitlines()[0].removeprefix("# ").split(" | "):
+        assert part.strip() in message, message
+    assert str(path) in message
+    assert caught.value.exit_code == ExitCode.USAGE
+    for problem in caught.value.problems:
+        assert re.match(r"[\w.\[\]-]+: ", problem), problem
+        assert "pydantic" not in problem
+
+
+def test_values_arrive_as_bytes_paths_and_fractions() -> None:
+    config = load(SAMPLES / "valid" / "everything.toml")
+    assert config.image is not None
+    assert config.image.size == 150 << 30
+    assert config.image.header_backup == Path("~/image.luks-header").expanduser()
+    web1, web2 = config.mirrors
+    assert (web1.max_size, web1.min_size, web1.bandwidth_limit) == (3 << 29, 1024, 10 << 20)
+    assert web1.clone_above is None
+    assert web2.clone_above == 64 << 20
+    assert (web1.guard.max_deleted, web1.guard.max_changed) == (0.125, 1.0)
+    assert web2.retention.keep_last == 16
+    assert web1.source.host == "2001:db8::1"
+    assert web1.source.rsync_argument == "root@[2001:db8::1]:/srv/a path with blanks/"
+    assert (web2.source.module, web2.source.path, web2.source.port) == ("data", "/sub", 8873)
+
+
+def test_select_knows_its_mirrors() -> None:
+    config = load(SAMPLES / "valid" / "everything.toml")
+    assert [mirror.name for mirror in config.select()] == ["web1", "Web-2.data"]
+    assert [mirror.name for mirror in config.select(["Web-2.data"])] == ["Web-2.data"]
+    with pytest.raises(UsageError) as caught:
+        config.select(["wbe1"])
+    assert caught.value.hint == "did you mean web1?"
+
+
+def test_missing_and_unreadable_files_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist") as caught:
+        load(tmp_path / "none.toml")
+    assert "config sample" in caught.value.hint
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(tmp_path)
+    (tmp_path / "latin1.toml").write_bytes(b'# a\npath = "\xe4"\n')
+    with pytest.raises(ConfigError, match="line 2"):
+        load(tmp_path / "latin1.toml")
+
+
+def test_sample_loads_and_shows_every_option() -> None:
+    text = sample()
+    live = parse(tomllib.loads(text))
+    assert live.mirrors[0].name == "web1"
+    for key in re.findall(r"^#?(\w+) = ", text, re.MULTILINE):
+        assert text.count(f"{key} = ") >= 1
+    schema = json.loads(json_schema())
+    for section in schema["$defs"].values():
+        for key in section.get("properties", {}):
+            assert f"{key} = " in text or f"[mirror.{key}]" in text, key
+
+
+def test_sample_is_right_when_every_line_is_taken() -> None:
+    """Every commented line of the sample is a valid line, too; options of other kinds of sources excepted."""
+    other_kind = ("key_command", "password_file")
+    lines = [
+        line.removeprefix("#") if re.match(r"#\w+ = ", line) and not line[1:].startswith(other_kind) else line
+        for line in sample().splitlines()
+    ]
+    config = parse(tomllib.loads("\n".join(lines)))
+    assert config.mirrors[0].guard == parse(SMALLEST).mirrors[0].guard
+    assert config.mirrors[0].retention == parse(SMALLEST).mirrors[0].retention
+
+
+def test_reference_and_schema_describe_every_option() -> None:
+    text = reference()
+    for section in json.loads(json_schema())["$defs"].values():
+        for key, value in section["properties"].items():
+            assert value.get("description") or "$ref" in value, key
+            assert f"`{key}`" in text or f"[mirror.{key}]" in text
+
+
+def test_broken_values_cannot_write_on_the_terminal() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse({"store": {"path": "\x1b[2J", "ev\x1bil": 1}, "mirror": [{"name": "\x1b", "source": "\x1b"}]})
+    assert "\x1b" not in caught.value.message
+
+
+@given(st.integers(min_value=0, max_value=1 << 60))
+def test_size_written_and_read_again(number: int) -> None:
+    assert parse_size(format_size(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("64M", 64 << 20), ("1.5 GiB", 3 << 29), ("10GB", 10**10), ("7", 7), ("512b", 512), ("2t", 2 << 40), (5, 5)],
+)
+def test_size_forms(text: object, expected: int) -> None:
+    assert parse_size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", -1, "1.2.3", "10 elephants", True, None, 1.5])
+def test_not_a_size(text: object) -> None:
+    with pytest.raises(ValueError, match="size"):
+        parse_size(text)
+
+
+@given(st.integers(min_value=0, max_value=100))
+def test_fraction_written_and_read_again(percent: int) -> None:
+    assert parse_fraction(format_fraction(percent / 100)) == pytest.approx(percent / 100)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(
+    st.sampled_from(["store", "image", "mirror", "path", "name", "source", "guard", "retention", "size", "x"]), x
+), max_leaves=20))  # fmt: skip
+def test_whatever_stands_in_the_file_is_a_configuration_or_a_configuration_error(data: object) -> None:
+    tables = data if isinstance(data, dict) else {"mirror": data}
+    try:
+        parse(tables)
+    except ConfigError as error:
+        assert error.problems
+        assert all(problem.isprintable() for problem in error.problems)
+
+
+def test_samples_are_plain_files() -> None:
+    for path in SAMPLES.rglob("*.toml"):
+        assert stat.S_ISREG(path.lstat().st_mode)
