@@ -1,0 +1,106 @@
+"""The benchmark at a small size, as a test: it must run, compare equal, count right and leave nothing. No timings."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGES = {"rsnapshot": "rsnapshot", "borg": "borg", "restic": "restic"}
+SMALL = ["--files", "3000", "--dirs", "160", "--change", "0.02", "--keep", "2", "--filesystem"]
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="loop devices and mounts need root")
+
+
+def _nightly(work: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "tests.bench.nightly", *SMALL, *arguments, "--work", str(work)]
+
+
+def _measured(work: Path, *arguments: str) -> tuple[dict[str, Any], str]:
+    """Run it to its end; what it wrote and what it printed."""
+    out = work.with_suffix(".json")
+    argv = _nightly(work, *arguments, "--json", str(out))
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(out.read_text()), done.stdout
+
+
+def _assert_nothing_left(work: Path) -> None:
+    assert str(work) not in Path("/proc/self/mountinfo").read_text()
+    backing = [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+    assert not [file for file in backing if file.startswith(str(work))]
+    assert not list(work.glob("run-*"))
+
+
+@pytest.mark.parametrize("filesystem", ["xfs", "ext4"])
+def test_every_way_ends_with_the_source(tmp_path: Path, filesystem: str) -> None:
+    """Every way that is installed; those that leave a tree behind are compared with the source, contents included."""
+    ways = ["bare", "rotation", "link-dest", "snapmirror"]
+    ways += [way for way, program in PACKAGES.items() if shutil.which(program)]
+    walked = [way for way in ways if way not in ("borg", "restic")]
+    work = tmp_path / "work"
+    document, shown = _measured(work, filesystem, "--nights", "2", "--tools", ",".join(ways), "--check", "all")
+    assert document["compared_equal"] == 2 * len(walked)
+    for way in ways:
+        samples = document["results"][way]
+        assert len(samples) == 2
+        assert all(sample["read"] > 0 and sample["written"] > 0 for sample in samples), (way, samples)
+        assert all(0 < sample["seconds"] <= sample["synced"] <= sample["settled"] for sample in samples), (way, samples)
+        assert way in shown
+    _assert_nothing_left(work)
+
+
+@pytest.mark.skipif(shutil.which("qemu-storage-daemon") is None, reason="needs qemu-storage-daemon")
+def test_slow_stores(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    document, shown = _measured(
+        work, "xfs", "--nights", "1", "--tools", "bare,snapmirror", "--slow-iops", "1500", "--markdown"
+    )
+    assert document["compared_equal"] == 1
+    assert "| snapmirror |" in shown
+    _assert_nothing_left(work)
+
+
+@pytest.mark.parametrize("moment", ["night 0", "night 2", "  bare"])
+def test_ctrl_c_leaves_nothing(tmp_path: Path, moment: str) -> None:
+    work = tmp_path / "work"
+    argv = _nightly(work, "xfs", "--tools", "bare,rotation")
+    with subprocess.Popen(argv, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as bench:
+        assert bench.stderr
+        for line in bench.stderr:
+            if line.startswith(moment):
+                break
+        time.sleep(0.05)
+        bench.send_signal(signal.SIGINT)
+        said = bench.stderr.read()
+        assert bench.wait() == 130, said
+    assert "stopped by SIGINT" in said
+    _assert_nothing_left(work)
+
+
+def test_the_same_seed_makes_the_same_nights(tmp_path: Path) -> None:
+    from tests.bench.tree import Server, Shape, build
+    from tests.support.fingerprint import compare, fingerprint
+
+    shape = Shape(files=600, dirs=40, seed=7)
+    trees = [tmp_path / "one", tmp_path / "two"]
+    for tree in trees:
+        tree.mkdir()
+        build(tree, shape)
+        server = Server(tree, shape, changes=30, hot_dirs=3)
+        assert sum(server.night(1).values()) == 30
+        assert server.night(2)["modified"] == 18
+    one, two = (sorted(path.relative_to(tree) for path in tree.rglob("*")) for tree in trees)
+    assert one == two
+    files = [path for path in one if (trees[0] / path).is_file()]
+    assert all((trees[0] / path).read_bytes() == (trees[1] / path).read_bytes() for path in files)
+    assert compare and fingerprint
