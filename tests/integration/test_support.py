@@ -1,6 +1,5 @@
 """The measure is measured: a fingerprint that cannot fail would prove nothing, nor would trees without variety."""
 
-# ruff: noqa: PTH, S103
 from __future__ import annotations
 
 import os

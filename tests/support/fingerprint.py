@@ -6,7 +6,6 @@ snapshot when another snapshot links to an inode or lets go of it. The size of a
 """
 
 # Names are bytes here, and pathlib knows only text.
-# ruff: noqa: PTH
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ attribute or an ACL are in `INVISIBLE`: rsync's listing cannot show them, a nigh
 """
 
 # Names are bytes here, and pathlib knows only text.
-# ruff: noqa: PTH
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ What changes from one night to the next is in `nights.py`.
 """
 
 # Names are bytes here, and pathlib knows only text.
-# ruff: noqa: PTH
 
 from __future__ import annotations
 
