@@ -184,11 +184,13 @@ class Nightly:
 @contextmanager
 def _source(work: Path, folder: Path, shape: Shape, options: str) -> Iterator[Path]:
     """The server's tree on a disk of its own: a copy of the pristine image, which is built when there is none."""
-    pristine, image = work / f"source-{shape.name}.img", folder / "server.img"
+    pristine, image = work / f"source-{shape.name}-{VERSION}.img", folder / "server.img"
     with (work / "source.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not pristine.exists():
             start = time.monotonic()
+            for outdated in work.glob(f"source-{shape.name}-*.img"):
+                outdated.unlink()
             make_image(image, max(_GIGABYTE, shape.files * 12_000), "ext4", shape.files * 5 // 4 + shape.dirs + 10_000)
             with disk(image, folder / "server", options=options) as new:
                 (new.folder / "tree").mkdir()

@@ -51,17 +51,15 @@ def ratio(samples: Samples, others: Samples, field: str) -> float | None:
     return median(ratios) if ratios else None
 
 
-_SECONDS = ("seconds", "synced", "settled", "cpu")
+_SECONDS = ("seconds", "synced", "cpu")
 _HEADS = {
     "seconds": "time s",
     "synced": "with sync s",
-    "settled": "settled s",
     "cpu": "CPU s",
     "read": "read MB",
     "written": "written MB",
-    "own": "own MB",
+    "own": "itself MB",
     "largest": "largest MB",
-    "together": "together MB",
 }
 
 

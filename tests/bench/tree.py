@@ -14,6 +14,7 @@ and log folders do; the rest is spread evenly over the others. No file is touche
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 from collections import Counter
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-VERSION = 1  # of what this file makes: part of the cached image's name
+VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]  # a cached tree is of no use to another one
 _START = 1_750_000_000  # the first night, in seconds since 1970
 _DAY = 86_400
 _OWNERS = (0, 0, 0, 33, 1000, 1001, 1002, 65534)
@@ -45,7 +46,7 @@ class Shape:
 
     @property
     def name(self) -> str:
-        return f"v{VERSION}-{self.files}-{self.dirs}-{self.seed}"
+        return f"{self.files}-{self.dirs}-{self.seed}"
 
 
 class Layout:
@@ -82,17 +83,25 @@ class Text:
 
 def build(root: Path, shape: Shape) -> None:
     """Make the tree in an existing folder, on all processors."""
-    os.umask(0)
     layout = Layout(shape)
+    before = os.umask(0)
+    try:
+        _build(root, shape, layout)
+    finally:
+        os.umask(before)
+    rng = random.Random(f"folder times {shape.seed}")
+    root.chmod(0o755)
+    for folder in [*layout.folders, "."]:
+        os.utime(root / folder, ns=_time(rng, -1))
+
+
+def _build(root: Path, shape: Shape, layout: Layout) -> None:
     for folder in layout.folders:  # parents stand before their children
         (root / folder).mkdir(mode=0o755)
     parts = os.cpu_count() or 1
     with ProcessPoolExecutor(parts) as pool:
         for job in [pool.submit(_fill, root, shape, part, parts) for part in range(parts)]:
             job.result()
-    rng = random.Random(f"folder times {shape.seed}")
-    for folder in layout.folders:
-        os.utime(root / folder, ns=_time(rng, -1))
 
 
 def _fill(root: Path, shape: Shape, part: int, parts: int) -> None:
@@ -141,9 +150,12 @@ class Server:
         kinds += ["modified"] * (self._changes - len(kinds))
         rng.shuffle(kinds)
         touched: set[tuple[int, str]] = set()
+        self._changed_folders: set[int] = set()
         for number, kind in enumerate(kinds):
             folders = self._hot if number < self._hot_changes else self._cold
             self._change(kind, folders, rng, night, number, touched)
+        for folder in sorted(self._changed_folders):  # else two nights within a second look the same to rsync
+            os.utime(self._root / self._folders[folder], ns=_time(rng, night))
         return Counter(kinds)
 
     def _change(
@@ -155,6 +167,7 @@ class Server:
             self._write(self._path(folder, new), rng, night)
             self._files[folder].append(new)
             touched.add((folder, new))
+            self._changed_folders.add(folder)
             return
         folder, position = self._pick(folders, rng, touched)
         name = self._files[folder][position]
@@ -167,6 +180,7 @@ class Server:
         else:
             self._files[folder][position] = self._files[folder][-1]
             self._files[folder].pop()
+            self._changed_folders.add(folder)
             if kind == "deleted":
                 path.unlink()
             else:
@@ -174,6 +188,7 @@ class Server:
                 path.rename(self._path(target, new))
                 self._files[target].append(new)
                 touched.add((target, new))
+                self._changed_folders.add(target)
 
     def _pick(self, folders: list[int], rng: random.Random, touched: set[tuple[int, str]]) -> tuple[int, int]:
         """A file that this night has not touched yet."""
