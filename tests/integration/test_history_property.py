@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.support import crash
-from tests.support.fingerprint import Fingerprint, compare, fingerprint
+from tests.support.fingerprint import Fingerprint, compare
 from tests.support.nights import CHANGES, live_a_day, random_changes, random_kinds
 from tests.support.runner import LONG, History, Result, Scene
 from tests.support.trees import KINDS, Tree
@@ -123,7 +123,7 @@ class Story:
             assert ids[0] == result.mirror["snapshot"], f"{ids} against {result}"
             self.attempts.append(source)
             self.account(ids, expired=True)
-            self.is_source(source, full=full)
+            self.history.check_newest(source, full=full)
         self.ids, self.attempts = ids, []
         self.tree.published()
 
@@ -136,19 +136,6 @@ class Story:
         everything = sorted({*ids, *self.ids}, reverse=True)
         assert ids[: self.keep_last] == everything[: self.keep_last], f"{ids} left of {everything}"
         assert not expired or len(ids) <= self.keep_last, f"{ids}: more than {self.keep_last}"
-
-    def is_source(self, source: Fingerprint, *, full: bool) -> None:
-        """The newest snapshot is the source; only an xattr that nothing else shows may wait for a full night."""
-        slots = self.scene.slots()
-        newest = fingerprint(slots[1])
-        ignore = () if full else ("xattrs",)
-        lines = compare(source, newest, ignore=ignore)
-        assert not lines, "the newest snapshot differs from the source:\n" + "\n".join(lines)
-        before = fingerprint(slots[2]) if 2 in slots else {}
-        for path, mark in source.items():
-            if newest[path].xattrs != mark.xattrs:
-                owed = [name for name in mark.links if name in before and before[name].xattrs != source[name].xattrs]
-                assert owed, f"{path!r}: xattrs {mark.xattrs} arrived as {newest[path].xattrs}"
 
 
 def interrupted(scene: Scene, interruption: Interruption, *words: str) -> Result:

@@ -346,7 +346,7 @@ def nothing(tree: Tree, rng: random.Random) -> None:
     """A quiet day."""
 
 
-INVISIBLE: dict[str, Change] = {"xattr_only": xattr_only, "acl_only": acl_only, "xattrs_gone": xattrs_gone}
+INVISIBLE = (xattr_only, acl_only, xattrs_gone)
 CHANGES: dict[str, Change] = {
     function.__name__: function
     for function in (
@@ -355,6 +355,6 @@ CHANGES: dict[str, Change] = {
         create, rename, rename_over, rename_directory, swap, directory_behind_symlink, delete, delete_subtree,
         change_type, change_type_keeping_time, new_target, new_device_number, directory_becomes_file,
         file_becomes_directory, link, link_over, link_twins, break_link, lose_leader, new_leader, write_through_link,
-        attributes_through_link, nothing, *INVISIBLE.values(),
+        attributes_through_link, nothing, *INVISIBLE,
     )
 }  # fmt: skip

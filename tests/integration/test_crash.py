@@ -1,0 +1,270 @@
+"""A crash never hurts: the run is killed at its renames, flushes, names, writes and program starts.
+
+After each kill a plain next run must succeed alone, every sealed snapshot must be what it was, and the newest one must
+be the source. The kill comes from strace's fault injection, at the entry of a chosen system call of the real program.
+
+    SNAPMIRROR_TEST_LONG=1    kill at each single call, instead of at each rename and flush and a sample of the others
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import crash, fake_rsync
+from tests.support.nights import live_a_day, random_changes, random_kinds
+from tests.support.runner import LONG, History, Scene
+from tests.support.trees import Tree
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="devices and foreign owners need root")
+SAMPLE = 1_000_000 if LONG else 5
+KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+# what the README says may lie beside the manifests between two nights
+PRIVATE = {"record.json", "manifests", "sums", "slot", "parked", "tmp"}
+
+
+class Victim:
+    """A scene whose nights are killed, a tree that changes before each, and the history that must stay true."""
+
+    def __init__(self, scene: Scene, seed: str) -> None:
+        self.scene, self.rng = scene, random.Random(seed)
+        self.tree, self.history = Tree(scene.source), History(scene)
+        self.tree.grow(random_kinds(self.rng, 25))
+        self.tree.settle()
+
+    def day(self) -> None:
+        live_a_day(
+            self.tree, [*random_changes(self.rng, 8), ("create", self.rng.getrandbits(30)), ("same_size_new_bytes", 5)]
+        )
+
+    def night(self, *words: str) -> None:
+        """A plain run that must succeed alone, whatever lies in the store."""
+        result = self.scene.night(*words)
+        self.check(result.mirror["snapshot"])
+
+    def check(self, newest: str) -> None:
+        assert self.scene.leftovers() == []
+        with self.scene.browsing():
+            ids = self.history.check()
+            assert ids[0] == newest
+            self.history.check_newest(self.tree.fingerprint())
+            self.check_private(ids)
+        self.tree.published()
+
+    def check_private(self, ids: list[str]) -> None:
+        """Nothing is left in .snapmirror that the README does not name, and nothing of the killed run."""
+        private = self.scene.home / ".snapmirror"
+        assert {entry.name for entry in private.iterdir()} <= PRIVATE
+        manifests = {entry.name.split(".")[0] for entry in (private / "manifests").iterdir()}
+        assert set(ids) <= manifests
+        scratch = private / "tmp"
+        assert not scratch.exists() or not list(scratch.iterdir()), list(scratch.iterdir())
+        visible = {entry.name for entry in self.scene.home.iterdir()}
+        assert all(re.fullmatch(r"backup\.\d+|by-date|\.snapmirror", name) for name in visible), visible
+
+    def killed(self, calls: tuple[str, ...], number: int, *words: str) -> bool:
+        """A night that is killed at this call; False if it ended before the call was made."""
+        result = crash.killed_at(self.scene, calls, number, "--json", *words)
+        if result.exit_code == 0:
+            self.check(result.mirror["snapshot"])
+            return False
+        assert result.exit_code in KILLED, f"{crash.last_call(self.scene)}: {result}"
+        if not self.scene.image:
+            self.history.check_wreck(self.tree.fingerprint())
+        return True
+
+    def kill_at_each(self, calls: tuple[str, ...], most: int) -> None:
+        """Change, kill, recover, check; once for each of the calls that a night makes, or for `most` of them."""
+        self.day()
+        total, result = crash.counted(self.scene, calls, "--json")
+        assert result.exit_code == 0, str(result)
+        self.check(result.mirror["snapshot"])
+        killed = 0
+        for number in crash.spread(total, most):
+            self.day()
+            killed += self.killed(calls, number)
+            self.day() if number % 3 == 0 else None
+            self.night()
+        assert killed or not total, f"none of {total} calls was reached again"
+
+    def verify(self) -> None:
+        result = self.scene.command("verify", "--full")
+        assert result.exit_code == 0, str(result)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.release()
+
+
+KILLS = {
+    "rename": (crash.RENAMES, 1_000_000),
+    "flush": (crash.FLUSHES, 1_000_000),
+    "name": (crash.NAMES, SAMPLE),
+    "write": (crash.WRITES, SAMPLE),
+    "start": (crash.STARTS, SAMPLE),
+    "attribute": (crash.ATTRIBUTES, SAMPLE),
+}
+
+
+@pytest.mark.parametrize("kind", KILLS)
+def test_killed_in_a_night_that_recycles(scene: Scene, kind: str) -> None:
+    scene.configure(keep_last=2)
+    victim = Victim(scene, f"recycle {kind}")
+    for _ in range(4):
+        victim.night()
+        victim.day()
+    victim.kill_at_each(*KILLS[kind])
+    victim.verify()
+
+
+@pytest.mark.parametrize("kind", ["rename", "name", "start"])
+def test_killed_while_the_ring_fills(scene: Scene, kind: str) -> None:
+    """Nights that make their slot with cp -al, because nothing has expired yet."""
+    scene.configure(keep_last=1000)
+    victim = Victim(scene, f"fill {kind}")
+    victim.night()
+    calls, _ = KILLS[kind]
+    victim.kill_at_each(calls, 1_000_000 if LONG else 6)
+    victim.verify()
+
+
+@pytest.mark.parametrize("kind", ["rename", "flush", "name", "start"])
+def test_killed_in_the_first_night(tmp_path: Path, kind: str) -> None:
+    calls, _ = KILLS[kind]
+    total, number = 1, 1
+    numbers = [1]
+    while numbers:
+        number = numbers.pop(0)
+        scene = Scene(tmp_path / f"{kind}{number}")
+        victim = Victim(scene, f"first {kind}")
+        try:
+            if number == 1:
+                total, _ = crash.counted(Scene(tmp_path / "count", mirror={"source": f"{scene.source}/"}), calls)
+                numbers = crash.spread(total, 1_000_000 if LONG else 5)[1:]
+            victim.killed(calls, number)
+            victim.night()
+            victim.day()
+            victim.night()
+        finally:
+            scene.release()
+
+
+@pytest.mark.parametrize("kind", ["rename", "name", "flush"])
+def test_killed_while_several_expire(scene: Scene, kind: str) -> None:
+    """keep_last was lowered: the next night parks one and removes the others, and is killed in the midst of it."""
+    calls, _ = KILLS[kind]
+    victim = Victim(scene, f"expire {kind}")
+
+    def fill() -> None:
+        scene.configure(keep_last=5)
+        while len(scene.slots()) < 5:
+            victim.day()
+            victim.night()
+        scene.configure(keep_last=2)
+
+    fill()
+    total, result = crash.counted(scene, calls, "--json")
+    assert result.exit_code == 0, str(result)
+    victim.check(result.mirror["snapshot"])
+    assert len(scene.slots()) == 2
+    for number in crash.spread(total, 1_000_000 if LONG else 4)[1:]:
+        fill()
+        victim.day()
+        victim.killed(calls, number)
+        victim.night()
+        assert len(scene.slots()) == 2
+    victim.verify()
+
+
+def test_killed_again_while_recovering(scene: Scene) -> None:
+    scene.configure(keep_last=2)
+    victim = Victim(scene, "twice")
+    for _ in range(3):
+        victim.night()
+        victim.day()
+    total = crash.census(scene, crash.RENAMES + crash.NAMES).total()
+    victim.check(next(iter(scene.published())))
+    for first in crash.spread(total, 20 if LONG else 5):
+        victim.day()
+        victim.killed(crash.RENAMES + crash.NAMES, first)
+        for second in (1, 2, 4, 7):
+            victim.killed(crash.RENAMES + crash.NAMES, second)
+        victim.night()
+    victim.verify()
+
+
+def test_everything_is_killed_at_once(scene: Scene) -> None:
+    """The run and all its programs die at the same moment, as when the machine is switched off (caches kept)."""
+    scene.configure(keep_last=2)
+    victim = Victim(scene, "all")
+    for _ in range(3):
+        victim.night()
+        victim.day()
+    for _ in range(40 if LONG else 8):
+        victim.day()
+        process = scene.start("run", "--json")
+        time.sleep(victim.rng.uniform(0.2, 1.2))
+        scene.kill_processes()
+        process.communicate()
+        victim.history.check_wreck(victim.tree.fingerprint())
+        victim.night()
+    victim.verify()
+
+
+@pytest.mark.parametrize("kind", ["rename", "link", "mkdir", "write"])
+def test_rsync_is_killed_in_mid_transfer(scene: Scene, kind: str) -> None:
+    """Not the run but its rsync dies: the night fails, says so, and costs nothing."""
+    scene.configure(keep_last=2)
+    victim = Victim(scene, f"rsync {kind}")
+    for _ in range(3):
+        victim.night()
+        victim.day()
+    calls = {"rename": crash.RENAMES, "link": ("link", "linkat", "symlink", "symlinkat", "mknod", "mknodat"),
+             "mkdir": ("mkdir", "mkdirat"), "write": ("write",)}[kind]  # fmt: skip
+    failed = 0
+    for number in (1, 2, 3, 5) if not LONG else range(1, 30):
+        victim.tree.grow([("small", number), ("symlink", number), ("directory", number + 7), ("large", number)])
+        victim.day()
+        fake_rsync.killed_in_mid_transfer(scene, calls, number)
+        before = scene.published()
+        result = scene.night(expect=(0, 12))
+        failed += result.exit_code == 12
+        if result.exit_code == 12:
+            victim.history.check()
+            assert scene.published() == before
+            assert scene.leftovers() == []
+        fake_rsync.remove(scene)
+        victim.night()
+    assert failed
+    victim.verify()
+
+
+@pytest.mark.parametrize("kind", ["start", "rename"])
+def test_killed_with_an_image(tmp_path: Path, kind: str) -> None:
+    """The killed run leaves the image attached and mounted; the next one finds and mends that by itself."""
+    image = {"file": str(tmp_path / "disk.img"), "size": "400M", "encryption": "none"}
+    scene = Scene(tmp_path / "scene", image=image)
+    try:
+        scene.configure(keep_last=2)
+        result = scene.command("init")
+        assert result.exit_code == 0, str(result)
+        victim = Victim(scene, f"image {kind}")
+        for _ in range(3):
+            victim.night()
+            victim.day()
+        calls, _ = KILLS[kind]
+        victim.kill_at_each(calls, 1_000_000 if LONG else 6)
+        victim.verify()
+        assert scene.leftovers() == []
+    finally:
+        scene.release()

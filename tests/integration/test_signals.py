@@ -1,0 +1,192 @@
+"""Stopped by a signal: unwound, nothing published, nothing left; what has arrived is not sent again.
+
+Also two runs at once: the second names the first and leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import crash, fake_rsync
+from tests.support.runner import LONG, History, Scene
+from tests.support.trees import Tree
+
+EXIT_CODE = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 143}
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.release()
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait until something is to be seen from outside; the run must still be going on."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, f"ended with {process.returncode}: {process.communicate()}"
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def many_files(scene: Scene, count: int, size: int, start: int = 0) -> None:
+    for number in range(start, start + count):
+        (scene.source / f"file{number:04}").write_bytes(random.Random(number).randbytes(size))
+
+
+def slowed(scene: Scene) -> None:
+    """The transfer stalls for good when a part of the files has arrived (a limited rate, then a stop)."""
+    fake_rsync.install(scene, 'if [ "$phase" = transfer ]; then exec "$real" --bwlimit=1000 "$@"; fi')
+
+
+def received(scene: Scene) -> int:
+    """Complete files that have arrived in a slot that is being built, wherever that is."""
+    published = {slot.name for slot in scene.slots().values()}
+    return sum(
+        1
+        for path in scene.home.rglob("file[0-9][0-9][0-9][0-9]")
+        if not published & set(path.relative_to(scene.home).parts)
+    )
+
+
+@pytest.mark.parametrize("name", EXIT_CODE)
+def test_stopped_in_the_first_transfer(scene: Scene, name: str) -> None:
+    many_files(scene, 40, 100_000)
+    slowed(scene)
+    process = scene.start("run", "--json")
+    wait_for(lambda: received(scene) >= 10, process)
+    process.send_signal(getattr(signal, name))
+    result = scene.finish(process, timeout=60)
+    assert result.exit_code == EXIT_CODE[name], str(result)
+    assert name in result.stderr
+    assert scene.slots() == {}
+    assert scene.leftovers() == []
+    arrived = received(scene)
+    assert arrived >= 10
+    fake_rsync.remove(scene)
+    moved = scene.night().mirror["bytes_transferred"]
+    assert moved <= (40 - arrived) * 100_000 + 200_000, f"{arrived} files were there, yet {moved} bytes moved"
+    history = History(scene)
+    history.check()
+    history.check_newest(Tree(scene.source).fingerprint())
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_stopped_in_a_later_transfer(scene: Scene, name: str) -> None:
+    """As above with history to protect, and with one large file of which a part has arrived."""
+    many_files(scene, 20, 20_000)
+    scene.night()
+    history = History(scene)
+    before = history.check()
+    many_files(scene, 40, 100_000, start=100)
+    os.link(scene.source / "file0100", scene.source / "zlink")
+    (scene.source / "file0001").chmod(0o600)
+    slowed(scene)
+    process = scene.start("run", "--json")
+    wait_for(lambda: received(scene) >= 20 + 10, process)
+    process.send_signal(getattr(signal, name))
+    result = scene.finish(process, timeout=60)
+    assert result.exit_code in (143, -9), str(result)
+    assert history.check() == before
+    if name == "SIGTERM":
+        assert scene.leftovers() == []
+    fake_rsync.remove(scene)
+    moved = scene.night().mirror["bytes_transferred"]
+    assert moved <= 31 * 100_000 + 200_000
+    history.check()
+    history.check_newest(Tree(scene.source).fingerprint())
+    assert scene.leftovers() == []
+
+
+@pytest.mark.parametrize("name", EXIT_CODE)
+def test_stopped_at_any_moment(scene: Scene, name: str) -> None:
+    """At a number of moments of a night; whatever the moment, the run unwinds and the next one is a plain night."""
+    scene.configure(keep_last=2)
+    rng = random.Random(name)
+    many_files(scene, 60, 3000)
+    for _ in range(3):
+        scene.night()
+        many_files(scene, 5, 3000, start=rng.randrange(60))
+    history = History(scene)
+    moments = sorted({rng.randrange(1, 40) for _ in range(25 if LONG else 4)})
+    for number in moments:
+        before = history.check()
+        many_files(scene, 3, 3000 + number, start=rng.randrange(60))
+        calls = crash.RENAMES + crash.FLUSHES + crash.STARTS
+        result = crash.killed_at(scene, calls, number, "--json", signal=name)
+        assert result.exit_code in (EXIT_CODE[name], 0), f"{crash.last_call(scene)}: {result}"
+        assert scene.leftovers() == []
+        after = history.check(where=f" at {crash.last_call(scene)}")
+        assert result.exit_code == 0 or set(before) & set(after)
+        scene.night()
+        history.check()
+        history.check_newest(Tree(scene.source).fingerprint())
+
+
+def test_a_second_signal_does_no_harm(scene: Scene) -> None:
+    """An impatient operator presses Ctrl-C again and again while the run unwinds."""
+    many_files(scene, 40, 100_000)
+    slowed(scene)
+    process = scene.start("run", "--json")
+    wait_for(lambda: received(scene) >= 3, process)
+    for _ in range(5):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    result = scene.finish(process, timeout=60)
+    assert result.exit_code == 130, str(result)
+    assert scene.leftovers() == []
+    fake_rsync.remove(scene)
+    scene.night()
+
+
+def test_ctrl_c_reaches_the_whole_group(scene: Scene) -> None:
+    """A terminal sends SIGINT to the run and to its programs at once."""
+    many_files(scene, 40, 100_000)
+    slowed(scene)
+    process = scene.start("run", "--json")
+    wait_for(lambda: received(scene) >= 3, process)
+    os.killpg(process.pid, signal.SIGINT)
+    result = scene.finish(process, timeout=60)
+    assert result.exit_code == 130, str(result)
+    assert scene.leftovers() == []
+    fake_rsync.remove(scene)
+    scene.night()
+
+
+def test_two_runs_at_once(scene: Scene) -> None:
+    many_files(scene, 40, 100_000)
+    slowed(scene)
+    first = scene.start("run", "--json")
+    wait_for(lambda: received(scene) >= 3, first)
+    second = scene.command("run", "--json")
+    assert second.exit_code == 10, str(second)
+    assert str(first.pid) in second.stderr
+    listed = scene.command("list", "--json")
+    assert listed.exit_code == 0, str(listed)
+    assert json.loads(listed.stdout) == []
+    first.send_signal(signal.SIGTERM)
+    assert scene.finish(first).exit_code == 143
+    fake_rsync.remove(scene)
+    scene.night()
+
+
+def test_a_dead_owner_does_not_hold_the_lock(scene: Scene) -> None:
+    many_files(scene, 40, 100_000)
+    slowed(scene)
+    first = scene.start("run", "--json")
+    wait_for(lambda: received(scene) >= 3, first)
+    first.kill()
+    first.communicate()
+    fake_rsync.remove(scene)
+    scene.night()
+    assert scene.leftovers() == []
