@@ -1,0 +1,183 @@
+"""The key, the LUKS header, and the block device that shows what is inside the image.
+
+Three stacks, chosen by what the kernel can do:
+
+    none                    image > loop, direct I/O
+    luks1, luks2            image > loop, direct I/O > dm-crypt
+    luks1 without dm-crypt  image > qemu-storage-daemon > loop, buffered I/O
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from snapmirror.config import ImageConfig
+from snapmirror.errors import StorageError
+from snapmirror.process import ProgramFailed, run
+from snapmirror.storage.image import ImageRecord
+from snapmirror.tools import loop, luks, qsd
+
+log = logging.getLogger("snapmirror.encryption")
+
+RUNTIME_FOLDER = Path("/run/snapmirror")
+_NEW_KEY = "make one with: (umask 077; openssl rand -base64 48 > FILE)"
+How = Literal["none", "dm-crypt", "qemu-storage-daemon"]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Names that follow from the image alone, so that any later process finds what an earlier one left."""
+
+    image: Path
+
+    @property
+    def _mark(self) -> str:
+        return hashlib.sha256(os.fsencode(self.image.resolve())).hexdigest()[:12]
+
+    @property
+    def folder(self) -> Path:
+        """Where this image's things live while it is open; root only."""
+        return RUNTIME_FOLDER / self._mark
+
+    @property
+    def export(self) -> Path:
+        """The decrypted content, as qemu-storage-daemon shows it."""
+        return self.folder / "decrypted"
+
+    @property
+    def replay(self) -> Path:
+        """Where a file system is mounted for a moment, to replay its log."""
+        return self.folder / "replay"
+
+    @property
+    def mapping(self) -> str:
+        """Name of the dm-crypt mapping."""
+        return f"snapmirror-{self._mark}"
+
+
+@dataclass(frozen=True)
+class BlockDevice:
+    """The opened image as a block device."""
+
+    device: Path
+    loop_name: str  # whose counters tell what was really moved
+    how: How
+
+    @property
+    def gives_back_space(self) -> bool:
+        """Whether trimmed blocks become holes in the image. QEMU's LUKS driver takes discards and does nothing."""
+        return self.how != "qemu-storage-daemon"
+
+
+def read_key(config: ImageConfig) -> bytes | None:
+    """The key from its file (every byte of it) or its command (without the last line end); None without encryption."""
+    if config.encryption == "none":
+        return None
+    if config.key_file is not None:
+        key = _read_key_file(config.key_file)
+    else:
+        words = config.key_command or ()
+        try:
+            key = run(words).stdout
+        except ProgramFailed as failed:
+            raise StorageError(
+                f"key_command {words[0]} failed: {failed.completed.complaint}", hint="run it by hand to see why"
+            ) from failed
+        key = key.removesuffix(b"\n").removesuffix(b"\r")
+    if not key:
+        raise StorageError(f"the key is empty ({config.key_file or 'key_command'})", hint=_NEW_KEY)
+    return key
+
+
+def _read_key_file(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            if os.fstat(opened.fileno()).st_mode & 0o077:
+                log.warning("the key file %s can be read by others; mend it with: chmod 600 %s", file, file)
+            return opened.read()
+    except FileNotFoundError:
+        raise StorageError(f"the key file {file} is missing", hint=_NEW_KEY) from None
+    except OSError as error:
+        raise StorageError(f"the key file {file} cannot be read: {error.strerror}") from error
+
+
+def choose(encryption: str) -> How:
+    """What opens this kind of encryption on this machine. Raises StorageError when nothing does."""
+    if encryption == "none":
+        return "none"
+    if luks.kernel_has_dm_crypt():
+        return "dm-crypt"
+    if encryption == "luks2":
+        raise StorageError(
+            "luks2 needs dm-crypt, which this kernel does not have",
+            hint='encryption = "luks1" works here, through qemu-storage-daemon',
+        )
+    if not qsd.is_installed():
+        raise StorageError(
+            "this kernel has no dm-crypt, and qemu-storage-daemon is not installed",
+            hint="install qemu-system-common and qemu-utils",
+        )
+    return "qemu-storage-daemon"
+
+
+def check_new_key(encryption: str, key: bytes | None) -> None:
+    """Refuse, before anything is made, a key that would not work everywhere."""
+    if encryption != "luks1" or key is None:
+        return
+    try:
+        usable = b"\0" not in key and bool(key.decode())
+    except UnicodeDecodeError:
+        usable = False
+    if not usable:
+        raise StorageError("a luks1 key must be text, else qemu-storage-daemon cannot use it", hint=_NEW_KEY)
+
+
+def encrypt(image: Path, record: ImageRecord, key: bytes, header_backup: Path) -> None:
+    """Write the LUKS header into the new image, and a copy of it to where the user wants it."""
+    luks.write_header(image, version=_version(record), key=key, uuid=record.id)
+    luks.backup_header(image, header_backup)
+    log.info("encrypted %s with %s, header copied to %s", image, record.encryption, header_backup)
+
+
+@contextmanager
+def opened(image: Path, record: ImageRecord, key: bytes | None) -> Iterator[BlockDevice]:
+    """The image is there as a block device that shows what is inside."""
+    how = choose(record.encryption)
+    places = Places(image)
+    with ExitStack() as stack:
+        if how == "none" or key is None:
+            device = stack.enter_context(loop.attached(image))
+            yield BlockDevice(device.device, device.name, how)
+            return
+        if luks.header_uuid(image, version=_version(record)) != record.id:
+            raise StorageError(
+                f"{image} does not carry the {record.encryption} header that was made for it",
+                hint="put the right image in its place, or restore the header with 'cryptsetup luksHeaderRestore'",
+            )
+        if how == "dm-crypt":
+            device = stack.enter_context(loop.attached(image))
+            yield BlockDevice(stack.enter_context(luks.unlocked(device.device, places.mapping, key)), device.name, how)
+        else:
+            export = stack.enter_context(qsd.exported(image, places.export, key))
+            device = stack.enter_context(loop.attached(export))
+            yield BlockDevice(device.device, device.name, how)
+
+
+def release(image: Path) -> None:
+    """Take away everything that `opened` may have left, whichever stack it was."""
+    places = Places(image)
+    luks.lock(places.mapping)
+    loop.detach_all(places.export)
+    qsd.end(places.export)
+    loop.detach_all(image)
+
+
+def _version(record: ImageRecord) -> int:
+    return 2 if record.encryption == "luks2" else 1

@@ -1,0 +1,185 @@
+"""The image: one sparse file, and beside it the record of what it is.
+
+Runs no program. The record (`<image>.json`) is written once, by init, and compared at every opening: a loop device
+reads the missing end of a truncated image as zeros, so a wrong size must be noticed before anything is attached.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from snapmirror.config import ImageConfig
+from snapmirror.errors import StorageError
+from snapmirror.tools.loop import SECTOR_BYTES
+
+log = logging.getLogger("snapmirror.image")
+
+VERSION = 1
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """What `<image>.json` holds. `id` is also the UUID of the LUKS header and of the file system."""
+
+    id: str
+    size: int
+    filesystem: Literal["xfs", "ext4"]
+    encryption: Literal["luks2", "luks1", "none"]
+    created: str
+    ready: bool
+    version: int = VERSION
+
+
+def record_file(image: Path) -> Path:
+    """Where the record of an image is kept."""
+    return image.with_name(image.name + ".json")
+
+
+def new_record(config: ImageConfig) -> ImageRecord:
+    """The record of an image that is about to be made. `ready` becomes true when it has proved itself."""
+    return ImageRecord(
+        id=str(uuid.uuid4()),
+        size=config.size - config.size % SECTOR_BYTES,
+        filesystem=config.filesystem,
+        encryption=config.encryption,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        ready=False,
+    )
+
+
+def create(image: Path, record: ImageRecord) -> None:
+    """Make the sparse file. It must not exist."""
+    with image.open("xb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        # A hole punched into the empty file sets the sparse flag on an NTFS share, which must come before the size;
+        # elsewhere it does nothing, and may be unsupported.
+        _libc.fallocate(file.fileno(), _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64(0), ctypes.c_int64(1 << 20))
+        file.truncate(record.size)
+        os.fsync(file.fileno())
+    log.info("made the sparse file %s, %d bytes", image, record.size)
+
+
+def write_record(image: Path, record: ImageRecord, *, new: bool) -> None:
+    """Write the record in place: whoever holds the image has locked this very file."""
+    with record_file(image).open("x" if new else "r+") as file:
+        file.truncate()
+        file.write(json.dumps(asdict(record), indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def mark_ready(image: Path, record: ImageRecord) -> ImageRecord:
+    """The image has proved itself: from now on it can be opened."""
+    ready = replace(record, ready=True)
+    write_record(image, ready, new=False)
+    return ready
+
+
+def read_record(image: Path) -> ImageRecord:
+    """The record beside the image. Raises StorageError when it is missing or not a record."""
+    path = record_file(image)
+    try:
+        data: dict[str, Any] = json.loads(path.read_text())
+        version = data["version"]
+    except FileNotFoundError:
+        if not image.exists():
+            raise missing(image) from None
+        raise StorageError(
+            f"{image} was not made by snapmirror: {path.name} is missing beside it",
+            hint="restore that file, or name another image; snapmirror leaves this one alone",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path) from error
+    if version != VERSION:
+        raise StorageError(f"{path} has version {version}, this snapmirror knows {VERSION}", hint="update snapmirror")
+    try:
+        record = ImageRecord(**data)
+    except TypeError as error:
+        raise _unreadable(path) from error
+    if not (isinstance(record.size, int) and record.filesystem in ("xfs", "ext4")
+            and record.encryption in ("luks2", "luks1", "none")):  # fmt: skip
+        raise _unreadable(path)
+    return record
+
+
+@contextmanager
+def held(image: Path) -> Iterator[ImageRecord]:
+    """The image is ours alone, as long as everyone asks: two configurations may name the same image.
+
+    The lock lies on the record, not on the image: on an SMB share a lock on the image would be binding, and shut out
+    the loop device itself.
+    """
+    try:
+        file = record_file(image).open("rb")
+    except OSError:
+        read_record(image)  # says what is wrong
+        raise
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(
+                f"{image} is in use by another snapmirror",
+                hint="wait for it, or stop it; 'fuser' on the record names it",
+            ) from None
+        yield read_record(image)
+
+
+def compare(image: Path, record: ImageRecord, config: ImageConfig) -> None:
+    """Refuse an image that is not what its record or the configuration says."""
+    if not record.ready:
+        raise StorageError(
+            f"{image} was never finished: its init was stopped", hint="run 'snapmirror init' again, it starts over"
+        )
+    try:
+        size = image.stat().st_size
+    except FileNotFoundError:
+        raise missing(image) from None
+    if not image.is_file():
+        raise StorageError(f"{image} is not a file")
+    if size < record.size:
+        raise StorageError(
+            f"{image} is truncated: it has {size} of {record.size} bytes",
+            hint="the copy or the disk below is incomplete; put a complete image in its place",
+        )
+    if size > record.size:
+        raise StorageError(
+            f"{image} has grown: it has {size} bytes, made were {record.size}",
+            hint="something else wrote to it; 'truncate --size' would bring the size back if only zeros were added",
+        )
+    for name in ("filesystem", "encryption"):
+        made, wanted = getattr(record, name), getattr(config, name)
+        if made != wanted:
+            raise StorageError(
+                f"{image} was made with {name} = {made}, the configuration says {wanted}",
+                hint=f'set {name} = "{made}" in [image]',
+            )
+    if config.size - config.size % SECTOR_BYTES != record.size:
+        log.warning("%s keeps its %d bytes; size = %d in [image] is not applied", image, record.size, config.size)
+
+
+def missing(image: Path) -> StorageError:
+    """The sentence for an image that is not there."""
+    return StorageError(f"the image {image} is missing", hint="is its disk mounted? 'snapmirror init' makes a new one")
+
+
+def allocated_bytes(image: Path) -> int:
+    """What the sparse file really takes."""
+    return image.stat().st_blocks * 512
+
+
+def _unreadable(path: Path) -> StorageError:
+    return StorageError(f"{path} is damaged", hint="restore it from a backup; it tells what the image must look like")

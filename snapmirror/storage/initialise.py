@@ -1,0 +1,166 @@
+"""Making a new store: refuses what it did not make, undoes what it made when it fails, proves it before it says yes.
+
+Runs no program itself. A killed init leaves an image whose record says that it is not ready; the next init starts over.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapmirror.config import Config, ImageConfig
+from snapmirror.errors import StorageError
+from snapmirror.storage import encryption, filesystem, image
+from snapmirror.storage.encryption import How
+from snapmirror.storage.image import ImageRecord
+from snapmirror.storage.open_store import need_root, recover
+from snapmirror.storage.selftest import DEFAULT_WORKLOAD, SelftestReport, Workload, selftest, selftest_held
+from snapmirror.tools import luks
+from snapmirror.tools.mount import mount_at
+from snapmirror.tools.undo import undone_by
+
+log = logging.getLogger("snapmirror.init")
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """A store that was made and proved. `seconds` is the making alone, without the self-test."""
+
+    path: Path
+    image: Path | None
+    how: How
+    taken_bytes: int
+    seconds: float
+    selftest: SelftestReport
+    warnings: tuple[str, ...]
+
+
+def initialise(config: Config, progress: Progress = log.info, workload: Workload = DEFAULT_WORKLOAD) -> InitReport:
+    """Make the store that the configuration describes. `progress` gets a sentence for each step."""
+    if config.image is None:
+        return _make_folder(config, progress, workload)
+    need_root()
+    return _make_image(config, config.image, progress, workload)
+
+
+def _make_folder(config: Config, progress: Progress, workload: Workload) -> InitReport:
+    path, started, made = config.store.path, time.monotonic(), list[Path]()
+    with undone_by(lambda: _remove(made)):
+        _make_store_folder(path, made)
+        seconds = time.monotonic() - started
+        progress(f"made the folder {path}; testing the storage below it")
+        report = selftest(config, workload)
+        made.clear()
+    return InitReport(path, None, "none", 0, seconds, report, ())
+
+
+def _make_image(config: Config, image_config: ImageConfig, progress: Progress, workload: Workload) -> InitReport:
+    file, path, started, made = image_config.file, config.store.path, time.monotonic(), list[Path]()
+    how = encryption.choose(image_config.encryption)
+    key = encryption.read_key(image_config)
+    encryption.check_new_key(image_config.encryption, key)
+    record = image.new_record(image_config)
+    _check_room(image_config, record)
+    if image.record_file(file).exists() and not image.read_record(file).ready:
+        _clear_unfinished(config, image_config, progress)
+    _refuse_existing(image_config)
+    if mount_at(path) is not None:
+        raise StorageError(f"{path} is a mount point already", hint="umount what is there, or name another store.path")
+
+    with undone_by(lambda: _remove(made)):
+        _make_store_folder(path, made)
+        image.write_record(file, record, new=True)
+        made.append(image.record_file(file))
+        with image.held(file):
+            made.append(file)
+            image.create(file, record)
+            progress(f"made the sparse image {file}, {record.size / 2**30:.1f} GiB")
+            if key is not None and image_config.header_backup is not None:
+                made.append(image_config.header_backup)
+                encryption.encrypt(file, record, key, image_config.header_backup)
+                progress(f"encrypted it with {record.encryption}; copy of its header: {image_config.header_backup}")
+            with encryption.opened(file, record, key) as block:
+                filesystem.make(block.device, record)
+            progress(f"made the {record.filesystem} in it; testing the whole stack")
+            taken, seconds = image.allocated_bytes(file), time.monotonic() - started
+            report = selftest_held(config, image_config, record, workload)
+            image.mark_ready(file, record)
+        made.clear()
+    return InitReport(path, file, how, taken, seconds, report, _warnings(file, record))
+
+
+def _check_room(image_config: ImageConfig, record: ImageRecord) -> None:
+    smallest = filesystem.SMALLEST_BYTES[record.filesystem]
+    if record.size < smallest:
+        raise StorageError(
+            f"an image of {record.size >> 20} MiB is too small for {record.filesystem}",
+            hint=f"set size in [image] to {smallest >> 20}M or more",
+        )
+    for file in (image_config.file, image_config.header_backup):
+        if file is not None and not file.parent.is_dir():
+            raise StorageError(f"the folder {file.parent} is missing", hint="is its disk mounted? else make it first")
+
+
+def _refuse_existing(image_config: ImageConfig) -> None:
+    file = image_config.file
+    if image.record_file(file).exists():
+        raise StorageError(
+            f"{file} is ready already", hint="init makes new images only; 'snapmirror run' uses this one"
+        )
+    for taken in (file, image_config.header_backup):
+        if taken is not None and (taken.exists() or taken.is_symlink()):
+            raise StorageError(
+                f"{taken} exists already, and snapmirror did not make it for this store",
+                hint="name another file, or move that one away",
+            )
+
+
+def _clear_unfinished(config: Config, image_config: ImageConfig, progress: Progress) -> None:
+    """Take away what an init that was killed has made."""
+    file, backup = image_config.file, image_config.header_backup
+    with image.held(file) as record:
+        progress(f"an earlier init of {file} was stopped; starting over")
+        recover(config, image_config)
+        if backup is not None and backup.exists() and luks.header_uuid(backup) == record.id:
+            backup.unlink()
+        file.unlink(missing_ok=True)
+        image.record_file(file).unlink()
+
+
+def _make_store_folder(path: Path, made: list[Path]) -> None:
+    """Make the folder, or take an empty one."""
+    try:
+        if not path.exists():
+            path.mkdir(mode=0o700, parents=True)
+            made.append(path)
+        foreign = sorted({entry.name for entry in path.iterdir()} - {"lost+found"})
+    except OSError as error:
+        raise StorageError(f"the folder {path} cannot be used: {error.strerror}") from error
+    if foreign:
+        raise StorageError(
+            f"the folder {path} is not empty: it holds {foreign[0]!a}", hint="name another store.path, or empty it"
+        )
+
+
+def _remove(made: list[Path]) -> None:
+    """Remove what a failed init has made, newest first."""
+    for path in reversed(made):
+        with suppress(FileNotFoundError):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _warnings(file: Path, record: ImageRecord) -> tuple[str, ...]:
+    status = os.statvfs(file.parent)
+    free = status.f_bavail * status.f_frsize
+    if free >= record.size:
+        return ()
+    text = f"the image may grow to {record.size / 2**30:.0f} GiB, but its disk has only {free / 2**30:.0f} GiB left"
+    log.warning("%s", text)
+    return (text,)

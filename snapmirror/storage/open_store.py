@@ -1,0 +1,230 @@
+"""The store, opened and closed: image, encryption, file system on one ExitStack; or a plain folder.
+
+What a dead run left is found by what the kernel says, and released first. Closing acts, then verifies; what is stuck
+is a StuckError, and nothing below it is touched.
+
+Runs no program itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapmirror.config import Config, ImageConfig
+from snapmirror.errors import StorageError, StuckError
+from snapmirror.storage import encryption, filesystem, image
+from snapmirror.storage.encryption import BlockDevice, Places
+from snapmirror.storage.image import ImageRecord
+from snapmirror.tools import filesystems, loop, luks
+from snapmirror.tools.filesystems import Counters
+from snapmirror.tools.mount import Mount, mount_at, mounts_of, umount
+from snapmirror.tools.undo import LeaveStanding
+
+log = logging.getLogger("snapmirror.store")
+
+
+@dataclass(frozen=True)
+class OpenStore:
+    """A store that can be used: its folder, and what can be asked about the place below it."""
+
+    path: Path
+    image: Path | None = None
+    block: BlockDevice | None = None
+    read_only: bool = False
+
+    @property
+    def device(self) -> str | None:
+        """The kernel's name of the loop device ("loop3"), or None for a plain folder."""
+        return self.block.loop_name if self.block else None
+
+    def free_bytes(self) -> int:
+        """What can still be written, as the store's own file system sees it."""
+        status = os.statvfs(self.path)
+        return status.f_bavail * status.f_frsize
+
+    def free_inodes(self) -> int | None:
+        """How many entries can still be made; None where the file system does not count them."""
+        status = os.statvfs(self.path)
+        return status.f_favail if status.f_files else None
+
+    def backing_free_bytes(self) -> int | None:
+        """What the disk that holds the sparse image has left: the store's own number is only a promise."""
+        if self.image is None:
+            return None
+        status = os.statvfs(self.image.parent)
+        return status.f_bavail * status.f_frsize
+
+    def allocated_bytes(self) -> int | None:
+        """What the sparse image takes on its disk."""
+        return image.allocated_bytes(self.image) if self.image else None
+
+    def counters(self) -> Counters | None:
+        """What the loop device has read and written."""
+        return filesystems.counters(self.device) if self.device else None
+
+    def flush(self) -> None:
+        """All that was written is on the disk. Raises StorageError when any write has failed."""
+        filesystems.flush(self.path)
+
+    def trim(self) -> int | None:
+        """Give space that expired snapshots took back to the disk below; None where this stack cannot."""
+        if self.block is None or not self.block.gives_back_space or self.read_only:
+            return None
+        offered = filesystems.trim(self.path)
+        log.info("trimmed %s: %d bytes offered to the disk below", self.path, offered)
+        return offered
+
+
+@contextmanager
+def open_store(config: Config, *, read_only: bool = False) -> Iterator[OpenStore]:
+    """The store is open at its path. For reading, a store that is mounted for browsing is used as it is."""
+    if config.image is None:
+        yield _plain(config, read_only=read_only)
+        return
+    need_root()
+    with image.held(config.image.file) as record:
+        browsed = _browsed(config, config.image)
+        if read_only and browsed is not None:
+            yield browsed
+            return
+        recover(config, config.image)
+        image.compare(config.image.file, record, config.image)
+        with standing(config, config.image, record, read_only=read_only) as store:
+            yield store
+
+
+def mount_for_browsing(config: Config) -> bool:
+    """Leave the store mounted read-only. False when it was already, or is a plain folder that needs no mount."""
+    if config.image is None:
+        _plain(config, read_only=True)
+        return False
+    need_root()
+    with image.held(config.image.file) as record:
+        if _browsed(config, config.image) is not None:
+            return False
+        recover(config, config.image)
+        image.compare(config.image.file, record, config.image)
+        with suppress(LeaveStanding), standing(config, config.image, record, read_only=True):
+            raise LeaveStanding
+    return True
+
+
+def umount_store(config: Config) -> bool:
+    """Release whatever stands of the store, and verify. False when nothing did."""
+    if config.image is None:
+        return False
+    need_root()
+    with image.held(config.image.file):
+        return _release(config, config.image)
+
+
+@contextmanager
+def standing(
+    config: Config, image_config: ImageConfig, record: ImageRecord, *, read_only: bool = False
+) -> Iterator[OpenStore]:
+    """Every layer of the store, from the image to the mount. The caller holds the image."""
+    file, path = image_config.file, config.store.path
+    with ExitStack() as stack:
+        # The share comes here: mounted below the image, undone after it.
+        key = encryption.read_key(image_config)
+        block = stack.enter_context(encryption.opened(file, record, key))
+        filesystem.check(block.device, record, Places(file).replay)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            log.warning("%s holds files that do not belong to the store; the mount hides them", path)
+        stack.enter_context(filesystem.mounted(block.device, path, record, read_only=read_only))
+        yield OpenStore(path, image=file, block=block, read_only=read_only)
+
+
+def recover(config: Config, image_config: ImageConfig) -> None:
+    """Release what a dead run left behind, or a browser forgot. The caller holds the image, so nothing of it is alive.
+
+    Raises StorageError for what is not ours to release, and for a browsed store that is busy.
+    """
+    mounted = mount_at(config.store.path)
+    browsed = mounted is not None and mounted.read_only
+    try:
+        released = _release(config, image_config)
+    except StuckError as stuck:
+        if not browsed:
+            raise
+        raise StorageError(
+            f"the store is mounted for browsing and in use: {stuck.message}",
+            hint="leave the folder, then run 'snapmirror umount'",
+        ) from stuck
+    if released:
+        what = "the store was still mounted for browsing" if browsed else "the last run died with the store open"
+        log.warning("%s; released it", what)
+
+
+def need_root() -> None:
+    """An image cannot be mounted by anyone else."""
+    if os.geteuid() != 0:
+        raise StorageError(
+            "a store in an image needs root",
+            hint="run it as root or with sudo; a store without [image] is a plain folder and needs neither",
+        )
+
+
+def _plain(config: Config, *, read_only: bool) -> OpenStore:
+    path = config.store.path
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "is missing"
+        raise StorageError(f"the store {path} {what}", hint="is its disk mounted? 'snapmirror init' makes a new store")
+    if not read_only and not os.access(path, os.W_OK | os.X_OK):
+        raise StorageError(
+            f"the store {path} cannot be written by this user", hint="mend it with chown, or run as root"
+        )
+    return OpenStore(path, read_only=read_only)
+
+
+def _browsed(config: Config, image_config: ImageConfig) -> OpenStore | None:
+    """The store as `snapmirror mount` left it, if it did."""
+    mounted = mount_at(config.store.path)
+    if mounted is None or not mounted.read_only or mounted not in _our_mounts(image_config.file):
+        return None
+    return OpenStore(config.store.path, image=image_config.file, block=None, read_only=True)
+
+
+def _devices(file: Path) -> list[Path]:
+    """Every block device that shows this image: raw, decrypted, or both."""
+    places = Places(file)
+    found = [device.device for of in (file, places.export) for device in loop.attached_to(of)]
+    return [*found, luks.mapping(places.mapping)] if luks.is_unlocked(places.mapping) else found
+
+
+def _our_mounts(file: Path) -> list[Mount]:
+    return [mounted for device in _devices(file) for mounted in mounts_of(device)]
+
+
+def _release(config: Config, image_config: ImageConfig) -> bool:
+    """Undo every layer that stands, top to bottom; True when there was any."""
+    file, path, places = image_config.file, config.store.path, Places(image_config.file)
+    ours = _our_mounts(file)
+    top = mount_at(path)
+    if top is not None and top not in ours:
+        raise StorageError(
+            f"{path} is a mount point of something else ({top.source})", hint="name another store.path, or umount that"
+        )
+    for mounted in ours:
+        if mounted.target not in (path.resolve(), places.replay):
+            raise StorageError(
+                f"{file} is mounted on {mounted.target}, not by snapmirror",
+                hint=f"end that with: umount {mounted.target}",
+            )
+    standing_before = bool(_devices(file)) or places.folder.exists()
+    while (top := mount_at(path)) is not None and top in _our_mounts(file):
+        umount(path)
+    while mount_at(places.replay) is not None:
+        umount(places.replay)
+    encryption.release(file)
+    with suppress(OSError):
+        places.replay.rmdir()
+    with suppress(OSError):
+        places.folder.rmdir()
+    return standing_before

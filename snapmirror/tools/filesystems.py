@@ -1,0 +1,132 @@
+"""The file systems of the image: made, recognised, checked, trimmed, flushed.
+
+Programs: mkfs.xfs, xfs_logprint, xfs_repair; mkfs.ext4, e2fsck; blkid, fstrim, sync.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapmirror.errors import StorageError
+from snapmirror.process import Completed, ProgramFailed, run
+
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Bytes that a block device has moved since it exists."""
+
+    read: int
+    written: int
+
+
+def make_xfs(device: Path, uuid: str) -> None:
+    """An XFS with reflinks on an empty, sparse device."""
+    features = ",".join(
+        (
+            "reflink=1",  # big files of which little changes share their blocks between snapshots
+            "rmapbt=0",  # a reverse map costs writes with every block; it only serves online repair
+            f"uuid={uuid}",
+        )
+    )
+    # -K: no discard; the file is empty already, and through QEMU it would take minutes. -q: quiet.
+    _make(["mkfs.xfs", "-q", "-K", "-m", features, device], device)
+
+
+def make_ext4(device: Path, uuid: str, size: int) -> None:
+    """An ext4 on an empty, sparse device."""
+    extended = ",".join(
+        (
+            "nodiscard",  # the file is empty already
+            "lazy_itable_init=1",  # 2.4 GB of empty inode tables for 150 GB: checksums tell which are unused,
+            "lazy_journal_init=1",  # and an empty file holds no old journal. Both stay unwritten, the image small
+        )
+    )
+    argv: list[str | Path] = ["mkfs.ext4", "-q", "-F", "-m", "0", "-U", uuid, "-E", extended]  # -m: nothing for root
+    if size >= 32 * _GIB:
+        argv += ["-J", "size=256"]  # instead of 1024 MB, all of which one writer would fill in turn
+    _make([*argv, device], device)
+
+
+def _make(argv: list[str | Path], device: Path) -> None:
+    try:
+        run(argv)
+    except ProgramFailed as failed:
+        raise StorageError(f"no file system can be made on {device}: {failed.completed.complaint}") from failed
+
+
+def identity(device: Path) -> tuple[str, str]:
+    """Type and UUID of the file system on a device, read from it, not from a cache. Empty where there is none."""
+    values = {}
+    for line in run(["blkid", "--probe", "--output", "export", device], ok=(0, 2)).text.splitlines():
+        name, _, value = line.partition("=")
+        values[name] = value
+    return values.get("TYPE", ""), values.get("UUID", "")
+
+
+def xfs_is_clean(device: Path) -> bool:
+    """Whether the XFS was unmounted properly: its log holds nothing to replay."""
+    try:
+        text = run(["xfs_logprint", "-t", device]).text  # -t: only the state, takes milliseconds
+    except ProgramFailed as failed:
+        raise StorageError(f"the log of the XFS on {device} cannot be read: {failed.completed.complaint}") from failed
+    state = re.search(r"state: <(\w+)>", text)
+    if state is None:
+        raise StorageError(f"the log of the XFS on {device} cannot be read: xfs_logprint does not tell its state")
+    return state[1] == "CLEAN"
+
+
+def check_xfs(device: Path) -> None:
+    """Check all metadata of an unmounted, clean XFS, and change nothing. Raises StorageError when damaged."""
+    completed = run(["xfs_repair", "-n", device], ok=range(256))
+    if completed.exit_code != 0:
+        raise _damaged(device, completed, hint="copy the image before you repair it with xfs_repair")
+
+
+def check_ext4(device: Path, *, thoroughly: bool = False) -> None:
+    """Replay the journal of an unmounted ext4 and mend what is safe to mend; all of it is read if `thoroughly`."""
+    force = ["-f"] if thoroughly else []
+    completed = run(["e2fsck", "-p", *force, device], ok=range(256))
+    if completed.exit_code not in (0, 1):  # 1: errors were corrected
+        raise _damaged(device, completed, hint="copy the image before you repair it with e2fsck")
+
+
+def trim(target: Path) -> int:
+    """Give the unused blocks of a mounted file system back to the image below; return how many bytes were offered."""
+    try:
+        text = run(["fstrim", "--verbose", target]).text
+    except ProgramFailed as failed:
+        raise StorageError(f"{target} cannot be trimmed: {failed.completed.complaint}") from failed
+    offered = re.search(r"\((\d+) bytes\)", text)
+    return int(offered[1]) if offered else 0
+
+
+def flush(target: Path) -> None:
+    """Everything written to the file system of `target` is on the device, and no earlier write has failed."""
+    try:
+        run(["sync", "--file-system", target])
+    except ProgramFailed as failed:
+        raise StorageError(
+            f"{target} could not be written out: {failed.completed.complaint}",
+            hint="is the disk that holds the image full? 'dmesg' names the failed writes",
+        ) from failed
+
+
+def counters(device_name: str) -> Counters:
+    """What a block device ("loop3") has read and written."""
+    import psutil  # here: its import takes 20 ms
+
+    counted = psutil.disk_io_counters(perdisk=True, nowrap=False)[device_name]
+    return Counters(read=counted.read_bytes, written=counted.write_bytes)
+
+
+def _damaged(device: Path, completed: Completed, *, hint: str) -> StorageError:
+    text = (completed.stdout + b"\n" + completed.stderr).decode("utf-8", "replace")
+    lines = [line.strip() for line in text.splitlines()]
+    said = [line for line in lines if line and not line.startswith(("Phase", "- ", "No modify"))]
+    return StorageError(
+        f"the file system on {device} is damaged: {said[-1] if said else completed.complaint}", hint=hint
+    )

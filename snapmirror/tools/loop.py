@@ -1,0 +1,121 @@
+"""Loop devices: attached, found by their file, detached and verified to be gone. Program: losetup.
+
+`losetup --detach` succeeds while the device is in use and then waits for its last user, so asking the kernel again is
+the only proof (FACTS).
+
+Direct I/O is chosen by what lies below: it spares the copy in the page cache on a plain file or a share, and it
+corrupts silently over FUSE, QEMU's export above all (FACTS).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapmirror.errors import StorageError, StuckError
+from snapmirror.process import ProgramFailed, run
+from snapmirror.tools.mount import mount_of, mounts_of
+from snapmirror.tools.undo import undone_by, wait_until
+
+log = logging.getLogger("snapmirror.loop")
+
+# Never smaller: disks with 4 KiB sectors refuse smaller direct I/O, and a file system that was made for a sector size
+# cannot be mounted on a larger one. Larger than the device's own is fine, so stock `mount --options loop` works.
+SECTOR_BYTES = 4096
+_COLUMNS = "NAME,BACK-FILE,BACK-INO,BACK-MAJ:MIN,DIO"
+
+
+@dataclass(frozen=True)
+class LoopDevice:
+    """An attached loop device, as the kernel describes it."""
+
+    device: Path
+    backing_file: str
+    direct_io: bool
+    _inode: tuple[str, int]
+
+    @property
+    def name(self) -> str:
+        """The kernel's name, as /sys/block has it."""
+        return self.device.name
+
+    def users(self) -> list[str]:
+        """What stands on the device: mounts, and devices such as an opened LUKS mapping."""
+        below = Path("/sys/block", self.name, "holders")
+        names = [_mapper_name(holder) for holder in below.iterdir()] if below.is_dir() else []
+        return [f"the mount {mount.target}" for mount in mounts_of(self.device)] + names
+
+
+def attached_to(file: Path) -> tuple[LoopDevice, ...]:
+    """The loop devices that show this file: by its inode, or by its path where the file cannot be reached any more."""
+    text = run(["losetup", "--list", "--json", "--output", _COLUMNS]).text
+    inode = None
+    with suppress(OSError):
+        status = file.stat()
+        inode = (f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}", status.st_ino)
+    path = str(file.resolve())
+    devices = [_parse(row) for row in json.loads(text)["loopdevices"]] if text else []
+    return tuple(d for d in devices if d._inode == inode or d.backing_file in (path, f"{path} (deleted)"))
+
+
+@contextmanager
+def attached(file: Path) -> Iterator[LoopDevice]:
+    """`file` is attached to a loop device: direct I/O where that is safe and possible, else buffered."""
+    direct_io = direct_io_is_safe(file)
+    with undone_by(lambda: detach_all(file)):
+        argv = ["losetup", "--find", "--show", "--sector-size", str(SECTOR_BYTES)]
+        try:
+            run([*argv, f"--direct-io={'on' if direct_io else 'off'}", file])
+        except ProgramFailed as failed:
+            if not attached_to(file):
+                raise StorageError(
+                    f"{file} cannot be attached to a loop device: {failed.completed.complaint}",
+                    hint="loop devices need root and the kernel module 'loop'",
+                ) from failed
+        device = attached_to(file)[0]
+        if device.direct_io and not direct_io:
+            raise StorageError(f"{device.device} uses direct I/O, which is not safe over {file}")
+        log.info("attached %s as %s (%s I/O)", file, device.device, "direct" if device.direct_io else "buffered")
+        yield device
+
+
+def direct_io_is_safe(file: Path) -> bool:
+    """False for a file on any FUSE file system."""
+    below = mount_of(file)
+    return below is None or not below.filesystem.startswith("fuse")
+
+
+def detach_all(file: Path) -> None:
+    """Detach every loop device that shows this file, and wait until the kernel says so."""
+    for device in attached_to(file):
+        users = device.users()
+        if users:  # detaching now would only mark the device to go by itself some time later
+            raise StuckError(f"{device.device} is still in use by {', '.join(users)}", hint="end that, then try again")
+        with suppress(ProgramFailed):  # it may have gone by itself; what counts is what the kernel says next
+            run(["losetup", "--detach", device.device])
+        if not wait_until(lambda gone=device: gone not in attached_to(file)):  # type: ignore[misc]
+            raise StuckError(
+                f"{device.device} is still attached to {file}",
+                hint="a process still has the device open: 'fuser --verbose' names it",
+            )
+        log.info("detached %s", device.device)
+
+
+def _parse(row: dict[str, object]) -> LoopDevice:
+    return LoopDevice(
+        device=Path(str(row["name"])),
+        backing_file=str(row["back-file"]),
+        direct_io=bool(row["dio"]),
+        _inode=(str(row["back-maj:min"]).strip(), int(str(row["back-ino"]))),
+    )
+
+
+def _mapper_name(holder: Path) -> str:
+    with suppress(OSError):
+        return f"the mapping {(holder / 'dm/name').read_text().strip()}"
+    return f"the device {holder.name}"

@@ -1,0 +1,55 @@
+"""Undo in reverse: acts, verifies, and never pulls a layer from under one that is stuck.
+
+Runs no program. Every layer (mount, mapping, loop device, export) is a context manager that wraps its acquiring *and*
+its use in `undone_by(release)`. `release` asks the kernel what is there and takes that away, so it also works for a
+layer that was only half acquired, after a crash, and twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from snapmirror.errors import SnapmirrorError, StuckError
+
+DEADLINE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.02
+
+
+class LeaveStanding(Exception):  # noqa: N818  (a way out, not a mistake)
+    """Raised inside a stack of layers to leave it without undoing any: `snapmirror mount` ends like this."""
+
+
+@contextmanager
+def undone_by(release: Callable[[], None]) -> Iterator[None]:
+    """Call `release` on the way out, however that is.
+
+    A StuckError from above passes through and nothing is released: what is stuck still stands on this layer, and it
+    outranks everything else. A StuckError from `release` itself wins over the exception that is under way (which
+    stays visible as its context); any lesser error from `release` becomes a note on that exception.
+    """
+    try:
+        yield
+    except (StuckError, LeaveStanding):
+        raise
+    except BaseException as error:
+        try:
+            release()
+        except StuckError:
+            raise
+        except SnapmirrorError as second:
+            error.add_note(f"while undoing: {second.message}")
+        raise
+    else:
+        release()
+
+
+def wait_until(done: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> bool:
+    """Ask until `done` says yes, or the deadline has passed; return its last answer."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_PAUSE_SECONDS)
+    return True
