@@ -14,11 +14,13 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 _DEADLINE = 20.0
@@ -76,7 +78,7 @@ def throttled(image: Path, iops: int) -> Iterator[Path]:
     export.touch()
     daemon = subprocess.Popen(
         [
-            "qemu-storage-daemon",
+            "qemu-storage-daemon", "--pidfile", export.with_suffix(".pid"),
             "--object", json.dumps({"qom-type": "throttle-group", "id": "limit", "limits": {"iops-total": iops}}),
             "--blockdev", f"driver=file,node-name=file,filename={image},discard=unmap",
             "--blockdev", "driver=throttle,node-name=slow,throttle-group=limit,file=file",
@@ -97,7 +99,7 @@ def throttled(image: Path, iops: int) -> Iterator[Path]:
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
-        _wait(lambda: not _is_mounted(export), f"the FUSE export {export} is still there")
+        _wait(partial(_is_unmounted, export), f"the FUSE export {export} is still there")
         export.unlink()
 
 
@@ -193,8 +195,11 @@ def release_leftovers(folder: Path) -> None:
             _unmount(Path(item))
     for item in loops:
         command("losetup", "--detach", item)
-    for item in slow:  # its daemon ends with the export
-        _unmount(Path(item))
+    for item in slow:
+        pid = int(Path(item).with_suffix(".pid").read_text())
+        if item.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGTERM)
+        _wait(partial(_is_unmounted, Path(item)), f"the FUSE export {item} is still there")
 
 
 def _unmount(folder: Path) -> None:
@@ -236,3 +241,7 @@ def _mount_points() -> list[str]:
 
 def _is_mounted(path: Path) -> bool:
     return str(path) in _mount_points()
+
+
+def _is_unmounted(path: Path) -> bool:
+    return not _is_mounted(path)

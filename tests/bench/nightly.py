@@ -215,6 +215,8 @@ def _scene(work: Path, *, keep_images: bool) -> Iterator[Path]:
         yield folder
     finally:
         if leftovers(folder):
+            release_leftovers(folder)
+        if leftovers(folder):
             _say(f"still mounted or attached: {', '.join(leftovers(folder))}")
         elif keep_images:
             _say(f"images kept in {folder}; the next benchmark removes them")

@@ -90,6 +90,21 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, moment: str) -> None:
     _assert_nothing_left(work)
 
 
+@pytest.mark.skipif(shutil.which("qemu-storage-daemon") is None, reason="needs qemu-storage-daemon")
+def test_what_a_killed_benchmark_leaves_is_released_by_the_next(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    argv = _nightly(work, "xfs", "--tools", "bare", "--warmup", "1", "--nights", "50", "--slow-iops", "1500")
+    with subprocess.Popen(argv, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as bench:
+        assert bench.stderr
+        for line in bench.stderr:
+            if line.startswith("night 2"):
+                break
+        bench.kill()
+    assert list(work.glob("run-*"))
+    _measured(work, "xfs", "--tools", "bare", "--warmup", "1", "--nights", "1")
+    _assert_nothing_left(work)
+
+
 def test_the_same_seed_makes_the_same_nights(tmp_path: Path) -> None:
     shape = Shape(files=600, dirs=40, seed=7)
     trees = [tmp_path / "one", tmp_path / "two"]
