@@ -42,6 +42,7 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
 def many_files(scene: Scene, count: int, size: int, start: int = 0) -> None:
     for number in range(start, start + count):
         (scene.source / f"file{number:04}").write_bytes(random.Random(number).randbytes(size))
+    Tree(scene.source).settle()
 
 
 def slowed(scene: Scene) -> None:
@@ -91,6 +92,7 @@ def test_stopped_in_a_later_transfer(scene: Scene, name: str) -> None:
     many_files(scene, 40, 100_000, start=100)
     os.link(scene.source / "file0100", scene.source / "zlink")
     (scene.source / "file0001").chmod(0o600)
+    Tree(scene.source).settle()
     slowed(scene)
     process = scene.start("run", "--json")
     wait_for(lambda: received(scene) >= 20 + 10, process)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 RRSYNC = "/usr/bin/rrsync"
 
@@ -34,7 +35,7 @@ class Sshd:
     def login(self) -> str:
         return f"{getpass.getuser()}@127.0.0.1"
 
-    def options(self) -> dict[str, object]:
+    def options(self) -> dict[str, Any]:
         """The keys of a [[mirror]] section that reach this server."""
         return {"port": self.port, "identity": str(self.identity), "known_hosts": str(self.known_hosts)}
 
