@@ -37,12 +37,13 @@ from snapmirror.errors import UsageError
 Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 log = logging.getLogger("snapmirror.process")
+logging.getLogger("sh").setLevel(logging.WARNING)  # it would log each command at INFO
 
 RUN_VARIABLE = "SNAPMIRROR_RUN"
 _STDERR_TAIL = 64 * 1024
 _GRACE_SECONDS = 10.0
 _PR_SET_PDEATHSIG = 1
-_ANY_EXIT_CODE = range(-64, 256)
+_ANY_EXIT_CODE = tuple(range(-64, 256))
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -169,7 +170,8 @@ def running(
             read_end, write_end = os.pipe()
             reader, sink = os.fdopen(read_end, "rb", 1 << 20), os.fdopen(write_end, "wb")
         try:
-            command = sh.Command(program)(
+            start: Any = sh.Command(program)
+            command = start(
                 [os.fsencode(word).decode("latin-1") for word in words[1:]],
                 _in=source, _out=sink, _err=stderr, _encoding="latin-1", _tty_out=False,
                 _bg=True, _bg_exc=False, _ok_code=_ANY_EXIT_CODE, _new_session=True, _preexec_fn=_die_with_parent,
@@ -236,7 +238,8 @@ def _read_until(child: Running, timeout: float | None) -> bytes:
     assert child.stdout is not None
     if timeout is None:
         return child.stdout.read()
-    deadline, chunks = time.monotonic() + timeout, []
+    deadline = time.monotonic() + timeout
+    chunks: list[bytes] = []
     while True:
         ready, _, _ = select.select([child.stdout], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:

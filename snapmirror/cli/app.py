@@ -48,6 +48,7 @@ def options(
     if quiet and verbose:
         raise typer.BadParameter("--quiet and --verbose exclude each other")
     context.obj = Shell(config, quiet, verbose)
+    context.obj.speak(steps=False)
 
 
 for group in (store_commands, doctor_command):

@@ -6,8 +6,9 @@ import logging
 
 import typer
 
-from snapmirror.cli.output import out
+from snapmirror.cli.output import note, out
 from snapmirror.cli.shell import shell_of
+from snapmirror.cli.text import duration, printable, size
 
 log = logging.getLogger("snapmirror.cli")
 
@@ -20,29 +21,39 @@ def register(app: typer.Typer) -> None:
 
 
 def init(context: typer.Context) -> None:
-    """Make the image and the store in it, and prove it with a test of the storage. Refuses what it did not make."""
+    """Make the store, and prove it by a storage self-test.
+
+    Makes the image, its encryption and its file system; without [image], the folder. Refuses what it did not make.
+    """
     from snapmirror.lock import run_lock
     from snapmirror.storage.initialise import initialise
 
     config = shell_of(context, steps=True).config
     with run_lock(config):
-        initialise(config, log.info)
-    out(f"the store {config.store.path} is ready; 'snapmirror run' makes the first snapshot")
+        report = initialise(config, log.info)
+    for warning in report.warnings:
+        note(f"warning: {warning}")
+    made = f"the image {report.image} ({size(report.taken_bytes)} taken so far)" if report.image else str(report.path)
+    out(printable(f"{made} was made in {duration(report.seconds)} and passed the storage self-test"))
+    out("'snapmirror run' makes the first snapshot")
 
 
 def mount(context: typer.Context) -> None:
-    """Mount the store read-only for browsing; 'snapmirror umount' ends that."""
+    """Mount the store read-only, for browsing; 'snapmirror umount' ends that."""
     from snapmirror.storage.open_store import mount_for_browsing
 
     config = shell_of(context, steps=True).config
-    mount_for_browsing(config)
-    out(f"the snapshots are in {config.store.path}, read-only; 'snapmirror umount' releases them")
+    done = mount_for_browsing(config)
+    path = printable(config.store.path)
+    if config.image is None:
+        out(f"the store {path} is a plain folder; there is nothing to mount")
+    else:
+        out(f"the snapshots are {'' if done else 'already '}in {path}, read-only; 'snapmirror umount' releases them")
 
 
 def umount(context: typer.Context) -> None:
-    """End what 'snapmirror mount' began, and check that everything is released."""
+    """End what 'snapmirror mount' began, and check that all is released."""
     from snapmirror.storage.open_store import umount_store
 
     config = shell_of(context, steps=True).config
-    umount_store(config)
-    out("the store is released")
+    out("the store is released" if umount_store(config) else "nothing was mounted or attached")

@@ -1,0 +1,79 @@
+"""One run per store at a time.
+
+A flock on a small file: the kernel lets go of it when its owner dies, however that happens, so there is no stale lock
+to judge. The file names the owner, for the message to whoever comes second, and for the next run, which must end what
+a killed owner left running before it touches the store.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from snapmirror import process
+from snapmirror.config import Config
+from snapmirror.errors import LockedError, StorageError
+
+log = logging.getLogger("snapmirror.lock")
+
+
+@contextmanager
+def run_lock(config: Config) -> Iterator[None]:
+    """Hold the store's lock. Raises LockedError, naming the owner, when a live run holds it."""
+    path = lock_file(config)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(
+            f"the lock file {path} cannot be made: {error.strerror}", hint="set state_dir in [store]"
+        ) from error
+    with os.fdopen(descriptor, "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockedError(
+                f"another run holds the store: {_describe(file.read())}", hint="wait for it, or stop it"
+            ) from None
+        _end_leftovers(file.read())
+        file.seek(0)
+        file.truncate()
+        owner = {"pid": os.getpid(), "since": time.time(), "run": os.environ.get(process.RUN_VARIABLE, "")}
+        json.dump(owner, file)
+        file.flush()
+        try:
+            yield
+        finally:
+            file.seek(0)
+            file.truncate()
+
+
+def lock_file(config: Config) -> Path:
+    """Where the lock of this store is: by the image where there is one, else by the folder."""
+    what = str(config.image.file if config.image else config.store.path)
+    return config.store.state_dir / f"{hashlib.sha256(os.fsencode(what)).hexdigest()[:16]}.lock"
+
+
+def _end_leftovers(text: str) -> None:
+    """The lock is ours but still names an owner: it died. End its children, which may be writing still."""
+    with suppress(ValueError, KeyError, TypeError):
+        owner = json.loads(text)
+        if owner["run"] and owner["run"] != os.environ.get(process.RUN_VARIABLE):
+            ended = process.kill_leftovers(owner["run"])
+            log.info("the last run (pid %s) died; took over its lock, ended %d of its programs", owner["pid"], ended)
+
+
+def _describe(text: str) -> str:
+    try:
+        owner = json.loads(text)
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
+        return f"pid {owner['pid']}, since {since}"
+    except (ValueError, KeyError, TypeError):
+        return "it has just started"

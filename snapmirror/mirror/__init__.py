@@ -1,0 +1,1 @@
+"""What a night is: listing, plan, guard, transfer, report."""

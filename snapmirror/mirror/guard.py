@@ -1,0 +1,59 @@
+"""What stops a night before it changes anything: too much deleted or changed at once, and too little room."""
+
+from __future__ import annotations
+
+from snapmirror.config import GuardConfig, MirrorConfig
+from snapmirror.errors import GuardError, StorageError
+from snapmirror.snapshots.plan import Plan
+from snapmirror.storage.open_store import OpenStore
+
+_ACCEPT = "if that is meant, run again with --accept-changes"
+
+
+def check_changes(mirror: MirrorConfig, plan: Plan) -> None:
+    """Raises GuardError when the plan looks like an unmounted source, or like ransomware."""
+    guard, counts = mirror.guard, plan.counts
+    if plan.new_entries <= 1 and (plan.old_entries != 1):
+        raise GuardError(f"{mirror.source} is empty", hint=f"is it mounted? {_ACCEPT}")
+    if not plan.old_entries:
+        return
+    deleted, changed = counts["deleted"], counts["updated"] + counts["attributes"]
+    _check_share(guard, deleted, guard.max_deleted, plan.old_entries, "are gone", "max_deleted")
+    _check_share(guard, changed, guard.max_changed, plan.old_entries, "have changed", "max_changed")
+
+
+def _check_share(guard: GuardConfig, count: int, limit: float, total: int, what: str, option: str) -> None:
+    if count >= guard.at_least and count > limit * total:
+        raise GuardError(
+            f"{count} of {total} entries {what}: more than {option} = {limit:.0%} allows",
+            hint=f"look at 'snapmirror plan'; {_ACCEPT}",
+        )
+
+
+def check_room(mirror: MirrorConfig, store: OpenStore, needed_bytes: int, needed_inodes: int) -> None:
+    """Raises StorageError when the store, or the disk under its image, has too little room for what is to come."""
+    guard = mirror.guard
+    below = store.backing_free_bytes()
+    for free, where in ((store.free_bytes(), f"{store.path}"), (below, "the disk below the image")):
+        if free is not None and free - needed_bytes < guard.min_free:
+            raise StorageError(
+                f"{_size(needed_bytes)} are to come, but {where} has {_size(free)} left, of which "
+                f"{_size(guard.min_free)} stay free (min_free)",
+                hint="make room, keep fewer snapshots, or lower min_free",
+            )
+    inodes = store.free_inodes()
+    if inodes is not None and inodes - needed_inodes < guard.min_free_inodes:
+        raise StorageError(
+            f"{needed_inodes} inodes are needed, but {store.path} has {inodes} left, of which "
+            f"{guard.min_free_inodes} stay free (min_free_inodes)",
+            hint="keep fewer snapshots, or use xfs, which has no limit",
+        )
+
+
+def _size(count: int) -> str:
+    value = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

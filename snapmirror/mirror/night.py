@@ -1,0 +1,249 @@
+"""A night of one mirror, from the listing to the sealed snapshot.
+
+Everything that can fail cheaply fails before anything is changed: the plan and the guards come first, and the slot that
+is made meanwhile is nobody's until it is published. Publishing is one call at the very end; an error anywhere before it
+leaves history as it was and the slot to the next night.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import random
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from snapmirror.config import MirrorConfig
+from snapmirror.errors import SnapmirrorError, StorageError
+from snapmirror.mirror import guard, transfer
+from snapmirror.mirror.planning import Planned, make_plan
+from snapmirror.mirror.report import MirrorReport
+from snapmirror.model import Progress
+from snapmirror.pipeline import Pipeline
+from snapmirror.snapshots import checksums
+from snapmirror.snapshots.entry import join, unescape
+from snapmirror.snapshots.manifest import PREFIX, Header, Reader, rewritten
+from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.protocol import Preparing, Sealed, SnapshotStore
+from snapmirror.snapshots.record import Snapshot, make_id
+from snapmirror.storage.open_store import OpenStore
+
+log = logging.getLogger("snapmirror.night")
+_CLOCK_TOLERANCE = timedelta(minutes=1)
+_SAMPLE = 32
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for."""
+
+    full: bool = False
+    accept_changes: bool = False
+
+
+class Night:
+    """One run for one mirror. `report` is filled while it goes."""
+
+    def __init__(
+        self,
+        mirror: MirrorConfig,
+        store: OpenStore,
+        history: SnapshotStore,
+        options: Options,
+        pipeline: Pipeline,
+        progress: Progress,
+    ) -> None:
+        self.mirror, self.store, self.history = mirror, store, history
+        self.options, self.pipeline, self.progress = options, pipeline, progress
+        self.report = MirrorReport(mirror.name)
+        self._began = time.monotonic()
+        self._new_bytes = 0
+
+    def run(self) -> MirrorReport:
+        """Make a snapshot. Raises SnapmirrorError when none was published."""
+        for note in self.history.recover():
+            log.info("%s: %s", self.mirror.name, note)
+        header = self._header()
+        full = self.options.full or is_full_due(self.mirror, self.history.snapshots(), header)
+        planned, whole = self._plan_and_prepare(header, full=full)
+        if not whole and not full:
+            self.report.warnings.append("the newest snapshot lacks files that its manifest lists; compared it as a whole")
+            planned, _ = self._plan_and_prepare(header, full=True)
+        self._note_plan(planned)
+        try:
+            published = self._fill_and_publish(planned, header)
+        except OSError as error:
+            raise _storage_error(error) from error
+        self.report.result, self.report.snapshot = "published", published.id
+        self.report.exit_code = 3 if self.report.warnings else 0
+        return self.report
+
+    # --- before anything changes
+
+    def _header(self) -> Header:
+        """Name and number of the new snapshot: its time, unless the clock says that it is older than the last one."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        snapshots = self.history.snapshots()
+        if snapshots and now <= snapshots[0].taken_at:
+            late = snapshots[0].taken_at - now
+            now = snapshots[0].taken_at + timedelta(seconds=1)
+            if late > _CLOCK_TOLERANCE:
+                self.report.warnings.append(
+                    f"the clock is {late} behind the newest snapshot; this one is dated right after it"
+                )
+        return Header(make_id(now), self.history.next_sequence())
+
+    def _plan_and_prepare(self, header: Header, *, full: bool) -> tuple[Planned, bool]:
+        """List, plan and guard, while the slot is made beside it."""
+        with self.history.preparing() as ready:
+            try:
+                with self.pipeline.step(f"{self.mirror.name}: list and plan"):
+                    planned = make_plan(self.mirror, self.history, header, full=full, progress=self.progress)
+                self._guard(planned.plan)
+            except SnapmirrorError as error:
+                if error.exit_code < 100:  # an interrupted run does not wait for the slot
+                    ready()
+                    self.history.leave()
+                raise
+            with self.pipeline.step(f"{self.mirror.name}: prepare the slot"):
+                return planned, self._wait(ready)
+
+    @staticmethod
+    def _wait(ready: Preparing) -> bool:
+        try:
+            return ready()
+        except OSError as error:
+            raise _storage_error(error) from error
+
+    def _guard(self, plan: Plan) -> None:
+        if not self.options.accept_changes:
+            guard.check_changes(self.mirror, plan)
+        counts = plan.counts
+        guard.check_room(self.mirror, self.store, counts["bytes"], sum(1 for _ in plan.pairs()))
+
+    def _note_plan(self, planned: Planned) -> None:
+        report, counts = self.report, planned.plan.counts
+        report.added, report.updated, report.attributes = counts["added"], counts["updated"], counts["attributes"]
+        report.linked, report.deleted, report.bytes = counts["linked"], counts["deleted"], counts["bytes"]
+        report.full, report.degraded = planned.full, planned.partial
+        report.warnings += planned.warnings
+        if planned.complaints:
+            report.warnings.append("while listing: " + "; ".join(planned.complaints))
+
+    # --- the slot
+
+    def _fill_and_publish(self, planned: Planned, header: Header) -> Snapshot:
+        plan, report = planned.plan, self.report
+        target = self.history.clear(plan, self.mirror.clone_above)
+        with self.pipeline.step(f"{self.mirror.name}: transfer"):
+            self.progress.begin(f"fetching {self.mirror.name}", names=sum(1 for _ in plan.pairs()), size=report.bytes)
+            try:
+                landed = transfer.fetch(self.mirror, plan, target, self.progress.advance, self._watch)
+            finally:
+                self.progress.end()
+        self._note_landed(landed)
+        with self.pipeline.step(f"{self.mirror.name}: seal"):
+            sums = self._checksums(landed, os.fsencode(target.slot))
+            manifest = self._manifest(plan, landed, header)
+            self._check_sharing(manifest, os.fsencode(target.slot), header)
+            snapshot = Snapshot(
+                id=header.id, sequence=header.sequence, slot=0,
+                files=plan.files, entries=plan.new_entries, bytes=plan.size, new_bytes=self._new_bytes,
+                seconds=round(time.monotonic() - self._began, 3), full=report.full, degraded=report.degraded,
+                counts={"added": report.added, "updated": report.updated, "attributes": report.attributes,
+                        "linked": report.linked, "deleted": report.deleted},
+                warnings=tuple(report.warnings),
+            )  # fmt: skip
+            sealed = Sealed(snapshot, manifest, sorted(sums.items()))
+            published = self.history.publish(sealed, self.mirror.retention.keep_last)
+        for decision in published.expired:
+            log.info("%s: %s expired: %s", self.mirror.name, decision.snapshot.id, decision.reason)
+        report.expired = [decision.snapshot.id for decision in published.expired]
+        report.seconds = round(time.monotonic() - self._began, 3)
+        return published.snapshot
+
+    def _watch(self) -> None:
+        guard.check_room(self.mirror, self.store, 0, 0)
+
+    def _note_landed(self, landed: transfer.Landed) -> None:
+        report = self.report
+        report.bytes_transferred = landed.bytes
+        if landed.vanished:
+            report.warnings.append(f"{len(landed.vanished)} files vanished before they were read: {_some(landed.vanished)}")
+        if landed.partial:
+            report.degraded = True
+            report.warnings.append("some files could not be read: " + "; ".join(landed.complaints[:10]))
+        if landed.kept_old:
+            report.warnings.append(f"{len(landed.kept_old)} of them keep their last version: {_some(landed.kept_old)}")
+
+    def _checksums(self, landed: transfer.Landed, slot: bytes) -> dict[bytes, bytes]:
+        """The checksum of every new file; those whose content did not travel are read."""
+        sums = dict(landed.checksums)
+        for path in [*landed.unchecked, *self.history.copies()]:
+            full = join(slot, path)
+            if os.path.isfile(full) and not os.path.islink(full):
+                sums[path] = checksums.of_file(full)
+        return sums
+
+    def _manifest(self, plan: Plan, landed: transfer.Landed, header: Header) -> bytes:
+        """The manifest as planned, or, where something turned out otherwise, as it is."""
+        corrections = {**plan.corrections, **landed.corrections}
+        copies = self.history.copies()
+        if not corrections and not copies and not plan.held_back:
+            return plan.manifest
+        return rewritten(plan.manifest, header, corrections=corrections, renumbered=copies, added=plan.held_back)
+
+    def _check_sharing(self, manifest: bytes, slot: bytes, header: Header) -> None:
+        """A small sample of unchanged files must share its inodes with the last snapshot: else history costs its full size."""
+        if not self.history.snapshots():
+            return
+        tree = os.fsencode(self.history.tree(self.history.snapshots()[0]))
+        number = b"%07d" % header.sequence
+        chosen: list[bytes] = []
+        seen = 0
+        draw = random.Random(header.sequence)
+        for line in Reader(manifest):
+            if line[PREFIX : PREFIX + 2] == b".f" and line[:7] != number:
+                seen += 1
+                if len(chosen) < _SAMPLE:
+                    chosen.append(line)
+                elif (place := draw.randrange(seen)) < _SAMPLE:
+                    chosen[place] = line
+        shared = sum(_same_inode(join(tree, name), join(slot, name)) for name in map(_name_of, chosen))
+        if shared < len(chosen):
+            self.report.warnings.append(
+                f"{len(chosen) - shared} of {len(chosen)} unchanged files do not share their space with the last snapshot"
+            )
+
+
+def is_full_due(mirror: MirrorConfig, snapshots: list[Snapshot], header: Header) -> bool:
+    """Whether the configuration asks for a full comparison tonight."""
+    if mirror.full or mirror.full_every_days is None or not snapshots:
+        return mirror.full
+    last = next((snapshot.taken_at for snapshot in snapshots if snapshot.full), snapshots[-1].taken_at)
+    now = datetime.now(UTC)
+    # a night that starts a few minutes earlier than the last full one is still a week later
+    return now - last > timedelta(days=mirror.full_every_days) - timedelta(hours=1)
+
+
+def _name_of(line: bytes) -> bytes:
+    return unescape(line.split(b"|", 6)[6])
+
+
+def _same_inode(one: bytes, other: bytes) -> bool:
+    try:
+        return os.lstat(one).st_ino == os.lstat(other).st_ino
+    except OSError:
+        return False
+
+
+def _some(paths: list[bytes], most: int = 5) -> str:
+    shown = ", ".join(path.decode("utf-8", "backslashreplace") for path in paths[:most])
+    return f"{shown}, …" if len(paths) > most else shown
+
+
+def _storage_error(error: OSError) -> SnapmirrorError:
+    hint = "make room, or keep fewer snapshots" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "see the kernel's log"
+    return StorageError(f"the store failed: {error.strerror}: {error.filename!r}", hint=hint)

@@ -1,0 +1,113 @@
+"""The plan of a night: the source's listing against the newest snapshot's manifest."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snapmirror.config import MirrorConfig
+from snapmirror.errors import TransferError
+from snapmirror.mirror import listing
+from snapmirror.model import Progress
+from snapmirror.snapshots import entry
+from snapmirror.snapshots.manifest import DamagedManifest, Header, Reader, since_prefix
+from snapmirror.snapshots.plan import OutOfOrder, Plan, compare, compare_unordered, hold_back_deletions
+from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.record import Snapshot
+
+log = logging.getLogger("snapmirror.plan")
+_SHOW_EVERY = 5_000
+
+
+@dataclass
+class Planned:
+    """A plan and what was noticed while it was made. `partial`: parts of the source could not be listed."""
+
+    plan: Plan
+    full: bool
+    partial: bool = False
+    warnings: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+def make_plan(mirror: MirrorConfig, history: SnapshotStore, header: Header, *, full: bool, progress: Progress) -> Planned:
+    """List the source and compare. Without a usable manifest, the newest snapshot's own tree is listed instead.
+
+    `full` compares the source with that tree by rsync as well, which sees changed ACLs and xattrs.
+    Raises TransferError, GuardError.
+    """
+    newest = history.snapshots()[0] if history.snapshots() else None
+    warnings: list[str] = []
+    marked: set[bytes] = set()
+    with nowhere() as place:
+        if full and newest is not None:
+            marked = listing.changed_names(mirror, history.tree(newest))
+        try:
+            plan, listed = _compare(mirror, _manifest(history, newest), header, marked, place, progress)
+        except DamagedManifest as damage:
+            assert newest is not None
+            warnings.append(f"{damage.message}; compared with the tree of {newest.id} itself instead")
+            log.warning("%s", warnings[-1])
+            lines = _rebuilt(mirror, history.tree(newest), header, place)
+            marked = marked or listing.changed_names(mirror, history.tree(newest))
+            plan, listed = _compare(mirror, lines, header, marked, place, progress)
+    if listed.partial:
+        if mirror.on_unreadable == "fail":
+            reason = listed.complaints[0] if listed.complaints else "rsync does not say which"
+            raise TransferError(
+                f"some folders of {mirror.source} could not be read ({reason})",
+                hint='exclude them, or set on_unreadable = "publish"',
+            )
+        hold_back_deletions(plan)
+        if plan.held_back:
+            warnings.append(
+                f"parts of the source could not be listed: {len(plan.held_back)} names that may be gone are kept"
+            )
+    return Planned(plan, full, listed.partial, warnings, listed.complaints)
+
+
+@contextmanager
+def nowhere() -> Iterator[Path]:
+    """A path at which there is nothing, for rsync to compare with."""
+    with tempfile.TemporaryDirectory(prefix="snapmirror-") as folder:
+        yield Path(folder) / "nothing"
+
+
+def _manifest(history: SnapshotStore, newest: Snapshot | None) -> Iterable[bytes]:
+    return () if newest is None else Reader(history.manifest(newest))
+
+
+def _rebuilt(mirror: MirrorConfig, tree: Path, header: Header, place: Path) -> list[bytes]:
+    """A manifest's lines, made of the tree. Tonight's number before each: nothing is known of the inodes' age."""
+    number = since_prefix(header.sequence)
+    lines = sorted(listing.list_tree(mirror, tree, place).lines, key=lambda line: (line[:1] == b"h", entry.path_key(line)))
+    return [number + line for line in lines]
+
+
+def _compare(
+    mirror: MirrorConfig, old: Iterable[bytes], header: Header, marked: set[bytes], place: Path, progress: Progress
+) -> tuple[Plan, listing.Listing]:
+    listed = listing.list_source(mirror, place)
+    progress.begin(f"listing {mirror.source}")
+    try:
+        return compare(old, _counted(listed.lines, progress), header, marked=marked), listed
+    except OutOfOrder:
+        log.info("the source lists its names in another order than usual; sorting them")
+        listed = listing.list_source(mirror, place)
+        old_lines = list(old) if not isinstance(old, Reader) else list(Reader(Path(old.name)))
+        return compare_unordered(old_lines, list(listed.lines), header, marked=marked), listed
+    finally:
+        progress.end()
+
+
+def _counted(lines: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    count = 0
+    for line in lines:
+        count += 1
+        if count % _SHOW_EVERY == 0:
+            progress.advance(_SHOW_EVERY)
+        yield line

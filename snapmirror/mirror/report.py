@@ -1,0 +1,109 @@
+"""What a run did, for people, for `--json`, and for monitoring."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from snapmirror.config import ReportConfig
+from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
+
+Result = Literal["published", "planned", "failed"]
+
+
+@dataclass
+class MirrorReport:
+    """The night of one mirror. Counts are names; sizes are bytes; `seconds` is how long it took."""
+
+    mirror: str
+    result: Result = "failed"
+    snapshot: str | None = None
+    added: int = 0
+    updated: int = 0
+    attributes: int = 0
+    linked: int = 0
+    deleted: int = 0
+    bytes: int = 0
+    bytes_transferred: int = 0
+    expired: list[str] = field(default_factory=list)
+    full: bool = False
+    degraded: bool = False
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+    error: str | None = None
+    hint: str | None = None
+    exit_code: int = 0
+
+    def fail(self, error: SnapmirrorError) -> None:
+        """Take note of what ended the night."""
+        self.result, self.error, self.hint, self.exit_code = "failed", error.message, error.hint, int(error.exit_code)
+
+
+@dataclass
+class RunReport:
+    """All mirrors of a run."""
+
+    mirrors: list[MirrorReport] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The code of the first mirror that failed; else 3 if there are warnings; else 0."""
+        codes = [mirror.exit_code for mirror in self.mirrors]
+        failed = [code for code in codes if code not in {ExitCode.DONE, ExitCode.WARNINGS}]
+        return ExitCode(failed[0] if failed else max(codes, default=0))
+
+    def as_json(self) -> dict[str, object]:
+        """The report as `run --json` prints it."""
+        return {"exit_code": int(self.exit_code), "mirrors": [asdict(mirror) for mirror in self.mirrors]}
+
+
+def write(report: RunReport, config: ReportConfig, finished: float, last_success: dict[str, float]) -> None:
+    """Write the report files that are configured. `finished` and `last_success` are seconds since 1970."""
+    try:
+        if config.json_file:
+            text = json.dumps({"finished_at": finished, **report.as_json()}, indent=1)
+            _replace(config.json_file, text)
+        if config.metrics_file:
+            _write_metrics(report, config.metrics_file, finished, last_success)
+    except OSError as error:
+        raise StorageError(
+            f"the report {error.filename} cannot be written: {error.strerror}", hint="check [report]"
+        ) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
+    os.replace(scratch, path)
+
+
+def _write_metrics(report: RunReport, path: Path, finished: float, last_success: dict[str, float]) -> None:
+    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # a tenth of a second, only if wanted
+
+    registry = CollectorRegistry()
+
+    def gauge(name: str, text: str) -> Gauge:
+        return Gauge(f"snapmirror_{name}", text, ["mirror"], registry=registry)
+
+    finish = gauge("last_run_timestamp_seconds", "End of the last run, seconds since 1970")
+    success = gauge("last_success_timestamp_seconds", "Start of the newest snapshot's run, seconds since 1970")
+    code = gauge("last_run_exit_code", "Exit code of the last run")
+    seconds = gauge("last_run_duration_seconds", "Duration of the last run")
+    moved = gauge("last_run_transferred_bytes", "Bytes of file content that travelled in the last run")
+    changed = gauge("last_run_changed_names", "Names added, updated, linked, deleted or changed in their attributes")
+    warnings = gauge("last_run_warnings", "Warnings of the last run")
+    for mirror in report.mirrors:
+        finish.labels(mirror.mirror).set(finished)
+        code.labels(mirror.mirror).set(mirror.exit_code)
+        seconds.labels(mirror.mirror).set(mirror.seconds)
+        moved.labels(mirror.mirror).set(mirror.bytes_transferred)
+        changed.labels(mirror.mirror).set(
+            mirror.added + mirror.updated + mirror.attributes + mirror.linked + mirror.deleted
+        )
+        warnings.labels(mirror.mirror).set(len(mirror.warnings))
+        if mirror.mirror in last_success:
+            success.labels(mirror.mirror).set(last_success[mirror.mirror])
+    write_to_textfile(str(path), registry)

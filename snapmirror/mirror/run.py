@@ -1,0 +1,96 @@
+"""A run: lock, open the store, a night for each mirror, report, release."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from snapmirror.config import Config, MirrorConfig
+from snapmirror.errors import Interrupted, SnapmirrorError
+from snapmirror.lock import run_lock
+from snapmirror.mirror import report as reports
+from snapmirror.mirror.night import Night, Options, is_full_due
+from snapmirror.mirror.planning import Planned, make_plan
+from snapmirror.mirror.report import MirrorReport, RunReport
+from snapmirror.model import Progress
+from snapmirror.pipeline import Pipeline
+from snapmirror.snapshots.hardlink.store import HardlinkStore
+from snapmirror.snapshots.manifest import Header
+from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.record import make_id
+from snapmirror.storage.open_store import OpenStore, open_store
+
+log = logging.getLogger("snapmirror.run")
+
+
+def history_of(store: OpenStore, mirror: MirrorConfig) -> SnapshotStore:
+    """The history of a mirror on an open store."""
+    return HardlinkStore(store.path / mirror.name)
+
+
+def run_mirrors(config: Config, names: Sequence[str], options: Options, progress: Progress) -> RunReport:
+    """Make a snapshot of each mirror named (all, if none is). A mirror that fails does not keep the others from it.
+
+    Raises SnapmirrorError when the store cannot be opened, locked or released.
+    """
+    mirrors = config.select(names)
+    report = RunReport()
+    last_success: dict[str, float] = {}
+    try:
+        with Pipeline() as pipeline:
+            pipeline.hold("lock", run_lock(config))
+            store = pipeline.hold("open the store", open_store(config))
+            for mirror in mirrors:
+                report.mirrors.append(_one(mirror, store, options, pipeline, progress, last_success))
+            if any(mirror.expired for mirror in report.mirrors):
+                store.trim()
+    except SnapmirrorError as error:
+        for mirror in mirrors[len(report.mirrors) :]:
+            report.mirrors.append(MirrorReport(mirror.name))
+            report.mirrors[-1].fail(error)
+        reports.write(report, config.report, time.time(), last_success)
+        raise
+    reports.write(report, config.report, time.time(), last_success)
+    return report
+
+
+def _one(
+    mirror: MirrorConfig,
+    store: OpenStore,
+    options: Options,
+    pipeline: Pipeline,
+    progress: Progress,
+    last_success: dict[str, float],
+) -> MirrorReport:
+    history = history_of(store, mirror)
+    night = Night(mirror, store, history, options, pipeline, progress)
+    try:
+        return night.run()
+    except Interrupted:
+        raise
+    except SnapmirrorError as error:
+        log.error("%s: %s", mirror.name, error.message)
+        night.report.fail(error)
+        return night.report
+    finally:
+        if snapshots := history.snapshots():
+            last_success[mirror.name] = snapshots[0].taken_at.timestamp()
+
+
+def plan_mirrors(config: Config, names: Sequence[str], options: Options, progress: Progress) -> dict[str, Planned]:
+    """The plan of each mirror named (all, if none is), from a store that is opened for reading. Changes nothing.
+
+    Raises SnapmirrorError.
+    """
+    plans = {}
+    with Pipeline() as pipeline:
+        pipeline.hold("lock", run_lock(config))
+        store = pipeline.hold("open the store", open_store(config, read_only=True))
+        for mirror in config.select(names):
+            history = history_of(store, mirror)
+            header = Header(make_id(datetime.now(UTC)), history.next_sequence())
+            full = options.full or is_full_due(mirror, history.snapshots(), header)
+            plans[mirror.name] = make_plan(mirror, history, header, full=full, progress=progress)
+    return plans

@@ -1,0 +1,77 @@
+"""The steps of a run: each is named, timed and logged once, and what it holds is undone in reverse.
+
+`step` is a stretch of work; `hold` enters a context manager that stays until the end of the run and records its release
+as well. The record of both edges (done, failed, released, stuck) goes into the report.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from snapmirror.errors import StuckError
+
+log = logging.getLogger("snapmirror.run")
+Held = TypeVar("Held")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One edge of a step, with the seconds that it took."""
+
+    name: str
+    state: Literal["done", "failed", "released", "stuck"]
+    seconds: float
+
+
+@dataclass
+class Pipeline:
+    """The steps so far, and the stack of what is held. Use it as a context manager."""
+
+    steps: list[Step] = field(default_factory=list)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *exception: object) -> bool | None:
+        return self._stack.__exit__(*exception)  # type: ignore[arg-type]
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """A stretch of work."""
+        began = time.monotonic()
+        try:
+            yield
+        except BaseException:
+            self._note(name, "failed", began)
+            raise
+        self._note(name, "done", began)
+
+    def hold(self, name: str, manager: AbstractContextManager[Held]) -> Held:
+        """Enter a context manager for the rest of the run."""
+
+        @contextmanager
+        def recorded() -> Iterator[Held]:
+            entering = time.monotonic()
+            try:
+                with manager as held:
+                    self._note(name, "done", entering)
+                    try:
+                        yield held
+                    finally:
+                        leaving = time.monotonic()
+            except StuckError:
+                self._note(name, "stuck", leaving)
+                raise
+            self._note(f"{name}", "released", leaving)
+
+        return self._stack.enter_context(recorded())
+
+    def _note(self, name: str, state: Literal["done", "failed", "released", "stuck"], began: float) -> None:
+        self.steps.append(Step(name, state, round(time.monotonic() - began, 3)))
+        log.info("%s %s (%.1f s)", name, state, self.steps[-1].seconds)

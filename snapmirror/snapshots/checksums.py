@@ -1,0 +1,50 @@
+"""Checksums of file contents, taken at sealing: one file for each snapshot, of the files whose inodes are new in it.
+
+    d41d8cd98f00b204e9800998ecf8427e etc/empty
+    ...
+
+MD5, as rsync has computed it on both sides while the file travelled (so no file is read again for it), and as md5sum
+does. It is there to find damage, not to stop forgery. Names are written as in manifests; the file is a zstd stream. A
+manifest's number before an entry tells in which file its checksum stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import zstandard
+
+from snapmirror.errors import DamageError
+from snapmirror.snapshots.entry import escape, unescape
+
+_BLOCK = 1 << 20
+
+
+def of_file(path: bytes | Path) -> bytes:
+    """The checksum of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest().encode()
+
+
+def pack(checksums: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The bytes of a checksum file of (path, checksum)."""
+    text = b"".join(b"%s %s\n" % (checksum, escape(path)) for path, checksum in checksums)
+    return zstandard.ZstdCompressor(level=3, write_checksum=True).compress(text)
+
+
+def read(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """(path, checksum) of a checksum file; nothing if it is absent. Raises DamageError."""
+    try:
+        with open(path, "rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
+            rest = b""
+            while chunk := stream.read(_BLOCK):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    checksum, _, name = line.partition(b" ")
+                    yield unescape(name), checksum
+    except FileNotFoundError:
+        return
+    except (zstandard.ZstdError, OSError) as error:
+        raise DamageError(f"the checksum file {path} is damaged: {error}") from error

@@ -1,0 +1,181 @@
+r"""One entry of a tree, as one line of text: what listings, manifests and plans are made of.
+
+The line is rsync's own (`--out-format`, see `tools.rsync`), so that an unchanged entry is an equal line and comparing
+two trees is comparing two texts:
+
+    .f|rw-r--r--|0|0|5120|2026/11/20-03:00:00|etc/fstab
+    .d|rwxr-xr-x|0|0|4096|2026/11/20-03:00:00|etc/
+    .L|rwxrwxrwx|0|0|7|2026/11/20-03:00:00|bin -> usr/bin
+    hf|rw-r--r--|0|0|5120|2026/11/20-03:00:00|a => etc/fstab          a hard link to etc/fstab
+
+Fields: `h` for a further name of a hard link group (else a dot) and the type (f file, d directory, L symlink,
+D device, S fifo or socket); permissions; numeric owner and group; size in bytes; modification time in UTC, in whole
+seconds; name. In names, control characters (but tab) are `\#ooo` in octal, and so is a backslash that would look
+like one. The root is `./`.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+import stat
+from dataclasses import dataclass
+from functools import cached_property
+
+_ESCAPE = re.compile(rb"\\#([0-7]{3})")
+_MUST_ESCAPE = re.compile(rb"[\x00-\x08\x0a-\x1f]|\\(?=#[0-9]{3})")
+_TYPE_BITS = {
+    b"f": stat.S_IFREG,
+    b"d": stat.S_IFDIR,
+    b"L": stat.S_IFLNK,
+    b"D": 0,
+    b"S": 0,
+}
+
+
+class BadLine(ValueError):  # noqa: N818
+    """A line that is no entry: the listing, or the manifest, is damaged or from a stranger."""
+
+
+def unescape(name: bytes) -> bytes:
+    """The real bytes of a name that rsync printed."""
+    if b"\\#" not in name:
+        return name
+    return _ESCAPE.sub(lambda match: bytes([int(match[1], 8) & 255]), name)
+
+
+def escape(name: bytes) -> bytes:
+    """A name as rsync prints it with --8-bit-output in the C locale."""
+    return _MUST_ESCAPE.sub(lambda match: b"\\#%03o" % match[0][0], name)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry, taken apart. `path` is relative, without a slash at its end; the root is `.`."""
+
+    line: bytes
+    path: bytes
+    kind: bytes
+    permissions: bytes
+    uid: int
+    gid: int
+    size: int
+    time_text: bytes
+    target: bytes | None = None
+    leader: bytes | None = None
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether other entries can lie below this one."""
+        return self.kind == b"d"
+
+    @cached_property
+    def mtime(self) -> int:
+        """Modification time in seconds since 1970, UTC."""
+        return parse_time(self.time_text)
+
+    @cached_property
+    def mode(self) -> int:
+        """The permission bits, set-id and sticky bits included, without the type."""
+        return parse_permissions(self.permissions)
+
+    @property
+    def attributes(self) -> bytes:
+        """Everything of the line but its name: equal for two names of one inode."""
+        return b"|".join(self.line[1:].split(b"|", 6)[:6])
+
+
+def parse(line: bytes) -> Entry:
+    """Take a line apart. Raises BadLine for one that is no entry."""
+    fields = line.split(b"|", 6)
+    if len(fields) != 7 or len(fields[0]) != 2 or fields[0][1:] not in _TYPE_BITS or len(fields[1]) < 9:
+        raise BadLine(f"not an entry: {line[:200]!r}")
+    code, permissions, uid, gid, size_text, time_text, text = fields
+    try:
+        size, owner, group = int(size_text), int(uid), int(gid)
+    except ValueError:
+        raise BadLine(f"not an entry: {line[:200]!r}") from None
+    kind, target, leader = code[1:], None, None
+    if code[:1] == b"h":
+        name, leader = _split_link(text, b" => ", None)
+        leader = unescape(leader)
+    elif kind == b"L":
+        name, raw = _split_link(text, b" -> ", size)
+        target = unescape(raw)
+    else:
+        name = text
+    path = unescape(name.removesuffix(b"/") if kind == b"d" else name)
+    if not path:
+        raise BadLine(f"an entry without a name: {line[:200]!r}")
+    return Entry(line, path, kind, permissions, owner, group, size, time_text, target, leader)
+
+
+def _split_link(text: bytes, arrow: bytes, target_length: int | None) -> tuple[bytes, bytes]:
+    """Name and target. A name may hold the arrow too: the target's length (a symlink's size) tells which one counts."""
+    parts = text.split(arrow)
+    if len(parts) < 2:
+        raise BadLine(f"a link without a target: {text[:200]!r}")
+    cuts = [(arrow.join(parts[:i]), arrow.join(parts[i:])) for i in range(1, len(parts))]
+    if target_length is not None and len(cuts) > 1:
+        for name, target in cuts:
+            if len(unescape(target)) == target_length:
+                return name, target
+    return cuts[0]
+
+
+def path_key(line: bytes) -> bytes:
+    """The place of a line in rsync's order: in each directory files come first, then each directory with all below.
+
+    Bytes compare as the order does: every directory on the way is `\\1name/`, any other entry `\\0name`.
+    """
+    if line[1:2] == b"d":
+        name = unescape(line.split(b"|", 6)[6]).removesuffix(b"/")
+        return b"" if name == b"." else b"\1" + name.replace(b"/", b"/\1") + b"/"
+    path = parse(line).path if line[:1] == b"h" or line[1:2] == b"L" else unescape(line.split(b"|", 6)[6])
+    return key_of(path, is_directory=False)
+
+
+def key_of(path: bytes, *, is_directory: bool) -> bytes:
+    """The same for a path."""
+    if path == b".":
+        return b""
+    if is_directory:
+        return b"\1" + path.replace(b"/", b"/\1") + b"/"
+    folder, slash, name = path.rpartition(b"/")
+    return (b"\1" + folder.replace(b"/", b"/\1") + slash if slash else b"") + b"\0" + name
+
+
+def parent(path: bytes) -> bytes:
+    """The folder of a path; the root's is the root."""
+    return path.rpartition(b"/")[0] or b"."
+
+
+def join(root: bytes, path: bytes) -> bytes:
+    """A relative path below an absolute root."""
+    return root if path == b"." else root + b"/" + path
+
+
+def parse_time(text: bytes) -> int:
+    """Seconds since 1970 of rsync's `2026/11/20-03:00:00`. Raises BadLine."""
+    try:
+        day, _, clock = text.partition(b"-") if not text.startswith(b"-") else (b"", b"", b"")
+        year, month, date = day.split(b"/")
+        hour, minute, second = clock.split(b":")
+        return calendar.timegm((int(year), int(month), int(date), int(hour), int(minute), int(second)))
+    except ValueError:
+        raise BadLine(f"not a time: {text[:40]!r}") from None
+
+
+def parse_permissions(text: bytes) -> int:
+    """The permission bits of `rwxr-sr-t`. Raises BadLine."""
+    mode = 0
+    for position, letter in enumerate(text[:9].decode("latin-1")):
+        bit = 0o400 >> position
+        special = {2: stat.S_ISUID, 5: stat.S_ISGID, 8: stat.S_ISVTX}.get(position)
+        if letter in ("sS" if position < 8 else "tT") and special:
+            mode |= special | (bit if letter.islower() else 0)
+        elif letter != "-":
+            if letter != "rwx"[position % 3]:
+                raise BadLine(f"not permissions: {text[:20]!r}")
+            mode |= bit
+    return mode

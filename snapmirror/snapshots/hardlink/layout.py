@@ -1,0 +1,67 @@
+"""Where things lie in a mirror's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folder of one mirror and the names in it."""
+
+    root: Path
+
+    @property
+    def private(self) -> Path:
+        """What is snapmirror's own."""
+        return self.root / ".snapmirror"
+
+    @property
+    def record(self) -> Path:
+        """The record of snapshots."""
+        return self.private / "record.json"
+
+    @property
+    def slot(self) -> Path:
+        """The snapshot that is being built."""
+        return self.private / "slot"
+
+    @property
+    def parked(self) -> Path:
+        """An expired snapshot that waits to be recycled."""
+        return self.private / "parked"
+
+    @property
+    def scratch(self) -> Path:
+        """Files that rsync is receiving."""
+        return self.private / "tmp"
+
+    @property
+    def partial(self) -> Path:
+        """Files that rsync has received in part."""
+        return self.private / "partial"
+
+    @property
+    def by_date(self) -> Path:
+        """Dated names of the snapshots."""
+        return self.root / "by-date"
+
+    def backup(self, number: int) -> Path:
+        """The folder of a published snapshot."""
+        return self.root / f"backup.{number}"
+
+    def manifest(self, snapshot_id: str) -> Path:
+        """The manifest of a snapshot."""
+        return self.private / "manifests" / f"{snapshot_id}.zst"
+
+    def checksums(self, sequence: int) -> Path:
+        """The checksums of the files whose inodes are new in the snapshot with this number."""
+        return self.private / "sums" / f"{sequence:07d}.zst"
+
+    def make(self) -> None:
+        """Create what is missing."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.private.mkdir(exist_ok=True, mode=0o700)
+        for folder in (self.private / "manifests", self.private / "sums", self.scratch, self.partial, self.by_date):
+            folder.mkdir(exist_ok=True)

@@ -1,0 +1,87 @@
+"""Renaming the folders when a snapshot is published.
+
+All moves are computed and written into the record before the first is made. Their order leaves every target free when
+its turn comes, and each move names the inode of its folder: what a crash has left undone is seen and done.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from snapmirror.errors import StorageError
+from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.record import Move, Snapshot
+
+TRASH = "trash."
+
+
+def moves(layout: Layout, kept: Sequence[Snapshot], expired: Sequence[Snapshot], *, park: bool) -> list[Move]:
+    """The moves that let `expired` go and number `kept` anew; both newest first, with the slots they have had.
+
+    The slot being built is `kept[0]` with slot 0. The newest of the expired is parked if `park`.
+    """
+    ordered: list[tuple[str, str]] = []
+    for position, snapshot in enumerate(expired):
+        parks = park and position == 0
+        target = layout.parked if parks else layout.private / f"{TRASH}{snapshot.id}"
+        ordered.append((f"backup.{snapshot.slot}", str(target.relative_to(layout.root))))
+    renumbered = [(snapshot.slot, number) for number, snapshot in enumerate(kept, start=1) if snapshot.slot != number]
+    ordered += [(_name(layout, old), _name(layout, new)) for old, new in renumbered if new < old]
+    ordered += [(_name(layout, old), _name(layout, new)) for old, new in reversed(renumbered) if new > old]
+    return [
+        Move(inode=os.lstat(layout.root / source).st_ino, source=source, target=target) for source, target in ordered
+    ]
+
+
+def _name(layout: Layout, number: int) -> str:
+    return f"backup.{number}" if number else str(layout.slot.relative_to(layout.root))
+
+
+def make(layout: Layout, todo: Sequence[Move]) -> None:
+    """Make the moves that are not made yet. Raises StorageError when a folder is nowhere."""
+    for move in todo:
+        source, target = layout.root / move.source, layout.root / move.target
+        if _inode(target) == move.inode:
+            continue
+        if _inode(source) != move.inode:
+            raise StorageError(
+                f"the snapshot folder {source} is not the one that was to become {target}",
+                hint="was something renamed by hand? compare .snapmirror/record.json with the folders",
+            )
+        _rename(source, target)
+
+
+def _inode(path: Path) -> int | None:
+    with suppress(FileNotFoundError):
+        return os.lstat(path).st_ino
+    return None
+
+
+def _rename(source: Path, target: Path) -> None:
+    try:
+        os.rename(source, target)
+    except PermissionError:  # without root, a read-only folder does not change its parent
+        status = os.lstat(source)
+        os.chmod(source, stat.S_IMODE(status.st_mode) | stat.S_IWUSR)
+        os.rename(source, target)
+        os.chmod(target, stat.S_IMODE(status.st_mode))
+
+
+def date(layout: Layout, snapshots: Sequence[Snapshot]) -> None:
+    """Make the dated names agree with the numbers; each changes at once, never absent in between."""
+    wanted = {snapshot.id: f"../backup.{snapshot.slot}" for snapshot in snapshots}
+    for path in layout.by_date.iterdir():
+        if path.name not in wanted and path.is_symlink():
+            path.unlink()
+    for name, target in wanted.items():
+        path = layout.by_date / name
+        if path.is_symlink() and os.readlink(path) == target:
+            continue
+        scratch = layout.by_date / f".{name}.new"
+        scratch.unlink(missing_ok=True)
+        scratch.symlink_to(target)
+        os.replace(scratch, path)

@@ -1,0 +1,245 @@
+"""The hard link store: `backup.1` … `backup.N`, plain folders that share what has not changed.
+
+See `slot` for how the next one is made, `clear` for why no sealed inode is ever touched, `rotation` for the numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+from snapmirror.errors import StorageError
+from snapmirror.snapshots import checksums, record, retention
+from snapmirror.snapshots.hardlink import names, rotation, slot
+from snapmirror.snapshots.hardlink.clear import clear
+from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.manifest import DamagedManifest, Reader
+from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.protocol import Preparing, Published, Sealed, Target
+from snapmirror.snapshots.record import Snapshot
+
+log = logging.getLogger("snapmirror.store")
+
+
+class HardlinkStore:
+    """The history of one mirror in `root`, a folder of the store. See `protocol.SnapshotStore`."""
+
+    def __init__(self, root: Path) -> None:
+        self.layout = Layout(root)
+        self._record = record.load(self.layout.record)
+        self._prepared = slot.Prepared()
+        self._is_copy = False  # the slot is known to equal the newest snapshot
+
+    def snapshots(self) -> list[Snapshot]:
+        """What is published, the newest first."""
+        return list(self._record.snapshots)
+
+    def next_sequence(self) -> int:
+        """The number of the snapshot that would be published next."""
+        return self._record.sequence + 1
+
+    def tree(self, snapshot: Snapshot) -> Path:
+        """The folder of a snapshot."""
+        return self.layout.backup(snapshot.slot)
+
+    def manifest(self, snapshot: Snapshot) -> Path:
+        """The manifest of a snapshot."""
+        return self.layout.manifest(snapshot.id)
+
+    def checksums(self, sequence: int) -> Path:
+        """The checksum file of the snapshot with this number."""
+        return self.layout.checksums(sequence)
+
+    def copies(self) -> frozenset[bytes]:
+        """Unchanged names that are copies in this slot."""
+        return frozenset(self._prepared.copies)
+
+    def recover(self) -> list[str]:
+        """Finish a rotation that was cut off, and clear away what is nobody's."""
+        done = []
+        self.layout.make()
+        if self._record.moves:
+            self._finish_moves()
+            done.append("finished the rotation that the last run began")
+        for path in self.layout.private.glob(f"{rotation.TRASH}*"):
+            names.remove_tree(path)
+            done.append("removed an expired snapshot that the last run left")
+        if _save_interrupted(self.layout):
+            done.append("kept what the last run had received of its last file")
+        if self.layout.slot.exists() and self._record.slot_equals is None:
+            done.append("the last run did not finish; this one goes on with what it had fetched")
+        return done
+
+    def _save(self) -> None:
+        record.save(self._record, self.layout.record)
+
+    def _finish_moves(self) -> None:
+        rotation.make(self.layout, self._record.moves)
+        rotation.date(self.layout, self._record.snapshots)
+        self._record.moves = []
+        self._save()
+
+    # --- the slot
+
+    @contextmanager
+    def preparing(self) -> Iterator[Preparing]:
+        """Makes the slot in a thread of its own, while the source is being listed."""
+        stop = Event()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="slot") as pool:
+            ready = pool.submit(self._prepare, stop)
+
+            def wait() -> bool:
+                self._prepared = ready.result()
+                self._is_copy = self._prepared == slot.Prepared()
+                return not self._prepared.lost
+
+            try:
+                yield wait
+            finally:
+                stop.set()
+
+    def _prepare(self, stop: Event) -> slot.Prepared:
+        newest, layout = self._record.newest, self.layout
+        if newest is None:
+            if layout.slot.exists():
+                return slot.repaired(None, layout.slot, stop)
+            layout.slot.mkdir()
+            return slot.Prepared()
+        tree = self.tree(newest)
+        if not tree.is_dir():
+            raise StorageError(f"the newest snapshot {tree} is missing", hint="was it moved by hand?")
+        if layout.slot.exists():
+            if self._record.slot_equals == newest.id:
+                return slot.Prepared()
+            return slot.repaired(tree, layout.slot, stop)
+        if not layout.parked.exists():
+            return slot.copied(tree, layout.slot, stop)
+        return self._recycle(newest, tree, stop)
+
+    def _recycle(self, newest: Snapshot, tree: Path, stop: Event) -> slot.Prepared:
+        layout, parked = self.layout, self._record.parked
+        try:
+            manifests = None if parked is None else (Reader(layout.manifest(parked)), Reader(layout.manifest(newest.id)))
+        except DamagedManifest as damage:
+            log.warning("%s; the slot is made by walking both trees", damage.message)
+            manifests = None
+        self._record.parked = self._record.slot_equals = None
+        self._save()  # before the rename: from now on the tree is nobody's
+        os.rename(layout.parked, layout.slot)
+        if parked is None or manifests is None:
+            return slot.repaired(tree, layout.slot, stop)
+        layout.manifest(parked).unlink(missing_ok=True)
+        return slot.recycled(*manifests, tree, layout.slot, stop)
+
+    def clear(self, plan: Plan, clone_above: int | None) -> Target:
+        """Take every planned name out of the slot; from here on nothing is sure of it until it is published."""
+        newest = self._record.newest
+        tree = self.tree(newest) if newest else None
+        self._is_copy = False
+        if self._record.slot_equals is not None:
+            self._record.slot_equals = None
+            self._save()
+        cleared = clear(plan, self._prepared, tree, self.layout.slot, clone_above)
+        return Target(
+            self.layout.slot, tree, self.layout.scratch, self.layout.partial,
+            frozenset(cleared.patch), frozenset(cleared.folders),
+        )  # fmt: skip
+
+    def leave(self) -> None:
+        """Write down that the slot is a true copy of the newest snapshot, for a run that ends before changing it."""
+        newest = self._record.newest
+        if self._is_copy and newest is not None and self._record.slot_equals != newest.id:
+            self._record.slot_equals = newest.id
+            self._save()
+
+    # --- publishing
+
+    def publish(self, sealed: Sealed, keep_last: int) -> Published:
+        """Flush, write down, rename, and let the expired go."""
+        layout = self.layout
+        layout.manifest(sealed.snapshot.id).write_bytes(sealed.manifest)
+        layout.checksums(sealed.snapshot.sequence).write_bytes(checksums.pack(sealed.checksums))
+        _flush(layout.root)
+        decisions = retention.decide([sealed.snapshot, *self._record.snapshots], keep_last=keep_last)
+        kept = [decision.snapshot for decision in decisions if decision.keep]
+        expired = [decision.snapshot for decision in decisions if not decision.keep]
+        park = bool(expired) and not layout.parked.exists()
+        self._record.moves = rotation.moves(layout, kept, expired, park=park)
+        self._record.snapshots = [
+            snapshot.model_copy(update={"slot": number}) for number, snapshot in enumerate(kept, start=1)
+        ]
+        self._record.sequence = sealed.snapshot.sequence
+        self._record.slot_equals = None
+        if park:
+            self._record.parked = expired[0].id
+        self._save()  # the moment at which the snapshot exists
+        self._finish_moves()
+        for snapshot in expired:
+            names.remove_tree(layout.private / f"{rotation.TRASH}{snapshot.id}")
+            if snapshot.id != self._record.parked:
+                layout.manifest(snapshot.id).unlink(missing_ok=True)
+        for path in _names(layout.partial):
+            os.unlink(path)
+        self._is_copy = False
+        self._drop_checksums()
+        return Published(self._record.snapshots[0], [decision for decision in decisions if not decision.keep])
+
+    def _drop_checksums(self) -> None:
+        """Drop checksum files that no manifest refers to; looked at only when their number has doubled."""
+        files = sorted((self.layout.private / "sums").glob("*.zst"))
+        if len(files) < 2 * max(self._record.checksum_files_kept, 8):
+            return
+        used: set[bytes] = set()
+        try:
+            for path in (self.layout.private / "manifests").glob("*.zst"):
+                used.update(line[:7] for line in Reader(path))
+        except DamagedManifest:
+            return  # nothing is dropped that a damaged manifest may still need
+        for path in files:
+            if path.stem.encode() not in used:
+                path.unlink()
+        self._record.checksum_files_kept = len(list((self.layout.private / "sums").glob("*.zst")))
+        self._save()
+
+    def set_pinned(self, snapshot: Snapshot, pinned: bool) -> Snapshot:
+        """Pin a snapshot, or let it go."""
+        changed = snapshot.model_copy(update={"pinned": pinned})
+        self._record.snapshots = [changed if one.id == snapshot.id else one for one in self._record.snapshots]
+        self._save()
+        return changed
+
+
+def _flush(folder: Path) -> None:
+    """Everything of the file system to the disk. os.sync would flush the whole machine."""
+    import ctypes
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise StorageError(f"the store could not be flushed: {os.strerror(number)}", hint="is it full, or failing?")
+    finally:
+        os.close(descriptor)
+
+
+def _save_interrupted(layout: Layout) -> bool:
+    """Hand files that a killed rsync was receiving (`.name.AbC123`) to the next one, as partial files (`name`)."""
+    saved = False
+    for path in map(Path, _names(layout.scratch)):
+        base = path.name[1:-7] if path.name.startswith(".") and path.name[-7:-6] == "." else ""
+        if base and path.is_file() and not path.is_symlink() and path.stat().st_size:
+            os.replace(path, layout.partial / base)
+            saved = True
+        else:
+            names.remove_tree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    return saved
+
+
+def _names(folder: Path) -> list[str]:
+    with os.scandir(folder) as found:
+        return [one.path for one in found]

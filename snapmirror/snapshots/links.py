@@ -1,0 +1,197 @@
+"""Hard link groups in a plan.
+
+A listing shows a group as one plain entry, its leader, and further names that point to it; which name leads may change
+from night to night without anything having changed. So groups are compared as sets of names: an old inode may live on
+in one new group (or single name) at most, where name and attributes agree; other names of that group are linked to it
+inside the slot, and a group without such an inode travels whole.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from snapmirror.snapshots import entry
+from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.merge import Pair
+
+if TYPE_CHECKING:
+    from snapmirror.snapshots.plan import Plan
+
+
+@dataclass
+class _Name:
+    """One name that belongs to a group before or after tonight. Lines are without numbers."""
+
+    old_number: bytes | None = None  # None: unchanged plain line, its number stands in the manifest already
+    old_line: bytes | None = None
+    old_attributes: bytes | None = None
+    old_inode: bytes = b""
+    new_line: bytes | None = None
+    new_attributes: bytes | None = None
+    new_inode: bytes = b""
+
+
+def resolve(
+    plan: Plan,
+    changed: list[Pair],
+    symlinks: list[bytes],
+    old_links: list[bytes],
+    new_links: list[bytes],
+    marked: set[bytes],
+    number: bytes,
+) -> Iterator[bytes]:
+    """Move what concerns groups from `changed` into the plan; yield the numbered link lines of the new manifest.
+
+    `symlinks` are the plain lines of symlinks that have not changed.
+    """
+    if not old_links and not new_links:
+        return
+    names = _collect(changed, symlinks, old_links, new_links)
+    changed[:] = [pair for pair in changed if not _is_grouped(pair, names)]
+    inodes: dict[bytes, list[bytes]] = {}
+    for path, name in names.items():
+        if name.new_line is not None:
+            inodes.setdefault(name.new_inode, []).append(path)
+    kept = _kept_names(names, inodes, marked)
+    for members in inodes.values():
+        survivors = [path for path in members if path in kept]
+        moved: list[Pair] = []
+        for path in members:
+            name = names[path]
+            assert name.new_line is not None
+            pair = (_numbered(name), name.new_line)
+            if path in kept:
+                if name.old_number is not None and name.new_line[:1] != b"h":
+                    plan.corrections[name.new_line] = name.old_number + name.new_line
+            else:
+                if name.new_line[:1] != b"h":
+                    plan.corrections[name.new_line] = number + name.new_line
+                if survivors:
+                    plan.links.append((pair, survivors[0]))
+                else:
+                    moved.append(pair)
+        if len(moved) > 1:
+            plan.groups.append(moved)
+        else:
+            plan.transfer.extend(moved)
+    for path, name in names.items():
+        if name.new_line is None and name.old_line is not None:
+            plan.delete.append((name.old_number or number) + name.old_line)
+    for line in new_links:
+        path = entry.parse(line).path
+        old_number = names[path].old_number
+        yield (old_number if path in kept and old_number is not None else number) + line
+
+
+def _numbered(name: _Name) -> bytes | None:
+    return None if name.old_line is None else (name.old_number or b"0000000 ") + name.old_line
+
+
+def _is_grouped(pair: Pair, names: dict[bytes, _Name]) -> bool:
+    old, new = pair
+    line = new if new is not None else old[PREFIX:] if old is not None else b""
+    return line[1:2] != b"d" and entry.parse(line).path in names
+
+
+def _collect(
+    changed: list[Pair], symlinks: list[bytes], old_links: list[bytes], new_links: list[bytes]
+) -> dict[bytes, _Name]:
+    """Every name that is in a group before or after, with what is known of it on both sides."""
+    names: dict[bytes, _Name] = {}
+    for numbered in old_links:
+        link = entry.parse(numbered[PREFIX:])
+        assert link.leader is not None
+        name = names.setdefault(link.path, _Name())
+        name.old_number, name.old_line = numbered[:PREFIX], link.line
+        leader = names.setdefault(link.leader, _Name())
+        for one in (name, leader):
+            one.old_attributes, one.old_inode = link.attributes, b"g" + link.leader
+    for line in new_links:
+        link = entry.parse(line)
+        assert link.leader is not None
+        name = names.setdefault(link.path, _Name())
+        name.new_line = line
+        leader = names.setdefault(link.leader, _Name())
+        for one in (name, leader):
+            one.new_attributes, one.new_inode = link.attributes, b"g" + link.leader
+    _add_changes(names, changed)
+    symlink_lines = {entry.parse(line).path: line for line in symlinks} if _holds_symlinks(names) else {}
+    for path, name in names.items():
+        if name.new_line is None and name.old_line is None:
+            _fill_unchanged(path, name, symlink_lines)
+    if _holds_symlinks(names):
+        _add_targets(names)
+    return names
+
+
+def _holds_symlinks(names: dict[bytes, _Name]) -> bool:
+    return any((name.old_attributes or name.new_attributes or b"")[:1] == b"L" for name in names.values())
+
+
+def _add_changes(names: dict[bytes, _Name], changed: list[Pair]) -> None:
+    for old, new in changed:
+        if old is not None and old[PREFIX + 1 : PREFIX + 2] != b"d":
+            before = entry.parse(old[PREFIX:])
+            if (name := names.get(before.path)) is not None:
+                name.old_number, name.old_line, name.old_attributes = old[:PREFIX], before.line, before.attributes
+                name.old_inode = name.old_inode or b"s" + before.path
+        if new is not None and new[1:2] != b"d":
+            after = entry.parse(new)
+            if (name := names.get(after.path)) is not None:
+                name.new_line, name.new_attributes = after.line, after.attributes
+                name.new_inode = name.new_inode or b"s" + after.path
+
+
+def _fill_unchanged(path: bytes, name: _Name, symlink_lines: dict[bytes, bytes]) -> None:
+    """A leader whose plain line is the same on both sides shows up in no change: one side tells of the other."""
+    attributes = name.new_attributes or name.old_attributes or b""
+    line = symlink_lines[path] if attributes[:1] == b"L" else b"." + attributes + b"|" + entry.escape(path)
+    name.old_line = name.new_line = line
+    name.old_attributes = name.new_attributes = attributes
+    name.old_inode = name.old_inode or b"s" + path
+    name.new_inode = name.new_inode or b"s" + path
+
+
+def _add_targets(names: dict[bytes, _Name]) -> None:
+    """A symlink's target is part of what it is; only the leader's line shows it."""
+    for old_side in (True, False):
+        targets: dict[bytes, bytes] = {}
+        for path, name in names.items():
+            line = name.old_line if old_side else name.new_line
+            if line is not None and line[:2] == b".L":
+                targets[path] = entry.parse(line).target or b""
+        for path, name in names.items():
+            inode = name.old_inode if old_side else name.new_inode
+            target = targets.get(inode[1:])
+            if target is None:
+                continue
+            if old_side and name.old_attributes is not None:
+                name.old_attributes += b">" + target
+            elif not old_side and name.new_attributes is not None:
+                name.new_attributes += b">" + target
+
+
+def _kept_names(names: dict[bytes, _Name], inodes: dict[bytes, list[bytes]], marked: set[bytes]) -> set[bytes]:
+    """The names that go on with the inode that they have: each old inode lives on in one new inode at most."""
+    claims: list[tuple[int, bytes, bytes]] = []
+    for new_inode, members in inodes.items():
+        if any(path in marked for path in members):
+            continue
+        votes = Counter(
+            names[path].old_inode
+            for path in members
+            if names[path].old_attributes is not None and names[path].old_attributes == names[path].new_attributes
+        )
+        claims.extend((-count, new_inode, old_inode) for old_inode, count in votes.items())
+    kept: set[bytes] = set()
+    taken_old: set[bytes] = set()
+    taken_new: set[bytes] = set()
+    for _, new_inode, old_inode in sorted(claims):
+        if new_inode not in taken_new and old_inode not in taken_old:
+            taken_new.add(new_inode)
+            taken_old.add(old_inode)
+            kept.update(path for path in inodes[new_inode] if names[path].old_inode == old_inode)
+    return kept

@@ -1,0 +1,91 @@
+"""What a snapshot store is: the few things that a night asks of the place where history is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.retention import Decision
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a night's files go: the `slot`, with the folder `basis` of earlier versions, and scratch folders.
+
+    `patch` are names that stand in the slot in their old version, in an inode of their own, to be changed in place;
+    `folders` are folders whose attributes the transfer must set because names in them have changed.
+    """
+
+    slot: Path
+    basis: Path | None
+    scratch: Path
+    partial: Path
+    patch: frozenset[bytes] = frozenset()
+    folders: frozenset[bytes] = frozenset()
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A complete slot: its manifest, the checksums of its new files, and what is known of it."""
+
+    snapshot: Snapshot
+    manifest: bytes
+    checksums: Sequence[tuple[bytes, bytes]]
+
+
+@dataclass
+class Published:
+    """What publishing has done."""
+
+    snapshot: Snapshot
+    expired: list[Decision] = field(default_factory=list)
+
+
+Preparing = Callable[[], bool]
+"""Waits until the slot equals the newest snapshot; False if that snapshot lacks files that its manifest lists, which
+only a comparison with the tree itself can mend. Raises what the preparation raised."""
+
+
+class SnapshotStore(Protocol):
+    """One mirror's history. Every method leaves published snapshots as they are, whenever it is interrupted."""
+
+    def recover(self) -> list[str]:
+        """Finish or undo what a dead run has left; say what was done."""
+
+    def snapshots(self) -> list[Snapshot]:
+        """What is published, the newest first."""
+
+    def next_sequence(self) -> int:
+        """The number of the snapshot that would be published next."""
+
+    def tree(self, snapshot: Snapshot) -> Path:
+        """The folder of a snapshot."""
+
+    def manifest(self, snapshot: Snapshot) -> Path:
+        """The manifest of a snapshot."""
+
+    def checksums(self, sequence: int) -> Path:
+        """The checksum file of the snapshot with this number, which may have expired."""
+
+    def preparing(self) -> AbstractContextManager[Preparing]:
+        """Makes the slot beside what else is being done; the slot outlives the context, whatever happens."""
+
+    def clear(self, plan: Plan, clone_above: int | None) -> Target:
+        """Apply the removals and links of a plan to the slot."""
+
+    def copies(self) -> frozenset[bytes]:
+        """Unchanged names that got an inode of their own in this slot."""
+
+    def leave(self) -> None:
+        """The run ends before it has changed the slot: write down that the slot is ready, so the next one need not."""
+
+    def publish(self, sealed: Sealed, keep_last: int) -> Published:
+        """Make the slot the newest snapshot, durably, and let retention take its course."""
+
+    def set_pinned(self, snapshot: Snapshot, pinned: bool) -> Snapshot:
+        """Pin a snapshot, so that it does not expire, or let it go."""

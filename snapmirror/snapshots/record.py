@@ -1,0 +1,128 @@
+"""The record of a mirror: which snapshots there are. A small JSON file, `.snapmirror/record.json`.
+
+It is the truth about what is published: it is replaced as a whole, durably, and a snapshot exists once it stands here.
+Moves that are still to be made (the rotation) are written down in it before the first is made, each with the inode of
+the folder that it moves, so that the next run can tell which of them a crash has left undone.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from snapmirror.errors import StorageError
+
+_TIME = "%Y-%m-%dT%H%M%SZ"
+
+
+class Snapshot(BaseModel):
+    """One sealed snapshot. Sizes in bytes; `new_bytes` is the size of the files that are new in it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    sequence: int
+    slot: int
+    files: int
+    entries: int
+    bytes: int
+    new_bytes: int
+    seconds: float = 0.0
+    full: bool = False
+    degraded: bool = False
+    pinned: bool = False
+    counts: dict[str, int] = Field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def taken_at(self) -> datetime:
+        """When the run began, UTC."""
+        return parse_id(self.id)
+
+
+class Move(BaseModel):
+    """A folder to be renamed; both names are relative to the mirror's folder."""
+
+    model_config = ConfigDict(frozen=True)
+
+    inode: int
+    source: str
+    target: str
+
+
+class Record(BaseModel):
+    """All that is known of one mirror. `snapshots` stand newest first.
+
+    `parked` is the expired snapshot that waits to be recycled; `slot_equals` is the snapshot of which the slot is an
+    exact copy, or None while nothing is sure of it.
+    """
+
+    format: Literal["snapmirror record"] = "snapmirror record"
+    version: Literal[1] = 1
+    sequence: int = 0
+    snapshots: list[Snapshot] = Field(default_factory=list)
+    parked: str | None = None
+    slot_equals: str | None = None
+    moves: list[Move] = Field(default_factory=list)
+    checksum_files_kept: int = 0
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest snapshot, or None."""
+        return self.snapshots[0] if self.snapshots else None
+
+
+def load(path: Path) -> Record:
+    """Read a record; an absent one is empty. Raises StorageError for a damaged one."""
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Record()
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StorageError(
+            f"the record {path} is damaged: {where + ': ' if where else ''}{first['msg']}",
+            hint=f"its last good version is {path}.previous; the snapshots themselves are plain folders",
+        ) from error
+    except OSError as error:
+        raise StorageError(f"the record {path} cannot be read: {error.strerror}") from error
+
+
+def save(record: Record, path: Path) -> None:
+    """Replace the record, durably: when this returns, a power cut leaves the new one."""
+    scratch = path.with_suffix(".new")
+    with open(scratch, "wb") as file:
+        file.write(record.model_dump_json(indent=1).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    previous = path.with_name(path.name + ".previous")
+    with suppress(FileNotFoundError):  # a link, not a rename: at no moment is there no record
+        previous.unlink(missing_ok=True)
+        os.link(path, previous)
+    os.replace(scratch, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_id(when: datetime) -> str:
+    """The name of a snapshot that was begun at `when`: UTC, to the second, fit for file names on Windows."""
+    return when.astimezone(UTC).strftime(_TIME)
+
+
+def parse_id(text: str) -> datetime:
+    """The time of a name. Raises ValueError."""
+    return datetime.strptime(text, _TIME).replace(tzinfo=UTC)

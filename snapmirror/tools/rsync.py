@@ -1,0 +1,210 @@
+"""rsync(1): its command lines, its lines of output and its exit codes.
+
+Minimum 3.2.3; 3.5.0 is what all of this was measured with.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapmirror.config import MirrorConfig
+from snapmirror.errors import SnapmirrorError, StorageError, TransferError
+from snapmirror.tools import ssh
+
+LIST_FORMAT = "%i|%B|%U|%G|%l|%M|%n%L"
+SENT_FORMAT = "%i|%B|%U|%G|%l|%M|%C|%n%L"
+_ITEM = 11
+"""Bytes of %i: `>f.st......`."""
+
+OK, PARTIAL, VANISHED = 0, 23, 24
+_NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
+_LITERAL_LINE = re.compile(rb"Literal data: (\d+) bytes")
+_VANISHED_LINE = re.compile(rb'file has vanished: "(.*)"', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One line of a transfer: the entry's line as a manifest has it, and the MD5 of its content if it travelled."""
+
+    line: bytes
+    checksum: bytes
+
+
+def listing_argv(mirror: MirrorConfig, nowhere: Path) -> list[str]:
+    """List the whole source: a dry run into `nowhere`, a folder that does not exist, so that everything is new."""
+    return [
+        *_common(mirror), "--dry-run", f"--out-format={LIST_FORMAT}",
+        *_filters(mirror), *_connection(mirror), mirror.source.rsync_argument, f"{nowhere}/",
+    ]  # fmt: skip
+
+
+def tree_argv(mirror: MirrorConfig, tree: Path, nowhere: Path) -> list[str]:
+    """List a snapshot's own tree in the same way, to make a new manifest of it."""
+    fake = ["--fake-super"] if mirror.fake_super else []
+    return [*_common(mirror), *fake, "--dry-run", f"--out-format={LIST_FORMAT}", f"{tree}/", f"{nowhere}/"]
+
+
+def check_argv(mirror: MirrorConfig, tree: Path) -> list[str]:
+    """Compare the source with a snapshot's tree itself, ACLs and xattrs included: lists what differs."""
+    return [
+        *_common(mirror), *_extras(mirror), "--dry-run", "--modify-window=-1", f"--out-format={LIST_FORMAT}",
+        *_filters(mirror), *_connection(mirror), mirror.source.rsync_argument, f"{tree}/",
+    ]  # fmt: skip
+
+
+def transfer_argv(
+    mirror: MirrorConfig, names: Path, slot: Path, *, basis: Path | None, scratch: Path, partial: Path, patch: bool
+) -> list[str]:
+    """Fetch the names that the file `names` holds (NUL after each) into `slot`.
+
+    `basis` is the last snapshot: what is there need not travel again. It is --copy-dest, not --link-dest: what is asked
+    for gets an inode of its own, always. `patch`: the names are clones of their old versions and are patched in place.
+    """
+    how = ["--inplace", "--no-whole-file"] if patch else [f"--temp-dir={scratch}", f"--partial-dir={partial}"]
+    return [
+        *_common(mirror, recursive=False), *_extras(mirror), *how,
+        f"--files-from={names}", "--from0",
+        "--ignore-missing-args",        # gone since the listing: a vanished file, not an error
+        "--itemize-changes", "--itemize-changes",  # what is there already gets a line as well
+        "--checksum-choice=md5",        # known to every rsync, and to md5sum; %C reports it
+        f"--out-format={SENT_FORMAT}", "--stats", "--no-human-readable",
+        *([f"--copy-dest={basis}"] if basis and not patch else []),
+        *([] if patch else ["--sparse"]),
+        *([f"--bwlimit={mirror.bandwidth_limit // 1024 or 1}"] if mirror.bandwidth_limit else []),
+        *_connection(mirror), mirror.source.rsync_argument, f"{slot}/",
+    ]  # fmt: skip
+
+
+def push_argv(mirror: MirrorConfig, names: Path, tree: Path, *, dry_run: bool) -> list[str]:
+    """Send names of a snapshot back to the source."""
+    return [
+        *_common(mirror, recursive=True), *_extras(mirror), *(["--dry-run"] if dry_run else []),
+        f"--files-from={names}", "--from0", f"--out-format={LIST_FORMAT}",
+        *_connection(mirror), f"{tree}/", mirror.source.rsync_argument,
+    ]  # fmt: skip
+
+
+def _common(mirror: MirrorConfig, *, recursive: bool = True) -> list[str]:
+    return [
+        "rsync",
+        *(["--recursive"] if recursive else ["--dirs"]),
+        "--links", "--perms", "--times", "--owner", "--group", "--devices", "--specials", "--numeric-ids",
+        *(["--hard-links"] if mirror.hard_links else []),
+        "--8-bit-output",
+        *([f"--timeout={mirror.timeout_seconds}"] if mirror.timeout_seconds else []),
+    ]  # fmt: skip
+
+
+def _extras(mirror: MirrorConfig) -> list[str]:
+    fake = "--remote-option=--fake-super" if mirror.source.kind == "local" else "--fake-super"
+    return [
+        *(["--acls"] if mirror.acls else []),
+        *(["--xattrs"] if mirror.xattrs else []),
+        *([fake] if mirror.fake_super else []),
+    ]
+
+
+def _filters(mirror: MirrorConfig) -> list[str]:
+    return [
+        *(f"--include={pattern}" for pattern in mirror.include),
+        *([f"--include-from={mirror.include_from}"] if mirror.include_from else []),
+        *(f"--exclude={pattern}" for pattern in mirror.exclude),
+        *([f"--exclude-from={mirror.exclude_from}"] if mirror.exclude_from else []),
+        *(["--one-file-system"] if mirror.one_file_system else []),
+        *([f"--max-size={mirror.max_size}"] if mirror.max_size is not None else []),
+        *([f"--min-size={mirror.min_size}"] if mirror.min_size is not None else []),
+    ]
+
+
+def _connection(mirror: MirrorConfig) -> list[str]:
+    if mirror.source.kind == "local":
+        return []
+    if mirror.source.kind == "daemon":
+        password = [f"--password-file={mirror.password_file}"] if mirror.password_file else []
+        return [*password, f"--contimeout={ssh.CONNECT_SECONDS}"]
+    path = [f"--rsync-path={mirror.rsync_path}"] if mirror.rsync_path else []
+    return [f"--rsh={ssh.rsh(mirror)}", *path]
+
+
+def parse_listed(raw: bytes) -> bytes | None:
+    """A manifest's line of a line printed in LIST_FORMAT (without its line end); None for a message of rsync's."""
+    if raw[_ITEM : _ITEM + 1] != b"|":
+        return None
+    return (b"h" if raw[:1] == b"h" else b".") + raw[1:2] + raw[_ITEM:]
+
+
+def parse_sent(raw: bytes) -> Sent | None:
+    """The same for SENT_FORMAT."""
+    if raw[_ITEM : _ITEM + 1] != b"|":
+        return None
+    fields = raw.split(b"|", 7)
+    if len(fields) != 8:
+        return None
+    code = (b"h" if raw[:1] == b"h" else b".") + raw[1:2]
+    return Sent(b"|".join([code, *fields[1:6], fields[7]]), fields[6].strip())
+
+
+def literal_bytes(raw: bytes) -> int:
+    """Bytes of file content that travelled, if this line of --stats tells; else 0."""
+    match = _LITERAL_LINE.fullmatch(raw)
+    return int(match[1]) if match else 0
+
+
+def vanished(stderr: bytes) -> list[bytes]:
+    """Names that were gone when they were to be read."""
+    return _VANISHED_LINE.findall(stderr)
+
+
+def complaints(stderr: bytes, most: int = 20) -> list[str]:
+    """What rsync complained about, for people: its own lines, without the closing verdict."""
+    lines = [line for line in stderr.decode("utf-8", "backslashreplace").splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("rsync error:", "rsync warning:"))]
+    return [*lines[:most], *([f"and {len(lines) - most} more"] if len(lines) > most else [])]
+
+
+_MEANING: dict[int, tuple[str, str]] = {
+    1: ("rsync refused its own options", "the rsync on one side is too old; 'snapmirror doctor' shows both"),
+    2: ("the two rsyncs do not understand each other", "a login script that prints something breaks the protocol"),
+    3: ("rsync refused a path", "is a folder of the store a symlink, or owned by someone else?"),
+    4: ("rsync on the server lacks a feature", "turn off acls or xattrs for this mirror, or upgrade rsync there"),
+    5: ("the rsync daemon refused", "check module name, user and password_file"),
+    10: ("the connection broke", "the next run goes on from here"),
+    11: ("reading or writing a file failed", "look at the messages of the kernel (dmesg) on both sides"),
+    12: ("the data stream broke off", "the ssh connection or rsync on the server ended early; the next run goes on"),
+    13: ("rsync failed in its own diagnostics", "run it again with --verbose"),
+    14: ("rsync could not talk to its own parts", "is the machine out of memory or processes?"),
+    20: ("rsync was stopped by a signal", "the next run goes on from here"),
+    21: ("a part of rsync died", "the next run goes on from here"),
+    22: ("rsync ran out of memory", "give the machine more memory, or split the mirror"),
+    25: ("rsync stopped at its limit of deletions", "nothing was deleted"),
+    30: ("nothing moved for too long", "raise timeout_seconds, or look why the server stalls"),
+    35: ("the rsync daemon did not answer in time", "is the server up, and the port open?"),
+    124: ("the command on the server was killed", "look at the server's log"),
+    125: ("the command on the server was killed", "look at the server's log"),
+    126: ("the command on the server cannot be run", "check rsync_path"),
+    127: ("there is no rsync on the server", "install it there, or set rsync_path"),
+    255: ("ssh could not connect", "'snapmirror doctor' tells whether it is the host, its key or yours"),
+}
+
+
+def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
+    """The error for an exit code that ends the night. `what` names what was being done."""
+    reasons = complaints(stderr, most=1)
+    detail = f" ({reasons[0]})" if reasons else ""
+    if is_full(stderr):
+        return StorageError(f"{what}: the store is full{detail}", hint="make room, or keep fewer snapshots")
+    if exit_code < 0:
+        return TransferError(f"{what}: rsync was killed by signal {-exit_code}", hint="the next run goes on from here")
+    if exit_code == PARTIAL:
+        return TransferError(
+            f"{what}: some files could not be read{detail}", hint="exclude them, or set on_unreadable = \"publish\""
+        )
+    meaning, hint = _MEANING.get(exit_code, (f"rsync ended with {exit_code}", "its manual explains the number"))
+    return TransferError(f"{what}: {meaning}{detail}", hint=hint)
+
+
+def is_full(stderr: bytes) -> bool:
+    """Whether rsync ran out of space or inodes; it reports that as a mere partial transfer."""
+    return any(text in stderr for text in _NO_SPACE)
