@@ -1,0 +1,69 @@
+"""What a night needs, looked at line by line before it runs; each line says how to mend what is wrong.
+
+Changes nothing. `storage=True` opens the store as a night would, and proves the storage under it.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from snapmirror.config import Config, load
+from snapmirror.errors import ConfigError, ExitCode, SnapmirrorError
+from snapmirror.lock import run_lock
+from snapmirror.mirror.doctor import programs, sources, store
+from snapmirror.mirror.doctor.check import Check, fail, failed, ok, verdict, warn
+from snapmirror.storage.open_store import open_store
+from snapmirror.storage.selftest import selftest
+
+__all__ = ["Check", "examine", "verdict"]
+
+
+def examine(config_path: Path, *, storage: bool = False) -> Iterator[Check]:
+    """Every finding, as soon as it is known."""
+    try:
+        config = load(config_path)
+    except ConfigError as error:
+        for problem in error.problems or (error.message,):
+            yield fail("configuration", problem, error.hint or f"edit {config_path}", ExitCode.USAGE)
+        return
+    yield from _configuration(config_path, config)
+    yield from programs.examine(config)
+    yield from programs.rights(config)
+    yield from store.examine(config)
+    for mirror in config.mirrors:
+        yield from sources.examine(mirror)
+    if storage:
+        yield from _storage(config)
+    else:
+        yield from _history(config, store.visible_folder(config))
+
+
+def _configuration(path: Path, config: Config) -> Iterator[Check]:
+    mode = path.stat().st_mode
+    if mode & 0o022:
+        message = f"{path} can be changed by others ({stat.filemode(mode)}), and it names commands to run"
+        yield warn("configuration", message, f"chmod go-w {path}")
+    else:
+        yield ok("configuration", f"{path}: {', '.join(mirror.name for mirror in config.mirrors)}")
+
+
+def _history(config: Config, folder: Path | None) -> Iterator[Check]:
+    now = datetime.now(UTC)
+    yield from sources.clock(config, folder, now)
+    yield from sources.last_success(config, folder, now)
+
+
+def _storage(config: Config) -> list[Check]:
+    """Prove the storage as init does, then look at the snapshots; the store is closed again when the lines appear."""
+    try:
+        with run_lock(config):
+            proof = selftest(config)
+            with open_store(config, read_only=True) as opened:
+                history = list(_history(config, opened.path))
+    except SnapmirrorError as error:
+        return [failed("storage", error)]
+    found = f"{proof.files} files were written, flushed, read back and compared in {proof.seconds:.1f} s"
+    return [ok("storage", found), *history]

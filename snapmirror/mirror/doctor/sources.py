@@ -1,0 +1,143 @@
+"""The doctor on the sources: reachable, host key known, login accepted, folder there; and the age of the last success.
+
+Runs rsync, through `tools.reach`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from snapmirror.config import Config, MirrorConfig
+from snapmirror.errors import ExitCode, SnapmirrorError
+from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
+from snapmirror.snapshots import record
+from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.tools.reach import Answer, reach
+
+_TRANSFER = ExitCode.TRANSFER
+_BUILT = datetime(2026, 1, 1, tzinfo=UTC)  # a clock before this is not set at all
+OLD = timedelta(hours=48)  # nightly: one night may fail without alarm, two may not
+
+
+def examine(mirror: MirrorConfig) -> Iterator[Check]:
+    """One mirror's source."""
+    broken = list(_files(mirror))
+    yield from broken
+    if any(check.level == "fail" for check in broken):
+        return
+    answer = reach(mirror)
+    if answer.obstacle is None and answer.entries == 0:
+        mend = "is it mounted there? the guard would stop a run that finds everything gone"
+        yield warn(_topic(mirror), f"{mirror.source} is empty", mend)
+    elif answer.obstacle is None:
+        known = "reachable, host key known" if mirror.source.kind == "ssh" else "reachable"
+        yield ok(_topic(mirror), f"{mirror.source}: {known}, {answer.entries} entries in its folder")
+    else:
+        message, mend = _explained(mirror, answer)
+        detail = f" ({answer.complaint})" if answer.complaint else ""
+        yield fail(_topic(mirror), f"{mirror.source}: {message}{detail}", mend, _TRANSFER)
+
+
+def clock(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
+    """Is the clock sane: set at all, and not before the newest snapshot?"""
+    if now < _BUILT:
+        yield fail("clock", f"it says {now:%Y-%m-%d}", "set it: 'timedatectl set-ntp true'", ExitCode.USAGE)
+        return
+    latest = [found.newest.taken_at for _, found in _records(config, store) if found.newest is not None]
+    if latest and max(latest) > now:
+        yield fail(
+            "clock",
+            f"it says {now:%Y-%m-%d %H:%M} UTC, but the newest snapshot is from {max(latest):%Y-%m-%d %H:%M} UTC",
+            "set the clock: 'timedatectl set-ntp true'",
+            ExitCode.USAGE,
+        )
+    else:
+        yield ok("clock", f"{now:%Y-%m-%d %H:%M} UTC")
+
+
+def last_success(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
+    """How old the newest snapshot of each mirror is."""
+    for mirror in config.mirrors:
+        try:
+            found = dict(_records(config, store, strict=True)).get(mirror.name)
+        except SnapmirrorError as error:
+            yield failed(_topic(mirror), error)
+            continue
+        if found is None:
+            return
+        newest = found.newest
+        if newest is None:
+            yield warn(_topic(mirror), "there is no snapshot yet", f"snapmirror run {mirror.name}")
+        elif now - newest.taken_at > OLD:
+            days = (now - newest.taken_at).days
+            yield warn(_topic(mirror), f"the newest snapshot is {days} days old", "look at the log of the last runs")
+        else:
+            hours = max(0, int((now - newest.taken_at).total_seconds() // 3600))
+            yield ok(_topic(mirror), f"the newest snapshot {newest.id} is {hours} hours old")
+
+
+def _records(config: Config, store: Path | None, *, strict: bool = False) -> Iterator[tuple[str, record.Record]]:
+    if store is None:
+        return
+    for mirror in config.mirrors:
+        try:
+            yield mirror.name, record.load(Layout(store / mirror.name).record)
+        except SnapmirrorError:
+            if strict:
+                raise
+
+
+def _topic(mirror: MirrorConfig) -> str:
+    return f"mirror {mirror.name}"
+
+
+def _files(mirror: MirrorConfig) -> Iterator[Check]:
+    """The files that the mirror's options name."""
+    for option in ("identity", "known_hosts", "password_file", "exclude_from", "include_from"):
+        path: Path | None = getattr(mirror, option)
+        if path is None:
+            continue
+        if not path.is_file():
+            yield fail(
+                _topic(mirror), f"{option} {path} does not exist", f"make it, or change {option}", ExitCode.USAGE
+            )
+        elif not os.access(path, os.R_OK):
+            yield fail(_topic(mirror), f"{option} {path} cannot be read", "change its owner or mode", ExitCode.USAGE)
+        elif option in ("identity", "password_file") and path.stat().st_mode & 0o077:
+            yield fail(_topic(mirror), f"{option} {path} can be read by others", f"chmod 600 {path}", ExitCode.USAGE)
+
+
+def _explained(mirror: MirrorConfig, answer: Answer) -> tuple[str, str]:
+    """What an obstacle means for people, and how to mend it."""
+    source = mirror.source
+    file = str(mirror.known_hosts or "~/.ssh/known_hosts")
+    port = mirror.port or source.port
+    where = f"-p {port} {source.host}" if port else source.host
+    key = f"'[{source.host}]:{port}'" if port and port != 22 else source.host
+    scan = f"ssh-keyscan {where} >> {file}"
+    match answer.obstacle:
+        case "unknown host key":
+            return "its host key is not known", f"compare the key with the server's own, then keep it: {scan}"
+        case "changed host key":
+            remove = f"ssh-keygen -R {key} -f {file}"
+            return (
+                "its host key has changed: another machine answers, or it was set up anew",
+                f"if the server was really set up anew: {remove}; then compare and keep the new key: {scan}",
+            )
+        case "login refused" if source.kind == "ssh":
+            return "it does not let us in", "put our public key into its authorized_keys, or correct user and identity"
+        case "login refused" if source.kind == "daemon":
+            return "it does not let us in", "correct the user in the source, and password_file"
+        case "login refused":
+            return "it cannot be read by this user", "run as root, or change its owner or mode"
+        case "unreachable":
+            return "it does not answer", "is the server up, its name right, the port open?"
+        case "no rsync":
+            return "there is no rsync on the server", "install it there, or set rsync_path"
+        case "no path":
+            return "there is no such folder", "correct the path in source; is it mounted there?"
+        case _:
+            return "it cannot be listed", "run 'snapmirror --verbose doctor' and try its rsync by hand"

@@ -1,0 +1,160 @@
+"""The doctor on the store: key, image, path, space. Opens nothing, except when the storage is to be proved."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from snapmirror.config import Config, ImageConfig
+from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
+from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
+from snapmirror.storage import encryption, image
+from snapmirror.tools import luks
+from snapmirror.tools.mount import mount_at
+
+_STORAGE = ExitCode.STORAGE
+
+
+def examine(config: Config) -> Iterator[Check]:
+    """Key, image and space, as they lie there."""
+    yield from _state_dir(config)
+    if config.image is not None:
+        yield from _key(config.image)
+        yield from _image(config, config.image)
+    yield from _path(config)
+
+
+def visible_folder(config: Config) -> Path | None:
+    """The store's folder, when its snapshots can be read just now: a plain folder, or a mounted image."""
+    path = config.store.path
+    if not path.is_dir():
+        return None
+    if config.image is not None and mount_at(path) is None:
+        return None
+    return path
+
+
+def _state_dir(config: Config) -> Iterator[Check]:
+    folder = config.store.state_dir
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK) or not nearest.is_dir():
+        mend = "set state_dir in [store] to a folder that this user can write"
+        yield fail("state_dir", f"{folder} cannot be written by this user", mend, _STORAGE)
+
+
+def _key(config: ImageConfig) -> Iterator[Check]:
+    if config.encryption == "none":
+        return
+    try:
+        key = encryption.read_key(config)
+        encryption.check_new_key(config.encryption, key)
+    except SnapmirrorError as error:
+        yield failed("key", error)
+        return
+    where = config.key_file or (config.key_command or ("",))[0]
+    mode = config.key_file.stat().st_mode if config.key_file else 0
+    if mode & 0o077:
+        yield warn("key", f"{where} can be read by others ({stat.filemode(mode)})", f"chmod 600 {where}")
+    elif key is not None and config.file.is_file() and image.record_file(config.file).is_file():
+        try:
+            if not luks.key_fits(config.file, key):
+                raise luks.wrong_key(config.file)
+        except SnapmirrorError as error:
+            yield failed("key", error)
+            return
+        yield ok("key", f"the key of {where} opens the image")
+    else:
+        yield ok("key", f"{where} gives a key")
+    header = config.header_backup
+    if header is None or not config.file.exists():
+        return
+    if header.is_file():
+        yield ok("header", f"a backup of the LUKS header is at {header}; keep a copy of it elsewhere")
+    else:
+        mend = f"cryptsetup luksHeaderBackup {config.file} --header-backup-file {header}"
+        yield warn("header", f"the backup of the LUKS header is missing at {header}", mend)
+
+
+def _image(config: Config, image_config: ImageConfig) -> Iterator[Check]:
+    file = image_config.file
+    if not file.exists() and not image.record_file(file).exists():
+        if file.parent.is_dir():
+            yield fail("image", f"{file} does not exist", "'snapmirror init' makes it", _STORAGE)
+        else:
+            yield fail("image", f"the folder {file.parent} does not exist", "is its disk mounted?", _STORAGE)
+        return
+    try:
+        record = image.read_record(file)
+        image.compare(file, record, image_config)
+    except SnapmirrorError as error:
+        yield failed("image", error)
+        return
+    taken = image.allocated_bytes(file)
+    yield ok("image", f"{file}, {_size(record.size)} of which {_size(taken)} are taken, {record.filesystem}")
+    free, needed = _free(file.parent), min_free(config)
+    rest = max(0, record.size - taken)
+    if free < needed:
+        mend = "make room on that disk; the snapshots inside cannot grow"
+        yield fail("space", f"the disk below the image has {_size(free)} left, less than min_free", mend, _STORAGE)
+    elif free < rest:
+        yield warn(
+            "space",
+            f"the disk below the image has {_size(free)} left, the image may still grow by {_size(rest)}",
+            "make room on that disk before the store promises space that is not there",
+        )
+    else:
+        yield ok("space", f"the disk below the image has {_size(free)} left")
+
+
+def _path(config: Config) -> Iterator[Check]:
+    path, on_image = config.store.path, config.image is not None
+    mounted = mount_at(path) if path.is_dir() else None
+    if on_image and mounted is None:
+        if path.is_dir() and any(path.iterdir()):
+            mend = "move them away; they are hidden while the image is mounted there"
+            yield warn("store", f"{path} holds files that do not belong to the store", mend)
+        else:
+            yield ok("store", f"{path} is where the image will be mounted; it is not mounted now")
+        return
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        yield fail("store", f"{path} {what}", "is its disk mounted? 'snapmirror init' makes a new store", _STORAGE)
+        return
+    if not on_image and not os.access(path, os.W_OK | os.X_OK):
+        yield fail("store", f"{path} cannot be written by this user", "mend it with chown, or run as root", _STORAGE)
+        return
+    status = os.statvfs(path)
+    free, inodes = status.f_bavail * status.f_frsize, status.f_favail if status.f_files else None
+    least = max(mirror.guard.min_free_inodes for mirror in config.mirrors)
+    if free < min_free(config):
+        mend = "make room, keep fewer snapshots, or lower min_free"
+        yield fail("store", f"{path} has {_size(free)} left, less than min_free", mend, _STORAGE)
+    elif inodes is not None and inodes < least:
+        mend = "keep fewer snapshots; a store on xfs has no such limit"
+        yield fail("store", f"{path} has {inodes} inodes left, less than min_free_inodes", mend, _STORAGE)
+    else:
+        counted = f" and {inodes:,} inodes" if inodes is not None else ""
+        yield ok("store", f"{path} has {_size(free)}{counted} left")
+
+
+def min_free(config: Config) -> int:
+    """The largest reserve that any mirror asks for."""
+    return max(mirror.guard.min_free for mirror in config.mirrors)
+
+
+def _free(folder: Path) -> int:
+    try:
+        status = os.statvfs(folder)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be asked for its space: {error.strerror}") from error
+    return status.f_bavail * status.f_frsize
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"

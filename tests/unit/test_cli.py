@@ -1,0 +1,151 @@
+"""The command line as a process: exit codes, what is printed where, signals, broken pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from snapmirror import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALLEST = '[store]\npath = "{0}/store"\nstate_dir = "{0}/state"\n[[mirror]]\nname = "etc"\nsource = "/etc"\n'
+COMMANDS = "init run plan list find diff restore verify pin unpin mount umount doctor config"
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+
+
+def snapmirror(*words: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "snapmirror", *map(str, words)], capture_output=True, text=True, errors="replace",
+        env=environment(**more), stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "snapmirror.toml"
+    path.write_text(SMALLEST.format(tmp_path))
+    return path
+
+
+def test_version_and_help() -> None:
+    assert snapmirror("--version").stdout == f"snapmirror {__version__}\n"
+    help_text = snapmirror("--help").stdout
+    for word in COMMANDS.split():
+        assert f"\n  {word} " in help_text, word
+    assert "Exit codes" in help_text
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["nonsense"], ["--nonsense"], ["config", "nonsense"], ["--quiet", "--verbose", "list"]]
+)
+def test_wrong_usage_is_2(words: list[str]) -> None:
+    done = snapmirror(*words)
+    assert done.returncode == 2
+    assert "Usage" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_sample_is_a_configuration(tmp_path: Path) -> None:
+    sample = tmp_path / "sample.toml"
+    sample.write_text(snapmirror("config", "sample").stdout)
+    done = snapmirror("--config", sample, "config", "check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is fine: 1 mirror (web1)" in done.stdout
+
+
+def test_schema_is_json() -> None:
+    assert json.loads(snapmirror("config", "schema").stdout)["properties"].keys() >= {
+        "store",
+        "image",
+        "mirror",
+        "report",
+    }
+
+
+def test_errors_are_a_sentence_a_hint_and_a_code(tmp_path: Path) -> None:
+    done = snapmirror("--config", tmp_path / "no\x1b[2J.toml", "config", "check")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("snapmirror: error: the configuration ")
+    assert "\n  hint: " in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_a_bug_is_1_and_its_traceback_only_for_verbose(config: Path, tmp_path: Path) -> None:
+    """A module that cannot be imported stands for a bug; it is put before the real one."""
+    fake = tmp_path / "fake" / "sitecustomize.py"
+    fake.parent.mkdir()
+    fake.write_text(
+        "import snapmirror.config.sample as s\ndef sample(): raise RuntimeError('boom')\ns.sample = sample\n"
+    )
+    path = f"{fake.parent}:{ROOT}"
+    quiet = snapmirror("--config", config, "config", "sample", PYTHONPATH=path)
+    assert quiet.returncode == 1
+    assert "this is a bug: RuntimeError: boom" in quiet.stderr
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback" in snapmirror("--verbose", "config", "sample", PYTHONPATH=path).stderr
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    script = f"set -o pipefail; {sys.executable} -m snapmirror config sample | head -n 1"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+def test_a_full_disk_for_the_output_is_said() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "snapmirror", "config", "schema"], stdout=full, stderr=subprocess.PIPE, text=True,
+            env=environment(), check=False,
+        )  # fmt: skip
+    assert done.returncode == 11
+    assert "No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_signals_unwind_and_a_second_one_changes_nothing(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """A key command that sleeps stands for any program that is waited for."""
+    ready = tmp_path / "ready"
+    config = tmp_path / "snapmirror.toml"
+    config.write_text(
+        f'[store]\npath = "{tmp_path}/store"\nstate_dir = "{tmp_path}/state"\n[image]\nfile = "{tmp_path}/x.img"\n'
+        f'size = "512M"\nencryption = "luks1"\nheader_backup = "{tmp_path}/header"\n'
+        f'key_command = ["sh", "-c", "touch {ready}; exec sleep 61.5"]\n[[mirror]]\nname = "etc"\nsource = "/etc"\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snapmirror", "--config", config, "init"], stderr=subprocess.PIPE, text=True,
+        env=environment(), start_new_session=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not ready.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(number)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    assert f"stopped by {number.name}" in said
+    assert "Traceback" not in said
+    assert subprocess.run(["pgrep", "--full", "sleep 61.5"], capture_output=True, check=False).stdout == b""
+    assert not (tmp_path / "x.img").exists()
+
+
+def test_nothing_heavy_is_imported_before_a_night() -> None:
+    """`run` must start fast: tables, other programs' libraries and tests stay out."""
+    script = (
+        "import sys; from snapmirror.cli import app; from snapmirror.config import parse;"
+        "print(sorted({m.split('.')[0] for m in sys.modules} & "
+        "{'rich', 'psutil', 'zstandard', 'xxhash', 'winrm', 'requests', 'numpy', 'asyncio', 'pygments'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=True)
+    assert done.stdout.strip() == "[]"
