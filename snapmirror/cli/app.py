@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from snapmirror import __version__
-from snapmirror.cli import config_commands, doctor_command, store_commands
+from snapmirror.cli import config_commands, doctor_command, run_commands, store_commands
 from snapmirror.cli.output import out
 from snapmirror.cli.shell import DEFAULT_CONFIG, Shell
 
@@ -51,6 +51,6 @@ def options(
     context.obj.speak(steps=False)
 
 
-for group in (store_commands, doctor_command):
+for group in (store_commands, run_commands, doctor_command):
     group.register(app)
 app.add_typer(config_commands.app, name="config")

@@ -60,6 +60,17 @@ class Plan:
             moved -= sum(size_of(new) for _, new in group[1:] if new is not None)
         return {**counts, "bytes": max(0, moved)}
 
+    def changes(self) -> Iterator[tuple[str, bytes]]:
+        """What happens to each name, for people."""
+        for old, new in self.pairs():
+            assert new is not None
+            yield classify(old, new), entry.parse(new).path
+        for (_, new), _target in self.links:
+            assert new is not None
+            yield "linked", entry.parse(new).path
+        for line in self.delete:
+            yield "deleted", entry.parse(line[PREFIX:]).path
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing has changed."""

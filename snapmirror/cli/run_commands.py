@@ -1,0 +1,115 @@
+"""`snapmirror run|plan`: a night, and what it would do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from snapmirror.cli.output import note, out, out_json
+from snapmirror.cli.progress import shown
+from snapmirror.cli.shell import Json, Shell, shell_of
+from snapmirror.cli.text import count, duration, json_name, printable, size
+
+if TYPE_CHECKING:
+    from snapmirror.mirror.planning import Planned
+    from snapmirror.mirror.report import MirrorReport
+
+Mirrors = Annotated[list[str] | None, typer.Argument(metavar="[MIRROR]...", help="Names of mirrors; none means all.")]
+Full = Annotated[bool, typer.Option("--full", help="Compare with the tree itself: sees changed ACLs and xattrs.")]
+_SHOWN = 100
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.command()(run)
+    app.command()(plan)
+
+
+def run(
+    context: typer.Context,
+    mirrors: Mirrors = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show the plan, as 'plan' does.")] = False,
+    full: Full = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on although much has changed or gone since the last snapshot.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make a snapshot of each mirror: what cron calls every night."""
+    from snapmirror.mirror.night import Options
+    from snapmirror.mirror.run import run_mirrors
+
+    if dry_run:
+        plan(context, mirrors, full, json)
+        return
+    shell = shell_of(context, steps=True)
+    with shown(quiet=shell.quiet) as progress:
+        report = run_mirrors(shell.config, mirrors or [], Options(full, accept_changes), progress)
+    if json:
+        out_json(report.as_json())
+    else:
+        for mirror in report.mirrors:
+            _show(mirror, shell)
+    if report.exit_code:
+        raise typer.Exit(int(report.exit_code))
+
+
+def _show(mirror: MirrorReport, shell: Shell) -> None:
+    for warning in mirror.warnings:
+        note(f"{mirror.mirror}: warning: {warning}")
+    if mirror.error:
+        note(f"{mirror.mirror}: error: {mirror.error}")
+        if mirror.hint:
+            note(f"  hint: {mirror.hint}")
+        return
+    if not shell.quiet:
+        out(
+            f"{mirror.mirror}: {mirror.snapshot}: {mirror.added} added, {mirror.updated} updated, "
+            f"{mirror.attributes} with new attributes, {mirror.linked} linked, {mirror.deleted} deleted; "
+            f"{size(mirror.bytes_transferred)} fetched in {duration(mirror.seconds)}"
+            + (" (with warnings)" if mirror.warnings else "")
+        )
+
+
+def plan(context: typer.Context, mirrors: Mirrors = None, full: Full = False, json: Json = False) -> None:
+    """Show what a run would do, name by name. Changes nothing."""
+    from snapmirror.mirror.night import Options
+    from snapmirror.mirror.run import plan_mirrors
+
+    shell = shell_of(context)
+    with shown(quiet=shell.quiet) as progress:
+        plans = plan_mirrors(shell.config, mirrors or [], Options(full), progress)
+    if json:
+        out_json([{"mirror": name, **_as_json(planned)} for name, planned in plans.items()])
+        return
+    for name, planned in plans.items():
+        _show_plan(name, planned)
+
+
+def _as_json(planned: Planned) -> dict[str, Any]:
+    return {
+        **planned.plan.counts,
+        "entries": planned.plan.new_entries,
+        "full": planned.full,
+        "warnings": [*planned.warnings, *planned.complaints],
+        "changes": [{"change": what, **json_name(path)} for what, path in planned.plan.changes()],
+    }
+
+
+def _show_plan(name: str, planned: Planned) -> None:
+    counts = planned.plan.counts
+    shown_names = 0
+    for what, path in planned.plan.changes():
+        shown_names += 1
+        if shown_names > _SHOWN:
+            out(f"  … and more; 'snapmirror plan --json {name}' lists all")
+            break
+        out(f"  {what:<10} {printable(path)}")
+    for warning in [*planned.warnings, *planned.complaints]:
+        note(f"{name}: warning: {warning}")
+    out(
+        f"{name}: {count(counts['added'], 'name')} to add, {counts['updated']} to update, "
+        f"{counts['attributes']} with new attributes, {counts['linked']} to link, {counts['deleted']} to delete; "
+        f"{size(counts['bytes'])} to fetch at most"
+    )
