@@ -1,4 +1,4 @@
-"""How far long work has come: a bar on a terminal, a line now and then in cron, nothing with --quiet."""
+"""How long work shows how far it has come: a bar on a terminal, a line now and then in cron, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -9,115 +9,159 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from snapmirror.cli import logs
-from snapmirror.cli.text import count, printable, size
+from snapmirror.cli import logs, text
 from snapmirror.model import Progress, Silent
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
+    from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
 log = logging.getLogger("snapmirror.progress")
-_EVERY_SECONDS = 60.0
+
+_REDRAW_SECONDS = 0.1
+_LINE_SECONDS = 60.0
+# What one name costs beside its content, for the bar alone: small files are not free.
+_NAME_WEIGHT = 16 << 10
 
 
 @contextmanager
 def shown(*, quiet: bool) -> Iterator[Progress]:
-    """The progress that suits where the output goes."""
+    """The progress that suits where stderr goes; gone from the screen on the way out."""
     if quiet:
         yield Silent()
     elif sys.stderr.isatty():
-        with Bar() as bar:
+        bar = Bar()
+        try:
             yield bar
+        finally:
+            bar.end()
     else:
         yield Lines()
 
 
-class Lines:
-    """A log line a minute."""
+class _Counted:
+    """What both ways count."""
 
     def __init__(self) -> None:
-        self._what, self._total = "", ""
-        self._names = self._size = 0
-        self._last = time.monotonic()
+        self.what = ""
+        self.names, self.size = 0, 0
+        self.total_names: int | None = None
+        self.total_size: int | None = None
+        self.began = 0.0
+        self.shown = 0.0
 
     def begin(self, what: str, *, names: int | None = None, size: int | None = None) -> None:
-        """See `model.Progress`."""
-        self._what, self._names, self._size, self._last = what, 0, 0, time.monotonic()
-        self._total = "" if names is None else f" of {_amount(names, size or 0)}"
+        """A stretch of work starts."""
+        self.what, self.total_names, self.total_size = what, names, size
+        self.names = self.size = 0
+        self.began = self.shown = time.monotonic()
 
     def advance(self, names: int, size: int = 0) -> None:
-        """See `model.Progress`."""
-        self._names += names
-        self._size += size
-        if time.monotonic() - self._last > _EVERY_SECONDS:
-            self._last = time.monotonic()
-            log.info("%s: %s%s", printable(self._what), _amount(self._names, self._size), self._total)
+        """So much more is done."""
+        self.names += names
+        self.size += size
+        now = time.monotonic()
+        if now - self.shown >= self.pause:
+            self.shown = now
+            self.show(now)
+
+    pause = _LINE_SECONDS
+
+    def show(self, now: float) -> None:
+        """Tell how far it has come."""
+
+    @property
+    def done(self) -> int:
+        """What is done, names and bytes in one number."""
+        return self.names * _NAME_WEIGHT + self.size
+
+    @property
+    def total(self) -> int | None:
+        """What there is to do, in the same number; None when it is not known."""
+        if self.total_names is None and self.total_size is None:
+            return None
+        return (self.total_names or 0) * _NAME_WEIGHT + (self.total_size or 0)
+
+    def figures(self, now: float) -> str:
+        """12,000 of 50,000 names, 1.2 GiB of 8.0 GiB, 11.5 MiB/s."""
+        parts = [_of(f"{self.names:,}", None if self.total_names is None else f"{self.total_names:,}") + " names"]
+        if self.total_size or self.size:
+            parts.append(_of(text.size(self.size), text.size(self.total_size) if self.total_size else None))
+            parts.append(f"{text.size(self.size / max(now - self.began, 0.001))}/s")
+        return ", ".join(parts)
+
+    def remaining(self, now: float) -> float | None:
+        """Seconds that are left at the pace so far."""
+        total = self.total
+        if not total or not self.done:
+            return None
+        return max(0.0, (now - self.began) * (total - self.done) / self.done)
+
+
+class Lines(_Counted):
+    """A log line a minute; short work stays silent."""
+
+    def show(self, now: float) -> None:
+        """One line."""
+        left = self.remaining(now)
+        log.info(
+            "%s: %s%s",
+            text.printable(self.what),
+            self.figures(now),
+            f", {text.duration(left)} left" if left is not None else "",
+        )
 
     def end(self) -> None:
-        """See `model.Progress`."""
+        """Nothing to clear."""
 
 
-class Bar:
-    """A bar with rate and remaining time. Log lines are printed above it."""
+class Bar(_Counted):
+    """A bar with rate and remaining time. Log lines appear above it."""
+
+    pause = _REDRAW_SECONDS
 
     def __init__(self) -> None:
+        super().__init__()
         self._stack = ExitStack()
-        self._rich: RichProgress | None = None
+        self._bars: Bars | None = None
         self._task: TaskID | None = None
-        self._by_size = False
-        self._names = 0
 
-    def __enter__(self) -> Bar:
-        return self
+    def begin(self, what: str, *, names: int | None = None, size: int | None = None) -> None:
+        """Draw it."""
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
 
-    def __exit__(self, *_: object) -> None:
+        self.end()
+        super().begin(what, names=names, size=size)
+        console = Console(stderr=True, highlight=False, markup=False)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[figures]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
+        )
+        self._bars = Bars(*columns, console=console, transient=True, refresh_per_second=1 / _REDRAW_SECONDS)
+        self._stack.enter_context(self._bars)
+        self._stack.enter_context(logs.redirected(lambda line: console.print(line, soft_wrap=True)))
+        self._task = self._bars.add_task(text.printable(what), total=self.total, figures="", left="")
+
+    def show(self, now: float) -> None:
+        """Redraw it."""
+        if self._bars is None or self._task is None:
+            return
+        left = self.remaining(now)
+        shown = f"{text.duration(left)} left" if left is not None else ""
+        self._bars.update(self._task, completed=self.done, figures=self.figures(now), left=shown)
+
+    def end(self) -> None:
+        """Take it away."""
+        if self._bars is not None:
+            self.show(time.monotonic())
+        self._bars = self._task = None
         self._stack.close()
 
-    def _drawn(self) -> RichProgress:
-        """rich is imported only when there is something to draw."""
-        if self._rich is None:
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                DownloadColumn,
-                Progress,
-                SpinnerColumn,
-                TextColumn,
-                TimeRemainingColumn,
-                TransferSpeedColumn,
-            )
 
-            console = Console(stderr=True)
-            self._rich = Progress(
-                SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
-                DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn(),
-                console=console, transient=True,
-            )  # fmt: skip
-            self._stack.enter_context(self._rich)
-            self._stack.enter_context(
-                logs.redirected(lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
-            )
-        return self._rich
-
-    def begin(self, what: str, *, names: int | None = None, size: int | None = None) -> None:
-        """See `model.Progress`."""
-        self._what, self._names, self._by_size = printable(what), 0, bool(size)
-        self._task = self._drawn().add_task(self._what, total=size or None)
-
-    def advance(self, names: int, size: int = 0) -> None:
-        """See `model.Progress`."""
-        self._names += names
-        if self._rich is not None and self._task is not None:
-            described = f"{self._what}: {count(self._names, 'name')}"
-            self._rich.update(self._task, advance=size, description=described)
-
-    def end(self) -> None:
-        """See `model.Progress`."""
-        if self._rich is not None and self._task is not None:
-            self._rich.remove_task(self._task)
-            self._task = None
-
-
-def _amount(names: int, length: int) -> str:
-    return f"{count(names, 'name')}, {size(length)}" if length else count(names, "name")
+def _of(done: str, total: str | None) -> str:
+    return done if total is None else f"{done} of {total}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,11 +11,12 @@ import typer
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, Shell, shell_of
-from snapmirror.cli.text import count, duration, json_name, printable, size
+from snapmirror.cli.text import count, duration, harmless, json_name, printable, size
+from snapmirror.errors import ExitCode, SnapmirrorError
 
 if TYPE_CHECKING:
     from snapmirror.mirror.planning import Planned
-    from snapmirror.mirror.report import MirrorReport
+    from snapmirror.mirror.report import MirrorReport, RunReport
 
 Mirrors = Annotated[list[str] | None, typer.Argument(metavar="[MIRROR]...", help="Names of mirrors; none means all.")]
 Full = Annotated[bool, typer.Option("--full", help="Compare with the tree itself: sees changed ACLs and xattrs.")]
@@ -41,18 +44,39 @@ def run(
     from snapmirror.mirror.run import run_mirrors
 
     if dry_run:
-        plan(context, mirrors, full, json)
+        plan(context, mirrors, full, everything=False, json=json)
         return
     shell = shell_of(context, steps=True)
-    with shown(quiet=shell.quiet) as progress:
+    with json_when_failed(json), shown(quiet=shell.quiet) as progress:
         report = run_mirrors(shell.config, mirrors or [], Options(full, accept_changes), progress)
     if json:
         out_json(report.as_json())
     else:
         for mirror in report.mirrors:
             _show(mirror, shell)
+        _show_verdict(report, shell)
     if report.exit_code:
         raise typer.Exit(int(report.exit_code))
+
+
+@contextmanager
+def json_when_failed(wanted: bool) -> Iterator[None]:
+    """Whoever reads `run --json` gets JSON whatever happens; the sentence for people follows on stderr."""
+    try:
+        yield
+    except SnapmirrorError as error:
+        if wanted:
+            fields = {"error": harmless(error.message), "hint": harmless(error.hint)}
+            out_json({"exit_code": int(error.exit_code), "mirrors": [], **fields})
+        raise
+
+
+def _show_verdict(report: RunReport, shell: Shell) -> None:
+    failed = sum(mirror.result == "failed" for mirror in report.mirrors)
+    if failed:
+        note(f"{failed} of {count(len(report.mirrors), 'mirror')} failed")
+    elif not shell.quiet:
+        out("done, with warnings" if report.exit_code == ExitCode.WARNINGS else "done")
 
 
 def _show(mirror: MirrorReport, shell: Shell) -> None:
@@ -72,7 +96,13 @@ def _show(mirror: MirrorReport, shell: Shell) -> None:
         )
 
 
-def plan(context: typer.Context, mirrors: Mirrors = None, full: Full = False, json: Json = False) -> None:
+def plan(
+    context: typer.Context,
+    mirrors: Mirrors = None,
+    full: Full = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show every name, not only the first ones.")] = False,
+    json: Json = False,
+) -> None:
     """Show what a run would do, name by name. Changes nothing."""
     from snapmirror.mirror.night import Options
     from snapmirror.mirror.run import plan_mirrors
@@ -84,7 +114,7 @@ def plan(context: typer.Context, mirrors: Mirrors = None, full: Full = False, js
         out_json([{"mirror": name, **_as_json(planned)} for name, planned in plans.items()])
         return
     for name, planned in plans.items():
-        _show_plan(name, planned)
+        _show_plan(name, planned, None if everything else _SHOWN)
 
 
 def _as_json(planned: Planned) -> dict[str, Any]:
@@ -97,13 +127,11 @@ def _as_json(planned: Planned) -> dict[str, Any]:
     }
 
 
-def _show_plan(name: str, planned: Planned) -> None:
+def _show_plan(name: str, planned: Planned, most: int | None) -> None:
     counts = planned.plan.counts
-    shown_names = 0
-    for what, path in planned.plan.changes():
-        shown_names += 1
-        if shown_names > _SHOWN:
-            out(f"  … and more; 'snapmirror plan --json {name}' lists all")
+    for number, (what, path) in enumerate(planned.plan.changes(), 1):
+        if most is not None and number > most:
+            out("  … and more; --all shows every name")
             break
         out(f"  {what:<10} {printable(path)}")
     for warning in [*planned.warnings, *planned.complaints]:
