@@ -37,7 +37,7 @@ class LoopDevice:
     device: Path
     backing_file: str
     direct_io: bool
-    _inode: tuple[str, int]
+    _inode: tuple[str, str]
 
     @property
     def name(self) -> str:
@@ -57,7 +57,7 @@ def attached_to(file: Path) -> tuple[LoopDevice, ...]:
     inode = None
     with suppress(OSError):
         status = file.stat()
-        inode = (f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}", status.st_ino)
+        inode = (f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}", str(status.st_ino))
     path = str(file.resolve())
     devices = [_parse(row) for row in json.loads(text)["loopdevices"]] if text else []
     return tuple(d for d in devices if d._inode == inode or d.backing_file in (path, f"{path} (deleted)"))
@@ -111,7 +111,8 @@ def _parse(row: dict[str, object]) -> LoopDevice:
         device=Path(str(row["name"])),
         backing_file=str(row["back-file"]),
         direct_io=bool(row["dio"]),
-        _inode=(str(row["back-maj:min"]).strip(), int(str(row["back-ino"]))),
+        # null for a file that cannot be reached any more: its FUSE daemon died
+        _inode=(str(row["back-maj:min"]).strip(), str(row["back-ino"])),
     )
 
 

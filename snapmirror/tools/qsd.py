@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from snapmirror.errors import StorageError, StuckError
 from snapmirror.process import RUN_VARIABLE, ProgramFailed, find, run
+from snapmirror.tools import loop
 from snapmirror.tools.luks import wrong_key
 from snapmirror.tools.mount import mount_at, umount
 from snapmirror.tools.undo import DEADLINE_SECONDS, undone_by, wait_until
@@ -48,6 +49,8 @@ def exported(image: Path, export: Path, key: bytes) -> Iterator[Path]:
 def end(export: Path) -> None:
     """Stop the daemon behind `export`, wait until it has written everything, and check that both are gone."""
     for daemon in daemons(export):
+        if users := loop.attached_to(export):  # it would end all the same, and take the file away under them
+            raise StuckError(f"{export} is still attached to {users[0].device}", hint="detach that, then try again")
         daemon.terminate()  # it flushes, unmounts its export and ends
         if not wait_until(lambda daemon=daemon: _has_ended(daemon), seconds=6 * DEADLINE_SECONDS):  # type: ignore[misc]
             raise StuckError(f"{PROGRAM} (pid {daemon.pid}) does not end", hint=f"see what uses {export}")
