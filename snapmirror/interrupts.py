@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from snapmirror.errors import Interrupted
+from snapmirror.errors import Interrupted, StuckError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOTE = b"snapmirror: one moment, releasing what is mounted or attached\n"
@@ -34,12 +34,23 @@ def install() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Signals wait until the end of the block. An error of the block itself outranks them."""
+    """A first signal waits until the end of the block; only StuckError, which outranks everything, wins over it."""
     _State.depth += 1
     try:
         yield
-    finally:
+    except StuckError:
         _State.depth -= 1
+        _State.pending = 0
+        raise
+    except BaseException:
+        _State.depth -= 1
+        _raise_pending()
+        raise
+    _State.depth -= 1
+    _raise_pending()
+
+
+def _raise_pending() -> None:
     if _State.pending and not _State.depth:
         number, _State.pending = _State.pending, 0
         _interrupt(number)
