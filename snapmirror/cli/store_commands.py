@@ -28,9 +28,9 @@ def init(context: typer.Context) -> None:
     from snapmirror.lock import run_lock
     from snapmirror.storage.initialise import initialise
 
-    config = shell_of(context, steps=True).config
-    with run_lock(config):
-        report = initialise(config, log.info)
+    shell = shell_of(context)
+    with run_lock(shell.config):
+        report = initialise(shell.config, log.debug if shell.quiet else note)
     for warning in report.warnings:
         note(f"warning: {warning}")
     made = f"the image {report.image} ({size(report.taken_bytes)} taken so far)" if report.image else str(report.path)

@@ -5,13 +5,17 @@ Runs rsync, through `tools.reach`.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
+from snapmirror.lock import lock_file
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
@@ -46,7 +50,7 @@ def clock(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
     if now < _BUILT:
         yield fail("clock", f"it says {now:%Y-%m-%d}", "set it: 'timedatectl set-ntp true'", ExitCode.USAGE)
         return
-    latest = [found.newest.taken_at for _, found in _records(config, store) if found.newest is not None]
+    latest = list(_newest(config, store))
     if latest and max(latest) > now:
         yield fail(
             "clock",
@@ -59,35 +63,60 @@ def clock(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
 
 
 def last_success(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
-    """How old the newest snapshot of each mirror is."""
-    for mirror in config.mirrors:
-        try:
-            found = dict(_records(config, store, strict=True)).get(mirror.name)
-        except SnapmirrorError as error:
-            yield failed(_topic(mirror), error)
-            continue
-        if found is None:
-            return
-        newest = found.newest
-        if newest is None:
-            yield warn(_topic(mirror), "there is no snapshot yet", f"snapmirror run {mirror.name}")
-        elif now - newest.taken_at > OLD:
-            days = (now - newest.taken_at).days
-            yield warn(_topic(mirror), f"the newest snapshot is {days} days old", "look at the log of the last runs")
-        else:
-            hours = max(0, int((now - newest.taken_at).total_seconds() // 3600))
-            yield ok(_topic(mirror), f"the newest snapshot {newest.id} is {hours} hours old")
-
-
-def _records(config: Config, store: Path | None, *, strict: bool = False) -> Iterator[tuple[str, record.Record]]:
+    """How old the newest snapshot of each mirror is; where the store is closed, what the last run reported."""
     if store is None:
+        yield from _last_report(config, now)
         return
     for mirror in config.mirrors:
         try:
-            yield mirror.name, record.load(Layout(store / mirror.name).record)
-        except SnapmirrorError:
-            if strict:
-                raise
+            newest = record.load(Layout(store / mirror.name).record).newest
+        except SnapmirrorError as error:
+            yield failed(_topic(mirror), error)
+            continue
+        if newest is None:
+            yield warn(_topic(mirror), "there is no snapshot yet", f"snapmirror run {mirror.name}")
+        else:
+            yield _age(mirror, f"the newest snapshot is {newest.id}", newest.taken_at, now)
+
+
+def _last_report(config: Config, now: datetime) -> Iterator[Check]:
+    """From the reports that runs leave outside of the store."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in (config.report.json_file, lock_file(config).with_suffix(".json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            report = json.loads(path.read_bytes()) if path else {}
+            for entry in report["mirrors"]:
+                found[entry["mirror"]] = {**entry, "at": datetime.fromtimestamp(report["finished_at"], UTC)}
+    for mirror in config.mirrors:
+        last = found.get(mirror.name)
+        if last is None:
+            continue
+        if last["result"] == "failed":
+            message = f"the last run, {_ago(last['at'], now)}, failed: {last['error']}"
+            yield warn(_topic(mirror), message, last["hint"] or "look at the log of the last run")
+        else:
+            yield _age(mirror, f"the last run made {last['snapshot']}", last["at"], now)
+
+
+def _age(mirror: MirrorConfig, what: str, when: datetime, now: datetime) -> Check:
+    if now - when > OLD:
+        return warn(_topic(mirror), f"{what}, {_ago(when, now)}", "does cron run it? look at its log")
+    return ok(_topic(mirror), f"{what}, {_ago(when, now)}")
+
+
+def _ago(when: datetime, now: datetime) -> str:
+    hours = max(0, int((now - when).total_seconds() // 3600))
+    if hours >= 48:
+        return f"{hours // 24} days ago"
+    return f"{hours} {'hour' if hours == 1 else 'hours'} ago"
+
+
+def _newest(config: Config, store: Path | None) -> Iterator[datetime]:
+    for mirror in config.mirrors if store else ():
+        with suppress(SnapmirrorError):  # what is wrong with it is told by last_success
+            newest = record.load(Layout(store / mirror.name).record).newest if store else None
+            if newest is not None:
+                yield newest.taken_at
 
 
 def _topic(mirror: MirrorConfig) -> str:
