@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from snapmirror.snapshots.entry import path_key
+from snapmirror.snapshots.entry import parse, path_key
 from snapmirror.snapshots.manifest import PREFIX
 
 
@@ -56,3 +56,17 @@ def differences(
     while old_line is not None:
         yield old_line, None
         old_line = next(old, None)
+
+
+def link_differences(old_links: list[bytes], new_links: list[bytes]) -> Iterator[Pair]:
+    """The same for the link lines of two manifests, all numbered, which come after the plain ones."""
+    if old_links == new_links:
+        return
+    old = {parse(line[PREFIX:]).path: line for line in old_links}
+    new = {parse(line[PREFIX:]).path: line for line in new_links}
+    for path, line in old.items():
+        if new.get(path) != line:
+            yield line, new.get(path)
+    for path, line in new.items():
+        if path not in old:
+            yield None, line

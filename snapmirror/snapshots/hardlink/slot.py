@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -20,7 +19,7 @@ from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import join, parent
 from snapmirror.snapshots.hardlink import names
 from snapmirror.snapshots.manifest import PREFIX, Reader, split_links
-from snapmirror.snapshots.merge import Pair, differences
+from snapmirror.snapshots.merge import differences, link_differences
 
 _POLL_SECONDS = 0.1
 
@@ -70,7 +69,7 @@ def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, stop: Even
     old_plain, old_links = split_links(expired)
     new_plain, new_links = split_links(newest)
     pairs = list(differences(old_plain, new_plain, lambda _: None, numbered=True))
-    pairs += _link_differences(old_links, new_links)
+    pairs += link_differences(old_links, new_links)
     here, there = os.fsencode(slot), os.fsencode(tree)
     touched: set[bytes] = set()
     folders_gone: list[bytes] = []
@@ -107,19 +106,6 @@ def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, stop: Even
     for path in sorted(touched):
         names.copy_folder_attributes(there, here, path)
     return prepared
-
-
-def _link_differences(old_links: list[bytes], new_links: list[bytes]) -> Iterator[Pair]:
-    if old_links == new_links:
-        return
-    old = {entry.parse(line[PREFIX:]).path: line for line in old_links}
-    new = {entry.parse(line[PREFIX:]).path: line for line in new_links}
-    for path, line in old.items():
-        if new.get(path) != line:
-            yield line, new.get(path)
-    for path, line in new.items():
-        if path not in old:
-            yield None, line
 
 
 def repaired(tree: Path | None, slot: Path, stop: Event) -> Prepared:
