@@ -66,22 +66,16 @@ def _read(argv: list[str], listing: Listing, what: str, *, needs_root: bool) -> 
 
 
 def _entries(output: IO[bytes], listing: Listing) -> Iterator[bytes]:
-    """rsync's output as entries: its constant fields cut out, lines that are messages left out."""
-    first = True
+    """rsync's output as entries; lines that are messages are left out."""
     for raw in output:
-        if raw[11:12] != b"|":
-            if raw.strip() and not raw.startswith((b"created directory ", b"skipping ")):
+        line = rsync.parse_listed(raw)
+        if line is None:
+            if not raw.startswith((b"created directory ", b"skipping ", b"*deleting ")):
                 log.debug("rsync says: %r", raw[:200])
             continue
-        if first:
-            first = False
-            if raw.endswith(b"|./\n"):
-                listing.has_root = True
-        code = raw[:2]
-        if code == b">f":  # by far the most
-            yield b".f" + raw[11:-1]
-        elif code != b"*d":
-            yield (b"h" if code[:1] == b"h" else b".") + code[1:] + raw[11:-1]
+        if not listing.has_root and raw.endswith(b"|.///\n"):
+            listing.has_root = True
+        yield line
 
 
 def _pruned(lines: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
@@ -102,7 +96,7 @@ def _pruned(lines: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
             if one.leader.startswith(tuple(pruned)):
                 if one.leader not in leaders:
                     leaders[one.leader] = one.path
-                    yield b"." + b"|".join(line[1:].split(b"|", 6)[:6]) + b"|" + escape(one.path)
+                    yield b"." + one.attributes + b"|" + escape(one.path)
                     continue
                 line = line[: -len(escape(one.leader))] + escape(leaders[one.leader])
             yield line

@@ -69,7 +69,9 @@ class Night:
         full = self.options.full or is_full_due(self.mirror, self.history.snapshots(), header)
         planned, whole = self._plan_and_prepare(header, full=full)
         if not whole and not full:
-            self.report.warnings.append("the newest snapshot lacks files that its manifest lists; compared it as a whole")
+            self.report.warnings.append(
+                "the newest snapshot lacks files that its manifest lists; compared it as a whole"
+            )
             planned, _ = self._plan_and_prepare(header, full=True)
         self._note_plan(planned)
         try:
@@ -143,6 +145,7 @@ class Night:
                 landed = transfer.fetch(self.mirror, plan, target, self.progress.advance, self._watch)
             finally:
                 self.progress.end()
+        self.history.settle(plan)
         self._note_landed(landed)
         with self.pipeline.step(f"{self.mirror.name}: seal"):
             sums = self._checksums(landed, os.fsencode(target.slot))
@@ -171,7 +174,9 @@ class Night:
         report = self.report
         report.bytes_transferred = landed.bytes
         if landed.vanished:
-            report.warnings.append(f"{len(landed.vanished)} files vanished before they were read: {_some(landed.vanished)}")
+            report.warnings.append(
+                f"{len(landed.vanished)} files vanished before they were read: {_some(landed.vanished)}"
+            )
         if landed.partial:
             report.degraded = True
             report.warnings.append("some files could not be read: " + "; ".join(landed.complaints[:10]))
@@ -245,5 +250,7 @@ def _some(paths: list[bytes], most: int = 5) -> str:
 
 
 def _storage_error(error: OSError) -> SnapmirrorError:
-    hint = "make room, or keep fewer snapshots" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "see the kernel's log"
+    hint = (
+        "make room, or keep fewer snapshots" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "see the kernel's log"
+    )
     return StorageError(f"the store failed: {error.strerror}: {error.filename!r}", hint=hint)

@@ -34,7 +34,9 @@ class Planned:
     complaints: list[str] = field(default_factory=list)
 
 
-def make_plan(mirror: MirrorConfig, history: SnapshotStore, header: Header, *, full: bool, progress: Progress) -> Planned:
+def make_plan(
+    mirror: MirrorConfig, history: SnapshotStore, header: Header, *, full: bool, progress: Progress
+) -> Planned:
     """List the source and compare. Without a usable manifest, the newest snapshot's own tree is listed instead.
 
     `full` compares the source with that tree by rsync as well, which sees changed ACLs and xattrs.
@@ -84,7 +86,9 @@ def _manifest(history: SnapshotStore, newest: Snapshot | None) -> Iterable[bytes
 def _rebuilt(mirror: MirrorConfig, tree: Path, header: Header, place: Path) -> list[bytes]:
     """A manifest's lines, made of the tree. Tonight's number before each: nothing is known of the inodes' age."""
     number = since_prefix(header.sequence)
-    lines = sorted(listing.list_tree(mirror, tree, place).lines, key=lambda line: (line[:1] == b"h", entry.path_key(line)))
+    lines = sorted(
+        listing.list_tree(mirror, tree, place).lines, key=lambda line: (line[:1] == b"h", entry.path_key(line))
+    )
     return [number + line for line in lines]
 
 

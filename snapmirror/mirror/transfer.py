@@ -1,8 +1,9 @@
 """Fetching what the plan names, and finding out what really landed.
 
 rsync is asked for lists of at most `_BATCH` names: the time that it needs to check each name against the list grows
-with the square of their number (its guard against a hostile server). Each batch carries the folders that its names lie
-in, so that rsync sets their times after the last change.
+with the square of their number (its guard against a hostile server). Each batch carries the planned folders that its
+names lie in, so that rsync sets their times after the last change; folders that are not in the plan are the store's to
+put right.
 """
 
 from __future__ import annotations
@@ -62,26 +63,26 @@ def fetch(mirror: MirrorConfig, plan: Plan, target: Target, advance: Advance, wa
 
     Raises TransferError or StorageError when the night cannot be published; what has landed stays for the next.
     """
-    landed = Landed()
-    for batch in _batches(plan, target):
-        whole = [pair for pair in batch if pair.path not in target.patch]
-        patched = [pair for pair in batch if pair.path in target.patch]
-        for pairs, patch in ((whole, False), (patched, True)):
-            if pairs:
-                _fetch_batch(mirror, plan, target, pairs, patch, landed, advance, watch)
-    return landed
+    fetching = _Fetching(mirror, plan, target, advance, watch)
+    for batch in _batches(plan):
+        whole = [one for one in batch if one.path not in target.patch]
+        patched = [one for one in batch if one.path in target.patch]
+        for wanted, patch in ((whole, False), (patched, True)):
+            if wanted:
+                fetching.batch(wanted, patch=patch)
+    return fetching.landed
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """One name of a batch; `new` is None for a folder that is only to get its times back."""
+    """One name of a batch, with its line in the last manifest (numbered) and its entry in the listing."""
 
     path: bytes
     old: bytes | None
-    new: Entry | None
+    new: Entry
 
 
-def _batches(plan: Plan, target: Target) -> Iterator[list[_Wanted]]:
+def _batches(plan: Plan) -> Iterator[list[_Wanted]]:
     """The plan in batches, a hard link group always in one."""
     batch: list[_Wanted] = []
     for unit in _units(plan):
@@ -89,7 +90,6 @@ def _batches(plan: Plan, target: Target) -> Iterator[list[_Wanted]]:
             yield batch
             batch = []
         batch.extend(unit)
-    batch.extend(_Wanted(path, None, None) for path in sorted(target.folders))
     if batch:
         yield batch
 
@@ -107,41 +107,71 @@ def _units(plan: Plan) -> Iterator[list[_Wanted]]:
         yield [wanted(pair) for pair in group]
 
 
-def _fetch_batch(
-    mirror: MirrorConfig,
-    plan: Plan,
-    target: Target,
-    wanted: list[_Wanted],
-    patch: bool,
-    landed: Landed,
-    advance: Advance,
-    watch: Callable[[], None],
-) -> None:
-    by_path = {one.path: one for one in wanted if one.new is not None}
-    planned = set(by_path)
-    names = dict.fromkeys([*(parent(one.path) for one in wanted), *(one.path for one in wanted)])
-    with tempfile.NamedTemporaryFile(prefix="snapmirror-names.") as file:
-        file.write(b"".join(name + b"\0" for name in names))
-        file.flush()
-        argv = rsync.transfer_argv(
-            mirror, Path(file.name), target.slot,
-            basis=target.basis, scratch=target.scratch, partial=target.partial, patch=patch,
-        )  # fmt: skip
-        with process.running(argv) as child:
-            for raw in _lines(child, watch):
-                sent = rsync.parse_sent(raw)
-                if sent is None:
-                    landed.bytes += rsync.literal_bytes(raw)
-                    continue
-                entry = parse(sent.line)
-                one = by_path.pop(entry.path, None)
-                if one is not None:
-                    _land(one, entry, sent, plan, landed, advance)
-                elif entry.is_directory and entry.path not in planned:
-                    _note_folder(sent.line, plan, landed)
-            code, stderr = child.wait(), child.stderr_tail()
-    _judge(code, stderr, mirror, landed)
-    _settle_missing(list(by_path.values()), code, target, landed)
+class _Fetching:
+    """The batches of one transfer."""
+
+    def __init__(
+        self, mirror: MirrorConfig, plan: Plan, target: Target, advance: Advance, watch: Callable[[], None]
+    ) -> None:
+        self.mirror, self.target, self.advance, self.watch = mirror, target, advance, watch
+        self.number = since_prefix(plan.sequence)
+        self.folders = {one.path: one for unit in _units(plan) for one in unit if one.new.is_directory}
+        self.landed = Landed()
+
+    def batch(self, wanted: list[_Wanted], *, patch: bool) -> None:
+        """Fetch some names. Raises what ends the night."""
+        missing = {one.path: one for one in wanted}
+        above = (parent(one.path) for one in wanted)
+        names = dict.fromkeys([*(folder for folder in above if folder in self.folders), *missing])
+        with tempfile.NamedTemporaryFile(prefix="snapmirror-names.") as file:
+            # ./ before each: rsync takes a line that begins with # or ; for a comment
+            file.write(b"".join(b"./" + name + b"\0" for name in names))
+            file.flush()
+            argv = rsync.transfer_argv(
+                self.mirror, Path(file.name), self.target.slot, basis=self.target.basis,
+                scratch=self.target.scratch, partial=self.target.partial, patch=patch,
+            )  # fmt: skip
+            with process.running(argv) as child:
+                for raw in _lines(child, self.watch):
+                    self._line(raw, missing)
+                code, stderr = child.wait(), child.stderr_tail()
+        _judge(code, stderr, self.mirror, self.landed)
+        _settle_missing(list(missing.values()), code, self.target, self.landed)
+
+    def _line(self, raw: bytes, missing: dict[bytes, _Wanted]) -> None:
+        sent = rsync.parse_sent(raw)
+        if sent is None:
+            self.landed.bytes += rsync.literal_bytes(raw)
+            return
+        entry = parse(sent.line)
+        one = missing.pop(entry.path, None)
+        if one is None:  # a folder comes again with what lies in it
+            one = self.folders.get(entry.path)
+            if one is None:
+                return
+        else:
+            self.advance(1, entry.size if entry.kind == b"f" else 0)
+        self._land(one, entry, sent)
+
+    def _land(self, one: _Wanted, entry: Entry, sent: rsync.Sent) -> None:
+        """Take note of one name that has landed, and of what it is if it has changed since it was listed."""
+        planned, landed = one.new, self.landed
+        if entry.kind == planned.kind and entry.attributes == planned.attributes:
+            same_target = entry.kind != b"L" or entry.leader is not None or planned.leader is not None
+            if same_target or entry.target == planned.target:
+                landed.corrections.pop(planned.line, None)
+            else:
+                landed.corrections[planned.line] = self.number + sent.line
+        elif entry.kind == planned.kind == b"f":  # its role in a hard link group stays
+            tail = planned.line.split(b"|", 6)[6]
+            landed.corrections[planned.line] = self.number + planned.line[:1] + entry.attributes + b"|" + tail
+        else:
+            landed.corrections[planned.line] = self.number + b"." + sent.line[1:]
+        if entry.kind == b"f":
+            if sent.checksum:
+                landed.checksums[entry.path] = sent.checksum
+            else:
+                landed.unchecked.append(entry.path)
 
 
 def _lines(child: process.Running, watch: Callable[[], None]) -> Iterator[bytes]:
@@ -159,36 +189,6 @@ def _lines(child: process.Running, watch: Callable[[], None]) -> Iterator[bytes]
                 return
             *lines, rest = (rest + chunk).split(b"\n")
             yield from lines
-
-
-def _note_folder(line: bytes, plan: Plan, landed: Landed) -> None:
-    """A folder that was only to get its times back has changed since it was listed: the manifest must say so."""
-    if line not in plan.folders:
-        tail = b"|" + line.split(b"|", 6)[6]
-        for planned in plan.folders:
-            if planned.endswith(tail) and planned.split(b"|", 6)[6] == tail[1:]:
-                landed.corrections[planned] = since_prefix(plan.sequence) + line
-
-
-def _land(one: _Wanted, entry: Entry, sent: rsync.Sent, plan: Plan, landed: Landed, advance: Advance) -> None:
-    """Take note of one name that has landed, and of what it is if it has changed since it was listed."""
-    assert one.new is not None
-    size = entry.size if entry.kind == b"f" else 0
-    if sent.line[1:] != one.new.line[1:] and (entry.kind != one.new.kind or entry.attributes != one.new.attributes):
-        if entry.kind == one.new.kind == b"f":
-            tail = one.new.line.split(b"|", 6)[6]
-            line = one.new.line[:1] + entry.attributes + b"|" + tail
-        else:
-            line = b"." + sent.line[1:]
-        landed.corrections[one.new.line] = since_prefix(plan.sequence) + line
-    elif entry.kind == b"L" and entry.target is not None and entry.target != one.new.target and entry.leader is None:
-        landed.corrections[one.new.line] = since_prefix(plan.sequence) + sent.line
-    if entry.kind == b"f":
-        if sent.checksum:
-            landed.checksums[entry.path] = sent.checksum
-        else:
-            landed.unchecked.append(entry.path)
-    advance(1, size)
 
 
 def _judge(code: int, stderr: bytes, mirror: MirrorConfig, landed: Landed) -> None:
@@ -210,7 +210,6 @@ def _settle_missing(missing: list[_Wanted], code: int, target: Target, landed: L
     """Names that did not land. After a read error the last version stays; otherwise they have vanished."""
     slot = os.fsencode(target.slot)
     for one in missing:
-        assert one.new is not None
         place = join(slot, one.path)
         if one.new.is_directory:
             if one.old is not None:

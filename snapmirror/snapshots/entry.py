@@ -5,12 +5,12 @@ two trees is comparing two texts:
 
     .f|rw-r--r--|0|0|5120|2026/11/20-03:00:00|etc/fstab
     .d|rwxr-xr-x|0|0|4096|2026/11/20-03:00:00|etc/
-    .L|rwxrwxrwx|0|0|7|2026/11/20-03:00:00|bin -> usr/bin
-    hf|rw-r--r--|0|0|5120|2026/11/20-03:00:00|a => etc/fstab          a hard link to etc/fstab
+    .L|rwxrwxrwx|0|0|7|2026/11/20-03:00:00|bin// -> usr/bin
+    hf|rw-r--r--|0|0|5120|2026/11/20-03:00:00|a// => etc/fstab        a hard link to etc/fstab
 
 Fields: `h` for a further name of a hard link group (else a dot) and the type (f file, d directory, L symlink,
 D device, S fifo or socket); permissions; numeric owner and group; size in bytes; modification time in UTC, in whole
-seconds; name. In names, control characters (but tab) are `\#ooo` in octal, and so is a backslash that would look
+seconds; name, and behind two slashes what a link points to. In names, control characters (but tab) are `\#ooo` in octal, and so is a backslash that would look
 like one. The root is `./`.
 """
 
@@ -97,10 +97,10 @@ def parse(line: bytes) -> Entry:
         raise BadLine(f"not an entry: {line[:200]!r}") from None
     kind, target, leader = code[1:], None, None
     if code[:1] == b"h":
-        name, leader = _split_link(text, b" => ", None)
+        name, leader = _split_link(text, b" => ")
         leader = unescape(leader)
     elif kind == b"L":
-        name, raw = _split_link(text, b" -> ", size)
+        name, raw = _split_link(text, b" -> ")
         target = unescape(raw)
     else:
         name = text
@@ -110,17 +110,12 @@ def parse(line: bytes) -> Entry:
     return Entry(line, path, kind, permissions, owner, group, size, time_text, target, leader)
 
 
-def _split_link(text: bytes, arrow: bytes, target_length: int | None) -> tuple[bytes, bytes]:
-    """Name and target. A name may hold the arrow too: the target's length (a symlink's size) tells which one counts."""
-    parts = text.split(arrow)
-    if len(parts) < 2:
+def _split_link(text: bytes, arrow: bytes) -> tuple[bytes, bytes]:
+    """Name and target. The two slashes between them can stand in no name, the arrow can."""
+    name, _, rest = text.partition(b"//")
+    if not rest.startswith(arrow):
         raise BadLine(f"a link without a target: {text[:200]!r}")
-    cuts = [(arrow.join(parts[:i]), arrow.join(parts[i:])) for i in range(1, len(parts))]
-    if target_length is not None and len(cuts) > 1:
-        for name, target in cuts:
-            if len(unescape(target)) == target_length:
-                return name, target
-    return cuts[0]
+    return name, rest[len(arrow) :]
 
 
 def path_key(line: bytes) -> bytes:

@@ -159,11 +159,14 @@ class Reader:
 
     def entries(self) -> Iterator[tuple[int, entry.Entry]]:
         """Number and entry, taken apart. Raises DamagedManifest."""
-        for line in self:
-            try:
-                yield int(line[: PREFIX - 1]), entry.parse(line[PREFIX:])
-            except ValueError as error:
-                raise self._damaged(f"is damaged: {error}") from error
+        return map(self.taken_apart, self)
+
+    def taken_apart(self, line: bytes) -> tuple[int, entry.Entry]:
+        """Number and entry of one of its lines. Raises DamagedManifest."""
+        try:
+            return int(line[: PREFIX - 1]), entry.parse(line[PREFIX:])
+        except ValueError as error:
+            raise self._damaged(f"is damaged: {error}") from error
 
 
 def split_links(lines: Iterable[bytes]) -> tuple[Iterator[bytes], list[bytes]]:

@@ -21,8 +21,8 @@ class Plan:
 
     `transfer` are single names, `groups` hard link groups that travel whole (each a list of pairs), `links` further
     names for an inode that the copy already has (name, existing name), `delete` old lines without a new one.
-    `held_back` are deletions that do not happen because the listing may lack what could not be read. `folders` are the
-    lines of unchanged folders; `corrections` are for `manifest`, see `manifest.rewritten`.
+    `held_back` are deletions that do not happen because the listing may lack what could not be read; `corrections` are
+    for `manifest`, see `manifest.rewritten`.
     """
 
     id: str
@@ -38,7 +38,6 @@ class Plan:
     manifest: bytes = b""
     corrections: dict[bytes, bytes | None] = field(default_factory=dict)
     held_back: list[bytes] = field(default_factory=list)
-    folders: set[bytes] = field(default_factory=set)
 
     def pairs(self) -> Iterator[Pair]:
         """Everything that rsync is asked for."""
@@ -120,10 +119,7 @@ def compare(old: Iterable[bytes], listing: Iterable[bytes], header: Header, *, m
             writer.add(number + line[PREFIX:])
         else:
             writer.add(line)
-            kind = line[PREFIX + 1 : PREFIX + 2]
-            if kind == b"d":
-                plan.folders.add(line[PREFIX:])
-            elif kind == b"L":
+            if line[PREFIX + 1 : PREFIX + 2] == b"L":
                 symlinks.append(line[PREFIX:])
 
     def plain() -> Iterator[bytes]:

@@ -17,8 +17,7 @@ from snapmirror.snapshots.retention import Decision
 class Target:
     """Where a night's files go: the `slot`, with the folder `basis` of earlier versions, and scratch folders.
 
-    `patch` are names that stand in the slot in their old version, in an inode of their own, to be changed in place;
-    `folders` are folders whose attributes the transfer must set because names in them have changed.
+    `patch` are names that stand in the slot in their old version, in an inode of their own, to be changed in place.
     """
 
     slot: Path
@@ -26,7 +25,6 @@ class Target:
     scratch: Path
     partial: Path
     patch: frozenset[bytes] = frozenset()
-    folders: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,12 @@ class SnapshotStore(Protocol):
     def tree(self, snapshot: Snapshot) -> Path:
         """The folder of a snapshot."""
 
+    def dated(self, snapshot: Snapshot) -> Path:
+        """The dated name of that folder, which stays when the numbers move on: for people, and for what is printed."""
+
+    def unfinished(self) -> bool:
+        """Whether a dead run has left the folders in disorder, which `recover` mends."""
+
     def manifest(self, snapshot: Snapshot) -> Path:
         """The manifest of a snapshot."""
 
@@ -77,6 +81,9 @@ class SnapshotStore(Protocol):
 
     def clear(self, plan: Plan, clone_above: int | None) -> Target:
         """Apply the removals and links of a plan to the slot."""
+
+    def settle(self, plan: Plan) -> None:
+        """Give folders that are not in the plan, but in which names have changed, their attributes back."""
 
     def copies(self) -> frozenset[bytes]:
         """Unchanged names that got an inode of their own in this slot."""

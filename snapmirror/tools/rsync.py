@@ -13,8 +13,9 @@ from snapmirror.config import MirrorConfig
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError
 from snapmirror.tools import ssh
 
-LIST_FORMAT = "%i|%B|%U|%G|%l|%M|%n%L"
-SENT_FORMAT = "%i|%B|%U|%G|%l|%M|%C|%n%L"
+LIST_FORMAT = "%i|%B|%U|%G|%l|%M|%n//%L"
+SENT_FORMAT = "%i|%B|%U|%G|%l|%M|%C|%n//%L"
+"""Two slashes stand in no name: they tell where it ends."""
 _ITEM = 11
 """Bytes of %i: `>f.st......`."""
 
@@ -66,6 +67,7 @@ def transfer_argv(
     return [
         *_common(mirror, recursive=False), *_extras(mirror), *how,
         f"--files-from={names}", "--from0",
+        "--no-implied-dirs",            # folders that were not asked for stay as they are
         "--ignore-missing-args",        # gone since the listing: a vanished file, not an error
         "--itemize-changes", "--itemize-changes",  # what is there already gets a line as well
         "--checksum-choice=md5",        # known to every rsync, and to md5sum; %C reports it
@@ -129,10 +131,14 @@ def _connection(mirror: MirrorConfig) -> list[str]:
 
 
 def parse_listed(raw: bytes) -> bytes | None:
-    """A manifest's line of a line printed in LIST_FORMAT (without its line end); None for a message of rsync's."""
+    """A manifest's line of a line printed in LIST_FORMAT, its line end included; None for a message of rsync's."""
     if raw[_ITEM : _ITEM + 1] != b"|":
         return None
-    return (b"h" if raw[:1] == b"h" else b".") + raw[1:2] + raw[_ITEM:]
+    if raw[:2] == b">f":  # by far the most
+        return b".f" + raw[_ITEM:-3]
+    if raw[:1] == b"*":  # *deleting
+        return None
+    return _code(raw) + _unended(raw, raw[_ITEM:-1])
 
 
 def parse_sent(raw: bytes) -> Sent | None:
@@ -142,8 +148,18 @@ def parse_sent(raw: bytes) -> Sent | None:
     fields = raw.split(b"|", 7)
     if len(fields) != 8:
         return None
-    code = (b"h" if raw[:1] == b"h" else b".") + raw[1:2]
-    return Sent(b"|".join([code, *fields[1:6], fields[7]]), fields[6].strip())
+    if raw[:1] == b"h" and b"// => " not in fields[7]:  # made of the basis, not of another name: no link for us
+        raw = b"." + raw[1:]
+    return Sent(b"|".join([_code(raw), *fields[1:6], _unended(raw, fields[7])]), fields[6].strip())
+
+
+def _code(raw: bytes) -> bytes:
+    return (b"h" if raw[:1] == b"h" else b".") + raw[1:2]
+
+
+def _unended(raw: bytes, text: bytes) -> bytes:
+    """Without the slashes behind a name that points nowhere; a symlink's target may end with two of its own."""
+    return text if raw[:1] == b"h" or raw[1:2] == b"L" else text.removesuffix(b"//")
 
 
 def literal_bytes(raw: bytes) -> int:
@@ -199,7 +215,7 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
         return TransferError(f"{what}: rsync was killed by signal {-exit_code}", hint="the next run goes on from here")
     if exit_code == PARTIAL:
         return TransferError(
-            f"{what}: some files could not be read{detail}", hint="exclude them, or set on_unreadable = \"publish\""
+            f"{what}: some files could not be read{detail}", hint='exclude them, or set on_unreadable = "publish"'
         )
     meaning, hint = _MEANING.get(exit_code, (f"rsync ended with {exit_code}", "its manual explains the number"))
     return TransferError(f"{what}: {meaning}{detail}", hint=hint)

@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from snapmirror.snapshots import entry
@@ -22,23 +21,14 @@ from snapmirror.snapshots.plan import Plan, size_of
 _FICLONE = 0x40049409
 
 
-@dataclass
-class Cleared:
-    """`patch`: names that are clones of their old versions; `folders`: unplanned folders whose names were changed."""
-
-    patch: set[bytes] = field(default_factory=set)
-    folders: set[bytes] = field(default_factory=set)
-
-
-def clear(plan: Plan, prepared: slot.Prepared, tree: Path | None, place: Path, clone_above: int | None) -> Cleared:
-    """Make the slot ready for the transfer of a plan."""
+def clear(plan: Plan, prepared: slot.Prepared, tree: Path | None, place: Path, clone_above: int | None) -> set[bytes]:
+    """Make the slot ready for the transfer of a plan; return the names that are clones of their old versions."""
     here = os.fsencode(place)
-    cleared = Cleared()
+    patch: set[bytes] = set()
     kept = _keep_leftovers(plan, prepared, tree, place)
     gone: list[bytes] = []
     for line in plan.delete:
         before = entry.parse(line[PREFIX:])
-        cleared.folders.add(parent(before.path))
         if before.is_directory:
             gone.append(before.path)
         elif before.path not in kept:
@@ -53,14 +43,14 @@ def clear(plan: Plan, prepared: slot.Prepared, tree: Path | None, place: Path, c
         path = entry.parse(new).path
         if path in kept:
             if clones and _is_patchable(old, new, clone_above):
-                cleared.patch.add(path)
+                patch.add(path)
             continue
         if old is not None:
             names.unlink(join(here, path))
         if clones and tree is not None and _is_patchable(old, new, clone_above):
             clones = _clone(join(os.fsencode(tree), path), join(here, path))
             if clones:
-                cleared.patch.add(path)
+                patch.add(path)
     for group in plan.groups:
         for old, new in group:
             if new is not None and old is not None and (path := entry.parse(new).path) not in kept:
@@ -73,8 +63,22 @@ def clear(plan: Plan, prepared: slot.Prepared, tree: Path | None, place: Path, c
             names.make_folder(join(here, parent(path)))
         if not names.link(join(here, target), join(here, path)):
             prepared.copies.add(path)
-        cleared.folders.add(parent(path))
-    return cleared
+    return patch
+
+
+def settle(plan: Plan, tree: Path, place: Path) -> None:
+    """Give folders that are not in the plan, but in which names have changed, the attributes that they have had."""
+    planned: set[bytes] = set()
+    touched: set[bytes] = set()
+    for _, new in [*plan.pairs(), *(pair for pair, _ in plan.links)]:
+        assert new is not None
+        one = entry.parse(new)
+        touched.add(parent(one.path))
+        if one.is_directory:
+            planned.add(one.path)
+    touched.update(parent(entry.parse(line[PREFIX:]).path) for line in plan.delete)
+    for path in touched - planned:
+        names.copy_folder_attributes(os.fsencode(tree), os.fsencode(place), path)
 
 
 def _is_patchable(old: bytes | None, new: bytes, clone_above: int | None) -> bool:

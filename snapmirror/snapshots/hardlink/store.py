@@ -16,7 +16,7 @@ from threading import Event
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import checksums, record, retention
 from snapmirror.snapshots.hardlink import names, rotation, slot
-from snapmirror.snapshots.hardlink.clear import clear
+from snapmirror.snapshots.hardlink.clear import clear, settle
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
 from snapmirror.snapshots.plan import Plan
@@ -46,6 +46,14 @@ class HardlinkStore:
     def tree(self, snapshot: Snapshot) -> Path:
         """The folder of a snapshot."""
         return self.layout.backup(snapshot.slot)
+
+    def dated(self, snapshot: Snapshot) -> Path:
+        """The dated name of that folder."""
+        return self.layout.by_date / snapshot.id
+
+    def unfinished(self) -> bool:
+        """Whether a rotation was cut off."""
+        return bool(self._record.moves)
 
     def manifest(self, snapshot: Snapshot) -> Path:
         """The manifest of a snapshot."""
@@ -124,7 +132,9 @@ class HardlinkStore:
     def _recycle(self, newest: Snapshot, tree: Path, stop: Event) -> slot.Prepared:
         layout, parked = self.layout, self._record.parked
         try:
-            manifests = None if parked is None else (Reader(layout.manifest(parked)), Reader(layout.manifest(newest.id)))
+            manifests = (
+                None if parked is None else (Reader(layout.manifest(parked)), Reader(layout.manifest(newest.id)))
+            )
         except DamagedManifest as damage:
             log.warning("%s; the slot is made by walking both trees", damage.message)
             manifests = None
@@ -144,11 +154,13 @@ class HardlinkStore:
         if self._record.slot_equals is not None:
             self._record.slot_equals = None
             self._save()
-        cleared = clear(plan, self._prepared, tree, self.layout.slot, clone_above)
-        return Target(
-            self.layout.slot, tree, self.layout.scratch, self.layout.partial,
-            frozenset(cleared.patch), frozenset(cleared.folders),
-        )  # fmt: skip
+        patch = clear(plan, self._prepared, tree, self.layout.slot, clone_above)
+        return Target(self.layout.slot, tree, self.layout.scratch, self.layout.partial, frozenset(patch))
+
+    def settle(self, plan: Plan) -> None:
+        """Give folders that are not in the plan their attributes back."""
+        if self._record.newest is not None:
+            settle(plan, self.tree(self._record.newest), self.layout.slot)
 
     def leave(self) -> None:
         """Write down that the slot is a true copy of the newest snapshot, for a run that ends before changing it."""

@@ -1,0 +1,105 @@
+"""Looking for a name through all of history: its versions, and in which snapshots each of them is.
+
+A version is an inode: two snapshots hold the same version of a name exactly if their manifests have the same number
+before it (see `manifest`). Manifests are streamed; only what is found is kept.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from snapmirror.snapshots.entry import Entry, escape
+from snapmirror.snapshots.manifest import DamagedManifest, Reader
+from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.record import Snapshot
+
+_WILD = re.compile(rb"[*?\[]")
+_PLAIN_RUN = re.compile(rb"[^*?\[\]\\\x00-\x1f!]+")
+
+
+@dataclass
+class Version:
+    """One version of a name, and the snapshots that hold it, newest first."""
+
+    entry: Entry
+    number: int
+    snapshots: list[Snapshot] = field(default_factory=list)
+
+
+@dataclass
+class Search:
+    """What a search has found: versions by path, newest first; and the manifests that could not be read."""
+
+    found: dict[bytes, list[Version]] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
+    searched: int = 0
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What to look for. `wanted` decides for a path; `sign` are bytes that every line of a wanted path holds."""
+
+    wanted: Callable[[bytes], bool]
+    sign: bytes = b""
+
+
+def normal(path: bytes) -> bytes:
+    """A path as manifests have it: relative to the source, without `.`, doubled slashes and a slash at its end."""
+    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+    return b"/".join(parts) or b"."
+
+
+def pattern_of(text: bytes) -> Pattern:
+    """A path, or with `* ? [` a pattern: matched with whole paths, without a slash in it with last components.
+
+    A star matches slashes as well. A name that looks like a pattern is found as well.
+    """
+    path = normal(text)
+    if not _WILD.search(path):
+        return Pattern(lambda found: found == path, escape(path) if path != b"." else b"")
+    sign = max(_PLAIN_RUN.findall(_without_sets(path)), key=len, default=b"")
+    if b"/" in path or text.startswith(b"/"):
+        return Pattern(lambda found: found == path or fnmatch.fnmatchcase(found, path), sign)
+    return Pattern(lambda found: fnmatch.fnmatchcase(found.rpartition(b"/")[2], path) or found == path, sign)
+
+
+def _without_sets(pattern: bytes) -> bytes:
+    """A pattern whose [sets] are stars: what stands in them is no sign."""
+    return re.sub(rb"\[!?\]?[^\]]*\]?", b"*", pattern)
+
+
+def search(history: SnapshotStore, pattern: Pattern, advance: Callable[[], None]) -> Search:
+    """All versions of all names that are wanted; `advance` is called after each snapshot."""
+    search = Search()
+    for snapshot in history.snapshots():
+        search.searched += 1
+        try:
+            for number, entry in _matching(history, snapshot, pattern):
+                _note(search.found.setdefault(entry.path, []), number, entry, snapshot)
+        except DamagedManifest as damage:
+            search.damaged.append(damage.message)
+        advance()
+    return search
+
+
+def _matching(history: SnapshotStore, snapshot: Snapshot, pattern: Pattern) -> Iterator[tuple[int, Entry]]:
+    sign = pattern.sign
+    reader = Reader(history.manifest(snapshot))
+    for line in reader:
+        if sign in line:
+            number, entry = reader.taken_apart(line)
+            if pattern.wanted(entry.path):
+                yield number, entry
+
+
+def _note(versions: list[Version], number: int, entry: Entry, snapshot: Snapshot) -> None:
+    """Snapshots come newest first, so a version that goes on is the last one noted."""
+    last = versions[-1] if versions else None
+    if last is None or last.number != number or last.entry.attributes != entry.attributes:
+        versions.append(last := Version(entry, number))
+    last.snapshots.append(snapshot)
+
+
