@@ -5,6 +5,7 @@ Programs: the measured one, through `launch.py`.
 `seconds` is the wall clock of the program, from fork to exit; `synced` goes on until `sync -f` of the store has
 returned; `settled` until the filesystem has also written its journal's contents to their places. Bytes are those of
 the block device's counters from before the start to settled: what a filesystem only postpones, it does not save.
+`source_read` is what came from the server's disk: the same for all who look at every entry, if caches were cold.
 `largest` is the biggest resident set of any one process of the run (exact, from wait4); `own` that of the program
 itself without its children (VmHWM, looked at ten times a second); `together` the largest sum over all its
 processes at one time (same, and pages that they share count twice).
@@ -37,15 +38,17 @@ class Sample:
     settled: float
     read: int
     written: int
+    source_read: int
     own: int
     largest: int
     together: int
     cpu: float
 
 
-def measure(argv: list[str], disk: Disk, *, env: dict[str, str], log: Path) -> Sample:
+def measure(argv: list[str], disk: Disk, *, source: Disk, env: dict[str, str], log: Path) -> Sample:
     """Run the program to its end. Raises BenchError with the end of its output when it fails."""
     read, written = disk.counters()
+    source_read, _ = source.counters()
     started, ended, code, cpu, own, largest, together = _run(argv, env, log)
     disk.flush()
     synced = time.monotonic_ns()
@@ -61,6 +64,7 @@ def measure(argv: list[str], disk: Disk, *, env: dict[str, str], log: Path) -> S
         settled=(settled - started) / 1e9,
         read=read_after - read,
         written=written_after - written,
+        source_read=source.counters()[0] - source_read,
         own=own,
         largest=largest,
         together=together,

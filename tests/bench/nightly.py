@@ -77,7 +77,9 @@ class Nightly:
         """All nights, the warming ones on fast disks."""
         options = self._options
         _say(f"tree: {options.files:,} files in {options.dirs:,} folders, {options.changes:,} files touched a night")
-        with _source(options.work, self._folder, self._shape, options.mount_options) as tree:
+        with _source(options.work, self._folder, self._shape, options.mount_options) as source:
+            self._source = source
+            tree = source.folder / "tree"
             server = Server(tree, self._shape, changes=options.changes, hot_dirs=options.hot_dirs)
             for name in options.tools:
                 self._make_store(name)
@@ -115,13 +117,13 @@ class Nightly:
             else:
                 os.sync()
             log = self._logs / f"{name}-{night}.log"
-            sample = measure(tool.night(night), disks[name], env=self._environment(tool), log=log)
+            sample = measure(tool.night(night), disks[name], source=self._source, env=self._environment(tool), log=log)
             if measured:
                 self.results[name].append(sample)
             _say(
                 f"  {name:<10} {sample.seconds:7.2f} s, {sample.synced:7.2f} with sync, "
-                f"read {sample.read / 1e6:7.1f} MB, written {sample.written / 1e6:7.1f} MB, "
-                f"own {sample.own / 1e6:5.1f} MB, largest {sample.largest / 1e6:5.1f} MB"
+                f"read {sample.read / 1e6:6.1f} MB (and {sample.source_read / 1e6:.1f} of the source), "
+                f"written {sample.written / 1e6:6.1f} MB, own {sample.own / 1e6:5.1f} MB, largest {sample.largest / 1e6:5.1f} MB"
             )
         for name, tool in self._tools.items():
             self._check(name, tool, night, bool(measured))
@@ -182,7 +184,7 @@ class Nightly:
 
 
 @contextmanager
-def _source(work: Path, folder: Path, shape: Shape, options: str) -> Iterator[Path]:
+def _source(work: Path, folder: Path, shape: Shape, options: str) -> Iterator[Disk]:
     """The server's tree on a disk of its own: a copy of the pristine image, which is built when there is none."""
     pristine, image = work / f"source-{shape.name}-{VERSION}.img", folder / "server.img"
     with (work / "source.lock").open("w") as lock:
@@ -199,7 +201,7 @@ def _source(work: Path, folder: Path, shape: Shape, options: str) -> Iterator[Pa
             _say(f"tree built in {time.monotonic() - start:.0f} s, kept as {pristine}")
     command("cp", "--sparse=always", pristine, image)
     with disk(image, folder / "server", options=options) as copy:
-        yield copy.folder / "tree"
+        yield copy
 
 
 @contextmanager
