@@ -15,9 +15,10 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from snapmirror.config import ImageConfig
 from snapmirror.errors import StorageError
@@ -25,22 +26,22 @@ from snapmirror.tools.loop import SECTOR_BYTES
 
 log = logging.getLogger("snapmirror.image")
 
-VERSION = 1
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True)
-class ImageRecord:
+class ImageRecord(BaseModel):
     """What `<image>.json` holds. `id` is also the UUID of the LUKS header and of the file system."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+
+    version: Literal[1] = 1
     id: str
-    size: int
+    size: int = Field(gt=0)
     filesystem: Literal["xfs", "ext4"]
     encryption: Literal["luks2", "luks1", "none"]
     created: str
     ready: bool
-    version: int = VERSION
 
 
 def record_file(image: Path) -> Path:
@@ -62,7 +63,7 @@ def new_record(config: ImageConfig) -> ImageRecord:
 
 def create(image: Path, record: ImageRecord) -> None:
     """Make the sparse file. It must not exist."""
-    with image.open("xb") as file:
+    with _making(image), image.open("xb") as file:
         os.fchmod(file.fileno(), 0o600)
         # A hole punched into the empty file sets the sparse flag on an NTFS share, which must come before the size;
         # elsewhere it does nothing, and may be unsupported.
@@ -74,16 +75,27 @@ def create(image: Path, record: ImageRecord) -> None:
 
 def write_record(image: Path, record: ImageRecord, *, new: bool) -> None:
     """Write the record in place: whoever holds the image has locked this very file."""
-    with record_file(image).open("x" if new else "r+") as file:
+    path = record_file(image)
+    with _making(path), path.open("x" if new else "r+") as file:
         file.truncate()
-        file.write(json.dumps(asdict(record), indent=2) + "\n")
+        file.write(record.model_dump_json(indent=2) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
 
+@contextmanager
+def _making(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be made: {error.strerror}", hint="the file system that it lies on refuses this"
+        ) from error
+
+
 def mark_ready(image: Path, record: ImageRecord) -> ImageRecord:
     """The image has proved itself: from now on it can be opened."""
-    ready = replace(record, ready=True)
+    ready = record.model_copy(update={"ready": True})
     write_record(image, ready, new=False)
     return ready
 
@@ -92,8 +104,10 @@ def read_record(image: Path) -> ImageRecord:
     """The record beside the image. Raises StorageError when it is missing or not a record."""
     path = record_file(image)
     try:
-        data: dict[str, Any] = json.loads(path.read_text())
-        version = data["version"]
+        data = json.loads(path.read_bytes())
+        if isinstance(data, dict) and isinstance(later := data.get("version"), int) and later > 1:
+            raise StorageError(f"{path} has version {later}, this snapmirror knows 1", hint="update snapmirror")
+        return ImageRecord.model_validate(data)
     except FileNotFoundError:
         if not image.exists():
             raise missing(image) from None
@@ -101,18 +115,10 @@ def read_record(image: Path) -> ImageRecord:
             f"{image} was not made by snapmirror: {path.name} is missing beside it",
             hint="restore that file, or name another image; snapmirror leaves this one alone",
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _unreadable(path) from error
-    if version != VERSION:
-        raise StorageError(f"{path} has version {version}, this snapmirror knows {VERSION}", hint="update snapmirror")
-    try:
-        record = ImageRecord(**data)
-    except TypeError as error:
-        raise _unreadable(path) from error
-    if not (isinstance(record.size, int) and record.filesystem in ("xfs", "ext4")
-            and record.encryption in ("luks2", "luks1", "none")):  # fmt: skip
-        raise _unreadable(path)
-    return record
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"{path} is damaged", hint="restore it from a backup; it tells what the image must look like"
+        ) from error
 
 
 @contextmanager
@@ -179,7 +185,3 @@ def missing(image: Path) -> StorageError:
 def allocated_bytes(image: Path) -> int:
     """What the sparse file really takes."""
     return image.stat().st_blocks * 512
-
-
-def _unreadable(path: Path) -> StorageError:
-    return StorageError(f"{path} is damaged", hint="restore it from a backup; it tells what the image must look like")

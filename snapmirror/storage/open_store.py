@@ -8,6 +8,7 @@ Runs no program itself.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -83,19 +84,19 @@ class OpenStore:
 @contextmanager
 def open_store(config: Config, *, read_only: bool = False) -> Iterator[OpenStore]:
     """The store is open at its path. For reading, a store that is mounted for browsing is used as it is."""
-    if config.image is None:
-        yield _plain(config, read_only=read_only)
-        return
-    need_root()
-    with image.held(config.image.file) as record:
+    with _failures_of(config.store.path), ExitStack() as stack:
+        if config.image is None:
+            yield _plain(config, read_only=read_only)
+            return
+        need_root()
+        record = stack.enter_context(image.held(config.image.file))
         browsed = _browsed(config, config.image)
         if read_only and browsed is not None:
             yield browsed
             return
         recover(config, config.image)
         image.compare(config.image.file, record, config.image)
-        with standing(config, config.image, record, read_only=read_only) as store:
-            yield store
+        yield stack.enter_context(standing(config, config.image, record, read_only=read_only))
 
 
 def mount_for_browsing(config: Config) -> bool:
@@ -169,6 +170,27 @@ def need_root() -> None:
             "a store in an image needs root",
             hint="run it as root or with sudo; a store without [image] is a plain folder and needs neither",
         )
+
+
+@contextmanager
+def _failures_of(path: Path) -> Iterator[None]:
+    """What the disk, and not the caller, is to blame for becomes a sentence, wherever it came up."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FAILURES:
+            raise
+        where = f" at {error.filename!a}" if error.filename else ""
+        raise StorageError(f"the store {path} failed{where}: {error.strerror}", hint=_FAILURES[error.errno]) from error
+
+
+_FULL = "the store, or the disk that holds its image, is full"
+_BROKEN = "'dmesg' names what failed below; 'snapmirror doctor --storage' tests it"
+_FAILURES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    **dict.fromkeys((errno.EIO, errno.EROFS, errno.EUCLEAN, errno.EBADMSG, errno.ENOTCONN), _BROKEN),
+}
 
 
 def _plain(config: Config, *, read_only: bool) -> OpenStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -86,6 +87,14 @@ def test_what_is_written_is_there_the_next_time(make: Make, encryption: str, fil
         assert (store.path / "file").stat().st_size == 1 << 20
         with pytest.raises(OSError, match="Read-only"):
             (store.path / "other").touch()
+
+
+def test_a_failing_disk_is_a_sentence_and_other_errors_stay_what_they_are(make: Make) -> None:
+    scene = make()
+    with pytest.raises(StorageError, match=r"failed at '/x': No space left"), open_store(scene.config):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x")
+    with pytest.raises(FileNotFoundError), open_store(scene.config) as store:
+        (store.path / "missing").read_bytes()
 
 
 @pytest.mark.parametrize(("encryption", "filesystem"), STACKS)
