@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support import fake_rsync
-from tests.support.fingerprint import fingerprint
+from tests.support.fingerprint import compare, fingerprint
 from tests.support.runner import History, Result, Scene
 from tests.support.sshd import Sshd, free_port, rsync_daemon_running, sshd_running
 from tests.support.trees import Tree
@@ -353,6 +353,65 @@ def test_changed_between_listing_and_transfer(scene: Scene, name: str, words: li
     assert_recovers(scene, history)
 
 
+@pytest.mark.parametrize("kind", ["new", "changed", "linked", "unreadable"])
+@pytest.mark.parametrize("target", ["absolute", "relative"])
+def test_a_folder_turns_into_a_way_out(scene: Scene, kind: str, target: str) -> None:
+    """A hostile server lists a folder and then sends a symlink that leads out of the store: nothing out there moves."""
+    victim = scene.folder / "victim"
+    victim.mkdir()
+    for name in ("x", "y"):
+        (victim / name).write_text(f"precious {name}")
+    scene.configure(keep_last=2)
+    if kind != "new":
+        write(scene, "fresh/x", "old")
+        write(scene, "fresh/y", "old")
+    history = first_night(scene)
+    before = fingerprint(victim)
+    if kind == "linked":
+        (scene.source / "fresh" / "x").unlink()
+        (scene.source / "fresh" / "x").hardlink_to(scene.source / "a")
+    write(scene, "fresh/y", "changed y")
+    write(scene, "fresh/x", "changed x")
+    way_out = str(victim) if target == "absolute" else "../../../../victim"
+    trouble = 'code=23; "$real" "$@" || code=$?; exit 23' if kind == "unreadable" else ""
+    fake_rsync.before_transfer(scene, f"( cd {scene.source} && rm -rf fresh && ln -s {way_out} fresh )\n{trouble}")
+    scene.night(expect=None)
+    assert not compare(before, fingerprint(victim))
+    fake_rsync.remove(scene)
+    history.check()
+    for night in range(4):
+        write(scene, "b", f"night {night}")
+        scene.night(expect=(0, 3))
+        history.check()
+        assert not compare(before, fingerprint(victim))
+    history.check_newest(Tree(scene.source).fingerprint())
+
+
+@pytest.mark.parametrize("levels", ["..", "../..", "../../.."])
+def test_a_folder_is_now_a_way_out(scene: Scene, levels: str) -> None:
+    """The same without any race, through nights that recycle: the old folder's name is a symlink that leads out."""
+    scene.configure(keep_last=2)
+    for place in (scene.folder, scene.store, scene.home):
+        (place / "victim" / "sub").mkdir(parents=True)
+        (place / "victim" / "sub" / "x").write_text(str(place))
+        (place / "victim" / "sub").chmod(0o700 + len(str(place)) % 8)
+    before = {place: fingerprint(place / "victim") for place in (scene.folder, scene.store, scene.home)}
+    write(scene, "d/victim/sub/x", "inside")
+    write(scene, "d/victim/sub/y", "inside")
+    for night in range(8):
+        write(scene, "b", f"night {night}")
+        if night == 3:
+            subprocess.run(["rm", "-rf", str(scene.source / "d")], check=True)
+            (scene.source / "d").symlink_to(levels)
+            Tree(scene.source).settle()
+        if night == 6:
+            (scene.source / "d").unlink()
+            write(scene, "d/victim/sub/x", "inside again")
+        scene.night()
+        for place, mark in before.items():
+            assert not compare(mark, fingerprint(place / "victim")), f"night {night}"
+
+
 BUSY = """
 import os, random, sys
 root, rng = sys.argv[1], random.Random(1)
@@ -438,9 +497,10 @@ def test_mass_change_asks_first(scene: Scene) -> None:
 
 
 def test_an_empty_first_night(scene: Scene) -> None:
-    """Nothing to lose yet: an empty folder is mirrored as it is."""
+    """An empty source is suspicious from the first night on, and is mirrored as it is when asked to."""
     subprocess.run(["rm", "-rf", str(scene.source)], check=True)
     scene.source.mkdir()
     Tree(scene.source).settle()
-    scene.night(expect=(0, 3))
+    assert_failed(scene, History(scene), scene.night(expect=None), code=13, says="empty")
+    scene.night("--accept-changes")
     assert list(scene.slots()[1].iterdir()) == []

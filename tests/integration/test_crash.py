@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="devices and foreign o
 SAMPLE = 1_000_000 if LONG else 5
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 # what the README says may lie beside the manifests between two nights
-PRIVATE = {"record.json", "manifests", "sums", "slot", "parked", "tmp"}
+PRIVATE = {"record.json", "manifests", "sums", "slot", "parked", "tmp", "partial"}
 
 
 class Victim:
@@ -46,7 +46,7 @@ class Victim:
 
     def night(self, *words: str) -> None:
         """A plain run that must succeed alone, whatever lies in the store."""
-        result = self.scene.night(*words)
+        result = self.scene.night("--accept-changes", *words)
         self.check(result.mirror["snapshot"])
 
     def check(self, newest: str) -> None:
@@ -64,14 +64,15 @@ class Victim:
         assert {entry.name for entry in private.iterdir()} <= PRIVATE
         manifests = {entry.name.split(".")[0] for entry in (private / "manifests").iterdir()}
         assert set(ids) <= manifests
-        scratch = private / "tmp"
-        assert not scratch.exists() or not list(scratch.iterdir()), list(scratch.iterdir())
+        for scratch in (private / "tmp", private / "partial", self.scene.scratch):
+            left = list(scratch.iterdir()) if scratch.exists() else []
+            assert not left, left
         visible = {entry.name for entry in self.scene.home.iterdir()}
         assert all(re.fullmatch(r"backup\.\d+|by-date|\.snapmirror", name) for name in visible), visible
 
     def killed(self, calls: tuple[str, ...], number: int, *words: str) -> bool:
         """A night that is killed at this call; False if it ended before the call was made."""
-        result = crash.killed_at(self.scene, calls, number, "--json", *words)
+        result = crash.killed_at(self.scene, calls, number, "--json", "--accept-changes", *words)
         if result.exit_code == 0:
             self.check(result.mirror["snapshot"])
             return False
@@ -83,7 +84,7 @@ class Victim:
     def kill_at_each(self, calls: tuple[str, ...], most: int) -> None:
         """Change, kill, recover, check; once for each of the calls that a night makes, or for `most` of them."""
         self.day()
-        total, result = crash.counted(self.scene, calls, "--json")
+        total, result = crash.counted(self.scene, calls, "--json", "--accept-changes")
         assert result.exit_code == 0, str(result)
         self.check(result.mirror["snapshot"])
         killed = 0
@@ -173,7 +174,7 @@ def test_killed_while_several_expire(scene: Scene, kind: str) -> None:
         scene.configure(keep_last=2)
 
     fill()
-    total, result = crash.counted(scene, calls, "--json")
+    total, result = crash.counted(scene, calls, "--json", "--accept-changes")
     assert result.exit_code == 0, str(result)
     victim.check(result.mirror["snapshot"])
     assert len(scene.slots()) == 2

@@ -97,7 +97,7 @@ class Story:
     def night(self, night: Night) -> None:
         live_a_day(self.tree, night.changes)
         source = self.tree.fingerprint()
-        words = ["--full"] if night.full else []
+        words = ["--accept-changes", *(["--full"] if night.full else [])]  # a day may empty the source
         if night.interruption is None:
             result = self.scene.night(*words)
             self.after_success(result, source, full=night.full)

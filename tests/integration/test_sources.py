@@ -106,7 +106,7 @@ def test_nights_from(scene: Scene, setup: Setup) -> None:
         scene.configure(keep_last=2, **setup(scene, servers))
         for number in range(5):
             full = number == 2
-            result = scene.night(*(["--full"] if full else []))
+            result = scene.night("--accept-changes", *(["--full"] if full else []))
             assert "secret" not in result.stdout + result.stderr
             history.check()
             history.check_newest(tree.fingerprint(), full=full)

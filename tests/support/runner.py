@@ -70,7 +70,8 @@ class Scene:
         self.state = self.folder / "state"
         self.config = self.folder / "snapmirror.toml"
         self.programs = self.folder / "bin"
-        for path in (self.store, self.source, self.state, self.programs):
+        self.scratch = self.folder / "tmp"
+        for path in (self.store, self.source, self.state, self.programs, self.scratch):
             path.mkdir(parents=True, exist_ok=True)
             if self.user is not None:
                 os.chown(path, self.user, self.user)
@@ -93,7 +94,8 @@ class Scene:
         self.config.chmod(0o644)
 
     def argv(self, *words: str | Path) -> list[str]:
-        return [sys.executable, "-m", "snapmirror", "--config", str(self.config), *map(str, words)]
+        verbose = ["--verbose"] if os.environ.get("SNAPMIRROR_TEST_VERBOSE") else []
+        return [sys.executable, "-m", "snapmirror", *verbose, "--config", str(self.config), *map(str, words)]
 
     def environ(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("SNAPMIRROR", "RSYNC"))}
@@ -101,6 +103,7 @@ class Scene:
             **kept,
             "PATH": f"{self.programs}:{os.environ['PATH']}",
             "PYTHONPATH": str(REPOSITORY),
+            "TMPDIR": str(self.scratch),
             SCENE_VARIABLE: str(self.folder),
             **self.environment,
         }
@@ -130,7 +133,7 @@ class Scene:
             stdout, stderr = process.communicate()
             raise AssertionError(f"did not end within {timeout:g} s\n{Result(-9, stdout, stderr)}") from None
         result = Result(process.returncode, stdout, stderr)
-        assert "Traceback" not in stderr, str(result)
+        assert result.exit_code != 1 and "Traceback" not in stderr, f"a bug: {result}"
         return result
 
     def command(self, *words: str | Path, under: Sequence[str] = ()) -> Result:

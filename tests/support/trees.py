@@ -9,6 +9,7 @@ What changes from one night to the next is in `nights.py`.
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import socket
@@ -44,6 +45,7 @@ TIMES_NS = (
     1_700_000_000_999_999_999, 4_102_444_800_000_000_000, 4_102_444_801_500_000_000,
 )  # fmt: skip
 DEVICES = ((1, 3), (5, 1), (7, 200), (8, 1), (259, 70_000))
+_SPARE_SECONDS = itertools.count(1_200_000_000)  # each is used once
 KINDS = (
     "empty", "small", "small", "small", "sparse", "large", "directory", "directory", "deep", "symlink", "symlink",
     "fifo", "socket", "char device", "block device", "hard link", "hard link", "outside link",
@@ -59,7 +61,6 @@ class Tree:
         os.makedirs(self.root, exist_ok=True)
         os.makedirs(self.outside, exist_ok=True)
         self._seen: dict[tuple[bytes, str, int, int], tuple[int, str]] = {}
-        self._spare_second = 1_200_000_000
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -250,8 +251,7 @@ class Tree:
                 second = mark.mtime_ns // 10**9
                 key, state = (path, mark.kind, mark.size, second), (mark.mtime_ns, mark.content)
                 if second in today or self._seen.setdefault(key, state) != state:
-                    self._spare_second += 1
-                    self.set_mtime_ns(path, self._spare_second * 10**9 + 42)
+                    self.set_mtime_ns(path, next(_SPARE_SECONDS) * 10**9 + 42)
                     changed = True
         for path in [b".", *self.entries(stat.S_ISREG, stat.S_ISDIR)]:
             self._avoid_rsync_acl_quirk(path)
