@@ -71,8 +71,13 @@ def _without_sets(pattern: bytes) -> bytes:
     return re.sub(rb"\[!?\]?[^\]]*\]?", b"*", pattern)
 
 
-def search(history: SnapshotStore, pattern: Pattern, advance: Callable[[], None]) -> Search:
-    """All versions of all names that are wanted; `advance` is called after each snapshot."""
+def search(
+    history: SnapshotStore, pattern: Pattern, published: Callable[[], list[Snapshot]], advance: Callable[[], None]
+) -> Search:
+    """All versions of all names that are wanted. `advance` is called after each snapshot.
+
+    `published` tells what is published by now: a snapshot that has expired meanwhile is no damage.
+    """
     search = Search()
     for snapshot in history.snapshots():
         search.searched += 1
@@ -80,7 +85,8 @@ def search(history: SnapshotStore, pattern: Pattern, advance: Callable[[], None]
             for number, entry in _matching(history, snapshot, pattern):
                 _note(search.found.setdefault(entry.path, []), number, entry, snapshot)
         except DamagedManifest as damage:
-            search.damaged.append(damage.message)
+            if snapshot in published():
+                search.damaged.append(damage.message)
         advance()
     return search
 
@@ -101,5 +107,3 @@ def _note(versions: list[Version], number: int, entry: Entry, snapshot: Snapshot
     if last is None or last.number != number or last.entry.attributes != entry.attributes:
         versions.append(last := Version(entry, number))
     last.snapshots.append(snapshot)
-
-

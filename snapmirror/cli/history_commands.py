@@ -1,0 +1,251 @@
+"""`snapmirror find|diff`: walking through time by the manifests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from snapmirror.cli.output import note, out, out_json, table
+from snapmirror.cli.progress import shown
+from snapmirror.cli.shell import Json, MirrorName, shell_of
+from snapmirror.cli.text import count, json_name, local_time, printable, size, utc_time
+
+if TYPE_CHECKING:
+    from snapmirror.mirror.histories import Found
+    from snapmirror.snapshots.browse import Version
+    from snapmirror.snapshots.difference import Difference
+    from snapmirror.snapshots.entry import Entry
+    from snapmirror.snapshots.protocol import SnapshotStore
+    from snapmirror.snapshots.record import Snapshot
+
+SNAPSHOT_HELP = "An id, the beginning of one (a date), a slot number, or 'newest'."
+_SIGNS = {"added": "+", "removed": "-", "moved": ">", "changed": "M", "attributes": "A", "rewritten": "="}
+_KINDS = {b"f": "file", b"d": "folder", b"L": "symlink", b"D": "device", b"S": "fifo or socket"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.command()(find)
+    app.command()(diff)
+
+
+def names_of(mirror: str | None) -> list[str]:
+    """The mirrors that --mirror asks for."""
+    return [mirror] if mirror else []
+
+
+# --- find
+
+
+def find(
+    context: typer.Context,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A path, or a pattern with * ? [ in quotes.")],
+    mirror: MirrorName = None,
+    json: Json = False,
+) -> None:
+    """Show every version of a file (or of all that match a pattern), and where to copy it from.
+
+    A pattern without a slash matches last components: 'fstab', '*.conf'. With a slash it matches whole paths, and a
+    star matches slashes as well: '/etc/*.conf'.
+    """
+    from snapmirror.errors import ExitCode
+    from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.run import history_of
+    from snapmirror.snapshots.browse import pattern_of, search
+
+    shell = shell_of(context)
+    wanted = pattern_of(os.fsencode(path))
+    rows: list[tuple[str, bytes, list[Version], SnapshotStore]] = []
+    damaged: list[str] = []
+    searched = 0
+    with opened(shell.config, names_of(mirror)) as histories, shown(quiet=shell.quiet) as progress:
+        for config, history in histories:
+            progress.begin(f"searching {config.name}", names=len(history.snapshots()))
+            done = search(
+                history,
+                wanted,
+                lambda config=config: history_of(histories.store, config).snapshots(),  # type: ignore[misc]
+                lambda: progress.advance(1),
+            )
+            progress.end()
+            damaged += done.damaged
+            searched += done.searched
+            rows += [(config.name, name, versions, history) for name, versions in sorted(done.found.items())]
+    if json:
+        out_json([_version_json(name, one, store) for name, _, versions, store in rows for one in versions])
+    else:
+        _show_versions(rows, several=len(histories.mirrors) > 1)
+        if not rows:
+            note(f"no snapshot of {searched} holds {printable(path)}; names are relative to the source")
+    for complaint in damaged:
+        note(f"warning: {complaint}")
+    if damaged:
+        raise typer.Exit(int(ExitCode.WARNINGS))
+
+
+def _show_versions(rows: Sequence[tuple[str, bytes, list[Version], SnapshotStore]], *, several: bool) -> None:
+    if not rows:
+        return
+    lines = [_version_row(mirror, one, store, several) for mirror, _, versions, store in rows for one in versions]
+    headings = [*(["MIRROR"] if several else []), "IN SNAPSHOTS", "N", "SIZE", "MODIFIED", "COPY FROM"]
+    table(headings, lines, right=(2, 3) if several else (1, 2))
+    found = len({(mirror, path) for mirror, path, _, _ in rows})
+    note(f"{count(found, 'name')}, {count(len(lines), 'version')}")
+
+
+def _version_row(mirror: str, version: Version, history: SnapshotStore, several: bool) -> list[str]:
+    entry, newest, oldest = version.entry, version.snapshots[0], version.snapshots[-1]
+    return [
+        *([mirror] if several else []),
+        newest.id if newest == oldest else f"{oldest.id} … {newest.id}",
+        str(len(version.snapshots)),
+        size(entry.size) if entry.kind == b"f" else _KINDS[entry.kind],
+        _local(entry),
+        printable(_place(history, newest, entry.path)),
+    ]
+
+
+def _place(history: SnapshotStore, snapshot: Snapshot, path: bytes) -> bytes:
+    """Where to copy a name from."""
+    from snapmirror.snapshots.entry import join
+
+    return join(os.fsencode(history.dated(snapshot)), path)
+
+
+def _version_json(mirror: str, version: Version, history: SnapshotStore) -> dict[str, Any]:
+    newest = version.snapshots[0]
+    entry = version.entry
+    fields: dict[str, Any] = {
+        "mirror": mirror,
+        **json_name(entry.path),
+        "type": _KINDS[entry.kind],
+        "bytes": entry.size,
+        "modified_at": _utc(entry),
+        "mode": f"{entry.mode:04o}",
+        "uid": entry.uid,
+        "gid": entry.gid,
+        "snapshots": [snapshot.id for snapshot in version.snapshots],
+        **json_name(_place(history, newest, entry.path), "copy_from"),
+    }
+    if entry.target is not None:
+        fields |= json_name(entry.target, "target")
+    if entry.leader is not None:
+        fields |= json_name(entry.leader, "hard_link_to")
+    return fields
+
+
+def _local(entry: Entry) -> str:
+    return local_time(datetime.fromtimestamp(entry.mtime, UTC))
+
+
+def _utc(entry: Entry) -> str:
+    return utc_time(datetime.fromtimestamp(entry.mtime, UTC))
+
+
+# --- diff
+
+
+def diff(
+    context: typer.Context,
+    a: Annotated[str, typer.Argument(metavar="A", help=SNAPSHOT_HELP)],
+    b: Annotated[str, typer.Argument(metavar="B", help="The other snapshot, usually the newer one.")],
+    mirror: MirrorName = None,
+    json: Json = False,
+) -> None:
+    """Show what differs between two snapshots.
+
+    + added, - removed, > moved, M other content, A other attributes, = written again but looks the same.
+    """
+    from snapmirror.errors import ExitCode
+    from snapmirror.mirror.histories import opened
+    from snapmirror.snapshots.difference import compare
+
+    shell = shell_of(context)
+    with opened(shell.config, names_of(mirror)) as histories:
+        old, new = histories.find(a), histories.find(b)
+        _check_same_mirror(old, new)
+        done = compare(old.history, old.snapshot, new.snapshot)
+    if json:
+        out_json([_difference_json(one) for one in done.differences])
+    else:
+        _show_differences(done.differences)
+        note(f"{old.snapshot.id} … {new.snapshot.id}: {_summary(done.differences)}")
+    for complaint in done.complaints:
+        note(f"warning: {complaint}")
+    if done.complaints:
+        raise typer.Exit(int(ExitCode.WARNINGS))
+
+
+def _check_same_mirror(old: Found, new: Found) -> None:
+    from snapmirror.errors import UsageError
+
+    if old.mirror.name != new.mirror.name:
+        raise UsageError(
+            f"{old.snapshot.id} is of {old.mirror.name}, {new.snapshot.id} of {new.mirror.name}",
+            hint="only snapshots of one mirror can be compared; --mirror NAME says which",
+        )
+
+
+def _show_differences(differences: Sequence[Difference]) -> None:
+    for one in differences:
+        if _is_noise(one):
+            continue
+        name = printable(one.path) + ("/" if (one.after or one.before) and _is_folder(one) and one.path != b"." else "")
+        if one.source is not None:
+            name = f"{printable(one.source)} > {name}"
+        out(f"{_SIGNS[one.kind]} {name}{_details(one)}")
+
+
+def _is_folder(one: Difference) -> bool:
+    entry = one.after or one.before
+    return entry is not None and entry.is_directory
+
+
+def _is_noise(one: Difference) -> bool:
+    """A folder gets a new time whenever a name in it comes or goes."""
+    return _is_folder(one) and one.what == ("time",)
+
+
+def _details(one: Difference) -> str:
+    before, after = one.before, one.after
+    if before is None or after is None or not one.what:
+        return ""
+    shown = {
+        "size": f"size {size(before.size)} > {size(after.size)}",
+        "mode": f"mode {before.permissions.decode('latin-1')} > {after.permissions.decode('latin-1')}",
+        "owner": f"owner {before.uid} > {after.uid}",
+        "group": f"group {before.gid} > {after.gid}",
+        "type": f"{_KINDS[before.kind]} > {_KINDS[after.kind]}",
+        "target": f"target {printable(before.target or b'')} > {printable(after.target or b'')}",
+    }
+    return "  (" + ", ".join(shown.get(what, what) for what in one.what) + ")"
+
+
+def _summary(differences: Sequence[Difference]) -> str:
+    from snapmirror.snapshots.difference import KINDS
+
+    seen = [one for one in differences if not _is_noise(one)]
+    parts = [f"{number} {kind}" for kind in KINDS if (number := sum(one.kind == kind for one in seen))]
+    noise = len(differences) - len(seen)
+    if noise:
+        parts.append(f"{count(noise, 'folder')} of which only the time changed (not shown)")
+    return ", ".join(parts) or "no difference"
+
+
+def _difference_json(one: Difference) -> dict[str, Any]:
+    fields: dict[str, Any] = {"change": one.kind, **json_name(one.path), "what": list(one.what)}
+    if one.source is not None:
+        fields |= json_name(one.source, "source")
+    for key, entry in (("before", one.before), ("after", one.after)):
+        if entry is not None:
+            fields[key] = {
+                "type": _KINDS[entry.kind], "bytes": entry.size, "modified_at": _utc(entry),
+                "mode": f"{entry.mode:04o}", "uid": entry.uid, "gid": entry.gid,
+            }  # fmt: skip
+            if entry.target is not None:
+                fields[key] |= json_name(entry.target, "target")
+    return fields
