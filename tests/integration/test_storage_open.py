@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from snapmirror.errors import StorageError, StuckError
-from snapmirror.storage.encryption import Places
+from snapmirror.storage.encryption import Places, choose
 from snapmirror.storage.open_store import mount_for_browsing, open_store, umount_store
 from snapmirror.tools import loop, mount, qsd
-from tests.support.storage import STACKS, Scene, Templates, copy_image, holding_process, released
+from tests.support.storage import STACKS, Scene, Templates, copy_image, hide_dm_crypt, holding_process, released
 
 Make = Callable[..., Scene]
 
@@ -39,6 +39,12 @@ def make(templates: Templates, tmp_path: Path) -> Iterator[Make]:
             return stack.enter_context(released(templates.copy(tmp_path / name, encryption, filesystem)))
 
         yield made
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test is about stores on qemu-storage-daemon, whatever the kernel can do."""
+    hide_dm_crypt(tmp_path / "bin", monkeypatch.setenv)
 
 
 def refusal(scene: Scene) -> StorageError:
@@ -78,10 +84,10 @@ def test_what_is_written_is_there_the_next_time(make: Make, encryption: str, fil
         found = mount.mount_at(scene.store)
         assert found is not None
         assert (found.filesystem, found.read_only) == (filesystem, False)
-        below = scene.image if encryption == "none" else Places(scene.image).export
-        [device] = loop.attached_to(below)
+        daemon = choose(encryption) == "qemu-storage-daemon"
+        [device] = loop.attached_to(Places(scene.image).export if daemon else scene.image)
         assert device.name == store.device
-        assert device.direct_io == (encryption == "none"), "direct I/O over QEMU's export corrupts"
+        assert device.direct_io is not daemon, "direct I/O over QEMU's export corrupts"
     assert scene.standing() == []
     with open_store(scene.config, read_only=True) as store:
         assert (store.path / "file").stat().st_size == 1 << 20
@@ -118,6 +124,7 @@ def test_trim_gives_the_space_of_removed_files_back(make: Make, filesystem: str)
         assert (store.allocated_bytes() or 0) < full - (60 << 20)
 
 
+@pytest.mark.usefixtures("daemon")
 def test_trim_says_so_where_the_stack_cannot(make: Make) -> None:
     with open_store(make("luks1").config) as store:
         assert store.trim() is None
@@ -160,6 +167,7 @@ def test_a_wrong_key_is_named_as_that(make: Make) -> None:
     assert "the key does not open" in sentence(scene).message
 
 
+@pytest.mark.usefixtures("daemon")
 def test_a_key_that_is_no_text_is_refused_with_its_reason(make: Make) -> None:
     scene = make("luks1")
     scene.key_file.write_bytes(b"\xff\xfe\x00")
@@ -183,14 +191,15 @@ def test_a_key_command_opens_the_store(make: Make) -> None:
     assert "the vault is sealed" in sentence(scene).message
 
 
+@pytest.mark.usefixtures("daemon")
 def test_the_key_is_never_seen(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     scene = make("luks1")
     secret = scene.key_file.read_bytes().strip()
     with open_store(scene.config):
-        [daemon] = qsd.daemons(Places(scene.image).export)
-        process = Path("/proc", str(daemon.pid))
-        assert secret not in (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        [process] = qsd.daemons(Places(scene.image).export)
+        proc = Path("/proc", str(process.pid))
+        assert secret not in (proc / "cmdline").read_bytes() + (proc / "environ").read_bytes()
     assert secret.decode() not in caplog.text
     assert "losetup" in caplog.text
 
@@ -399,25 +408,27 @@ def test_a_power_cut_is_replayed_and_checked(
         assert "was not closed properly" in caplog.text
 
 
+@pytest.mark.usefixtures("daemon")
 def test_a_daemon_that_is_killed_under_the_store_is_an_error_and_leaves_nothing(make: Make) -> None:
     scene = make("luks1")
     with pytest.raises(StorageError), open_store(scene.config) as store:
         (store.path / "kept").write_text("kept")
         store.flush()
-        [daemon] = qsd.daemons(Places(scene.image).export)
-        daemon.kill()
-        daemon.wait()
+        [process] = qsd.daemons(Places(scene.image).export)
+        process.kill()
+        process.wait()
         (store.path / "lost").write_text("lost")
     assert scene.standing() == []
     with open_store(scene.config) as store:
         assert (store.path / "kept").read_text() == "kept"
 
 
+@pytest.mark.usefixtures("daemon")
 def test_a_daemon_that_died_with_the_run_is_recovered(make: Make) -> None:
     scene = make("luks1", "ext4")
     holder = holding_process(scene, body="(store.path / 'kept').write_text('kept'); store.flush()")
-    [daemon] = qsd.daemons(Places(scene.image).export)
-    daemon.kill()
+    [process] = qsd.daemons(Places(scene.image).export)
+    process.kill()
     holder.kill()
     holder.wait()
     with open_store(scene.config) as store:

@@ -15,10 +15,13 @@ from snapmirror.config import Config, ImageConfig, parse
 from snapmirror.storage.encryption import Places
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.selftest import Workload
-from snapmirror.tools import loop, mount
+from snapmirror.tools import loop, luks, mount
 
 TINY = Workload(small_files=120, big_files=1, big_bytes=1 << 20, rounds=1)
-STACKS = (("none", "xfs"), ("none", "ext4"), ("luks1", "xfs"), ("luks1", "ext4"))
+# luks1 goes through dm-crypt where the kernel has it, else through qemu-storage-daemon; luks2 only exists there.
+STACKS = [("none", "xfs"), ("none", "ext4"), ("luks1", "xfs"), ("luks1", "ext4")]
+if luks.kernel_has_dm_crypt():
+    STACKS += [("luks2", "xfs"), ("luks2", "ext4")]
 KEY = b"correct horse battery staple\n"
 
 
@@ -88,6 +91,8 @@ class Scene:
         places = Places(self.image)
         for file in (self.image, places.export):
             found += [str(device.device) for device in loop.attached_to(file)]
+        if luks.is_unlocked(places.mapping):
+            found.append(places.mapping)
         if places.folder.exists():
             found.append(str(places.folder))
         return found
@@ -98,6 +103,8 @@ class Scene:
         for m in reversed(mount.mounts()):
             if m.target.is_relative_to(self.folder.resolve()) or m.target == places.replay:
                 subprocess.run(["umount", m.target], check=False)
+        if luks.is_unlocked(places.mapping):
+            subprocess.run(["cryptsetup", "close", places.mapping], check=False)
         for file in (self.image, places.export):
             for device in loop.attached_to(file):
                 subprocess.run(["losetup", "--detach", device.device], check=False)
@@ -164,6 +171,11 @@ def holding_process(scene: Scene, *, body: str = "") -> subprocess.Popen[bytes]:
     assert process.stdout is not None
     assert process.stdout.readline() == b"open\n"
     return process
+
+
+def hide_dm_crypt(folder: Path, setenv: Callable[[str, str], None]) -> None:
+    """For what is to be tested with qemu-storage-daemon, on whatever kernel."""
+    put_first_on_path(folder, "dmsetup", "exit 1", setenv)
 
 
 def put_first_on_path(folder: Path, name: str, script: str, setenv: Callable[[str, str], None]) -> Path:
