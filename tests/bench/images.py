@@ -197,9 +197,9 @@ def release_leftovers(folder: Path) -> None:
         command("losetup", "--detach", item)
     for item in slow:
         pid = int(Path(item).with_suffix(".pid").read_text())
-        if item.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if _serves(pid, item):
             os.kill(pid, signal.SIGTERM)
-        _wait(partial(_is_unmounted, Path(item)), f"the FUSE export {item} is still there")
+        _wait(lambda: not _serves(pid, item) and _is_unmounted(Path(item)), f"{item} is still exported")  # noqa: B023
 
 
 def _unmount(folder: Path) -> None:
@@ -222,6 +222,12 @@ def _wait(condition: Callable[[], bool], complaint: str) -> None:
         if time.monotonic() > deadline:
             raise BenchError(complaint)
         time.sleep(0.02)
+
+
+def _serves(pid: int, export: str) -> bool:
+    with suppress(OSError):
+        return export.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 def _sys(device: Path) -> Path:

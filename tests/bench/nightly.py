@@ -72,6 +72,7 @@ class Nightly:
         self._tools: dict[str, Tool] = {}
         self._compared = 0
         self.results: dict[str, list[Sample]] = {name: [] for name in options.tools}
+        self._warming: dict[str, list[Sample]] = {name: [] for name in options.tools}
 
     def run(self) -> None:
         """All nights, the warming ones on fast disks."""
@@ -118,12 +119,12 @@ class Nightly:
                 os.sync()
             log = self._logs / f"{name}-{night}.log"
             sample = measure(tool.night(night), disks[name], source=self._source, env=self._environment(tool), log=log)
-            if measured:
-                self.results[name].append(sample)
+            (self.results if measured else self._warming)[name].append(sample)
             _say(
                 f"  {name:<10} {sample.seconds:7.2f} s, {sample.synced:7.2f} with sync, "
                 f"read {sample.read / 1e6:6.1f} MB (and {sample.source_read / 1e6:.1f} of the source), "
-                f"written {sample.written / 1e6:6.1f} MB, own {sample.own / 1e6:5.1f} MB, largest {sample.largest / 1e6:5.1f} MB"
+                f"written {sample.written / 1e6:6.1f} MB, "
+                f"itself {sample.own / 1e6:5.1f} MB, largest {sample.largest / 1e6:5.1f} MB"
             )
         for name, tool in self._tools.items():
             self._check(name, tool, night, bool(measured))
@@ -179,6 +180,7 @@ class Nightly:
             "machine": _machine(),
             "versions": {name: tool.version() for name, tool in self._tools.items()},
             "compared_equal": self._compared,
+            "warming": {name: [dataclasses.asdict(s) for s in samples] for name, samples in self._warming.items()},
             "results": {name: [dataclasses.asdict(s) for s in samples] for name, samples in self.results.items()},
         }
 
@@ -337,6 +339,10 @@ def _print(document: dict[str, Any], options: argparse.Namespace) -> None:
     lines = table.verdicts(document, baseline)
     if lines:
         print("\n" + "\n".join(f"- {line}" if options.markdown else line for line in lines))
+    firsts = {name: samples[0] for name, samples in document.get("warming", {}).items() if samples}
+    if firsts:
+        words = (f"{name} {s['synced']:.0f} s and {s['largest'] / 1e6:.0f} MB of memory" for name, s in firsts.items())
+        print(f"\nThe first, full night (warm caches, not in the table): {', '.join(words)}.")
     if document["compared_equal"]:
         print(f"\n{document['compared_equal']} snapshots compared with the tree, contents included: all equal")
 

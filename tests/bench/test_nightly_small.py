@@ -18,7 +18,7 @@ from tests.bench.tree import Server, Shape, build
 from tests.support.fingerprint import compare, fingerprint
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PACKAGES = {"rsnapshot": "rsnapshot", "borg": "borg", "restic": "restic"}
+PEERS = ["rsnapshot", "borg", "restic"]
 SMALL = ["--files", "3000", "--dirs", "160", "--change", "0.02", "--keep", "2", "--filesystem"]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="loop devices and mounts need root")
@@ -46,9 +46,10 @@ def _assert_nothing_left(work: Path) -> None:
 
 @pytest.mark.parametrize("filesystem", ["xfs", "ext4"])
 def test_every_way_ends_with_the_source(tmp_path: Path, filesystem: str) -> None:
-    """Every way that is installed; those that leave a tree behind are compared with the source, contents included."""
+    """Those that leave a tree behind are compared with the source, contents included. Peers, where installed, once."""
     ways = ["bare", "rotation", "link-dest", "snapmirror"]
-    ways += [way for way, program in PACKAGES.items() if shutil.which(program)]
+    if filesystem == "xfs":
+        ways += [way for way in PEERS if shutil.which(way)]
     walked = [way for way in ways if way not in ("borg", "restic")]
     work = tmp_path / "work"
     document, shown = _measured(work, filesystem, "--nights", "2", "--tools", ",".join(ways), "--check", "all")
