@@ -120,7 +120,7 @@ def plan(
 def _as_json(planned: Planned) -> dict[str, Any]:
     return {
         **planned.plan.counts,
-        "entries": planned.plan.new_entries,
+        "entries": planned.plan.totals.entries,
         "full": planned.full,
         "warnings": [*planned.warnings, *planned.complaints],
         "changes": [{"change": what, **json_name(path)} for what, path in planned.plan.changes()],

@@ -13,7 +13,7 @@ _ACCEPT = "if that is meant, run again with --accept-changes"
 def check_changes(mirror: MirrorConfig, plan: Plan) -> None:
     """Raises GuardError when the plan looks like an unmounted source, or like ransomware."""
     guard, counts = mirror.guard, plan.counts
-    if plan.new_entries <= 1 and (plan.old_entries != 1):
+    if plan.totals.entries <= 1 and (plan.old_entries != 1):
         raise GuardError(f"{mirror.source} is empty", hint=f"is it mounted? {_ACCEPT}")
     if not plan.old_entries:
         return

@@ -2,80 +2,80 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import TransferError
-from snapmirror.snapshots.entry import escape, parse
+from snapmirror.snapshots.entry import escape, parse, plain_line
 from snapmirror.tools import rsync
 
-log = logging.getLogger("snapmirror.listing")
+_CHUNK = 1 << 18
+_FIRST = 4  # a message or two may come before the root
 
 
 @dataclass
 class Listing:
-    """A listing while and after it is read. `partial`: parts of the source could not be read."""
+    """A listing while and after it is read, in blocks of lines; lines that are no entries are rsync's messages.
 
-    lines: Iterator[bytes]
-    has_root: bool = False
+    `partial`: parts of the source could not be read.
+    """
+
+    blocks: Iterator[list[bytes]]
     partial: bool = False
     complaints: list[str] = field(default_factory=list)
 
+    def lines(self) -> Iterator[bytes]:
+        """The entries one by one."""
+        return (line for block in self.blocks for line in block if rsync.is_entry(line))
+
 
 def list_source(mirror: MirrorConfig, nowhere: Path) -> Listing:
-    """Start listing a mirror's source. Its lines end with TransferError where rsync ends without a usable listing."""
-    return _listing(rsync.listing_argv(mirror, nowhere), mirror, f"listing {mirror.source}")
+    """Start listing a mirror's source. Its blocks end with TransferError where rsync ends without a usable listing."""
+    listing = _listing(rsync.listing_argv(mirror, nowhere), f"listing {mirror.source}")
+    if mirror.exclude_marker:
+        marker = mirror.exclude_marker.encode("utf-8", "surrogateescape")
+        listing.blocks = ([line] for line in _pruned(Listing(listing.blocks).lines(), marker))
+    return listing
 
 
 def list_tree(mirror: MirrorConfig, tree: Path, nowhere: Path) -> Listing:
     """List a snapshot's own tree in the same form."""
-    return _listing(rsync.tree_argv(mirror, tree, nowhere), None, f"listing {tree}")
+    return _listing(rsync.tree_argv(mirror, tree, nowhere), f"listing {tree}")
 
 
 def changed_names(mirror: MirrorConfig, tree: Path) -> set[bytes]:
     """Compare the source with a snapshot's tree itself: the names that differ, in ACLs and xattrs as well."""
-    listing = _listing(rsync.check_argv(mirror, tree), None, f"comparing {mirror.source} with {tree}", root=False)
-    return {parse(line).path for line in listing.lines}
+    listing = _listing(rsync.check_argv(mirror, tree), f"comparing {mirror.source} with {tree}", root=False)
+    return {parse(line).path for line in listing.lines()}
 
 
-def _listing(argv: list[str], mirror: MirrorConfig | None, what: str, *, root: bool = True) -> Listing:
+def _listing(argv: list[str], what: str, *, root: bool = True) -> Listing:
     listing = Listing(iter(()))
-    lines = _read(argv, listing, what, needs_root=root)
-    marker = mirror.exclude_marker if mirror else None
-    listing.lines = _pruned(lines, marker.encode("utf-8", "surrogateescape")) if marker else lines
+    listing.blocks = _read(argv, listing, what, needs_root=root)
     return listing
 
 
-def _read(argv: list[str], listing: Listing, what: str, *, needs_root: bool) -> Iterator[bytes]:
+def _read(argv: list[str], listing: Listing, what: str, *, needs_root: bool) -> Iterator[list[bytes]]:
+    has_root = False
     with process.running(argv) as child:
         assert child.stdout is not None
-        yield from _entries(child.stdout, listing)
+        rest = b""
+        while chunk := os.read(child.stdout.fileno(), _CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            has_root = has_root or any(line.endswith(b"|//./") for line in lines[:_FIRST])
+            yield lines
         code, stderr = child.wait(), child.stderr_tail()
     listing.complaints = rsync.complaints(stderr)
     if code not in {rsync.OK, rsync.PARTIAL, rsync.VANISHED}:
         raise rsync.failure(code, stderr, what)
-    if needs_root and not listing.has_root:
+    if needs_root and not has_root:
         reason = f": {listing.complaints[0]}" if listing.complaints else ""
         raise TransferError(f"{what}: there is no such folder{reason}", hint="check the path in source")
     listing.partial = code == rsync.PARTIAL
-
-
-def _entries(output: IO[bytes], listing: Listing) -> Iterator[bytes]:
-    """rsync's output as entries; lines that are messages are left out."""
-    for raw in output:
-        line = rsync.parse_listed(raw)
-        if line is None:
-            if not raw.startswith((b"created directory ", b"skipping ", b"*deleting ")):
-                log.debug("rsync says: %r", raw[:200])
-            continue
-        if not listing.has_root and raw.endswith(b"|.///\n"):
-            listing.has_root = True
-        yield line
 
 
 def _pruned(lines: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
@@ -96,9 +96,9 @@ def _pruned(lines: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
             if one.leader.startswith(tuple(pruned)):
                 if one.leader not in leaders:
                     leaders[one.leader] = one.path
-                    yield b"." + one.attributes + b"|" + escape(one.path)
+                    yield plain_line(one.attributes, one.path)
                     continue
-                line = line[: -len(escape(one.leader))] + escape(leaders[one.leader])
+                line = line.replace(b"| => " + escape(one.leader) + b"//", b"| => " + escape(leaders[one.leader]) + b"//")
             yield line
         elif one.is_directory:
             yield from waiting

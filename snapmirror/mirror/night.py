@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import random
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,8 +22,8 @@ from snapmirror.mirror.report import MirrorReport
 from snapmirror.model import Progress
 from snapmirror.pipeline import Pipeline
 from snapmirror.snapshots import checksums
-from snapmirror.snapshots.entry import join, unescape
-from snapmirror.snapshots.manifest import PREFIX, Header, Reader, rewritten
+from snapmirror.snapshots.entry import join, parse
+from snapmirror.snapshots.manifest import Header, Reader, rewritten
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Preparing, Sealed, SnapshotStore
 from snapmirror.snapshots.record import Snapshot, make_id
@@ -32,7 +31,6 @@ from snapmirror.storage.open_store import OpenStore
 
 log = logging.getLogger("snapmirror.night")
 _CLOCK_TOLERANCE = timedelta(minutes=1)
-_SAMPLE = 32
 
 
 @dataclass(frozen=True)
@@ -150,10 +148,11 @@ class Night:
         with self.pipeline.step(f"{self.mirror.name}: seal"):
             sums = self._checksums(landed, os.fsencode(target.slot))
             manifest = self._manifest(plan, landed, header)
-            self._check_sharing(manifest, os.fsencode(target.slot), header)
+            totals = Reader(manifest).totals
+            self._check_sharing(plan, os.fsencode(target.slot))
             snapshot = Snapshot(
                 id=header.id, sequence=header.sequence, slot=0,
-                files=plan.files, entries=plan.new_entries, bytes=plan.size, new_bytes=self._new_bytes,
+                files=totals.files, entries=totals.entries, bytes=totals.size, new_bytes=self._new_bytes,
                 seconds=round(time.monotonic() - self._began, 3), full=report.full, degraded=report.degraded,
                 counts={"added": report.added, "updated": report.updated, "attributes": report.attributes,
                         "linked": report.linked, "deleted": report.deleted},
@@ -200,26 +199,17 @@ class Night:
             return plan.manifest
         return rewritten(plan.manifest, header, corrections=corrections, renumbered=copies, added=plan.held_back)
 
-    def _check_sharing(self, manifest: bytes, slot: bytes, header: Header) -> None:
-        """A small sample of unchanged files must share its inodes with the last snapshot: else history costs its full size."""
+    def _check_sharing(self, plan: Plan, slot: bytes) -> None:
+        """A few unchanged files must share their inodes with the last snapshot; else history costs its full size."""
         if not self.history.snapshots():
             return
         tree = os.fsencode(self.history.tree(self.history.snapshots()[0]))
-        number = b"%07d" % header.sequence
-        chosen: list[bytes] = []
-        seen = 0
-        draw = random.Random(header.sequence)
-        for line in Reader(manifest):
-            if line[PREFIX : PREFIX + 2] == b".f" and line[:7] != number:
-                seen += 1
-                if len(chosen) < _SAMPLE:
-                    chosen.append(line)
-                elif (place := draw.randrange(seen)) < _SAMPLE:
-                    chosen[place] = line
-        shared = sum(_same_inode(join(tree, name), join(slot, name)) for name in map(_name_of, chosen))
-        if shared < len(chosen):
+        copies = self.history.copies()
+        files = [parse(line).path for line in plan.sample if line[1:2] == b"f"]
+        alone = [path for path in files if path not in copies and not _same_inode(join(tree, path), join(slot, path))]
+        if alone:
             self.report.warnings.append(
-                f"{len(chosen) - shared} of {len(chosen)} unchanged files do not share their space with the last snapshot"
+                f"{len(alone)} of {len(files)} unchanged files do not share their space with the last snapshot"
             )
 
 
@@ -231,10 +221,6 @@ def is_full_due(mirror: MirrorConfig, snapshots: list[Snapshot], header: Header)
     now = datetime.now(UTC)
     # a night that starts a few minutes earlier than the last full one is still a week later
     return now - last > timedelta(days=mirror.full_every_days) - timedelta(hours=1)
-
-
-def _name_of(line: bytes) -> bytes:
-    return unescape(line.split(b"|", 6)[6])
 
 
 def _same_inode(one: bytes, other: bytes) -> bool:

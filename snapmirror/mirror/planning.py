@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +14,13 @@ from snapmirror.errors import TransferError
 from snapmirror.mirror import listing
 from snapmirror.model import Progress
 from snapmirror.snapshots import entry
-from snapmirror.snapshots.manifest import DamagedManifest, Header, Reader, since_prefix
-from snapmirror.snapshots.plan import OutOfOrder, Plan, compare, compare_unordered, hold_back_deletions
+from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
+from snapmirror.snapshots.merge import OutOfOrder
+from snapmirror.snapshots.plan import Manifest, Plan, compare, compare_unordered, hold_back_deletions
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
 
 log = logging.getLogger("snapmirror.plan")
-_SHOW_EVERY = 5_000
 
 
 @dataclass
@@ -79,39 +79,33 @@ def nowhere() -> Iterator[Path]:
         yield Path(folder) / "nothing"
 
 
-def _manifest(history: SnapshotStore, newest: Snapshot | None) -> Iterable[bytes]:
-    return () if newest is None else Reader(history.manifest(newest))
+def _manifest(history: SnapshotStore, newest: Snapshot | None) -> Manifest:
+    return NOTHING if newest is None else Reader(history.manifest(newest))
 
 
-def _rebuilt(mirror: MirrorConfig, tree: Path, header: Header, place: Path) -> list[bytes]:
-    """A manifest's lines, made of the tree. Tonight's number before each: nothing is known of the inodes' age."""
-    number = since_prefix(header.sequence)
-    lines = sorted(
-        listing.list_tree(mirror, tree, place).lines, key=lambda line: (line[:1] == b"h", entry.path_key(line))
-    )
-    return [number + line for line in lines]
+def _rebuilt(mirror: MirrorConfig, tree: Path, header: Header, place: Path) -> Lines:
+    """A manifest made of the tree. Tonight's number for each entry: nothing is known of the inodes' age."""
+    lines = listing.list_tree(mirror, tree, place).lines()
+    return Lines(sorted(lines, key=lambda line: (line[:1] == b"h", entry.path_key(line))), header.sequence)
 
 
 def _compare(
-    mirror: MirrorConfig, old: Iterable[bytes], header: Header, marked: set[bytes], place: Path, progress: Progress
+    mirror: MirrorConfig, old: Manifest, header: Header, marked: set[bytes], place: Path, progress: Progress
 ) -> tuple[Plan, listing.Listing]:
     listed = listing.list_source(mirror, place)
     progress.begin(f"listing {mirror.source}")
     try:
-        return compare(old, _counted(listed.lines, progress), header, marked=marked), listed
+        return compare(old, _counted(listed.blocks, progress), header, marked=marked), listed
     except OutOfOrder:
         log.info("the source lists its names in another order than usual; sorting them")
         listed = listing.list_source(mirror, place)
-        old_lines = list(old) if not isinstance(old, Reader) else list(Reader(Path(old.name)))
-        return compare_unordered(old_lines, list(listed.lines), header, marked=marked), listed
+        again = old.reopened() if isinstance(old, Reader) else old
+        return compare_unordered(again, listed.blocks, header, marked=marked), listed
     finally:
         progress.end()
 
 
-def _counted(lines: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
-    count = 0
-    for line in lines:
-        count += 1
-        if count % _SHOW_EVERY == 0:
-            progress.advance(_SHOW_EVERY)
-        yield line
+def _counted(blocks: Iterator[list[bytes]], progress: Progress) -> Iterator[list[bytes]]:
+    for block in blocks:
+        progress.advance(len(block))
+        yield block

@@ -163,10 +163,10 @@ class _Fetching:
             else:
                 landed.corrections[planned.line] = self.number + sent.line
         elif entry.kind == planned.kind == b"f":  # its role in a hard link group stays
-            tail = planned.line.split(b"|", 6)[6]
-            landed.corrections[planned.line] = self.number + planned.line[:1] + entry.attributes + b"|" + tail
+            item, *_, name = planned.line.split(b"|", 6)
+            landed.corrections[planned.line] = self.number + item + entry.attributes[1:] + b"|" + name
         else:
-            landed.corrections[planned.line] = self.number + b"." + sent.line[1:]
+            landed.corrections[planned.line] = self.number + sent.line
         if entry.kind == b"f":
             if sent.checksum:
                 landed.checksums[entry.path] = sent.checksum
@@ -217,6 +217,10 @@ def _settle_missing(missing: list[_Wanted], code: int, target: Target, landed: L
             elif not os.path.isdir(place):
                 landed.corrections[one.new.line] = None
             continue
+        if not _is_inside(slot, parent(one.path)):  # what was a folder is a symlink now: not a place of ours
+            landed.corrections[one.new.line] = None
+            (landed.unreadable if code == rsync.PARTIAL else landed.vanished).append(one.path)
+            continue
         if os.path.lexists(place):
             os.unlink(place)  # a clone that was not patched
         if code == rsync.PARTIAL:
@@ -229,3 +233,13 @@ def _settle_missing(missing: list[_Wanted], code: int, target: Target, landed: L
         else:
             landed.vanished.append(one.path)
         landed.corrections[one.new.line] = None
+
+
+def _is_inside(slot: bytes, folder: bytes) -> bool:
+    """Whether a folder of the slot is one, and so are all that lead to it: the server may have sent symlinks."""
+    place = slot
+    for name in folder.split(b"/"):
+        place = join(place, name)
+        if not os.path.isdir(place) or os.path.islink(place):
+            return False
+    return True

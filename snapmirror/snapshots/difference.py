@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import Entry, join
-from snapmirror.snapshots.manifest import Reader, split_links
+from snapmirror.snapshots.manifest import Reader
 from snapmirror.snapshots.merge import differences, link_differences
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
@@ -76,11 +76,9 @@ def compare(history: SnapshotStore, old: Snapshot, new: Snapshot) -> Comparison:
 
 def _pairs(old: Reader, new: Reader) -> dict[bytes, _Both]:
     """Both sides of every name that differs. A leader that becomes a follower, or a folder a file, is one name."""
-    old_plain, old_links = split_links(old)
-    new_plain, new_links = split_links(new)
     pairs: dict[bytes, _Both] = {}
-    plain = differences(old_plain, new_plain, lambda _: None, numbered=True)
-    for lines in (plain, _later(old_links, new_links)):
+    plain = differences(old, new.plain(), numbers=new.numbers)
+    for lines in (plain, _later(old, new)):
         for before, after in lines:
             if before is not None:
                 side = Side(*old.taken_apart(before))
@@ -91,9 +89,9 @@ def _pairs(old: Reader, new: Reader) -> dict[bytes, _Both]:
     return pairs
 
 
-def _later(old_links: list[bytes], new_links: list[bytes]) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """The lists are complete only when the plain lines have been read."""
-    yield from link_differences(old_links, new_links)
+def _later(old: Reader, new: Reader) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """The links are complete only when the plain lines have been read."""
+    yield from link_differences(old.links, new.links)
 
 
 # --- checksums

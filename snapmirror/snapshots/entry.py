@@ -3,15 +3,16 @@ r"""One entry of a tree, as one line of text: what listings, manifests and plans
 The line is rsync's own (`--out-format`, see `tools.rsync`), so that an unchanged entry is an equal line and comparing
 two trees is comparing two texts:
 
-    .f|rw-r--r--|0|0|5120|2026/11/20-03:00:00|etc/fstab
-    .d|rwxr-xr-x|0|0|4096|2026/11/20-03:00:00|etc/
-    .L|rwxrwxrwx|0|0|7|2026/11/20-03:00:00|bin// -> usr/bin
-    hf|rw-r--r--|0|0|5120|2026/11/20-03:00:00|a// => etc/fstab        a hard link to etc/fstab
+    >f+++++++++|rw-r--r--|0|0|5120|2026/11/20-03:00:00|//etc/fstab
+    cd+++++++++|rwxr-xr-x|0|0|4096|2026/11/20-03:00:00|//etc/
+    cL+++++++++|rwxrwxrwx|0|0|7|2026/11/20-03:00:00| -> usr/bin//bin
+    hf+++++++++|rw-r--r--|0|0|5120|2026/11/20-03:00:00| => etc/fstab//a
 
-Fields: `h` for a further name of a hard link group (else a dot) and the type (f file, d directory, L symlink,
-D device, S fifo or socket); permissions; numeric owner and group; size in bytes; modification time in UTC, in whole
-seconds; name, and behind two slashes what a link points to. In names, control characters (but tab) are `\#ooo` in octal, and so is a backslash that would look
-like one. The root is `./`.
+Fields: rsync's item, of which the first letter (`h` for a further name of a hard link group) and the second count (the
+type: f file, d directory, L symlink, D device, S fifo or socket); permissions; numeric owner and group; size in bytes;
+modification time in UTC, in whole seconds; where a link points to; and behind two slashes, which stand in no name, the
+name. In names, control characters (but tab) are `\#ooo` in octal, and so is a backslash that would look like one. The
+root is `./`.
 """
 
 from __future__ import annotations
@@ -81,41 +82,47 @@ class Entry:
 
     @property
     def attributes(self) -> bytes:
-        """Everything of the line but its name: equal for two names of one inode."""
-        return b"|".join(self.line[1:].split(b"|", 6)[:6])
+        """Everything of the line but its name and target: equal for two names of one inode."""
+        return self.kind + b"|" + b"|".join(self.line.split(b"|", 6)[1:6])
 
 
 def parse(line: bytes) -> Entry:
     """Take a line apart. Raises BadLine for one that is no entry."""
     fields = line.split(b"|", 6)
-    if len(fields) != 7 or len(fields[0]) != 2 or fields[0][1:] not in _TYPE_BITS or len(fields[1]) < 9:
+    if len(fields) != 7 or fields[0][1:2] not in _TYPE_BITS or len(fields[1]) < 9:
         raise BadLine(f"not an entry: {line[:200]!r}")
-    code, permissions, uid, gid, size_text, time_text, text = fields
+    item, permissions, uid, gid, size_text, time_text, text = fields
     try:
         size, owner, group = int(size_text), int(uid), int(gid)
     except ValueError:
         raise BadLine(f"not an entry: {line[:200]!r}") from None
-    kind, target, leader = code[1:], None, None
-    if code[:1] == b"h":
-        name, leader = _split_link(text, b" => ")
-        leader = unescape(leader)
+    kind, target, leader = item[1:2], None, None
+    link, slashes, name = text.rpartition(b"//")
+    if item[:1] == b"h":
+        leader = unescape(_pointed(link, b" => "))
     elif kind == b"L":
-        name, raw = _split_link(text, b" -> ")
-        target = unescape(raw)
-    else:
-        name = text
+        target = unescape(_pointed(link, b" -> "))
     path = unescape(name.removesuffix(b"/") if kind == b"d" else name)
-    if not path:
+    if not path or not slashes:
         raise BadLine(f"an entry without a name: {line[:200]!r}")
     return Entry(line, path, kind, permissions, owner, group, size, time_text, target, leader)
 
 
-def _split_link(text: bytes, arrow: bytes) -> tuple[bytes, bytes]:
-    """Name and target. The two slashes between them can stand in no name, the arrow can."""
-    name, _, rest = text.partition(b"//")
-    if not rest.startswith(arrow):
-        raise BadLine(f"a link without a target: {text[:200]!r}")
-    return name, rest[len(arrow) :]
+def _pointed(link: bytes, arrow: bytes) -> bytes:
+    if not link.startswith(arrow):
+        raise BadLine(f"a link without a target: {link[:200]!r}")
+    return link[len(arrow) :]
+
+
+def plain_line(attributes: bytes, path: bytes, pointer: bytes = b"") -> bytes:
+    """The line of a name that leads its group or is alone; `pointer` is ` -> target`, escaped, of a symlink."""
+    item = (b">" if attributes[:1] == b"f" else b"c") + attributes[:1] + b"+++++++++"
+    return item + attributes[1:] + b"|" + pointer + b"//" + escape(path) + (b"/" if attributes[:1] == b"d" else b"")
+
+
+def size_of(line: bytes) -> int:
+    """The size in bytes that a line (without number) tells."""
+    return int(line.split(b"|", 5)[4])
 
 
 def path_key(line: bytes) -> bytes:
@@ -123,11 +130,10 @@ def path_key(line: bytes) -> bytes:
 
     Bytes compare as the order does: every directory on the way is `\\1name/`, any other entry `\\0name`.
     """
+    name = unescape(line.rpartition(b"//")[2])
     if line[1:2] == b"d":
-        name = unescape(line.split(b"|", 6)[6]).removesuffix(b"/")
-        return b"" if name == b"." else b"\1" + name.replace(b"/", b"/\1") + b"/"
-    path = parse(line).path if line[:1] == b"h" or line[1:2] == b"L" else unescape(line.split(b"|", 6)[6])
-    return key_of(path, is_directory=False)
+        return b"" if name == b"./" else b"\1" + name[:-1].replace(b"/", b"/\1") + b"/"
+    return key_of(name, is_directory=False)
 
 
 def key_of(path: bytes, *, is_directory: bool) -> bytes:

@@ -9,7 +9,7 @@ inside the slot, and a group without such an inode travels whole.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,9 @@ from snapmirror.snapshots.merge import Pair
 
 if TYPE_CHECKING:
     from snapmirror.snapshots.plan import Plan
+
+
+Symlinks = Callable[[], list[bytes]]
 
 
 @dataclass
@@ -37,15 +40,15 @@ class _Name:
 def resolve(
     plan: Plan,
     changed: list[Pair],
-    symlinks: list[bytes],
+    symlinks: Symlinks,
     old_links: list[bytes],
     new_links: list[bytes],
-    marked: set[bytes],
+    marked: Set[bytes],
     number: bytes,
 ) -> Iterator[bytes]:
     """Move what concerns groups from `changed` into the plan; yield the numbered link lines of the new manifest.
 
-    `symlinks` are the plain lines of symlinks that have not changed.
+    `symlinks` reads the plain lines of the symlinks of the old side.
     """
     if not old_links and not new_links:
         return
@@ -77,7 +80,7 @@ def resolve(
             plan.groups.append(moved)
         else:
             plan.transfer.extend(moved)
-    for path, name in names.items():
+    for name in names.values():
         if name.new_line is None and name.old_line is not None:
             plan.delete.append((name.old_number or number) + name.old_line)
     for line in new_links:
@@ -97,7 +100,7 @@ def _is_grouped(pair: Pair, names: dict[bytes, _Name]) -> bool:
 
 
 def _collect(
-    changed: list[Pair], symlinks: list[bytes], old_links: list[bytes], new_links: list[bytes]
+    changed: list[Pair], symlinks: Symlinks, old_links: list[bytes], new_links: list[bytes]
 ) -> dict[bytes, _Name]:
     """Every name that is in a group before or after, with what is known of it on both sides."""
     names: dict[bytes, _Name] = {}
@@ -118,7 +121,7 @@ def _collect(
         for one in (name, leader):
             one.new_attributes, one.new_inode = link.attributes, b"g" + link.leader
     _add_changes(names, changed)
-    symlink_lines = {entry.parse(line).path: line for line in symlinks} if _holds_symlinks(names) else {}
+    symlink_lines = {entry.parse(line).path: line for line in symlinks()} if _holds_symlinks(names) else {}
     for path, name in names.items():
         if name.new_line is None and name.old_line is None:
             _fill_unchanged(path, name, symlink_lines)
@@ -148,7 +151,7 @@ def _add_changes(names: dict[bytes, _Name], changed: list[Pair]) -> None:
 def _fill_unchanged(path: bytes, name: _Name, symlink_lines: dict[bytes, bytes]) -> None:
     """A leader whose plain line is the same on both sides shows up in no change: one side tells of the other."""
     attributes = name.new_attributes or name.old_attributes or b""
-    line = symlink_lines[path] if attributes[:1] == b"L" else b"." + attributes + b"|" + entry.escape(path)
+    line = symlink_lines[path] if attributes[:1] == b"L" else entry.plain_line(attributes, path)
     name.old_line = name.new_line = line
     name.old_attributes = name.new_attributes = attributes
     name.old_inode = name.old_inode or b"s" + path
@@ -161,9 +164,9 @@ def _add_targets(names: dict[bytes, _Name]) -> None:
         targets: dict[bytes, bytes] = {}
         for path, name in names.items():
             line = name.old_line if old_side else name.new_line
-            if line is not None and line[:2] == b".L":
+            if line is not None and line[:2] == b"cL":
                 targets[path] = entry.parse(line).target or b""
-        for path, name in names.items():
+        for name in names.values():
             inode = name.old_inode if old_side else name.new_inode
             target = targets.get(inode[1:])
             if target is None:
@@ -174,7 +177,7 @@ def _add_targets(names: dict[bytes, _Name]) -> None:
                 name.new_attributes += b">" + target
 
 
-def _kept_names(names: dict[bytes, _Name], inodes: dict[bytes, list[bytes]], marked: set[bytes]) -> set[bytes]:
+def _kept_names(names: dict[bytes, _Name], inodes: dict[bytes, list[bytes]], marked: Set[bytes]) -> set[bytes]:
     """The names that go on with the inode that they have: each old inode lives on in one new inode at most."""
     claims: list[tuple[int, bytes, bytes]] = []
     for new_inode, members in inodes.items():

@@ -1,26 +1,31 @@
 """Manifests: what a snapshot holds, one line an entry, in a file that `zstdcat` reads.
 
-    {"format": "snapmirror manifest", "version": 1, "id": "2026-11-20T030000Z", "sequence": 12}
-    0000003 .d|rwxr-xr-x|0|0|4096|2026/11/19-21:04:11|./
-    0000001 .f|rw-r--r--|0|0|5120|2024/02/01-03:00:00|etc/fstab
+    {"format": "snapmirror manifest", "version": 1, "id": "2026-11-20T030000Z", "sequence": 12, "entries": 200000, ...}
+    #199998 1
+    #2 12
+    cd+++++++++|rwxr-xr-x|0|0|4096|2026/11/19-21:04:11|//./
+    >f+++++++++|rw-r--r--|0|0|5120|2024/02/01-03:00:00|//etc/fstab
     ...
-    {"entries": 200000, "links": 14}
 
-Before each entry (see `entry`) stands the sequence number of the snapshot since which this name has had its inode. Two
-snapshots of one store share the inode of a name exactly if both manifests hold the same line, number included: that is
-what a slot is recycled by. Entries stand in rsync's order (`entry.path_key`); the further names of hard link groups
-come after all others, in the same order among themselves. The last line closes the file: without it, it is damaged.
-A zstd checksum covers the whole.
+After the first line come the numbers: so many entries in a row have had their inodes since the snapshot of that number.
+Then the entries (see `entry`), in rsync's order (`entry.path_key`); the further names of hard link groups stand after
+all others, in the same order among themselves. Two snapshots of one store share the inode of a name exactly if line and
+number are the same in both: that is what a slot is recycled by.
+
+In memory a numbered line is the entry's with its number before it, in `PREFIX` bytes. The number of entries in the first
+line tells whether the file is whole; a zstd checksum covers its contents.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
-from itertools import chain
+from array import array
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 import zstandard
 
@@ -30,21 +35,32 @@ from snapmirror.snapshots import entry
 FORMAT = "snapmirror manifest"
 VERSION = 1
 PREFIX = 8
-"""Bytes before an entry: seven digits and a blank."""
-_LEVEL = 3
+"""Bytes of a number before an entry: seven digits and a blank."""
+_LEVEL = 1
+_BLOCK = 1 << 18
 _FLUSH_LINES = 4096
 
 
-class DamagedManifest(DamageError):
+class DamagedManifest(DamageError):  # noqa: N818
     """A manifest is missing, cut, or not what it says; whoever can do without it does, and says so."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """The first line of a manifest."""
+    """What a manifest is of."""
 
     id: str
     sequence: int
+
+
+@dataclass
+class Totals:
+    """What a manifest adds up to: entries, those of them that are further names of a group, files, their bytes."""
+
+    entries: int = 0
+    links: int = 0
+    files: int = 0
+    size: int = 0
 
 
 def since_prefix(sequence: int) -> bytes:
@@ -56,19 +72,29 @@ class Writer:
     """Builds a manifest in memory, compressed (some 15 bytes an entry): it is written in one go when it is true."""
 
     def __init__(self, header: Header) -> None:
-        self._buffer = io.BytesIO()
+        self._header = header
+        self._body = io.BytesIO()
         self._stream = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).stream_writer(
-            self._buffer, closefd=False
+            self._body, closefd=False
         )
         self._lines: list[bytes] = []
-        self.entries = 0
-        self.links = 0
-        self.files = 0
-        self.bytes = 0
-        self._put(json.dumps({"format": FORMAT, "version": VERSION, **header.__dict__}).encode())
+        self._numbers = array("I")
+        self.totals = Totals()
 
-    def _put(self, line: bytes) -> None:
+    def extend(self, lines: Sequence[bytes], numbers: array[int]) -> None:
+        """Entries with their numbers, none of them a link. `totals` are the caller's to count, but for `entries`."""
+        self._lines.extend(lines)
+        self._numbers.extend(numbers)
+        if len(self._lines) >= _FLUSH_LINES:
+            self._flush()
+
+    def add(self, numbered_line: bytes) -> None:
+        """One entry, with its number before it."""
+        line = numbered_line[PREFIX:]
+        if line[:1] == b"h":
+            self.totals.links += 1
         self._lines.append(line)
+        self._numbers.append(int(numbered_line[: PREFIX - 1]))
         if len(self._lines) >= _FLUSH_LINES:
             self._flush()
 
@@ -77,85 +103,165 @@ class Writer:
         self._stream.write(b"\n".join(self._lines))
         self._lines.clear()
 
-    def add(self, numbered_line: bytes) -> None:
-        """One entry, with its number before it."""
-        self.entries += 1
-        if numbered_line[PREFIX : PREFIX + 1] == b"h":
-            self.links += 1
-        self._lines.append(numbered_line)
-        if len(self._lines) >= _FLUSH_LINES:
-            self._flush()
-
     def finish(self) -> bytes:
         """Close the manifest and return the file's bytes."""
-        self._put(json.dumps({"entries": self.entries, "links": self.links}).encode())
         self._flush()
         self._stream.flush(zstandard.FLUSH_FRAME)
-        return self._buffer.getvalue()
+        self.totals.entries = len(self._numbers)
+        first = {"format": FORMAT, "version": VERSION, **asdict(self._header), **asdict(self.totals)}
+        runs = (b"#%d %d\n" % (sum(1 for _ in run), number) for number, run in groupby(self._numbers))
+        head = json.dumps(first).encode() + b"\n" + b"".join(runs)
+        return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(head) + self._body.getvalue()
+
+
+class Lines:
+    """Entries in memory: what a manifest would hold, of a tree whose inodes are of unknown age."""
+
+    def __init__(self, lines: Sequence[bytes], number: int) -> None:
+        self._plain = [line for line in lines if line[:1] != b"h"]
+        self.numbers = array("I", [number]) * len(lines)
+        self.links = [since_prefix(number) + line for line in lines if line[:1] == b"h"]
+        files = [int(line.split(b"|", 5)[4]) for line in self._plain if line[1:2] == b"f"]
+        links = sum(line[1:2] == b"f" for line in lines if line[:1] == b"h")
+        self.totals = Totals(len(lines), len(self.links), len(files) + links, sum(files))
+
+    def plain(self) -> Iterator[list[bytes]]:
+        """The plain entries, in blocks."""
+        yield self._plain
+
+    def symlinks(self) -> list[bytes]:
+        """The plain lines of symlinks."""
+        return [line for line in self._plain if line[1:2] == b"L"]
+
+
+NOTHING = Lines([], 0)
+"""The manifest of a tree that does not exist yet."""
 
 
 class Reader:
-    """Reads a manifest as a stream of numbered lines. Raises DamagedManifest as soon as something is wrong."""
+    """Reads a manifest as a stream. Raises DamagedManifest as soon as something is wrong."""
 
     def __init__(self, source: Path | bytes) -> None:
         self.name = str(source) if isinstance(source, Path) else "the new manifest"
         self._source = source
-        self._chunks = self._read()
-        try:
-            first = next(self._chunks)
-        except StopIteration:
-            raise self._damaged("is empty") from None
-        self.header = self._header(first[0])
-        self._rest = first[1:]
+        self._text = self._read()
+        self.header, self.totals = self._first(next(self._text, []))
+        self.numbers = array("I")
+        self._entries = self._after_numbers()
+        self._pending: list[bytes] = next(self._entries, [])
+        self.links: list[bytes] = []
+        """The numbered lines of further names; complete once `plain` has ended."""
 
     def _damaged(self, how: str) -> DamagedManifest:
         return DamagedManifest(f"the manifest {self.name} {how}", hint="'snapmirror run --full' writes a new one")
 
-    def _read(self) -> Iterator[list[bytes]]:
+    def _open(self) -> BinaryIO:
         try:
-            file = open(self._source, "rb") if isinstance(self._source, Path) else io.BytesIO(self._source)  # noqa: SIM115
+            return open(self._source, "rb") if isinstance(self._source, Path) else io.BytesIO(self._source)
         except FileNotFoundError:
             raise self._damaged("is missing") from None
         except OSError as error:
             raise self._damaged(f"cannot be read: {error.strerror}") from error
-        with file:
+
+    def _read(self) -> Iterator[list[bytes]]:
+        """The lines of the file in blocks; the first block is the first line alone."""
+        rest, first = b"", True
+        with self._open() as file:
             try:
-                rest = b""
-                with zstandard.ZstdDecompressor().stream_reader(file) as stream:
-                    while chunk := stream.read(1 << 18):
+                with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as stream:
+                    while chunk := stream.read(_BLOCK):
                         *lines, rest = (rest + chunk).split(b"\n")
+                        if lines and first:
+                            first = False
+                            yield lines[:1]
+                            del lines[0]
                         if lines:
                             yield lines
             except (zstandard.ZstdError, OSError) as error:
                 raise self._damaged(f"is damaged: {error}") from error
-            if rest:
-                raise self._damaged("is cut")
+        if rest:
+            raise self._damaged("is cut")
 
-    def _header(self, line: bytes) -> Header:
+    def _first(self, lines: list[bytes]) -> tuple[Header, Totals]:
         try:
-            fields = json.loads(line)
+            fields = json.loads(lines[0])
             if fields["format"] != FORMAT:
                 raise self._damaged("is no manifest")
             if fields["version"] != VERSION:
                 raise self._damaged(f"has version {fields['version']}; this program reads version {VERSION}")
-            return Header(str(fields["id"]), int(fields["sequence"]))
-        except (ValueError, KeyError, TypeError):
+            totals = Totals(*(int(fields[name]) for name in ("entries", "links", "files", "size")))
+            return Header(str(fields["id"]), int(fields["sequence"])), totals
+        except (ValueError, KeyError, TypeError, IndexError):
             raise self._damaged("is no manifest") from None
 
-    def __iter__(self) -> Iterator[bytes]:
-        count, last = 0, b""
-        for lines in chain([self._rest], self._chunks):
-            if last:
-                raise self._damaged("goes on after its end")
-            if lines and lines[-1][:1] == b"{":
-                last = lines.pop()
-            count += len(lines)
-            yield from lines
+    def _after_numbers(self) -> Iterator[list[bytes]]:
+        """Take the numbers off, then yield the entries."""
+        for lines in self._text:
+            taken = 0
+            if lines[0][:1] == b"#":
+                for line in lines:
+                    if line[:1] != b"#":
+                        break
+                    self._run(line)
+                    taken += 1
+            if taken < len(lines):
+                yield lines[taken:]
+        # (a manifest of nothing has no entries, and no numbers)
+
+    def _run(self, line: bytes) -> None:
         try:
-            if json.loads(last)["entries"] != count:
-                raise self._damaged(f"holds {count} entries and says otherwise")
-        except (ValueError, KeyError, TypeError):
-            raise self._damaged("is cut") from None
+            count, number = map(int, line[1:].split(b" "))
+            if count < 1 or len(self.numbers) + count > self.totals.entries:
+                raise self._damaged("has more numbers than entries")
+            self.numbers.extend(array("I", [number]) * count)
+        except (ValueError, OverflowError):
+            raise self._damaged("has a damaged number") from None
+
+    def plain(self) -> Iterator[list[bytes]]:
+        """The plain entries, in blocks, without numbers: the one at place i has `numbers[i]`. Can be read once."""
+        if len(self.numbers) != self.totals.entries:
+            raise self._damaged("lacks numbers")
+        left, seen = self.totals.entries - self.totals.links, 0
+        blocks = self._blocks()
+        for lines in blocks:
+            plain = lines[:left]
+            left -= len(plain)
+            if plain:
+                yield plain
+            for line in lines[len(plain) :]:
+                place = seen + len(plain) + len(self.links)
+                if place >= self.totals.entries:
+                    raise self._damaged("goes on after its end")
+                self.links.append(since_prefix(self.numbers[place]) + line)
+            seen += len(plain)
+        if seen + len(self.links) != self.totals.entries:
+            raise self._damaged("is cut")
+
+    def _blocks(self) -> Iterator[list[bytes]]:
+        if self._pending:
+            yield self._pending
+        yield from self._entries
+
+    def used_numbers(self) -> set[int]:
+        """Every number that an entry has."""
+        return set(self.numbers)
+
+    def reopened(self) -> Reader:
+        """The same manifest, to be read from its beginning."""
+        return Reader(self._source)
+
+    def symlinks(self) -> list[bytes]:
+        """The plain lines of symlinks; reads the file anew."""
+        return [line for block in self.reopened().plain() for line in block if line[1:2] == b"L"]
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Every entry as a numbered line, the links last."""
+        place = 0
+        for block in self.plain():
+            for line in block:
+                yield since_prefix(self.numbers[place]) + line
+                place += 1
+        yield from self.links
 
     def entries(self) -> Iterator[tuple[int, entry.Entry]]:
         """Number and entry, taken apart. Raises DamagedManifest."""
@@ -167,20 +273,6 @@ class Reader:
             return int(line[: PREFIX - 1]), entry.parse(line[PREFIX:])
         except ValueError as error:
             raise self._damaged(f"is damaged: {error}") from error
-
-
-def split_links(lines: Iterable[bytes]) -> tuple[Iterator[bytes], list[bytes]]:
-    """The stream of plain entries, and the list that the links are put into once that stream has ended."""
-    links: list[bytes] = []
-
-    def plain() -> Iterator[bytes]:
-        for line in lines:
-            if line[PREFIX : PREFIX + 1] == b"h":
-                links.append(line)
-            else:
-                yield line
-
-    return plain(), links
 
 
 def rewritten(
@@ -196,30 +288,59 @@ def rewritten(
     `corrections` gives for lines (without number) the numbered lines to stand instead, or None; `renumbered` are paths
     whose inode is new after all; `added` are numbered lines that the plan had dropped.
     """
-    writer = Writer(header)
-    links: list[bytes] = []
-    number = since_prefix(header.sequence)
-    waiting = sorted(added, key=lambda line: entry.path_key(line[PREFIX:]), reverse=True)
-    links.extend(line for line in waiting if line[PREFIX : PREFIX + 1] == b"h")
-    waiting = [line for line in waiting if line[PREFIX : PREFIX + 1] != b"h"]
-    for old in Reader(source):
-        line: bytes | None = old
-        if old[PREFIX:] in corrections:
-            line = corrections[old[PREFIX:]]
-        if line is None:
-            continue
-        if renumbered and entry.parse(line[PREFIX:]).path in renumbered:
-            line = number + line[PREFIX:]
-        if line[PREFIX : PREFIX + 1] == b"h":
-            links.append(line)
-            continue
+    writer, reader, number = Writer(header), Reader(source), since_prefix(header.sequence)
+    writer.totals = Totals(files=reader.totals.files, size=reader.totals.size)
+    corrections = dict(corrections)
+    added = list(added)
+    for line, new in corrections.items():
+        if new is not None and entry.path_key(new[PREFIX:]) != entry.path_key(line):  # a file that is a folder now
+            corrections[line] = None
+            added.append(new)
+    links = [line for line in added if line[PREFIX : PREFIX + 1] == b"h"]
+    waiting = [line for line in added if line[PREFIX : PREFIX + 1] != b"h"]
+    waiting.sort(key=lambda line: entry.path_key(line[PREFIX:]), reverse=True)
+    _count(writer.totals, None, [*links, *waiting])
+
+    def put(numbered: bytes) -> None:
+        new: bytes | None = numbered
+        if numbered[PREFIX:] in corrections:
+            new = corrections[numbered[PREFIX:]]
+            _count(writer.totals, numbered, [new] if new else [])
+        if new is None:
+            return
+        if renumbered and entry.parse(new[PREFIX:]).path in renumbered:
+            new = number + new[PREFIX:]
+        if new[PREFIX : PREFIX + 1] == b"h":
+            links.append(new)
+            return
         if waiting:
-            key = entry.path_key(line[PREFIX:])
+            key = entry.path_key(new[PREFIX:])
             while waiting and entry.path_key(waiting[-1][PREFIX:]) < key:
                 writer.add(waiting.pop())
-        writer.add(line)
+        writer.add(new)
+
+    place = 0
+    for block in reader.plain():
+        numbers = reader.numbers[place : place + len(block)]
+        place += len(block)
+        if not waiting and not renumbered and corrections.keys().isdisjoint(block):
+            writer.extend(block, numbers)
+        else:
+            for line, one in zip(block, numbers, strict=True):
+                put(since_prefix(one) + line)
+    for line in reader.links:
+        put(line)
     for line in reversed(waiting):
         writer.add(line)
     for line in sorted(links, key=lambda line: entry.path_key(line[PREFIX:])):
         writer.add(line)
     return writer.finish()
+
+
+def _count(totals: Totals, gone: bytes | None, come: Sequence[bytes]) -> None:
+    """Let the totals follow a change of numbered lines."""
+    for sign, line in [(-1, gone), *((1, line) for line in come)]:
+        if line is not None and line[PREFIX + 1 : PREFIX + 2] == b"f":
+            totals.files += sign
+            if line[PREFIX : PREFIX + 1] != b"h":
+                totals.size += sign * entry.size_of(line[PREFIX:])

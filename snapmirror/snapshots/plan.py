@@ -6,13 +6,31 @@ manifest in the same pass. A plan is only data: `--dry-run` shows it, a night ap
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.links import resolve
-from snapmirror.snapshots.manifest import PREFIX, Header, Writer, since_prefix, split_links
-from snapmirror.snapshots.merge import OutOfOrder, Pair, differences
+from snapmirror.snapshots.manifest import PREFIX, Header, Totals, Writer, since_prefix
+from snapmirror.snapshots.merge import Pair, Text, differences
+
+_SAMPLE = 32
+
+
+class Manifest(Text, Protocol):
+    """The old side of a plan."""
+
+    @property
+    def totals(self) -> Totals:
+        """What it adds up to."""
+
+    @property
+    def links(self) -> list[bytes]:
+        """The numbered lines of further names."""
+
+    def symlinks(self) -> list[bytes]:
+        """The plain lines of symlinks."""
 
 
 @dataclass
@@ -22,7 +40,7 @@ class Plan:
     `transfer` are single names, `groups` hard link groups that travel whole (each a list of pairs), `links` further
     names for an inode that the copy already has (name, existing name), `delete` old lines without a new one.
     `held_back` are deletions that do not happen because the listing may lack what could not be read; `corrections` are
-    for `manifest`, see `manifest.rewritten`.
+    for `manifest`, see `manifest.rewritten`; `sample` are a few unchanged lines.
     """
 
     id: str
@@ -32,9 +50,8 @@ class Plan:
     links: list[tuple[Pair, bytes]] = field(default_factory=list)
     delete: list[bytes] = field(default_factory=list)
     old_entries: int = 0
-    new_entries: int = 0
-    files: int = 0
-    size: int = 0
+    totals: Totals = field(default_factory=Totals)
+    sample: list[bytes] = field(default_factory=list)
     manifest: bytes = b""
     corrections: dict[bytes, bytes | None] = field(default_factory=dict)
     held_back: list[bytes] = field(default_factory=list)
@@ -54,9 +71,9 @@ class Plan:
             kind = classify(old, new)
             counts[kind] += 1
             if kind != "attributes" and new is not None and new[1:2] == b"f":
-                moved += size_of(new)
+                moved += entry.size_of(new)
         for group in self.groups:  # one file, however many names
-            moved -= sum(size_of(new) for _, new in group[1:] if new is not None)
+            moved -= sum(entry.size_of(new) for _, new in group[1:] if new is not None)
         return {**counts, "bytes": max(0, moved)}
 
     def changes(self) -> Iterator[tuple[str, bytes]]:
@@ -76,11 +93,6 @@ class Plan:
         return not (self.transfer or self.groups or self.links or self.delete)
 
 
-def size_of(line: bytes) -> int:
-    """Size in bytes of a (not numbered) line's file."""
-    return int(line.split(b"|", 5)[4])
-
-
 def classify(old: bytes | None, new: bytes | None) -> str:
     """Name what happens to one entry."""
     if new is None:
@@ -96,52 +108,49 @@ def classify(old: bytes | None, new: bytes | None) -> str:
     return "attributes" if same_data else "updated"
 
 
-def compare(old: Iterable[bytes], listing: Iterable[bytes], header: Header, *, marked: set[bytes]) -> Plan:
-    """The plan that turns the tree of manifest `old` into that of `listing`, and the next manifest.
+def compare(old: Manifest, listing: Iterator[list[bytes]], header: Header, *, marked: Set[bytes]) -> Plan:
+    """The plan that turns the tree of manifest `old` into that of `listing` (in blocks), and the next manifest.
 
-    `marked` are paths that count as changed although their lines are equal: a full run has found that they differ in
-    what a line does not show.
+    Lines of the listing that are no entries are passed over. `marked` are paths that count as changed although their
+    lines are equal: a full run has found that they differ in what a line does not show. Raises OutOfOrder.
     """
     plan = Plan(header.id, header.sequence)
     writer = Writer(header)
     number = since_prefix(header.sequence)
-    old_plain, old_links = split_links(old)
     new_links: list[bytes] = []
     changed: list[Pair] = []
-    symlinks: list[bytes] = []
-    old_count = 0
+    next_sample, sample_step = 0, max(1, old.totals.entries // _SAMPLE)
 
-    def same(line: bytes) -> None:
-        nonlocal old_count
-        old_count += 1
-        if marked and entry.parse(line[PREFIX:]).path in marked:
-            changed.append((line, line[PREFIX:]))
-            writer.add(number + line[PREFIX:])
-        else:
-            writer.add(line)
-            if line[PREFIX + 1 : PREFIX + 2] == b"L":
-                symlinks.append(line[PREFIX:])
+    def same(lines: list[bytes], place: int) -> None:
+        nonlocal next_sample
+        if marked:
+            for offset, line in enumerate(lines):
+                numbered = since_prefix(old.numbers[place + offset]) + line
+                if entry.parse(line).path in marked:
+                    changed.append((numbered, line))
+                    numbered = number + line
+                writer.add(numbered)
+            return
+        writer.extend(lines, old.numbers[place : place + len(lines)])
+        if place + len(lines) > next_sample:
+            plan.sample.append(lines[max(0, next_sample - place)])
+            next_sample = place + len(lines) + sample_step
 
-    def plain() -> Iterator[bytes]:
-        for line in listing:
-            if line[:1] == b"h":
-                new_links.append(line)
-            else:
-                code = line[1:2]
-                if code == b"f":
-                    plan.files += 1
-                    plan.size += int(line.split(b"|", 5)[4])
-                yield line
+    def aside(line: bytes) -> bool:
+        if line[11:12] != b"|" or line[:1] == b"*":
+            return True
+        if line[:1] == b"h":
+            new_links.append(line)
+            return True
+        return False
 
-    for before, after in differences(old_plain, plain(), same):
+    for before, after in differences(old, listing, same, aside=aside):
         changed.append((before, after))
-        if before is not None:
-            old_count += 1
         if after is not None:
             writer.add(number + after)
+    plan.totals = _totals(old.totals, changed, old.links, new_links)
     new_links.sort(key=entry.path_key)
-    plan.files += len(new_links)
-    for line in resolve(plan, changed, symlinks, old_links, new_links, marked, number):
+    for line in resolve(plan, changed, old.symlinks, old.links, new_links, marked, number):
         writer.add(line)
     for before, after in changed:
         if after is None:
@@ -149,10 +158,30 @@ def compare(old: Iterable[bytes], listing: Iterable[bytes], header: Header, *, m
             plan.delete.append(before)
         else:
             plan.transfer.append((before, after))
-    plan.old_entries = old_count + len(old_links)
-    plan.new_entries = writer.entries
+    plan.old_entries = old.totals.entries
+    writer.totals.files, writer.totals.size = plan.totals.files, plan.totals.size
     plan.manifest = writer.finish()
+    plan.totals = writer.totals
     return plan
+
+
+def _totals(before: Totals, changed: list[Pair], old_links: list[bytes], new_links: list[bytes]) -> Totals:
+    """Files and bytes after the changes."""
+    files, size = before.files, before.size
+    for old, new in changed:
+        if old is not None and old[PREFIX + 1 : PREFIX + 2] == b"f":
+            files, size = files - 1, size - entry.size_of(old[PREFIX:])
+        if new is not None and new[1:2] == b"f":
+            files, size = files + 1, size + entry.size_of(new)
+    files += sum(line[1:2] == b"f" for line in new_links)
+    files -= sum(line[PREFIX + 1 : PREFIX + 2] == b"f" for line in old_links)
+    return Totals(files=files, size=size)
+
+
+def compare_unordered(old: Manifest, listing: Iterator[list[bytes]], header: Header, *, marked: Set[bytes]) -> Plan:
+    """The same for a listing that is not in rsync's order; sorted in memory."""
+    lines = [line for block in listing for line in block if line[11:12] == b"|" and line[:1] != b"*"]
+    return compare(old, iter([sorted(lines, key=entry.path_key)]), header, marked=marked)
 
 
 def hold_back_deletions(plan: Plan) -> None:
@@ -166,11 +195,3 @@ def hold_back_deletions(plan: Plan) -> None:
         in_the_way = path in new_folders or any(b"/".join(above[:depth]) in new for depth in range(1, len(above) + 1))
         (still if in_the_way else plan.held_back).append(line)
     plan.delete = still
-
-
-def compare_unordered(old: Iterable[bytes], listing: list[bytes], header: Header, *, marked: set[bytes]) -> Plan:
-    """The same for a listing that is not in rsync's order; sorted in memory."""
-    return compare(old, sorted(listing, key=entry.path_key), header, marked=marked)
-
-
-__all__ = ["OutOfOrder", "Plan", "classify", "compare", "compare_unordered", "hold_back_deletions", "size_of"]

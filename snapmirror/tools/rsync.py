@@ -13,9 +13,10 @@ from snapmirror.config import MirrorConfig
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError
 from snapmirror.tools import ssh
 
-LIST_FORMAT = "%i|%B|%U|%G|%l|%M|%n//%L"
-SENT_FORMAT = "%i|%B|%U|%G|%l|%M|%C|%n//%L"
-"""Two slashes stand in no name: they tell where it ends."""
+LIST_FORMAT = "%i|%B|%U|%G|%l|%M|%L//%n"
+SENT_FORMAT = "%C|%i|%B|%U|%G|%l|%M|%L//%n"
+"""Two slashes stand in no name: they tell where it begins."""
+_CHECKSUM = 32
 _ITEM = 11
 """Bytes of %i: `>f.st......`."""
 
@@ -130,36 +131,20 @@ def _connection(mirror: MirrorConfig) -> list[str]:
     return [f"--rsh={ssh.rsh(mirror)}", *path]
 
 
-def parse_listed(raw: bytes) -> bytes | None:
-    """A manifest's line of a line printed in LIST_FORMAT, its line end included; None for a message of rsync's."""
-    if raw[_ITEM : _ITEM + 1] != b"|":
-        return None
-    if raw[:2] == b">f":  # by far the most
-        return b".f" + raw[_ITEM:-3]
-    if raw[:1] == b"*":  # *deleting
-        return None
-    return _code(raw) + _unended(raw, raw[_ITEM:-1])
+def is_entry(line: bytes) -> bool:
+    """Whether a line printed in LIST_FORMAT is an entry, not a message of rsync's nor a name to be deleted."""
+    return line[_ITEM : _ITEM + 1] == b"|" and line[:1] != b"*"
 
 
 def parse_sent(raw: bytes) -> Sent | None:
-    """The same for SENT_FORMAT."""
-    if raw[_ITEM : _ITEM + 1] != b"|":
+    """An entry printed in SENT_FORMAT, as a listing would show it; None for a message of rsync's."""
+    checksum, _, line = raw.partition(b"|")
+    if len(checksum) != _CHECKSUM or not is_entry(line):
         return None
-    fields = raw.split(b"|", 7)
-    if len(fields) != 8:
-        return None
-    if raw[:1] == b"h" and b"// => " not in fields[7]:  # made of the basis, not of another name: no link for us
-        raw = b"." + raw[1:]
-    return Sent(b"|".join([_code(raw), *fields[1:6], _unended(raw, fields[7])]), fields[6].strip())
-
-
-def _code(raw: bytes) -> bytes:
-    return (b"h" if raw[:1] == b"h" else b".") + raw[1:2]
-
-
-def _unended(raw: bytes, text: bytes) -> bytes:
-    """Without the slashes behind a name that points nowhere; a symlink's target may end with two of its own."""
-    return text if raw[:1] == b"h" or raw[1:2] == b"L" else text.removesuffix(b"//")
+    kind = line[1:2]
+    linked = line[:1] == b"h" and b"| => " in line  # without: made of the basis, not of another name
+    first = b"h" if linked else b">" if kind == b"f" else b"c"
+    return Sent(first + kind + b"+++++++++" + line[_ITEM:], checksum.strip())
 
 
 def literal_bytes(raw: bytes) -> int:

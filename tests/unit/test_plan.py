@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.snapshots import entry
-from snapmirror.snapshots.manifest import PREFIX, Header, Reader, rewritten
+from snapmirror.snapshots.manifest import NOTHING, PREFIX, Header, Reader, Writer, rewritten
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import Plan, compare, compare_unordered, hold_back_deletions
 
@@ -81,14 +81,14 @@ def lines_of(tree: Tree, leader_last: bool) -> list[bytes]:
     leader = {group: paths[-1 if leader_last else 0] for group, paths in members.items()}
     plain, links = [], []
     for path in order:
-        node, name = tree[path], entry.escape(path)
+        node = tree[path]
         if node.group and leader[node.group] != path:
-            links.append(
-                b"h" + node.kind + b"|" + node.fields + b"|" + name + b"// => " + entry.escape(leader[node.group])
-            )
+            pointer = b" => " + entry.escape(leader[node.group])
+            item = b"h" + node.kind + b"+++++++++|"
+            links.append(item + node.fields + b"|" + pointer + b"//" + entry.escape(path))
         else:
-            tail = b"/" if node.kind == b"d" else b"// -> " + node.target if node.kind == b"L" else b""
-            plain.append(b"." + node.kind + b"|" + node.fields + b"|" + name + tail)
+            pointer = b" -> " + node.target if node.kind == b"L" else b""
+            plain.append(entry.plain_line(node.kind + b"|" + node.fields, path, pointer))
     return plain + links[::-1]
 
 
@@ -114,13 +114,32 @@ def applied(plan: Plan, slot: dict[bytes, tuple[Node, object]], new: Tree) -> di
 
 
 def numbered(lines: Iterable[bytes]) -> list[bytes]:
-    return [b"%07d " % (number % 5 + 1) + line for number, line in enumerate(lines)]
+    ordered = sorted(lines, key=lambda line: (line[:1] == b"h", entry.path_key(line)))
+    return [b"%07d " % (number % 5 + 1) + line for number, line in enumerate(ordered)]
+
+
+def manifest_of(numbered_lines: list[bytes]) -> Reader:
+    """A manifest file with these lines."""
+    writer = Writer(Header("2026-11-19T030000Z", 6))
+    for line in numbered_lines:
+        writer.add(line)
+        if line[PREFIX + 1 : PREFIX + 2] == b"f":
+            writer.totals.files += 1
+            writer.totals.size += 0 if line[PREFIX : PREFIX + 1] == b"h" else entry.size_of(line[PREFIX:])
+    return Reader(writer.finish())
+
+
+def blocks(lines: list[bytes], width: int = 3) -> Iterator[list[bytes]]:
+    """A listing as it comes, with a message of rsync's among it."""
+    yield [b"created directory /nowhere"]
+    for start in range(0, len(lines), width):
+        yield lines[start : start + width]
 
 
 @given(TREE, TREE, st.booleans(), st.booleans())
 def test_a_plan_makes_the_new_tree_and_a_true_manifest(old: Tree, new: Tree, before: bool, after: bool) -> None:
-    old_lines = numbered(sorted(lines_of(old, before), key=lambda line: (line[:1] == b"h", entry.path_key(line))))
-    plan = compare(old_lines, lines_of(new, after), HEADER, marked=set())
+    old_lines = numbered(lines_of(old, before))
+    plan = compare(manifest_of(old_lines), blocks(lines_of(new, after)), HEADER, marked=set())
     inodes: dict[object, object] = {}
     slot = {
         path: (node, inodes.setdefault(("g", node.group) if node.group else path, object()))
@@ -140,8 +159,11 @@ def test_a_plan_makes_the_new_tree_and_a_true_manifest(old: Tree, new: Tree, bef
         if not one.is_directory:
             kept = one.path in slot and slot[one.path][1] is result[one.path][1]
             assert line[:PREFIX] == (since[one.path] if kept else b"0000007 "), line
-    assert plan.new_entries == len(new) == len(final)
+    assert plan.totals.entries == len(new) == len(final)
     assert plan.old_entries == len(old)
+    files = {("g", node.group) if node.group else path: node.size for path, node in new.items() if node.kind == b"f"}
+    assert plan.totals.size == sum(files.values())
+    assert plan.totals.files == sum(node.kind == b"f" for node in new.values())
 
 
 def node_key(node: Node) -> object:
@@ -157,8 +179,8 @@ def partition(inodes: dict[bytes, object]) -> set[frozenset[bytes]]:
 
 @given(TREE)
 def test_an_unchanged_tree_is_an_empty_plan_whichever_name_leads(tree: Tree) -> None:
-    old = numbered(sorted(lines_of(tree, False), key=lambda line: (line[:1] == b"h", entry.path_key(line))))
-    assert compare(old, lines_of(tree, True), HEADER, marked=set()).is_empty
+    old = manifest_of(numbered(lines_of(tree, False)))
+    assert compare(old, blocks(lines_of(tree, True)), HEADER, marked=set()).is_empty
 
 
 @given(TREE, st.randoms())
@@ -168,9 +190,9 @@ def test_a_listing_in_another_order_is_noticed_or_harmless(tree: Tree, random: o
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     expected = sorted(lines)
     try:
-        plan = compare([], shuffled, HEADER, marked=set())
+        plan = compare(NOTHING, blocks(shuffled), HEADER, marked=set())
     except OutOfOrder:
-        plan = compare_unordered([], shuffled, HEADER, marked=set())
+        plan = compare_unordered(NOTHING, blocks(shuffled), HEADER, marked=set())
     assert sorted(line[PREFIX:] for line in Reader(plan.manifest)) == expected
 
 
@@ -181,8 +203,8 @@ def test_a_marked_name_is_fetched_although_its_line_is_the_same() -> None:
         b"b": Node(b"f", 1, 0, group=1),
         b"c": Node(b"f", 1, 0, group=1),
     }
-    old = numbered(lines_of(tree, False))
-    plan = compare(old, lines_of(tree, False), HEADER, marked={b"a", b"c"})
+    old = manifest_of(numbered(lines_of(tree, False)))
+    plan = compare(old, blocks(lines_of(tree, False)), HEADER, marked={b"a", b"c"})
     assert [entry.parse(new).path for _, new in plan.transfer if new] == [b"a"]
     assert [[entry.parse(new).path for _, new in group if new] for group in plan.groups] == [[b"c", b"b"]]
 
@@ -190,7 +212,7 @@ def test_a_marked_name_is_fetched_although_its_line_is_the_same() -> None:
 def test_deletions_are_held_back_but_for_what_is_in_the_way() -> None:
     old = {b".": Node(b"d", 0, 0), b"gone": Node(b"f", 1, 0), b"was": Node(b"d", 0, 0), b"was/in": Node(b"f", 1, 0)}
     new = {b".": Node(b"d", 0, 0), b"was": Node(b"f", 1, 0)}
-    plan = compare(numbered(lines_of(old, False)), lines_of(new, False), HEADER, marked=set())
+    plan = compare(manifest_of(numbered(lines_of(old, False))), blocks(lines_of(new, False)), HEADER, marked=set())
     hold_back_deletions(plan)
     assert [entry.parse(line[PREFIX:]).path for line in plan.held_back] == [b"gone"]
     kept = Reader(rewritten(plan.manifest, HEADER, corrections={}, added=plan.held_back))
@@ -198,7 +220,15 @@ def test_deletions_are_held_back_but_for_what_is_in_the_way() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"nonsense", b".f|rw-r--r--|0|0|1|2026/11/20-03:00:00|", b".q|||||||x", b"hf|rw-r--r--|0|0|1|t|x"]
+    "text",
+    [
+        b"",
+        b"nonsense",
+        b">f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//",
+        b">f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|x",
+        b"cq+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//x",
+        b"hf+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//x",
+    ],
 )
 def test_a_line_that_is_no_entry_is_refused(text: bytes) -> None:
     with pytest.raises(entry.BadLine):

@@ -16,7 +16,7 @@ from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import join, parent
 from snapmirror.snapshots.hardlink import names, slot
 from snapmirror.snapshots.manifest import PREFIX
-from snapmirror.snapshots.plan import Plan, size_of
+from snapmirror.snapshots.plan import Plan
 
 _FICLONE = 0x40049409
 
@@ -76,16 +76,18 @@ def settle(plan: Plan, tree: Path, place: Path) -> None:
         touched.add(parent(one.path))
         if one.is_directory:
             planned.add(one.path)
-    touched.update(parent(entry.parse(line[PREFIX:]).path) for line in plan.delete)
-    for path in touched - planned:
+    gone = {before.path for before in (entry.parse(line[PREFIX:]) for line in plan.delete)}
+    touched.update(map(parent, gone))
+    # (a folder that is gone keeps no attributes; what stands in its place may be a symlink of the server's)
+    for path in touched - planned - gone:
         names.copy_folder_attributes(os.fsencode(tree), os.fsencode(place), path)
 
 
 def _is_patchable(old: bytes | None, new: bytes, clone_above: int | None) -> bool:
     """Whether a big plain file has an old version to start from."""
-    if old is None or clone_above is None or new[:2] != b".f" or old[PREFIX : PREFIX + 2] != b".f":
+    if old is None or clone_above is None or new[:2] != b">f" or old[PREFIX : PREFIX + 2] != b">f":
         return False
-    return min(size_of(new), size_of(old[PREFIX:])) >= clone_above
+    return min(entry.size_of(new), entry.size_of(old[PREFIX:])) >= clone_above
 
 
 def _clone(source: bytes, target: bytes) -> bool:
@@ -112,7 +114,7 @@ def _keep_leftovers(plan: Plan, prepared: slot.Prepared, tree: Path | None, plac
     """
     if not prepared.leftovers:
         return set()
-    single = {entry.parse(new).path for _, new in plan.transfer if new is not None and new[:2] == b".f"}
+    single = {entry.parse(new).path for _, new in plan.transfer if new is not None and new[:2] == b">f"}
     groups = {frozenset(entry.parse(new).path for _, new in group if new is not None) for group in plan.groups}
     kept: set[bytes] = set()
     for paths in prepared.leftovers.values():

@@ -18,7 +18,7 @@ from snapmirror.errors import StorageError
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import join, parent
 from snapmirror.snapshots.hardlink import names
-from snapmirror.snapshots.manifest import PREFIX, Reader, split_links
+from snapmirror.snapshots.manifest import PREFIX, Reader
 from snapmirror.snapshots.merge import differences, link_differences
 
 _POLL_SECONDS = 0.1
@@ -66,10 +66,8 @@ def copied(newest: Path, slot: Path, stop: Event) -> Prepared:
 def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, stop: Event) -> Prepared:
     """Turn the slot, which is the expired snapshot's tree, into the newest's: only names that differ are touched."""
     prepared = Prepared()
-    old_plain, old_links = split_links(expired)
-    new_plain, new_links = split_links(newest)
-    pairs = list(differences(old_plain, new_plain, lambda _: None, numbered=True))
-    pairs += link_differences(old_links, new_links)
+    pairs = list(differences(expired, newest.plain(), numbers=newest.numbers))
+    pairs += link_differences(expired.links, newest.links)
     here, there = os.fsencode(slot), os.fsencode(tree)
     touched: set[bytes] = set()
     folders_gone: list[bytes] = []
@@ -103,7 +101,8 @@ def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, stop: Even
                 prepared.copies.add(after.path)
         except (FileNotFoundError, NotADirectoryError):
             prepared.lost += 1
-    for path in sorted(touched):
+    # A folder that is gone keeps no attributes: what stands in its place may be a symlink, of the server's choice.
+    for path in sorted(touched.difference(folders_gone)):
         names.copy_folder_attributes(there, here, path)
     return prepared
 

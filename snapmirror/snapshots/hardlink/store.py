@@ -206,14 +206,14 @@ class HardlinkStore:
         files = sorted((self.layout.private / "sums").glob("*.zst"))
         if len(files) < 2 * max(self._record.checksum_files_kept, 8):
             return
-        used: set[bytes] = set()
+        used: set[int] = set()
         try:
             for path in (self.layout.private / "manifests").glob("*.zst"):
-                used.update(line[:7] for line in Reader(path))
+                used.update(Reader(path).used_numbers())
         except DamagedManifest:
             return  # nothing is dropped that a damaged manifest may still need
         for path in files:
-            if path.stem.encode() not in used:
+            if int(path.stem) not in used:
                 path.unlink()
         self._record.checksum_files_kept = len(list((self.layout.private / "sums").glob("*.zst")))
         self._save()
