@@ -38,25 +38,13 @@ def complain(sentence: str, hint: str = "") -> None:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> None:
-    """Aligned columns; rich draws them on a terminal, elsewhere they are plain text. `right`: columns of numbers."""
-    numbers, body = set(right), [list(row) for row in rows]
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        drawn = Table(box=None, pad_edge=False, header_style="bold")
-        for index, heading in enumerate(headings):
-            drawn.add_column(heading, justify="right" if index in numbers else "left", overflow="fold")
-        for row in body:
-            drawn.add_row(*(Text(cell) for cell in row))
-        Console(highlight=False).print(drawn)
-        return
-    lines = [list(headings), *body]
+    """Aligned columns. Never folded: what stands in a cell can be copied whole. `right`: columns of numbers."""
+    numbers, lines = set(right), [list(headings), *(list(row) for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(headings))]
-    for line in lines:
+    for number, line in enumerate(lines):
         cells = [c.rjust(w) if i in numbers else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
-        out("  ".join(cells).rstrip())
+        text = "  ".join(cells).rstrip()
+        out(f"\x1b[1m{text}\x1b[0m" if number == 0 and sys.stdout.isatty() else text)
 
 
 def flush() -> None:

@@ -1,0 +1,91 @@
+"""`snapmirror list|pin|unpin`: which snapshots there are, and which of them stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from snapmirror.cli.output import note, out, out_json, table
+from snapmirror.cli.shell import Json, MirrorName, shell_of
+from snapmirror.cli.text import harmless, json_name, local_time, size, utc_time
+
+if TYPE_CHECKING:
+    from snapmirror.snapshots.record import Snapshot
+
+SNAPSHOT_HELP = "An id, the beginning of one, a slot number, or 'newest'."
+Reference = Annotated[str, typer.Argument(metavar="SNAPSHOT", help=SNAPSHOT_HELP)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.command("list")(list_)
+    app.command()(pin)
+    app.command()(unpin)
+
+
+def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False) -> None:
+    """Show the snapshots, the newest first."""
+    from snapmirror.mirror.histories import opened
+
+    with opened(shell_of(context).config, [mirror] if mirror else []) as histories:
+        rows = [(one.name, item, history.tree(item)) for one, history in histories for item in history.snapshots()]
+    if json:
+        out_json([_as_json(*row) for row in rows])
+    elif not rows:
+        note("there are no snapshots yet; 'snapmirror run' makes the first")
+    else:
+        headings = ["MIRROR", "SLOT", "SNAPSHOT", "TAKEN", "FILES", "SIZE", "NEW", ""]
+        table(headings, (_row(name, one) for name, one, _ in rows), right=(1, 4, 5, 6))
+
+
+def pin(context: typer.Context, snapshot: Reference, mirror: MirrorName = None) -> None:
+    """Keep a snapshot: it does not expire."""
+    _set_pinned(context, snapshot, mirror, pinned=True)
+
+
+def unpin(context: typer.Context, snapshot: Reference, mirror: MirrorName = None) -> None:
+    """Let a pinned snapshot expire again."""
+    _set_pinned(context, snapshot, mirror, pinned=False)
+
+
+def _set_pinned(context: typer.Context, reference: str, mirror: str | None, *, pinned: bool) -> None:
+    from snapmirror.mirror.histories import opened
+
+    config = shell_of(context).config
+    with opened(config, [mirror] if mirror else [], locked=True, read_only=False) as histories:
+        chosen = histories.find(reference)
+        chosen.history.set_pinned(chosen.snapshot, pinned)
+    kept = "is pinned: it stays until 'snapmirror unpin'" if pinned else "is not pinned: it expires when its time comes"
+    out(f"{chosen.mirror.name}: {chosen.snapshot.id} {kept}")
+
+
+def _row(mirror: str, snapshot: Snapshot) -> list[str]:
+    marks = [word for word in ("pinned", "degraded", "full") if getattr(snapshot, word)]
+    if snapshot.warnings:
+        marks.append(f"{len(snapshot.warnings)} warnings" if len(snapshot.warnings) > 1 else "1 warning")
+    return [
+        mirror, str(snapshot.slot), snapshot.id, local_time(snapshot.taken_at)[:-3],
+        f"{snapshot.files:,}", size(snapshot.bytes), size(snapshot.new_bytes), ", ".join(marks),
+    ]  # fmt: skip
+
+
+def _as_json(mirror: str, snapshot: Snapshot, tree: Path) -> dict[str, Any]:
+    return {
+        "mirror": mirror,
+        "id": snapshot.id,
+        "slot": snapshot.slot,
+        "taken_at": utc_time(snapshot.taken_at),
+        **json_name(tree),
+        "files": snapshot.files,
+        "entries": snapshot.entries,
+        "bytes": snapshot.bytes,
+        "new_bytes": snapshot.new_bytes,
+        "seconds": snapshot.seconds,
+        "full": snapshot.full,
+        "degraded": snapshot.degraded,
+        "pinned": snapshot.pinned,
+        "changes": snapshot.counts,
+        "warnings": [harmless(warning) for warning in snapshot.warnings],
+    }
