@@ -18,12 +18,26 @@ from snapmirror.errors import ExitCode, SnapmirrorError
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command `snapmirror`. Ends the process with a documented exit code."""
+    _fill_standard_descriptors()
     try:
         interrupts.install()
         code = run_command(sys.argv[1:] if argv is None else argv)
     except SnapmirrorError as error:  # a signal between the lines of run_command
         code = error.exit_code
     sys.exit(code)
+
+
+def _fill_standard_descriptors() -> None:
+    """A caller that closed stdin, stdout or stderr (`>&-`) must not have an image take its number and its messages."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w")
 
 
 def run_command(argv: Sequence[str]) -> int:

@@ -103,6 +103,25 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert done.stderr == ""
 
 
+def test_closed_streams_do_no_harm(config: Path) -> None:
+    script = f"{sys.executable} -m snapmirror --config {config} config check <&- >&- 2>&-"
+    done = subprocess.run(["bash", "-c", script], env=environment(), check=False)
+    assert done.returncode == 0
+
+
+def test_a_configuration_that_cannot_be_read_is_said(config: Path) -> None:
+    config.chmod(0o000)
+    for folder in (config.parent, config.parent.parent, config.parent.parent.parent):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    done = subprocess.run(
+        [sys.executable, "-m", "snapmirror", "--config", config, "config", "check"], capture_output=True, text=True,
+        env=environment(), check=False, user=65534 if os.geteuid() == 0 else None, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 2, done
+    assert "cannot be read by this user" in done.stderr
+    assert "hint: run as the user who owns it" in done.stderr
+
+
 def test_a_full_disk_for_the_output_is_said() -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
