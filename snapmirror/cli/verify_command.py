@@ -1,0 +1,172 @@
+"""`snapmirror verify`: is history still what it was when it was sealed?"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
+from snapmirror.cli.output import note, out, out_json
+from snapmirror.cli.progress import shown
+from snapmirror.cli.shell import Json, MirrorName, shell_of
+from snapmirror.cli.text import count, harmless, json_name, printable, size
+
+if TYPE_CHECKING:
+    from snapmirror.errors import ExitCode
+    from snapmirror.mirror.histories import Histories
+    from snapmirror.snapshots.protocol import SnapshotStore
+    from snapmirror.snapshots.record import Snapshot
+    from snapmirror.snapshots.verify import Depth, Finding, Report
+
+_SHOWN = 200
+_SHOWN_SNAPSHOTS = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the program."""
+    app.command()(verify)
+
+
+def verify(
+    context: typer.Context,
+    snapshots: Annotated[
+        list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help=f"{SNAPSHOT_HELP} None means all.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Read every content and compare its checksum.")] = False,
+    sample: Annotated[
+        str | None, typer.Option("--sample", metavar="SHARE", help="Read a random share of the contents, such as 1%.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Draw the same sample as a former run that printed this seed.")
+    ] = None,
+    mirror: MirrorName = None,
+    json: Json = False,
+) -> None:
+    """Check that snapshots are what they were when they were sealed. Changes nothing; ends with 14 if it finds damage.
+
+    By default names, types, modes, owners, sizes, times, link targets and hard links are compared with the manifest;
+    --full and --sample also compare contents with the checksums that were taken at sealing.
+    """
+    from snapmirror.mirror.histories import opened
+
+    depth = _depth(full, sample, seed)
+    shell = shell_of(context)
+    with opened(shell.config, names_of(mirror), locked=True) as histories, shown(quiet=shell.quiet) as progress:
+        from snapmirror.mirror.checking import check
+
+        reports = [
+            check(histories.mirrors[name], history, chosen, depth, progress)
+            for name, (history, chosen) in _chosen(histories, snapshots or []).items()
+        ]
+    code = _exit_code(reports)
+    if json:
+        out_json(_as_json(reports, depth, code))
+    else:
+        for report in reports:
+            _show(report, several=len(reports) > 1)
+        _conclude(reports, depth)
+    if code:
+        raise typer.Exit(int(code))
+
+
+def _depth(full: bool, sample: str | None, seed: int | None) -> Depth:
+    from snapmirror.errors import UsageError
+    from snapmirror.snapshots.verify import Depth
+
+    if full and sample is not None:
+        raise UsageError("--full and --sample exclude each other", hint="--full reads everything")
+    if sample is None:
+        return Depth(1.0 if full else 0.0)
+    try:
+        share = float(sample.removesuffix("%")) / 100
+    except ValueError:
+        share = 0.0
+    if not sample.endswith("%") or not 0 < share <= 1:
+        raise UsageError(f"{sample!a} is no share", hint="write for example --sample 1%")
+    return Depth(share, secrets.randbelow(1_000_000) if seed is None else seed)
+
+
+def _chosen(histories: Histories, words: list[str]) -> dict[str, tuple[SnapshotStore, list[Snapshot]]]:
+    """What to verify, by mirror; everything if nothing is named."""
+    if not words:
+        return {config.name: (history, history.snapshots()) for config, history in histories}
+    chosen: dict[str, tuple[SnapshotStore, list[Snapshot]]] = {}
+    for word in words:
+        found = histories.find(word)
+        _, snapshots = chosen.setdefault(found.mirror.name, (found.history, []))
+        if found.snapshot not in snapshots:
+            snapshots.append(found.snapshot)
+    return chosen
+
+
+def _exit_code(reports: list[Report]) -> ExitCode:
+    from snapmirror.errors import ExitCode
+
+    if any(report.findings for report in reports):
+        return ExitCode.DAMAGE
+    return ExitCode.WARNINGS if any(report.unchecked for report in reports) else ExitCode.DONE
+
+
+def _show(report: Report, *, several: bool) -> None:
+    prefix = f"{report.mirror}: " if several else ""
+    for finding in report.findings[:_SHOWN]:
+        out(prefix + _sentence(finding))
+    hidden = len(report.findings[_SHOWN:]) + report.left_out
+    if hidden:
+        out(f"{prefix}… and {count(hidden, 'finding')} more; --json lists up to 10,000")
+    for sentence in report.unchecked:
+        note(f"{report.mirror}: warning: {sentence}")
+
+
+def _sentence(finding: Finding) -> str:
+    name = "" if finding.path is None else f"{printable(finding.path)}: "
+    below = f" (with {count(finding.below, 'name')} below)" if finding.below else ""
+    shown_ids = ", ".join(finding.snapshots[:_SHOWN_SNAPSHOTS])
+    more = len(finding.snapshots) - _SHOWN_SNAPSHOTS
+    return f"{finding.kind}: {name}{harmless(finding.detail)}{below}; in {shown_ids}" + (
+        f" and {more} more" if more > 0 else ""
+    )
+
+
+def _conclude(reports: list[Report], depth: Depth) -> None:
+    found = sum(len(report.findings) + report.left_out for report in reports)
+    snapshots, names = sum(len(report.snapshots) for report in reports), sum(report.names for report in reports)
+    read = sum(report.files_read for report in reports)
+    what = f"{count(snapshots, 'snapshot')}, {count(names, 'name')}"
+    if depth.share:
+        what += f", {count(read, 'content')} read ({size(sum(report.bytes_read for report in reports))})"
+    if 0 < depth.share < 1:
+        what += f", a sample of {depth.share:.3%} with seed {depth.seed}"
+    hit = len({(report.mirror, one) for report in reports for finding in report.findings for one in finding.snapshots})
+    verdict = "no damage" if not found else f"{count(found, 'finding')} in {count(hit, 'snapshot')}"
+    out(f"{what}: {verdict}")
+
+
+def _as_json(reports: list[Report], depth: Depth, code: ExitCode) -> dict[str, Any]:
+    return {
+        "exit_code": int(code),
+        "share": depth.share,
+        "seed": depth.seed if 0 < depth.share < 1 else None,
+        "mirrors": [
+            {
+                "mirror": report.mirror,
+                "snapshots": report.snapshots,
+                "names": report.names,
+                "files_read": report.files_read,
+                "bytes_read": report.bytes_read,
+                "findings": [_finding_json(finding) for finding in report.findings],
+                "findings_left_out": report.left_out,
+                "unchecked": report.unchecked,
+            }
+            for report in reports
+        ],
+    }
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    fields: dict[str, Any] = {"kind": finding.kind}
+    if finding.path is not None:
+        fields |= json_name(finding.path)
+    return {**fields, "detail": harmless(finding.detail), "below": finding.below, "snapshots": finding.snapshots}

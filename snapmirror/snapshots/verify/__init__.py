@@ -1,0 +1,124 @@
+"""Verifying snapshots: each tree against its manifest, and contents against the checksums taken at sealing.
+
+`tree` compares names, types, attributes and links; `content` reads files. Nothing is mended and nothing is written. The
+caller holds the lock: recycling would change a tree under our feet.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapmirror.model import Progress
+from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
+from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.verify.attributes import Rules
+from snapmirror.snapshots.verify.content import ContentCheck, Sums
+from snapmirror.snapshots.verify.findings import FOLDER, OF_THE_INODE, Finding, Report
+from snapmirror.snapshots.verify.tree import Listed, TreeCheck
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How closely to look: `share` of the contents is read (0: none, quick; 1: full), drawn by `seed`."""
+
+    share: float = 0.0
+    seed: int = 0
+
+
+def verify(
+    mirror: str, history: SnapshotStore, chosen: Sequence[Snapshot], depth: Depth, rules: Rules, progress: Progress
+) -> Report:
+    """Verify snapshots of one mirror; damage becomes findings, never an error."""
+    report = Report(mirror)
+    ordered = sorted(chosen, key=lambda snapshot: snapshot.sequence, reverse=True)
+    contents = None
+    if depth.share > 0 and history.snapshots():
+        sums = Sums()
+        sums.load(history, history.snapshots()[0].sequence)
+        contents = ContentCheck(sums, report, depth.share, depth.seed, progress.advance)
+    size = round(_content_bytes(ordered) * depth.share) if contents else None
+    progress.begin(f"verifying {mirror}", names=sum(snapshot.entries for snapshot in ordered), size=size)
+    denied = 0
+    try:
+        for snapshot in ordered:
+            report.snapshots.append(snapshot.id)
+            denied += _one(history, snapshot, rules, contents, report, progress)
+    finally:
+        progress.end()
+    _spread(history, report)
+    _say_unchecked(report, contents, denied)
+    return report
+
+
+def _one(
+    history: SnapshotStore,
+    snapshot: Snapshot,
+    rules: Rules,
+    contents: ContentCheck | None,
+    report: Report,
+    progress: Progress,
+) -> int:
+    """One snapshot; returns how many names this user may not look at."""
+    tree = history.tree(snapshot)
+    if not tree.is_dir():
+        report.add(snapshot.id, FOLDER, None, f"the folder {tree} is missing")
+        return 0
+    if not _leads_to(history.dated(snapshot), tree):
+        report.add(snapshot.id, FOLDER, None, f"the dated name {history.dated(snapshot)} does not lead to {tree}")
+    root = os.fsencode(tree)
+
+    def visit(listed: Listed, status: os.stat_result) -> None:
+        if contents is not None and listed.entry.kind == b"f":
+            contents.look_at(snapshot, root, listed, status)
+
+    check = TreeCheck(snapshot, tree, history.manifest(snapshot), rules, report)
+    check.run(visit, lambda names: progress.advance(names, 0))
+    return check.denied
+
+
+def _leads_to(name: Path, tree: Path) -> bool:
+    with suppress(OSError):
+        return name.samefile(tree)
+    return False
+
+
+def _content_bytes(ordered: Sequence[Snapshot]) -> int:
+    """About what there is to read: the newest whole, and of each older one what its successor has replaced."""
+    return sum(snapshot.new_bytes for snapshot in ordered[:-1]) + max((one.bytes for one in ordered), default=0)
+
+
+def _spread(history: SnapshotStore, report: Report) -> None:
+    """Damage to an inode hits snapshots that were not looked at as well: their manifests hold the same line number."""
+    wanted: dict[tuple[int, bytes], list[Finding]] = {}
+    for finding in report.findings:
+        if finding.kind in OF_THE_INODE and finding.path is not None and finding.number:
+            wanted.setdefault((finding.number, finding.path), []).append(finding)
+    numbers = {b"%07d" % number for number, _ in wanted}
+    others = [snapshot for snapshot in history.snapshots() if snapshot.id not in report.snapshots]
+    for snapshot in others if wanted else ():
+        with suppress(DamagedManifest):
+            reader = Reader(history.manifest(snapshot))
+            for line in reader:
+                if line[: PREFIX - 1] in numbers:
+                    number, entry = reader.taken_apart(line)
+                    for finding in () if entry.is_directory else wanted.get((number, entry.path), ()):
+                        finding.snapshots.append(snapshot.id)
+    for finding in report.findings:
+        finding.snapshots.sort(reverse=True)
+
+
+def _say_unchecked(report: Report, contents: ContentCheck | None, denied: int) -> None:
+    if denied:
+        report.unchecked.append(f"{denied} names could not be looked at by this user; run it as root")
+    if contents is not None and contents.denied:
+        report.unchecked.append(f"{contents.denied} files could not be read by this user; run it as root")
+    if contents is not None and contents.without_checksum:
+        report.unchecked.append(f"{contents.without_checksum} files have no checksum; their content was not checked")
+
+
+__all__ = ["Depth", "Finding", "Report", "Rules", "verify"]

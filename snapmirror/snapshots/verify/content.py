@@ -1,0 +1,149 @@
+"""Contents against the checksums taken at sealing. Each inode is read once, however many snapshots share it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import xxhash
+
+from snapmirror.errors import DamageError
+from snapmirror.snapshots import checksums
+from snapmirror.snapshots.entry import join
+from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.verify.findings import CHECKSUMS, CONTENT, UNREADABLE, Report
+from snapmirror.snapshots.verify.tree import Listed
+
+_KEY = 8
+
+
+def _digest(*parts: bytes) -> bytes:
+    return xxhash.xxh3_64_digest(b"\0".join(parts))
+
+
+class Sums:
+    """All checksums of a mirror, 24 bytes each: a hash of number and name, and the checksum."""
+
+    def __init__(self) -> None:
+        self._records: list[bytes] = []
+        self.numbers: set[int] = set()
+        self.damaged: dict[int, str] = {}
+
+    def load(self, history: SnapshotStore, newest: int) -> None:
+        """Read every checksum file that there is."""
+        for number in range(1, newest + 1):
+            path = history.checksums(number)
+            if not path.exists():
+                continue
+            self.numbers.add(number)
+            try:
+                for name, checksum in checksums.read(path):
+                    self._records.append(_digest(b"%d" % number, name) + bytes.fromhex(checksum.decode("ascii")))
+            except DamageError as damage:
+                self.damaged[number] = damage.message
+            except ValueError:
+                self.damaged[number] = f"the checksum file {path} is damaged: it holds something else"
+        self._records.sort()
+
+    def of(self, number: int, path: bytes) -> bytes | None:
+        """The checksum of a name whose inode is of this snapshot; None if there is none."""
+        key = _digest(b"%d" % number, path)
+        place = bisect_left(self._records, key)
+        if place < len(self._records) and self._records[place].startswith(key):
+            return self._records[place][_KEY:]
+        return None
+
+
+@dataclass
+class ContentCheck:
+    """Reads files and compares. `share` (0 to 1) of the contents is drawn by `seed`: the same seed, the same files."""
+
+    sums: Sums
+    report: Report
+    share: float
+    seed: int
+    advance: Callable[[int, int], None]
+    denied: int = 0
+    _read: set[int] = field(default_factory=set)
+    _bad: dict[int, tuple[str, str]] = field(default_factory=dict)
+    _unknown: set[int] = field(default_factory=set)
+    _told: set[int] = field(default_factory=set)
+
+    def look_at(self, snapshot: Snapshot, root: bytes, listed: Listed, status: os.stat_result) -> None:
+        """One file of a snapshot."""
+        inode, entry = status.st_ino, listed.entry
+        if inode in self._read:
+            if inode in self._bad:
+                self.report.add(snapshot.id, self._bad[inode][0], entry.path, self._bad[inode][1], listed.number)
+            return
+        if self.share < 1 and not self._is_drawn(listed):
+            return
+        wanted = self.sums.of(listed.number, entry.path)
+        if wanted is None:
+            self._note_unknown(snapshot, listed.number, inode)
+            return
+        self._read.add(inode)
+        self._unknown.discard(inode)
+        verdict = self._verdict(join(root, entry.path), wanted, status.st_size)
+        if verdict is not None:
+            self._bad[inode] = verdict
+            self.report.add(snapshot.id, verdict[0], entry.path, verdict[1], listed.number)
+
+    def _is_drawn(self, listed: Listed) -> bool:
+        draw = _digest(b"%d" % self.seed, b"%d" % listed.number, listed.entry.path)
+        return int.from_bytes(draw, "big") < self.share * 2**64
+
+    def _note_unknown(self, snapshot: Snapshot, number: int, inode: int) -> None:
+        """Another name of the same inode may have a checksum; but a whole file of them must not be absent."""
+        self._unknown.add(inode)
+        if number in self.sums.numbers and number not in self.sums.damaged:
+            return
+        if number not in self._told:
+            self._told.add(number)
+            message = (
+                self.sums.damaged.get(number)
+                or f"the checksums of the files that are new in number {number} are missing"
+            )
+            self.report.add(snapshot.id, CHECKSUMS, None, message, number)
+
+    def _verdict(self, full: bytes, wanted: bytes, size: int) -> tuple[str, str] | None:
+        """What is wrong with a file's content, if anything."""
+        try:
+            found = _md5(full)
+        except OSError as error:
+            if error.errno in {errno.EACCES, errno.EPERM}:
+                self.denied += 1
+                return None
+            return UNREADABLE, f"cannot be read: {error.strerror}"
+        finally:
+            self.advance(0, size)
+        self.report.files_read += 1
+        self.report.bytes_read += size
+        if found == wanted:
+            return None
+        return CONTENT, f"has MD5 {found.hex()}, had {wanted.hex()}"
+
+    @property
+    def without_checksum(self) -> int:
+        """How many files could not be checked because no checksum of theirs is known."""
+        return len(self._unknown - self._read)
+
+
+def _md5(full: bytes) -> bytes:
+    descriptor = _opened(full)
+    with os.fdopen(descriptor, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
+
+
+def _opened(full: bytes) -> int:
+    """Never through a symlink; without touching the access time where that is allowed."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        return os.open(full, flags | os.O_NOATIME)
+    except PermissionError:
+        return os.open(full, flags)
