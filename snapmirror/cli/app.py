@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from snapmirror import __version__
-from snapmirror.cli import config_commands, doctor_command, run_commands, store_commands
+from snapmirror.cli import (
+    config_commands,
+    doctor_command,
+    history_commands,
+    list_commands,
+    run_commands,
+    store_commands,
+    verify_command,
+)
 from snapmirror.cli.output import out
 from snapmirror.cli.shell import DEFAULT_CONFIG, Shell
 
@@ -37,7 +45,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="The configuration.")] = DEFAULT_CONFIG,
+    config: Annotated[
+        Path, typer.Option("--config", metavar="FILE", readable=False, help="The configuration.")
+    ] = DEFAULT_CONFIG,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors, no progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also every command that is run.")] = False,
     _version: Annotated[
@@ -51,6 +61,6 @@ def options(
     context.obj.speak(steps=False)
 
 
-for group in (store_commands, run_commands, doctor_command):
+for group in (store_commands, run_commands, list_commands, history_commands, verify_command, doctor_command):
     group.register(app)
 app.add_typer(config_commands.app, name="config")
