@@ -50,7 +50,7 @@ def list_tree(mirror: MirrorConfig, tree: Path, nowhere: Path) -> Listing:
 def changed_names(mirror: MirrorConfig, tree: Path) -> set[bytes]:
     """Compare the source with a snapshot's tree itself: the names that differ, in ACLs and xattrs as well."""
     listing = _listing(rsync.check_argv(mirror, tree), f"comparing {mirror.source} with {tree}", root=False)
-    return {parse(line).path for line in listing.lines()}
+    return {parse(rsync.as_new(line)).path for line in listing.lines()}
 
 
 def _listing(argv: list[str], what: str, *, root: bool = True) -> Listing:

@@ -21,7 +21,6 @@ from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
 from snapmirror.model import Progress
 from snapmirror.pipeline import Pipeline
-from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import join, parse
 from snapmirror.snapshots.manifest import Header, Reader, rewritten
 from snapmirror.snapshots.plan import Plan
@@ -57,7 +56,6 @@ class Night:
         self.options, self.pipeline, self.progress = options, pipeline, progress
         self.report = MirrorReport(mirror.name)
         self._began = time.monotonic()
-        self._new_bytes = 0
 
     def run(self) -> MirrorReport:
         """Make a snapshot. Raises SnapmirrorError when none was published."""
@@ -146,13 +144,13 @@ class Night:
         self.history.settle(plan)
         self._note_landed(landed)
         with self.pipeline.step(f"{self.mirror.name}: seal"):
-            sums = self._checksums(landed, os.fsencode(target.slot))
+            sums = self._checksums(plan, landed)
             manifest = self._manifest(plan, landed, header)
             totals = Reader(manifest).totals
             self._check_sharing(plan, os.fsencode(target.slot))
             snapshot = Snapshot(
                 id=header.id, sequence=header.sequence, slot=0,
-                files=totals.files, entries=totals.entries, bytes=totals.size, new_bytes=self._new_bytes,
+                files=totals.files, entries=totals.entries, bytes=totals.size, new_bytes=landed.new_bytes,
                 seconds=round(time.monotonic() - self._began, 3), full=report.full, degraded=report.degraded,
                 counts={"added": report.added, "updated": report.updated, "attributes": report.attributes,
                         "linked": report.linked, "deleted": report.deleted},
@@ -176,19 +174,22 @@ class Night:
             report.warnings.append(
                 f"{len(landed.vanished)} files vanished before they were read: {_some(landed.vanished)}"
             )
+        elif landed.saw_vanishing:
+            reasons = "; ".join(landed.complaints[:10]) or "rsync does not say which"
+            report.warnings.append(f"files vanished while they were read: {reasons}")
         if landed.partial:
             report.degraded = True
             report.warnings.append("some files could not be read: " + "; ".join(landed.complaints[:10]))
         if landed.kept_old:
             report.warnings.append(f"{len(landed.kept_old)} of them keep their last version: {_some(landed.kept_old)}")
 
-    def _checksums(self, landed: transfer.Landed, slot: bytes) -> dict[bytes, bytes]:
-        """The checksum of every new file; those whose content did not travel are read."""
+    def _checksums(self, plan: Plan, landed: transfer.Landed) -> dict[bytes, bytes]:
+        """The checksum of every file with a new number; those whose content did not travel are read."""
         sums = dict(landed.checksums)
-        for path in [*landed.unchecked, *self.history.copies()]:
-            full = join(slot, path)
-            if os.path.isfile(full) and not os.path.islink(full):
-                sums[path] = checksums.of_file(full)
+        linked = [parse(new).path for (_, new), _ in plan.links if new is not None and new[1:2] == b"f"]
+        for path in [*landed.unchecked, *linked, *self.history.copies()]:
+            if (checksum := self.history.checksum(path)) is not None:
+                sums[path] = checksum
         return sums
 
     def _manifest(self, plan: Plan, landed: transfer.Landed, header: Header) -> bytes:

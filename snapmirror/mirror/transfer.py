@@ -40,7 +40,8 @@ class Landed:
 
     `corrections` are for the manifest: planned lines (not numbered) with the numbered lines to stand instead, or None.
     `checksums` are of the new files whose content travelled; `unchecked` new files whose content did not.
-    `kept_old` are names that could not be read and keep their last version; `vanished` were gone. `bytes` of content have travelled.
+    `kept_old` are names that could not be read and keep their last version; `vanished` were gone (`saw_vanishing`: rsync
+    says that some were). `bytes` of content have travelled; the new files have `new_bytes`.
     """
 
     corrections: dict[bytes, bytes | None] = field(default_factory=dict)
@@ -51,7 +52,9 @@ class Landed:
     vanished: list[bytes] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     bytes: int = 0
+    new_bytes: int = 0
     partial: bool = False
+    saw_vanishing: bool = False
 
 
 Advance = Callable[[int, int], None]
@@ -150,7 +153,9 @@ class _Fetching:
             if one is None:
                 return
         else:
-            self.advance(1, entry.size if entry.kind == b"f" else 0)
+            size = entry.size if entry.kind == b"f" and entry.leader is None else 0
+            self.landed.new_bytes += size
+            self.advance(1, size)
         self._land(one, entry, sent)
 
     def _land(self, one: _Wanted, entry: Entry, sent: rsync.Sent) -> None:
@@ -195,6 +200,8 @@ def _judge(code: int, stderr: bytes, mirror: MirrorConfig, landed: Landed) -> No
     """Go on, or raise what ends the night."""
     if code not in {rsync.OK, rsync.PARTIAL, rsync.VANISHED} or rsync.is_full(stderr):
         raise _failure(code, stderr, mirror)
+    if code == rsync.VANISHED:
+        landed.saw_vanishing = True
     if code == rsync.PARTIAL:
         if mirror.on_unreadable == "fail":
             raise _failure(code, stderr, mirror)
@@ -210,29 +217,26 @@ def _settle_missing(missing: list[_Wanted], code: int, target: Target, landed: L
     """Names that did not land. After a read error the last version stays; otherwise they have vanished."""
     slot = os.fsencode(target.slot)
     for one in missing:
-        place = join(slot, one.path)
         if one.new.is_directory:
             if one.old is not None:
                 landed.corrections[one.new.line] = one.old
-            elif not os.path.isdir(place):
+            elif not _is_inside(slot, one.path):
                 landed.corrections[one.new.line] = None
             continue
-        if not _is_inside(slot, parent(one.path)):  # what was a folder is a symlink now: not a place of ours
-            landed.corrections[one.new.line] = None
-            (landed.unreadable if code == rsync.PARTIAL else landed.vanished).append(one.path)
+        landed.corrections[one.new.line] = None
+        (landed.unreadable if code == rsync.PARTIAL else landed.vanished).append(one.path)
+        folder = join(slot, parent(one.path))
+        if not _is_inside(slot, parent(one.path)):  # what was a folder may be a symlink now: not a place of ours
             continue
+        times = os.stat(folder)
+        place = join(slot, one.path)
         if os.path.lexists(place):
             os.unlink(place)  # a clone that was not patched
-        if code == rsync.PARTIAL:
-            landed.unreadable.append(one.path)
-            if one.old is not None and target.basis is not None:
-                os.link(join(os.fsencode(target.basis), one.path), place, follow_symlinks=False)
-                landed.corrections[one.new.line] = one.old
-                landed.kept_old.append(one.path)
-                continue
-        else:
-            landed.vanished.append(one.path)
-        landed.corrections[one.new.line] = None
+        if code == rsync.PARTIAL and one.old is not None and target.basis is not None:
+            os.link(join(os.fsencode(target.basis), one.path), place, follow_symlinks=False)
+            landed.corrections[one.new.line] = one.old
+            landed.kept_old.append(one.path)
+        os.utime(folder, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def _is_inside(slot: bytes, folder: bytes) -> bool:

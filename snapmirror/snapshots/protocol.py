@@ -85,6 +85,9 @@ class SnapshotStore(Protocol):
     def settle(self, plan: Plan) -> None:
         """Give folders that are not in the plan, but in which names have changed, their attributes back."""
 
+    def checksum(self, path: bytes) -> bytes | None:
+        """The checksum of a file in the slot; None if there is none."""
+
     def copies(self) -> frozenset[bytes]:
         """Unchanged names that got an inode of their own in this slot."""
 

@@ -5,7 +5,9 @@ Minimum 3.2.3; 3.5.0 is what all of this was measured with.
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ _ITEM = 11
 """Bytes of %i: `>f.st......`."""
 
 OK, PARTIAL, VANISHED = 0, 23, 24
+_SSH = 255
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _LITERAL_LINE = re.compile(rb"Literal data: (\d+) bytes")
 _VANISHED_LINE = re.compile(rb'file has vanished: "(.*)"', re.DOTALL)
@@ -80,13 +83,48 @@ def transfer_argv(
     ]  # fmt: skip
 
 
-def push_argv(mirror: MirrorConfig, names: Path, tree: Path, *, dry_run: bool) -> list[str]:
-    """Send names of a snapshot back to the source."""
+def back_argv(
+    mirror: MirrorConfig,
+    names: Path,
+    tree: Path,
+    target: Path | None,
+    *,
+    dry_run: bool = False,
+    folders_only: bool = False,
+    protected: Sequence[str] = (),
+) -> list[str]:
+    """Copy the names that the file `names` holds out of a snapshot: into the folder `target`, or back to the source.
+
+    Nothing is ever deleted there. Folders that lead to a name stay as they are; `folders_only` makes those that the
+    file names. `protected` are paths below the target that are never written.
+    """
+    remote = target is None and mirror.source.kind != "local"
     return [
-        *_common(mirror, recursive=True), *_extras(mirror), *(["--dry-run"] if dry_run else []),
+        *_common(mirror, recursive=not folders_only),
+        *(["--acls"] if mirror.acls else []),
+        *(["--xattrs"] if mirror.xattrs else []),
+        *(_from_fake(remote=remote) if mirror.fake_super else []),
+        "--sparse", "--no-implied-dirs",
+        *(["--keep-dirlinks"] if folders_only else []),
+        *(["--dry-run"] if dry_run else []),
+        *(f"--exclude={pattern(path)}" for path in protected),
         f"--files-from={names}", "--from0", f"--out-format={LIST_FORMAT}",
-        *_connection(mirror), f"{tree}/", mirror.source.rsync_argument,
+        *([f"--bwlimit={mirror.bandwidth_limit // 1024 or 1}"] if mirror.bandwidth_limit and remote else []),
+        *(_connection(mirror) if target is None else []),
+        f"{tree}/", mirror.source.rsync_argument if target is None else f"{target}/",
     ]  # fmt: skip
+
+
+def _from_fake(*, remote: bool) -> list[str]:
+    """What --fake-super has kept in extended attributes becomes real where it goes, as far as the user there may."""
+    if remote:
+        return ["--fake-super"]
+    return ["--fake-super", "--remote-option=--super" if os.geteuid() == 0 else "--remote-option=--no-super"]
+
+
+def pattern(path: str) -> str:
+    """A path as a filter pattern that matches it alone."""
+    return re.sub(r"([*?\[\\])", r"\\\1", path) if set(path) & set("*?[") else path
 
 
 def _common(mirror: MirrorConfig, *, recursive: bool = True) -> list[str]:
@@ -141,10 +179,15 @@ def parse_sent(raw: bytes) -> Sent | None:
     checksum, _, line = raw.partition(b"|")
     if len(checksum) != _CHECKSUM or not is_entry(line):
         return None
+    return Sent(as_new(line), checksum.strip())
+
+
+def as_new(line: bytes) -> bytes:
+    """An entry as a listing against nothing shows it, whatever rsync says of it here."""
     kind = line[1:2]
     linked = line[:1] == b"h" and b"| => " in line  # without: made of the basis, not of another name
     first = b"h" if linked else b">" if kind == b"f" else b"c"
-    return Sent(first + kind + b"+++++++++" + line[_ITEM:], checksum.strip())
+    return first + kind + b"+++++++++" + line[_ITEM:]
 
 
 def literal_bytes(raw: bytes) -> int:
@@ -159,9 +202,12 @@ def vanished(stderr: bytes) -> list[bytes]:
 
 
 def complaints(stderr: bytes, most: int = 20) -> list[str]:
-    """What rsync complained about, for people: its own lines, without the closing verdict."""
-    lines = [line for line in stderr.decode("utf-8", "backslashreplace").splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith(("rsync error:", "rsync warning:"))]
+    """What was complained about, for people: without rsync's closing verdict, and without lines that are only a frame."""
+    lines = [line.strip() for line in stderr.decode("utf-8", "backslashreplace").splitlines()]
+    lines = [line for line in lines if any(map(str.isalnum, line))]
+    lines = [
+        line for line in lines if not line.startswith(("rsync error:", "rsync warning:", "rsync: connection unexp"))
+    ]
     return [*lines[:most], *([f"and {len(lines) - most} more"] if len(lines) > most else [])]
 
 
@@ -186,14 +232,14 @@ _MEANING: dict[int, tuple[str, str]] = {
     125: ("the command on the server was killed", "look at the server's log"),
     126: ("the command on the server cannot be run", "check rsync_path"),
     127: ("there is no rsync on the server", "install it there, or set rsync_path"),
-    255: ("ssh could not connect", "'snapmirror doctor' tells whether it is the host, its key or yours"),
+    _SSH: ("ssh could not connect", "'snapmirror doctor' tells whether it is the host, its key or yours"),
 }
 
 
 def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
     """The error for an exit code that ends the night. `what` names what was being done."""
-    reasons = complaints(stderr, most=1)
-    detail = f" ({reasons[0]})" if reasons else ""
+    reasons = complaints(stderr, most=1000)
+    detail = f" ({reasons[-1 if exit_code == _SSH else 0]})" if reasons else ""  # ssh's last line is the telling one
     if is_full(stderr):
         return StorageError(f"{what}: the store is full{detail}", hint="make room, or keep fewer snapshots")
     if exit_code < 0:

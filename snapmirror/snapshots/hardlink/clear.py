@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from snapmirror.snapshots import entry
-from snapmirror.snapshots.entry import join, parent
-from snapmirror.snapshots.hardlink import names, slot
+from snapmirror.snapshots.entry import parent
+from snapmirror.snapshots.hardlink import slot
+from snapmirror.snapshots.hardlink.names import Tree
 from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.plan import Plan
 
@@ -22,8 +21,12 @@ _FICLONE = 0x40049409
 
 
 def clear(plan: Plan, prepared: slot.Prepared, tree: Path | None, place: Path, clone_above: int | None) -> set[bytes]:
-    """Make the slot ready for the transfer of a plan; return the names that are clones of their old versions."""
-    here = os.fsencode(place)
+    """Make the slot ready for the transfer of a plan; return the names that are clones of their old versions.
+
+    Every planned name that is no folder is removed, whether the manifest knows of an old one or not: that no sealed
+    inode is touched must not hang on a manifest.
+    """
+    here, there = Tree(place), Tree(tree) if tree else None
     patch: set[bytes] = set()
     kept = _keep_leftovers(plan, prepared, tree, place)
     gone: list[bytes] = []
@@ -32,36 +35,38 @@ def clear(plan: Plan, prepared: slot.Prepared, tree: Path | None, place: Path, c
         if before.is_directory:
             gone.append(before.path)
         elif before.path not in kept:
-            names.unlink(join(here, before.path))
+            here.unlink(before.path)
     planned_folders = {entry.parse(new).path for _, new in plan.pairs() if new is not None and new[1:2] == b"d"}
-    for path in [*gone, *(path for path in prepared.strange_folders if path not in planned_folders)][::-1]:
-        names.remove_folder(join(here, path))
-    clones = tree is not None and clone_above is not None
+    strange = [path for path in prepared.strange_folders if path not in planned_folders]
+    for path in [*gone, *strange][::-1]:
+        here.remove_folder(path)
+    if there is None and not prepared.leftovers:
+        return patch  # an empty slot
+    clones = there is not None and clone_above is not None
     for old, new in plan.transfer:
-        if new is None or new[1:2] == b"d" or (old is None and not prepared.leftovers):
-            continue
+        assert new is not None
         path = entry.parse(new).path
-        if path in kept:
-            if clones and _is_patchable(old, new, clone_above):
-                patch.add(path)
+        if new[1:2] == b"d":
+            if not here.is_folder(path):
+                here.unlink(path)
             continue
-        if old is not None:
-            names.unlink(join(here, path))
-        if clones and tree is not None and _is_patchable(old, new, clone_above):
-            clones = _clone(join(os.fsencode(tree), path), join(here, path))
+        if path not in kept:
+            here.unlink(path)
+        if clones and there is not None and _is_patchable(old, new, clone_above):
+            clones = path in kept or _clone(there, here, path)
             if clones:
                 patch.add(path)
     for group in plan.groups:
-        for old, new in group:
-            if new is not None and old is not None and (path := entry.parse(new).path) not in kept:
-                names.unlink(join(here, path))
+        for _, new in group:
+            assert new is not None
+            if (path := entry.parse(new).path) not in kept:
+                here.unlink(path)
     for (_, new), target in plan.links:
         assert new is not None
         path = entry.parse(new).path
-        names.unlink(join(here, path))
-        if not os.path.isdir(join(here, parent(path))):
-            names.make_folder(join(here, parent(path)))
-        if not names.link(join(here, target), join(here, path)):
+        here.make_folder(parent(path))
+        here.unlink(path)
+        if not here.link(here.at(target), path):
             prepared.copies.add(path)
     return patch
 
@@ -78,9 +83,9 @@ def settle(plan: Plan, tree: Path, place: Path) -> None:
             planned.add(one.path)
     gone = {before.path for before in (entry.parse(line[PREFIX:]) for line in plan.delete)}
     touched.update(map(parent, gone))
-    # (a folder that is gone keeps no attributes; what stands in its place may be a symlink of the server's)
-    for path in touched - planned - gone:
-        names.copy_folder_attributes(os.fsencode(tree), os.fsencode(place), path)
+    here, there = Tree(place), Tree(tree)
+    for path in sorted(touched - planned - gone):
+        here.copy_attributes(there, path)
 
 
 def _is_patchable(old: bytes | None, new: bytes, clone_above: int | None) -> bool:
@@ -90,17 +95,20 @@ def _is_patchable(old: bytes | None, new: bytes, clone_above: int | None) -> boo
     return min(entry.size_of(new), entry.size_of(old[PREFIX:])) >= clone_above
 
 
-def _clone(source: bytes, target: bytes) -> bool:
-    """A new file that shares the blocks of another; False where the file system cannot do that."""
+def _clone(there: Tree, here: Tree, path: bytes) -> bool:
+    """A new file that shares the blocks of its old version; False where the file system cannot do that."""
+    try:
+        source, target = there.at(path), here.at(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True  # nothing to start from: it will come whole
     try:
         with open(source, "rb") as old, open(target, "xb") as new:
             fcntl.ioctl(new, _FICLONE, old.fileno())
         return True
     except FileNotFoundError:
-        return True  # nothing to start from: it will come whole
+        return True
     except OSError as error:
-        with suppress(FileNotFoundError):
-            os.unlink(target)
+        here.unlink(path)
         if error.errno in {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS}:
             return False
         raise

@@ -1,8 +1,9 @@
 """Changing names in a slot: unlink, link, make and remove folders, and give folders the attributes they should have.
 
 Nothing here opens a file or sets an attribute of anything but a folder: every other inode may be a sealed snapshot's.
-Without root a read-only folder refuses changes to its names even to its owner: it is made writable, and gets its
-attributes back with all the folders that were touched.
+No name is ever reached through a symlink: the server chooses what those point to. Without root a read-only folder
+refuses changes to its names even to its owner: it is made writable, and gets its attributes back with all the folders
+that were touched.
 """
 
 from __future__ import annotations
@@ -16,88 +17,131 @@ from contextlib import suppress
 from pathlib import Path
 
 from snapmirror import process
-from snapmirror.snapshots.entry import join
+from snapmirror.snapshots.entry import join, parent
 
 
-def writable(change: Callable[[], None], path: bytes) -> None:
-    """Make a change in the folder of `path`; where the folder's mode forbids it, change the mode first."""
-    try:
-        change()
-    except PermissionError:
-        folder = os.path.dirname(path)
-        os.chmod(folder, stat.S_IMODE(os.lstat(folder).st_mode) | stat.S_IRWXU)
-        change()
+class Tree:
+    """A tree whose names are changed by relative paths. It remembers which folders it has seen to be real ones."""
 
+    def __init__(self, root: Path) -> None:
+        self.root = os.fsencode(root)
+        self._real: set[bytes] = {b"."}
 
-def unlink(path: bytes) -> None:
-    """Remove a name that is no folder; absent is fine."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-    except NotADirectoryError:
-        return
-    except IsADirectoryError:
-        remove_tree(path)
-    except PermissionError:
-        with suppress(FileNotFoundError):
-            writable(lambda: os.unlink(path), path)
+    def at(self, path: bytes) -> bytes:
+        """The absolute path. Raises NotADirectoryError or FileNotFoundError if a folder on the way is not a real one."""
+        self._check(parent(path))
+        return join(self.root, path)
 
+    def _check(self, folder: bytes) -> None:
+        if folder in self._real:
+            return
+        self._check(parent(folder))
+        full = join(self.root, folder)
+        if not stat.S_ISDIR(os.lstat(full).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), full)
+        self._real.add(folder)
 
-def link(source: bytes, target: bytes) -> bool:
-    """Give the inode of `source` the name `target`; False if it has as many names as its file system allows (ext4: 65,000).
+    def inode(self, path: bytes) -> int | None:
+        """The inode of a name; None where there is none."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return os.lstat(self.at(path)).st_ino
+        return None
 
-    Then `target` is a copy. Raises FileNotFoundError if `source` is absent.
-    """
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError as error:
-        if error.errno == errno.EEXIST:
-            unlink(target)
+    def is_folder(self, path: bytes) -> bool:
+        """Whether it is a real folder, in real folders."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return stat.S_ISDIR(os.lstat(self.at(path)).st_mode)
+        return False
+
+    def is_file(self, path: bytes) -> bool:
+        """Whether it is a regular file, in real folders."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return stat.S_ISREG(os.lstat(self.at(path)).st_mode)
+        return False
+
+    def unlink(self, path: bytes) -> None:
+        """Remove a name, a folder with all that is in it; absent is fine."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            full = self.at(path)
+            try:
+                os.unlink(full)
+            except IsADirectoryError:
+                self._remove_tree(path)
+            except PermissionError:
+                _writable(lambda: os.unlink(full), full)
+
+    def link(self, source: bytes, path: bytes) -> bool:
+        """Give the inode of `source` (absolute) the name `path`; False where it got a copy.
+
+        An inode has only so many names (ext4: 65,000). Raises FileNotFoundError or NotADirectoryError if `source` is
+        absent.
+        """
+        target = self.at(path)
+        try:
             os.link(source, target, follow_symlinks=False)
-        elif error.errno == errno.EMLINK:
+        except FileExistsError:
+            self.unlink(path)
+            os.link(source, target, follow_symlinks=False)
+        except PermissionError:
+            _writable(lambda: os.link(source, target, follow_symlinks=False), target)
+        except OSError as error:
+            if error.errno != errno.EMLINK:
+                raise
             process.run(["cp", "--archive", "--reflink=auto", "--no-target-directory", "--", source, target])
             return False
-        elif error.errno in {errno.EACCES, errno.EPERM}:
-            writable(lambda: os.link(source, target, follow_symlinks=False), target)
-        else:
-            raise
-    return True
+        return True
 
+    def make_folder(self, path: bytes) -> None:
+        """Make a folder, with all that lead to it; what is no folder gives way."""
+        if path in self._real:
+            return
+        self.make_folder(parent(path))
+        full = self.at(path)
+        if not self.is_folder(path):
+            self.unlink(path)
+            try:
+                os.mkdir(full, 0o700)
+            except PermissionError:
+                _writable(lambda: os.mkdir(full, 0o700), full)
+        self._real.add(path)
 
-def make_folder(path: bytes) -> None:
-    """Make a folder, with all that lead to it; a file of its name gives way."""
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        if not stat.S_ISDIR(os.lstat(path).st_mode):
-            unlink(path)
-            os.mkdir(path, 0o700)
-    except FileNotFoundError:
-        make_folder(os.path.dirname(path))
-        os.mkdir(path, 0o700)
-    except PermissionError:
-        writable(lambda: os.mkdir(path, 0o700), path)
+    def remove_folder(self, path: bytes) -> None:
+        """Remove a folder that should be empty, or what stands in its place."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            full = self.at(path)
+            self._real.discard(path)
+            try:
+                os.rmdir(full)
+            except NotADirectoryError:
+                self.unlink(path)
+            except PermissionError:
+                _writable(lambda: os.rmdir(full), full)
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                self._remove_tree(path)
 
+    def _remove_tree(self, path: bytes) -> None:
+        remove_tree(self.at(path))
+        below = path + b"/"
+        self._real = {folder for folder in self._real if folder != path and not folder.startswith(below)}
 
-def remove_folder(path: bytes) -> None:
-    """Remove a folder that should be empty, and what a stranger put into it."""
-    try:
-        os.rmdir(path)
-    except FileNotFoundError:
-        return
-    except NotADirectoryError:
-        return
-    except PermissionError:
-        writable(lambda: os.rmdir(path), path)
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY:
-            raise
-        remove_tree(path)
+    def copy_attributes(self, source: Tree, path: bytes) -> None:
+        """Give a folder owner, mode, extended attributes (ACLs are among them) and times of its twin in `source`."""
+        if not self.is_folder(path) or not source.is_folder(path):
+            return
+        theirs, ours = source.at(path), self.at(path)
+        wanted, actual = os.lstat(theirs), os.lstat(ours)
+        if (wanted.st_uid, wanted.st_gid) != (actual.st_uid, actual.st_gid):
+            os.chown(ours, wanted.st_uid, wanted.st_gid)
+        _copy_xattrs(theirs, ours)
+        if stat.S_IMODE(os.lstat(ours).st_mode) != stat.S_IMODE(wanted.st_mode):
+            os.chmod(ours, stat.S_IMODE(wanted.st_mode))
+        os.utime(ours, ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
 
 
 def remove_tree(path: bytes | Path) -> None:
-    """Remove a tree, whatever the modes of its folders."""
+    """Remove a tree, whatever the modes of its folders; absent is fine."""
 
     def unlock(function: Callable[..., object], where: bytes | str, _: object) -> None:
         name = os.fsencode(where)
@@ -115,22 +159,11 @@ def remove_tree(path: bytes | Path) -> None:
         shutil.rmtree(path, onerror=unlock)
 
 
-def copy_folder_attributes(source_root: bytes, target_root: bytes, path: bytes) -> None:
-    """Give a folder owner, mode, extended attributes (ACLs are among them) and times of its twin in another tree."""
-    source, target = join(source_root, path), join(target_root, path)
-    try:
-        wanted = os.lstat(source)
-        actual = os.lstat(target)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    if not stat.S_ISDIR(wanted.st_mode) or not stat.S_ISDIR(actual.st_mode):
-        return
-    if (wanted.st_uid, wanted.st_gid) != (actual.st_uid, actual.st_gid):
-        os.chown(target, wanted.st_uid, wanted.st_gid)
-    _copy_xattrs(source, target)
-    if stat.S_IMODE(os.lstat(target).st_mode) != stat.S_IMODE(wanted.st_mode):
-        os.chmod(target, stat.S_IMODE(wanted.st_mode))
-    os.utime(target, ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
+def _writable(change: Callable[[], None], path: bytes) -> None:
+    """Make a change in the folder of `path` although its mode forbids it."""
+    folder = os.path.dirname(path)
+    os.chmod(folder, stat.S_IMODE(os.lstat(folder).st_mode) | stat.S_IRWXU)
+    change()
 
 
 def _copy_xattrs(source: bytes, target: bytes) -> None:

@@ -17,7 +17,7 @@ from snapmirror import process
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import join, parent
-from snapmirror.snapshots.hardlink import names
+from snapmirror.snapshots.hardlink.names import Tree
 from snapmirror.snapshots.manifest import PREFIX, Reader
 from snapmirror.snapshots.merge import differences, link_differences
 
@@ -64,13 +64,16 @@ def copied(newest: Path, slot: Path, stop: Event) -> Prepared:
 
 
 def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, stop: Event) -> Prepared:
-    """Turn the slot, which is the expired snapshot's tree, into the newest's: only names that differ are touched."""
+    """Turn the slot, which is the expired snapshot's tree, into the newest's: only names that differ are touched.
+
+    Raises OutOfOrder or DamagedManifest, before anything is touched, if the manifests cannot be compared.
+    """
     prepared = Prepared()
     pairs = list(differences(expired, newest.plain(), numbers=newest.numbers))
     pairs += link_differences(expired.links, newest.links)
-    here, there = os.fsencode(slot), os.fsencode(tree)
+    here, there = Tree(slot), Tree(tree)
     touched: set[bytes] = set()
-    folders_gone: list[bytes] = []
+    gone: list[bytes] = []
     for old, new in pairs:
         if old is None:
             continue
@@ -78,13 +81,13 @@ def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, stop: Even
         before = entry.parse(old[PREFIX:])
         if before.is_directory:
             if new is None:
-                folders_gone.append(before.path)
+                gone.append(before.path)
                 touched.add(parent(before.path))
         else:
-            names.unlink(join(here, before.path))
+            here.unlink(before.path)
             touched.add(parent(before.path))
-    for path in reversed(folders_gone):
-        names.remove_folder(join(here, path))
+    for path in reversed(gone):
+        here.remove_folder(path)
     for old, new in pairs:
         if new is None:
             continue
@@ -94,16 +97,15 @@ def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, stop: Even
         if after.is_directory:
             touched.add(after.path)
             if old is None:
-                names.make_folder(join(here, after.path))
+                here.make_folder(after.path)
             continue
         try:
-            if not names.link(join(there, after.path), join(here, after.path)):
+            if not here.link(there.at(after.path), after.path):
                 prepared.copies.add(after.path)
         except (FileNotFoundError, NotADirectoryError):
             prepared.lost += 1
-    # A folder that is gone keeps no attributes: what stands in its place may be a symlink, of the server's choice.
-    for path in sorted(touched.difference(folders_gone)):
-        names.copy_folder_attributes(there, here, path)
+    for path in sorted(touched):
+        here.copy_attributes(there, path)
     return prepared
 
 
@@ -113,78 +115,85 @@ def repaired(tree: Path | None, slot: Path, stop: Event) -> Prepared:
     A file is such a leftover if none of its names is a snapshot's: all of them are found in the slot. Without a
     snapshot (`tree` None) everything in the slot is one.
     """
-    prepared = Prepared()
-    strangers: dict[int, tuple[int, list[bytes]]] = {}
-    folders: list[bytes] = []
-    here, there = os.fsencode(slot), os.fsencode(tree) if tree else None
-    _repair_folder(here, there, b".", prepared, strangers, folders, stop)
+    repair = _Repair(Tree(slot), Tree(tree) if tree else None, stop)
+    repair.folder(b".", wanted=tree is not None)
     fixes: list[bytes] = []
-    for inode, (links, paths) in strangers.items():
+    for inode, (links, paths) in repair.strangers.items():
         if links == len(paths):
-            prepared.leftovers[inode] = paths
+            repair.prepared.leftovers[inode] = paths
         else:
             fixes.extend(paths)
-    restore(tree, slot, fixes, prepared)
-    if there is not None:
-        for path in folders:
-            names.copy_folder_attributes(there, here, path)
-    return prepared
+    restore(tree, slot, fixes, repair.prepared)
+    if repair.there is not None:
+        for path in repair.folders:
+            repair.here.copy_attributes(repair.there, path)
+    return repair.prepared
 
 
 def restore(tree: Path | None, slot: Path, paths: list[bytes], prepared: Prepared) -> None:
     """Give names in the slot the inode that they have in the newest snapshot, or remove them if they have none."""
-    here = os.fsencode(slot)
+    here, there = Tree(slot), Tree(tree) if tree else None
     for path in paths:
-        names.unlink(join(here, path))
-        if tree is None:
+        here.unlink(path)
+        if there is None or there.inode(path) is None or there.is_folder(path):
             continue
-        source = join(os.fsencode(tree), path)
-        try:
-            if not stat.S_ISDIR(os.lstat(source).st_mode) and not names.link(source, join(here, path)):
-                prepared.copies.add(path)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
+        if not here.link(there.at(path), path):
+            prepared.copies.add(path)
 
 
-def _repair_folder(
-    here: bytes,
-    there: bytes | None,
-    path: bytes,
-    prepared: Prepared,
-    strangers: dict[int, tuple[int, list[bytes]]],
-    folders: list[bytes],
-    stop: Event,
-) -> None:
-    """One folder of the slot against its twin. Inode numbers come with the names: nothing unchanged is looked at."""
-    _check(stop)
-    have = _entries(join(here, path))
-    want = _entries(join(there, path)) if there is not None else {}
-    if there is not None:
-        folders.append(path)
-    below = b"" if path == b"." else path + b"/"
-    for name, found in have.items():
-        wanted = want.get(name)
-        if found.is_dir(follow_symlinks=False):
-            if wanted is not None and wanted.is_dir(follow_symlinks=False):
-                continue
-            prepared.strange_folders.append(below + name)
-            _repair_folder(here, None, below + name, prepared, strangers, folders, stop)
-        elif wanted is None or wanted.inode() != found.inode():
-            status = found.stat(follow_symlinks=False)
-            if stat.S_ISREG(status.st_mode):
-                strangers.setdefault(status.st_ino, (status.st_nlink, []))[1].append(below + name)
-            else:
-                restore(Path(os.fsdecode(there)) if there else None, Path(os.fsdecode(here)), [below + name], prepared)
-    for name, wanted in want.items():
-        if wanted.is_dir(follow_symlinks=False):
-            found_here = have.get(name)
-            if found_here is None or not found_here.is_dir(follow_symlinks=False):
-                names.make_folder(join(here, below + name))
-            _repair_folder(here, there, below + name, prepared, strangers, folders, stop)
-        elif name not in have:
-            assert there is not None
-            if not names.link(join(there, below + name), join(here, below + name)):
-                prepared.copies.add(below + name)
+class _Repair:
+    """A walk over slot and snapshot side by side. Inode numbers come with the names: what is right is not looked at.
+
+    `strangers` are files of the slot that the snapshot does not have under that name: by inode, the number of links
+    and the names found.
+    """
+
+    def __init__(self, here: Tree, there: Tree | None, stop: Event) -> None:
+        self.here, self.there, self.stop = here, there, stop
+        self.prepared = Prepared()
+        self.strangers: dict[int, tuple[int, list[bytes]]] = {}
+        self.folders: list[bytes] = []
+
+    def folder(self, path: bytes, *, wanted: bool) -> None:
+        """One folder of the slot; `wanted`: the snapshot has it too."""
+        _check(self.stop)
+        have = _entries(join(self.here.root, path))
+        want = _entries(join(self.there.root, path)) if wanted and self.there else {}
+        if wanted:
+            self.folders.append(path)
+        below = b"" if path == b"." else path + b"/"
+        for name, found in have.items():
+            twin = want.get(name)
+            if found.is_dir(follow_symlinks=False):
+                if twin is None or not twin.is_dir(follow_symlinks=False):
+                    self.prepared.strange_folders.append(below + name)
+                    self.folder(below + name, wanted=False)
+            elif twin is None or twin.inode() != found.inode():
+                status = found.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode):
+                    self.strangers.setdefault(status.st_ino, (status.st_nlink, []))[1].append(below + name)
+                else:
+                    self.here.unlink(below + name)
+                    self._link(below + name, twin)
+        for name, twin in want.items():
+            if twin.is_dir(follow_symlinks=False):
+                ours = have.get(name)
+                if ours is None or not ours.is_dir(follow_symlinks=False):
+                    self.strangers = {  # a file in a folder's place is not worth keeping
+                        inode: (links, paths) for inode, (links, paths) in self.strangers.items()
+                        if below + name not in paths
+                    }  # fmt: skip
+                    self.here.make_folder(below + name)
+                self.folder(below + name, wanted=True)
+            elif name not in have:
+                self._link(below + name, twin)
+
+    def _link(self, path: bytes, twin: os.DirEntry[bytes] | None) -> None:
+        """Give a name of the slot the snapshot's inode."""
+        if self.there is None or twin is None or twin.is_dir(follow_symlinks=False):
+            return
+        if not self.here.link(self.there.at(path), path):
+            self.prepared.copies.add(path)
 
 
 def _entries(folder: bytes) -> dict[bytes, os.DirEntry[bytes]]:

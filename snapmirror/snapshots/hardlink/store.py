@@ -19,6 +19,7 @@ from snapmirror.snapshots.hardlink import names, rotation, slot
 from snapmirror.snapshots.hardlink.clear import clear, settle
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
+from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
@@ -143,8 +144,13 @@ class HardlinkStore:
         os.rename(layout.parked, layout.slot)
         if parked is None or manifests is None:
             return slot.repaired(tree, layout.slot, stop)
-        layout.manifest(parked).unlink(missing_ok=True)
-        return slot.recycled(*manifests, tree, layout.slot, stop)
+        try:
+            return slot.recycled(*manifests, tree, layout.slot, stop)
+        except (DamagedManifest, OutOfOrder) as problem:
+            log.warning("the manifests cannot be compared (%s); the slot is made by walking both trees", problem)
+            return slot.repaired(tree, layout.slot, stop)
+        finally:
+            layout.manifest(parked).unlink(missing_ok=True)
 
     def clear(self, plan: Plan, clone_above: int | None) -> Target:
         """Take every planned name out of the slot; from here on nothing is sure of it until it is published."""
@@ -161,6 +167,13 @@ class HardlinkStore:
         """Give folders that are not in the plan their attributes back."""
         if self._record.newest is not None:
             settle(plan, self.tree(self._record.newest), self.layout.slot)
+
+    def checksum(self, path: bytes) -> bytes | None:
+        """The checksum of a file in the slot."""
+        here = names.Tree(self.layout.slot)
+        if here.is_file(path):
+            return checksums.of_file(here.at(path))
+        return None
 
     def leave(self) -> None:
         """Write down that the slot is a true copy of the newest snapshot, for a run that ends before changing it."""
