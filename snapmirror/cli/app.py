@@ -13,6 +13,7 @@ from snapmirror.cli import (
     doctor_command,
     history_commands,
     list_commands,
+    restore_command,
     run_commands,
     store_commands,
     verify_command,
@@ -61,6 +62,14 @@ def options(
     context.obj.speak(steps=False)
 
 
-for group in (store_commands, run_commands, list_commands, history_commands, verify_command, doctor_command):
+for group in (
+    store_commands,
+    run_commands,
+    list_commands,
+    history_commands,
+    restore_command,
+    verify_command,
+    doctor_command,
+):
     group.register(app)
 app.add_typer(config_commands.app, name="config")

@@ -91,12 +91,13 @@ def back_argv(
     *,
     dry_run: bool = False,
     folders_only: bool = False,
+    checksum: bool = False,
     protected: Sequence[str] = (),
 ) -> list[str]:
     """Copy the names that the file `names` holds out of a snapshot: into the folder `target`, or back to the source.
 
     Nothing is ever deleted there. Folders that lead to a name stay as they are; `folders_only` makes those that the
-    file names. `protected` are paths below the target that are never written.
+    file names. `checksum` compares contents where size and time are equal. `protected` are paths below the target that are never written.
     """
     remote = target is None and mirror.source.kind != "local"
     return [
@@ -106,6 +107,7 @@ def back_argv(
         *(_from_fake(remote=remote) if mirror.fake_super else []),
         "--sparse", "--no-implied-dirs",
         *(["--keep-dirlinks"] if folders_only else []),
+        *(["--checksum"] if checksum else []),
         *(["--dry-run"] if dry_run else []),
         *(f"--exclude={pattern(path)}" for path in protected),
         f"--files-from={names}", "--from0", f"--out-format={LIST_FORMAT}",

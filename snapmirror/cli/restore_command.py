@@ -1,0 +1,125 @@
+"""`snapmirror restore`: names of a snapshot, back into a folder or to the server."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
+from snapmirror.cli.output import note, out, out_json
+from snapmirror.cli.progress import shown
+from snapmirror.cli.shell import Json, MirrorName, shell_of
+from snapmirror.cli.text import count, json_name, printable, size
+
+if TYPE_CHECKING:
+    from snapmirror.mirror.restore import Preview, Restore
+
+_SHOWN = 100
+_SIGNS = {"new": "+", "overwritten": "M", "attributes": "A"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the program."""
+    app.command()(restore)
+
+
+def restore(
+    context: typer.Context,
+    snapshot: Annotated[str, typer.Argument(metavar="SNAPSHOT", help=SNAPSHOT_HELP)],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Names, relative to the source; '.' or '/' is everything.")
+    ],
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Into this folder; it is made if it does not exist.")
+    ] = None,
+    push: Annotated[bool, typer.Option("--push", help="Back to where they came from.")] = False,
+    checksum: Annotated[
+        bool, typer.Option("--checksum", help="Compare contents, where size and time are the same. Reads everything.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be written.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    mirror: MirrorName = None,
+    json: Json = False,
+) -> None:
+    """Restore names of a snapshot with all their attributes: into a folder, or back to the server.
+
+    Shows first what would be written: + new, M overwritten, A attributes only. Never deletes anything.
+    Example: snapmirror restore newest etc/fstab --to /tmp/restored
+    """
+    from snapmirror.errors import UsageError
+    from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.restore import Restore
+    from snapmirror.mirror.wanted import wanted
+
+    if (to is None) != push:
+        raise UsageError("say where to: --to DIR, or --push for back to the server", hint="one of both, not both")
+    shell = shell_of(context, steps=not json)
+    with opened(shell.config, names_of(mirror), locked=True) as histories, shown(quiet=shell.quiet) as progress:
+        found = histories.find(snapshot)
+        job = Restore(shell.config, found, wanted(found, [os.fsencode(path) for path in paths]), to, checksum=checksum)
+        preview = job.preview()
+        job.check_room(preview)
+        if not json:
+            _show(preview, job)
+        done = 0
+        if preview.changes and not dry_run:
+            _ask(preview, job, yes=yes, push=push)
+            done = job.run(preview, progress)
+    if json:
+        out_json(_as_json(preview, job, done))
+    elif not dry_run and preview.changes:
+        out(f"restored {count(done, 'name')} of {found.snapshot.id} to {printable(job.where)}")
+
+
+def _show(preview: Preview, job: Restore) -> None:
+    for change in preview.changes[:_SHOWN]:
+        slash = "/" if change.entry.is_directory and change.entry.path != b"." else ""
+        out(f"{_SIGNS[change.kind]} {printable(change.entry.path)}{slash}")
+    if len(preview.changes) > _SHOWN:
+        out(f"… and {count(len(preview.changes) - _SHOWN, 'name')} more; --json lists all")
+    if not preview.changes:
+        out(f"nothing to do: all of it is in {printable(job.where)}, as in {job.found.snapshot.id}")
+        return
+    out(f"{_summary(preview)}, to {printable(job.where)}")
+
+
+def _summary(preview: Preview) -> str:
+    return (
+        f"{preview.count('new')} new, {preview.count('overwritten')} overwritten, "
+        f"{preview.count('attributes')} attributes only; {size(preview.bytes)}"
+    )
+
+
+def _ask(preview: Preview, job: Restore, *, yes: bool, push: bool) -> None:
+    """Ask on a terminal. Elsewhere only what overwrites nothing here may go on without --yes."""
+    from snapmirror.errors import UsageError
+
+    if yes:
+        return
+    if sys.stdin.isatty():
+        if not typer.confirm(f"Write this to {printable(job.where)}?", default=False, err=True):
+            note("nothing was written")
+            raise typer.Exit(0)
+        return
+    harmful = preview.count("overwritten") + preview.count("attributes")
+    if push or harmful:
+        what = "it would change the server" if push else f"it would change {count(harmful, 'existing name')}"
+        raise UsageError(f"{what}, and there is no terminal to ask on", hint="if that is meant, add --yes")
+
+
+def _as_json(preview: Preview, job: Restore, done: int) -> dict[str, Any]:
+    return {
+        "mirror": job.found.mirror.name,
+        "snapshot": job.found.snapshot.id,
+        **json_name(job.where, "to"),
+        "new": preview.count("new"),
+        "overwritten": preview.count("overwritten"),
+        "attributes": preview.count("attributes"),
+        "bytes": preview.bytes,
+        "restored": done,
+        "changes": [{"change": change.kind, **json_name(change.entry.path)} for change in preview.changes],
+    }

@@ -1,0 +1,228 @@
+"""Bringing names of a snapshot back: into a folder, or to the server they came from. Runs rsync.
+
+The same rsync shows first what it would do, and then does it. It never deletes; the store is never written; folders
+that lead to a name keep their attributes where they exist, and get those of the snapshot where they do not. What has
+the same size and time there is taken to be the same; `checksum` reads it.
+(A name of another type on the server is shown as new: rsync does not tell that it makes way.)
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snapmirror import process
+from snapmirror.config import Config
+from snapmirror.errors import SnapmirrorError, StorageError, TransferError, UsageError
+from snapmirror.mirror.histories import Found
+from snapmirror.mirror.planning import nowhere
+from snapmirror.mirror.wanted import ancestors
+from snapmirror.model import Progress
+from snapmirror.snapshots.entry import Entry, join, parse
+from snapmirror.tools import rsync
+
+log = logging.getLogger("snapmirror.restore")
+
+NEW, OVERWRITTEN, ATTRIBUTES = "new", "overwritten", "attributes"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one name at the target."""
+
+    kind: str
+    entry: Entry
+
+
+@dataclass
+class Preview:
+    """What a restore would do. `parents` are folders on the way that are missing at the target."""
+
+    changes: list[Change] = field(default_factory=list)
+    parents: list[bytes] = field(default_factory=list)
+    bytes: int = 0
+
+    def count(self, kind: str) -> int:
+        """How many names this happens to."""
+        return sum(change.kind == kind for change in self.changes)
+
+
+class Restore:
+    """Names of one snapshot, on their way into the folder `target`, or (None) back to the source."""
+
+    def __init__(
+        self, config: Config, found: Found, paths: Sequence[bytes], target: Path | None, *, checksum: bool = False
+    ) -> None:
+        self.config, self.found, self.paths = config, found, list(paths)
+        self.checksum = checksum
+        self.target = None if target is None else Path.cwd() / target
+        local = Path(found.mirror.source.path) if found.mirror.source.kind == "local" else None
+        self.place = self.target or local
+        if self.place is not None:
+            self._check_place(self.place)
+        self.where = f"{self.target}" if self.target else f"{found.mirror.source}"
+
+    # --- never into the store
+
+    def _check_place(self, place: Path) -> None:
+        """Raises UsageError where what is written would land in the store, also by way of symlinks and bind mounts."""
+        for path in [b".", *_above(self.paths)]:
+            full = Path(os.fsdecode(join(os.fsencode(place), path)))
+            if not full.exists() and full != place:
+                continue
+            if _is_inside(full, self.config.store.path):
+                raise UsageError(f"{full} lies inside the store", hint="restore to another folder and copy from there")
+        if place.exists() and not place.is_dir():
+            raise UsageError(f"{place} is not a folder", hint="name a folder; it is made if it does not exist")
+
+    def _protected(self) -> list[str]:
+        """The store, and its image, where they lie below the target."""
+        if self.place is None:
+            return []
+        store = [self.config.store.path, *([self.config.image.file] if self.config.image else [])]
+        root = self.place.resolve()
+        below = [path.resolve() for path in store if path.resolve().is_relative_to(root)]
+        return [f"/{path.relative_to(root)}" for path in below]
+
+    def _check_shared(self, change: Change, name: bytes) -> None:
+        """An attribute is set in place: not on an inode that the store may share."""
+        if self.place is None or change.kind != ATTRIBUTES or change.entry.is_directory:
+            return
+        try:
+            status = os.lstat(join(os.fsencode(self.place), name))
+        except OSError:
+            return
+        if status.st_nlink > 1 and status.st_dev == self.config.store.path.stat().st_dev:
+            raise UsageError(
+                f"{os.fsdecode(name)!r} in {self.place} may be a hard link into the store",
+                hint="restore to an empty folder",
+            )
+
+    # --- what would happen
+
+    def preview(self) -> Preview:
+        """Ask rsync what it would do. Raises SnapmirrorError."""
+        seen = Preview()
+        with self._trial() as target:
+            if above := _above(self.paths):
+                lines = self._lines(above, target, dry_run=True, folders_only=True)
+                seen.parents = [entry.path for code, entry in lines if code[2:3] == b"+"]
+            for code, entry in self._lines(self.paths, target, dry_run=True):
+                change = Change(self._kind(code, entry), entry)
+                self._check_shared(change, entry.path)
+                seen.changes.append(change)
+                if entry.kind == b"f" and entry.leader is None and change.kind != ATTRIBUTES:
+                    seen.bytes += entry.size
+        return seen
+
+    @contextmanager
+    def _trial(self) -> Iterator[Path | None]:
+        """The target for a dry run: a folder that is still to be made is stood for by another one."""
+        if self.target is None or self.target.exists():
+            yield self.target
+        else:
+            with nowhere() as place:
+                yield place
+
+    def _kind(self, code: bytes, entry: Entry) -> str:
+        if code[2:3] != b"+":
+            return ATTRIBUTES if code[:1] == b"." else OVERWRITTEN
+        if self.place is not None and entry.path != b".":  # rsync calls new what takes the place of another type
+            with suppress(OSError):
+                mode = os.lstat(join(os.fsencode(self.place), entry.path)).st_mode
+                return ATTRIBUTES if stat.S_ISDIR(mode) and entry.is_directory else OVERWRITTEN
+        return NEW
+
+    def check_room(self, preview: Preview) -> None:
+        """Raises StorageError when the target has less room than what is to come."""
+        if self.place is None:
+            return
+        existing = next(folder for folder in (self.place, *self.place.parents) if folder.exists())
+        status = os.statvfs(existing)
+        free = status.f_bavail * status.f_frsize
+        if preview.bytes > free:
+            raise StorageError(
+                f"{preview.bytes} bytes are to be restored, but {existing} has only {free} left",
+                hint="restore to another disk, or less at once",
+            )
+
+    # --- doing it
+
+    def run(self, preview: Preview, progress: Progress) -> int:
+        """Restore what the preview has shown; return the number of names. Raises SnapmirrorError."""
+        if self.target is not None:
+            try:
+                self.target.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StorageError(f"{self.target} cannot be made: {error.strerror}") from error
+        log.info("restoring %d names of %s to %s", len(preview.changes), self.found.snapshot.id, self.where)
+        progress.begin(f"restoring to {self.where}", names=len(preview.changes), size=preview.bytes)
+        done = 0
+        try:
+            if preview.parents:
+                list(self._lines(preview.parents, self.target, folders_only=True))
+            for _, entry in self._lines(self.paths, self.target):
+                done += 1
+                progress.advance(1, entry.size if entry.kind == b"f" and entry.leader is None else 0)
+            if preview.parents:  # again: their times, after the last change in them
+                list(self._lines(preview.parents, self.target, folders_only=True))
+        finally:
+            progress.end()
+        return done
+
+    def _lines(
+        self, paths: Sequence[bytes], target: Path | None, *, dry_run: bool = False, folders_only: bool = False
+    ) -> Iterator[tuple[bytes, Entry]]:
+        """rsync's item and the entry of each name that it changes, or would."""
+        with tempfile.NamedTemporaryFile(prefix="snapmirror-names.") as names:
+            names.write(b"".join(b"./" + path + b"\0" for path in paths))  # rsync takes a leading # for a remark
+            names.flush()
+            argv = rsync.back_argv(
+                self.found.mirror, Path(names.name), self.found.tree, target,
+                dry_run=dry_run, folders_only=folders_only, checksum=self.checksum, protected=self._protected(),
+            )  # fmt: skip
+            with process.running(argv) as child:
+                assert child.stdout is not None
+                for raw in child.stdout:
+                    line = raw.removesuffix(b"\n")
+                    if rsync.is_entry(line):
+                        yield line[:11], _entry(line)
+                code, stderr = child.wait(), child.stderr_tail()
+        if code != rsync.OK:
+            raise self._failure(code, stderr)
+
+    def _failure(self, code: int, stderr: bytes) -> SnapmirrorError:
+        what = f"restoring to {self.where}"
+        complaints = rsync.complaints(stderr, most=3)
+        detail = f": {'; '.join(complaints)}" if complaints else ""
+        if rsync.is_full(stderr):
+            return StorageError(f"{what}: no room is left there{detail}", hint="make room and run it again: it goes on")
+        if code == rsync.PARTIAL:
+            return TransferError(f"{what}: not everything could be restored{detail}", hint="the rest is restored")
+        return rsync.failure(code, stderr, what)
+
+
+def _above(paths: Sequence[bytes]) -> list[bytes]:
+    """The folders that lead to these paths, outer ones first."""
+    return list(dict.fromkeys(folder for path in paths for folder in ancestors(path)))
+
+
+def _entry(line: bytes) -> Entry:
+    """A further name of a group that only changes its attributes comes without its leader."""
+    if line[:1] == b"h" and b"| => " not in line:
+        line = b"." + line[1:]
+    return parse(line)
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a folder, whatever name leads there."""
+    if not folder.exists():
+        return path.resolve().is_relative_to(folder.resolve())
+    real = path.resolve()
+    return any(above.exists() and above.samefile(folder) for above in (real, *real.parents))
