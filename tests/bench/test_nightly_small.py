@@ -52,11 +52,11 @@ def test_every_way_ends_with_the_source(tmp_path: Path, filesystem: str) -> None
         ways += [way for way in PEERS if shutil.which(way)]
     walked = [way for way in ways if way not in ("borg", "restic")]
     work = tmp_path / "work"
-    document, shown = _measured(work, filesystem, "--nights", "2", "--tools", ",".join(ways), "--check", "all")
-    assert document["compared_equal"] == 2 * len(walked)
+    document, shown = _measured(work, filesystem, "--nights", "1", "--tools", ",".join(ways), "--check", "all")
+    assert document["compared_equal"] == len(walked)
     for way in ways:
         samples = document["results"][way]
-        assert len(samples) == 2
+        assert len(samples) == 1
         assert all(sample["read"] > 0 and sample["written"] > 0 for sample in samples), (way, samples)
         assert all(0 < sample["seconds"] <= sample["synced"] <= sample["settled"] for sample in samples), (way, samples)
         assert way in shown
