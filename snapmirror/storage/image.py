@@ -77,8 +77,9 @@ def write_record(image: Path, record: ImageRecord, *, new: bool) -> None:
     """Write the record in place: whoever holds the image has locked this very file."""
     path = record_file(image)
     with _making(path), path.open("x" if new else "r+") as file:
-        file.truncate()
-        file.write(record.model_dump_json(indent=2) + "\n")
+        # In one piece and never shorter than before: a crash leaves the old record or the new one.
+        text = record.model_dump_json(indent=2) + "\n"
+        file.write(text.ljust(os.fstat(file.fileno()).st_size))
         file.flush()
         os.fsync(file.fileno())
 

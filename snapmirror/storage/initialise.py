@@ -68,8 +68,7 @@ def _make_image(config: Config, image_config: ImageConfig, progress: Progress, w
     encryption.check_new_key(image_config.encryption, key)
     record = image.new_record(image_config)
     _check_room(image_config, record)
-    if image.record_file(file).exists() and not image.read_record(file).ready:
-        _clear_unfinished(config, image_config, progress)
+    _clear_unfinished(config, image_config, progress)
     _refuse_existing(image_config)
     if mount_at(path) is not None:
         raise StorageError(f"{path} is a mount point already", hint="umount what is there, or name another store.path")
@@ -125,13 +124,21 @@ def _refuse_existing(image_config: ImageConfig) -> None:
 def _clear_unfinished(config: Config, image_config: ImageConfig, progress: Progress) -> None:
     """Take away what an init that was killed has made."""
     file, backup = image_config.file, image_config.header_backup
+    kept = image.record_file(file)
+    if not kept.exists():
+        return
+    if kept.stat().st_size == 0 and not file.exists():  # killed at its very first step
+        kept.unlink()
+        return
+    if image.read_record(file).ready:
+        return
     with image.held(file) as record:
         progress(f"an earlier init of {file} was stopped; starting over")
         recover(config, image_config)
         if backup is not None and backup.exists() and luks.header_uuid(backup) == record.id:
             backup.unlink()
         file.unlink(missing_ok=True)
-        image.record_file(file).unlink()
+        kept.unlink()
 
 
 def _make_store_folder(path: Path, made: list[Path]) -> None:

@@ -82,20 +82,15 @@ def umount(target: Path, *, seconds: float = DEADLINE_SECONDS) -> None:
     before = _count_at(target)
     if not before:
         return
-    complaint = ""
 
     def gone() -> bool:
-        nonlocal complaint
-        with suppress(ProgramFailed):
+        with suppress(ProgramFailed):  # what counts is what the kernel says next
             run(["umount", target])
-        if _count_at(target) < before:
-            return True
-        complaint = ", ".join(holders(target)) or "the kernel"
-        return False
+        return _count_at(target) < before
 
     if not wait_until(gone, seconds):
         raise StuckError(
-            f"{target} is still mounted: it is used by {complaint}",
+            f"{target} is still mounted: it is used by {', '.join(holders(target)) or 'the kernel'}",
             hint="end what uses it, then run 'snapmirror umount'",
         )
     log.info("unmounted %s", target)

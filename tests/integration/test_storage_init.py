@@ -286,6 +286,12 @@ def test_a_killed_init_is_started_over(
         pass
 
 
+def test_an_init_that_was_killed_at_its_first_step_is_started_over(make: Make) -> None:
+    scene = make()
+    scene.record.touch()
+    initialise(scene.config, workload=TINY)
+
+
 def test_a_killed_init_of_another_store_keeps_its_header(make: Make) -> None:
     """What stands at the place of the header's copy but is not this image's is not ours to remove."""
     scene = make("luks1")
