@@ -73,6 +73,7 @@ def fetch(mirror: MirrorConfig, plan: Plan, target: Target, advance: Advance, wa
         for wanted, patch in ((whole, False), (patched, True)):
             if wanted:
                 fetching.batch(wanted, patch=patch)
+    fetching.root()
     return fetching.landed
 
 
@@ -89,6 +90,8 @@ def _batches(plan: Plan) -> Iterator[list[_Wanted]]:
     """The plan in batches, a hard link group always in one."""
     batch: list[_Wanted] = []
     for unit in _units(plan):
+        if unit[0].path == b".":
+            continue  # see _Fetching.root
         if batch and len(batch) + len(unit) > _BATCH:
             yield batch
             batch = []
@@ -125,19 +128,27 @@ class _Fetching:
         """Fetch some names. Raises what ends the night."""
         missing = {one.path: one for one in wanted}
         above = (parent(one.path) for one in wanted)
-        names = dict.fromkeys([*(folder for folder in above if folder in self.folders), *missing])
+        names = dict.fromkeys([*(folder for folder in above if folder in self.folders and folder != b"."), *missing])
         with tempfile.NamedTemporaryFile(prefix="snapmirror-names.") as file:
             # ./ before each: rsync takes a line that begins with # or ; for a comment
             file.write(b"".join(b"./" + name + b"\0" for name in names))
             file.flush()
-            argv = rsync.transfer_argv(
-                self.mirror, Path(file.name), self.target.slot, basis=self.target.basis,
-                scratch=self.target.scratch, partial=self.target.partial, patch=patch,
-            )  # fmt: skip
-            with process.running(argv) as child:
-                for raw in _lines(child, self.watch):
-                    self._line(raw, missing)
-                code, stderr = child.wait(), child.stderr_tail()
+            self._fetch(Path(file.name), missing, patch=patch)
+
+    def root(self) -> None:
+        """Fetch the attributes of the root, which come last: all else changes its times."""
+        if (root := self.folders.get(b".")) is not None:
+            self._fetch(None, {b".": root}, patch=False)
+
+    def _fetch(self, names: Path | None, missing: dict[bytes, _Wanted], *, patch: bool) -> None:
+        argv = rsync.transfer_argv(
+            self.mirror, names, self.target.slot, basis=self.target.basis,
+            scratch=self.target.scratch, partial=self.target.partial, patch=patch,
+        )  # fmt: skip
+        with process.running(argv) as child:
+            for raw in _lines(child, self.watch):
+                self._line(raw, missing)
+            code, stderr = child.wait(), child.stderr_tail()
         _judge(code, stderr, self.mirror, self.landed)
         _settle_missing(list(missing.values()), code, self.target, self.landed)
 

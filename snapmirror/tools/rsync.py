@@ -60,9 +60,18 @@ def check_argv(mirror: MirrorConfig, tree: Path) -> list[str]:
 
 
 def transfer_argv(
-    mirror: MirrorConfig, names: Path, slot: Path, *, basis: Path | None, scratch: Path, partial: Path, patch: bool
+    mirror: MirrorConfig,
+    names: Path | None,
+    slot: Path,
+    *,
+    basis: Path | None,
+    scratch: Path,
+    partial: Path,
+    patch: bool,
 ) -> list[str]:
-    """Fetch the names that the file `names` holds (NUL after each) into `slot`.
+    """Fetch the names that the file `names` holds (NUL after each) into `slot`; without one, the root folder alone.
+
+    (The root cannot stand among the names: rsync would take its contents along.)
 
     `basis` is the last snapshot: what is there need not travel again. It is --copy-dest, not --link-dest: what is asked
     for gets an inode of its own, always. `patch`: the names are clones of their old versions and are patched in place.
@@ -70,7 +79,7 @@ def transfer_argv(
     how = ["--inplace", "--no-whole-file"] if patch else [f"--temp-dir={scratch}", f"--partial-dir={partial}"]
     return [
         *_common(mirror, recursive=False), *_extras(mirror), *how,
-        f"--files-from={names}", "--from0",
+        *([f"--files-from={names}", "--from0"] if names else ["--exclude=*"]),
         "--no-implied-dirs",            # folders that were not asked for stay as they are
         "--ignore-missing-args",        # gone since the listing: a vanished file, not an error
         "--itemize-changes", "--itemize-changes",  # what is there already gets a line as well
@@ -97,7 +106,8 @@ def back_argv(
     """Copy the names that the file `names` holds out of a snapshot: into the folder `target`, or back to the source.
 
     Nothing is ever deleted there. Folders that lead to a name stay as they are; `folders_only` makes those that the
-    file names. `checksum` compares contents where size and time are equal. `protected` are paths below the target that are never written.
+    file names. `checksum` compares contents where size and time are equal. `protected` are paths below the target that
+    are never written.
     """
     remote = target is None and mirror.source.kind != "local"
     return [
