@@ -98,7 +98,9 @@ def _pruned(lines: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
                     leaders[one.leader] = one.path
                     yield plain_line(one.attributes, one.path)
                     continue
-                line = line.replace(b"| => " + escape(one.leader) + b"//", b"| => " + escape(leaders[one.leader]) + b"//")
+                line = line.replace(
+                    b"| => " + escape(one.leader) + b"//", b"| => " + escape(leaders[one.leader]) + b"//"
+                )
             yield line
         elif one.is_directory:
             yield from waiting

@@ -21,11 +21,12 @@ from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
 from snapmirror.model import Progress
 from snapmirror.pipeline import Pipeline
-from snapmirror.snapshots.entry import join, parse
+from snapmirror.snapshots.entry import escape, join, parse
 from snapmirror.snapshots.manifest import Header, Reader, rewritten
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Preparing, Sealed, SnapshotStore
 from snapmirror.snapshots.record import Snapshot, make_id
+from snapmirror.snapshots.spool import Spool
 from snapmirror.storage.open_store import OpenStore
 
 log = logging.getLogger("snapmirror.night")
@@ -119,7 +120,7 @@ class Night:
         if not self.options.accept_changes:
             guard.check_changes(self.mirror, plan)
         counts = plan.counts
-        guard.check_room(self.mirror, self.store, counts["bytes"], sum(1 for _ in plan.pairs()))
+        guard.check_room(self.mirror, self.store, counts["bytes"], plan.requested)
 
     def _note_plan(self, planned: Planned) -> None:
         report, counts = self.report, planned.plan.counts
@@ -136,7 +137,7 @@ class Night:
         plan, report = planned.plan, self.report
         target = self.history.clear(plan, self.mirror.clone_above)
         with self.pipeline.step(f"{self.mirror.name}: transfer"):
-            self.progress.begin(f"fetching {self.mirror.name}", names=sum(1 for _ in plan.pairs()), size=report.bytes)
+            self.progress.begin(f"fetching {self.mirror.name}", names=plan.requested, size=report.bytes)
             try:
                 landed = transfer.fetch(self.mirror, plan, target, self.progress.advance, self._watch)
             finally:
@@ -156,7 +157,7 @@ class Night:
                         "linked": report.linked, "deleted": report.deleted},
                 warnings=tuple(report.warnings),
             )  # fmt: skip
-            sealed = Sealed(snapshot, manifest, sorted(sums.items()))
+            sealed = Sealed(snapshot, manifest, sums)
             published = self.history.publish(sealed, self.mirror.retention.keep_last)
         for decision in published.expired:
             log.info("%s: %s expired: %s", self.mirror.name, decision.snapshot.id, decision.reason)
@@ -183,14 +184,13 @@ class Night:
         if landed.kept_old:
             report.warnings.append(f"{len(landed.kept_old)} of them keep their last version: {_some(landed.kept_old)}")
 
-    def _checksums(self, plan: Plan, landed: transfer.Landed) -> dict[bytes, bytes]:
+    def _checksums(self, plan: Plan, landed: transfer.Landed) -> Spool:
         """The checksum of every file with a new number; those whose content did not travel are read."""
-        sums = dict(landed.checksums)
         linked = [parse(new).path for (_, new), _ in plan.links if new is not None and new[1:2] == b"f"]
         for path in [*landed.unchecked, *linked, *self.history.copies()]:
             if (checksum := self.history.checksum(path)) is not None:
-                sums[path] = checksum
-        return sums
+                landed.checksums.append((checksum, escape(path)))
+        return landed.checksums
 
     def _manifest(self, plan: Plan, landed: transfer.Landed, header: Header) -> bytes:
         """The manifest as planned, or, where something turned out otherwise, as it is."""

@@ -20,11 +20,12 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import SnapmirrorError
-from snapmirror.snapshots.entry import Entry, join, parent, parse
+from snapmirror.snapshots.entry import Entry, escape, join, parent, parse
 from snapmirror.snapshots.manifest import since_prefix
 from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Target
+from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import rsync
 
 log = logging.getLogger("snapmirror.transfer")
@@ -39,13 +40,13 @@ class Landed:
     """What a transfer has brought.
 
     `corrections` are for the manifest: planned lines (not numbered) with the numbered lines to stand instead, or None.
-    `checksums` are of the new files whose content travelled; `unchecked` new files whose content did not.
+    `checksums` (each with its escaped name) are of the new files whose content travelled; `unchecked` new files whose content did not.
     `kept_old` are names that could not be read and keep their last version; `vanished` were gone (`saw_vanishing`: rsync
     says that some were). `bytes` of content have travelled; the new files have `new_bytes`.
     """
 
     corrections: dict[bytes, bytes | None] = field(default_factory=dict)
-    checksums: dict[bytes, bytes] = field(default_factory=dict)
+    checksums: Spool = field(default_factory=Spool)
     unchecked: list[bytes] = field(default_factory=list)
     kept_old: list[bytes] = field(default_factory=list)
     unreadable: list[bytes] = field(default_factory=list)
@@ -101,16 +102,17 @@ def _batches(plan: Plan) -> Iterator[list[_Wanted]]:
 
 
 def _units(plan: Plan) -> Iterator[list[_Wanted]]:
-    def wanted(pair: Pair) -> _Wanted:
-        old, new = pair
-        assert new is not None
-        after = parse(new)
-        return _Wanted(after.path, old, after)
-
     for pair in plan.transfer:
-        yield [wanted(pair)]
+        yield [_wanted(pair)]
     for group in plan.groups:
-        yield [wanted(pair) for pair in group]
+        yield [_wanted(pair) for pair in group]
+
+
+def _wanted(pair: Pair) -> _Wanted:
+    old, new = pair
+    assert new is not None
+    after = parse(new)
+    return _Wanted(after.path, old, after)
 
 
 class _Fetching:
@@ -121,7 +123,8 @@ class _Fetching:
     ) -> None:
         self.mirror, self.target, self.advance, self.watch = mirror, target, advance, watch
         self.number = since_prefix(plan.sequence)
-        self.folders = {one.path: one for unit in _units(plan) for one in unit if one.new.is_directory}
+        folders = (pair for pair in plan.transfer if pair[1] is not None and pair[1][1:2] == b"d")
+        self.folders = {_wanted(pair).path: pair for pair in folders}
         self.landed = Landed()
 
     def batch(self, wanted: list[_Wanted], *, patch: bool) -> None:
@@ -138,7 +141,7 @@ class _Fetching:
     def root(self) -> None:
         """Fetch the attributes of the root, which come last: all else changes its times."""
         if (root := self.folders.get(b".")) is not None:
-            self._fetch(None, {b".": root}, patch=False)
+            self._fetch(None, {b".": _wanted(root)}, patch=False)
 
     def _fetch(self, names: Path | None, missing: dict[bytes, _Wanted], *, patch: bool) -> None:
         argv = rsync.transfer_argv(
@@ -160,9 +163,10 @@ class _Fetching:
         entry = parse(sent.line)
         one = missing.pop(entry.path, None)
         if one is None:  # a folder comes again with what lies in it
-            one = self.folders.get(entry.path)
-            if one is None:
+            pair = self.folders.get(entry.path)
+            if pair is None:
                 return
+            one = _wanted(pair)
         else:
             size = entry.size if entry.kind == b"f" and entry.leader is None else 0
             self.landed.new_bytes += size
@@ -185,7 +189,7 @@ class _Fetching:
             landed.corrections[planned.line] = self.number + sent.line
         if entry.kind == b"f":
             if sent.checksum:
-                landed.checksums[entry.path] = sent.checksum
+                landed.checksums.append((sent.checksum, escape(entry.path)))
             else:
                 landed.unchecked.append(entry.path)
 

@@ -11,16 +11,19 @@ manifest's number before an entry tells in which file its checksum stands.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import zstandard
 
 from snapmirror.errors import DamageError
-from snapmirror.snapshots.entry import escape, unescape
+from snapmirror.snapshots.entry import unescape
+from snapmirror.snapshots.spool import Spool
 
 _BLOCK = 1 << 20
 _FRAME_HEADER = 32
+_LINES = 4096
 
 
 def of_file(path: bytes | Path) -> bytes:
@@ -29,10 +32,19 @@ def of_file(path: bytes | Path) -> bytes:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest().encode()
 
 
-def pack(checksums: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The bytes of a checksum file of (path, checksum)."""
-    text = b"".join(b"%s %s\n" % (checksum, escape(path)) for path, checksum in checksums)
-    return zstandard.ZstdCompressor(level=3, write_checksum=True).compress(text)
+def pack(checksums: Spool) -> bytes:
+    """The bytes of a checksum file, of pairs of checksum and escaped name."""
+    lines: list[bytes] = []
+    size = sum(len(checksum or b"") + len(name or b"") + 2 for checksum, name in checksums)
+    packed = io.BytesIO()
+    with zstandard.ZstdCompressor(level=1, write_checksum=True).stream_writer(packed, size=size, closefd=False) as file:
+        for checksum, name in checksums:
+            lines.append(b"%s %s\n" % (checksum, name))
+            if len(lines) >= _LINES:
+                file.write(b"".join(lines))
+                lines.clear()
+        file.write(b"".join(lines))
+    return packed.getvalue()
 
 
 def read(path: Path) -> Iterator[tuple[bytes, bytes]]:

@@ -9,8 +9,8 @@ inside the slot, and a group without such an inode travels whole.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from snapmirror.snapshots import entry
@@ -37,23 +37,30 @@ class _Name:
     new_inode: bytes = b""
 
 
+@dataclass
+class Grouped:
+    """The numbered link lines of the new manifest, and every name that is in a group before or after tonight."""
+
+    lines: list[bytes] = field(default_factory=list)
+    names: Set[bytes] = frozenset()
+
+
 def resolve(
     plan: Plan,
-    changed: list[Pair],
+    changed: Iterable[Pair],
     symlinks: Symlinks,
     old_links: list[bytes],
     new_links: list[bytes],
     marked: Set[bytes],
     number: bytes,
-) -> Iterator[bytes]:
-    """Move what concerns groups from `changed` into the plan; yield the numbered link lines of the new manifest.
+) -> Grouped:
+    """Put what concerns groups into the plan; the rest of `changed` is the caller's.
 
     `symlinks` reads the plain lines of the symlinks of the old side.
     """
     if not old_links and not new_links:
-        return
+        return Grouped()
     names = _collect(changed, symlinks, old_links, new_links)
-    changed[:] = [pair for pair in changed if not _is_grouped(pair, names)]
     inodes: dict[bytes, list[bytes]] = {}
     for path, name in names.items():
         if name.new_line is not None:
@@ -83,24 +90,27 @@ def resolve(
     for name in names.values():
         if name.new_line is None and name.old_line is not None:
             plan.delete.append((name.old_number or number) + name.old_line)
+    lines = []
     for line in new_links:
         path = entry.parse(line).path
         old_number = names[path].old_number
-        yield (old_number if path in kept and old_number is not None else number) + line
+        lines.append((old_number if path in kept and old_number is not None else number) + line)
+    return Grouped(lines, names.keys())
 
 
 def _numbered(name: _Name) -> bytes | None:
     return None if name.old_line is None else (name.old_number or b"0000000 ") + name.old_line
 
 
-def _is_grouped(pair: Pair, names: dict[bytes, _Name]) -> bool:
+def is_grouped(pair: Pair, names: Set[bytes]) -> bool:
+    """Whether a pair is of one of these names, and no folder."""
     old, new = pair
     line = new if new is not None else old[PREFIX:] if old is not None else b""
     return line[1:2] != b"d" and entry.parse(line).path in names
 
 
 def _collect(
-    changed: list[Pair], symlinks: Symlinks, old_links: list[bytes], new_links: list[bytes]
+    changed: Iterable[Pair], symlinks: Symlinks, old_links: list[bytes], new_links: list[bytes]
 ) -> dict[bytes, _Name]:
     """Every name that is in a group before or after, with what is known of it on both sides."""
     names: dict[bytes, _Name] = {}
@@ -134,7 +144,7 @@ def _holds_symlinks(names: dict[bytes, _Name]) -> bool:
     return any((name.old_attributes or name.new_attributes or b"")[:1] == b"L" for name in names.values())
 
 
-def _add_changes(names: dict[bytes, _Name], changed: list[Pair]) -> None:
+def _add_changes(names: dict[bytes, _Name], changed: Iterable[Pair]) -> None:
     for old, new in changed:
         if old is not None and old[PREFIX + 1 : PREFIX + 2] != b"d":
             before = entry.parse(old[PREFIX:])

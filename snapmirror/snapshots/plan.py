@@ -6,14 +6,16 @@ manifest in the same pass. A plan is only data: `--dry-run` shows it, a night ap
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from snapmirror.snapshots import entry
-from snapmirror.snapshots.links import resolve
+from snapmirror.snapshots.links import is_grouped, resolve
 from snapmirror.snapshots.manifest import PREFIX, Header, Totals, Writer, since_prefix
 from snapmirror.snapshots.merge import Pair, Text, differences
+from snapmirror.snapshots.spool import Spool
 
 _SAMPLE = 32
 
@@ -45,7 +47,7 @@ class Plan:
 
     id: str
     sequence: int
-    transfer: list[Pair] = field(default_factory=list)
+    transfer: Spool = field(default_factory=Spool)
     groups: list[list[Pair]] = field(default_factory=list)
     links: list[tuple[Pair, bytes]] = field(default_factory=list)
     delete: list[bytes] = field(default_factory=list)
@@ -63,6 +65,11 @@ class Plan:
             yield from group
 
     @property
+    def requested(self) -> int:
+        """How many names rsync is asked for."""
+        return len(self.transfer) + sum(map(len, self.groups))
+
+    @cached_property
     def counts(self) -> dict[str, int]:
         """Added, updated, attributes only, linked, deleted; and the bytes of all that is added or updated."""
         counts = {"added": 0, "updated": 0, "attributes": 0, "linked": len(self.links), "deleted": len(self.delete)}
@@ -118,7 +125,7 @@ def compare(old: Manifest, listing: Iterator[list[bytes]], header: Header, *, ma
     writer = Writer(header)
     number = since_prefix(header.sequence)
     new_links: list[bytes] = []
-    changed: list[Pair] = []
+    changed = Spool()
     next_sample, sample_step = 0, max(1, old.totals.entries // _SAMPLE)
 
     def same(lines: list[bytes], place: int) -> None:
@@ -150,9 +157,12 @@ def compare(old: Manifest, listing: Iterator[list[bytes]], header: Header, *, ma
             writer.add(number + after)
     plan.totals = _totals(old.totals, changed, old.links, new_links)
     new_links.sort(key=entry.path_key)
-    for line in resolve(plan, changed, old.symlinks, old.links, new_links, marked, number):
+    grouped = resolve(plan, changed, old.symlinks, old.links, new_links, marked, number)
+    for line in grouped.lines:
         writer.add(line)
     for before, after in changed:
+        if grouped.names and is_grouped((before, after), grouped.names):
+            continue
         if after is None:
             assert before is not None
             plan.delete.append(before)
@@ -165,7 +175,7 @@ def compare(old: Manifest, listing: Iterator[list[bytes]], header: Header, *, ma
     return plan
 
 
-def _totals(before: Totals, changed: list[Pair], old_links: list[bytes], new_links: list[bytes]) -> Totals:
+def _totals(before: Totals, changed: Iterable[Pair], old_links: list[bytes], new_links: list[bytes]) -> Totals:
     """Files and bytes after the changes."""
     files, size = before.files, before.size
     for old, new in changed:

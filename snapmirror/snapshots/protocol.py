@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Protocol
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.retention import Decision
+from snapmirror.snapshots.spool import Spool
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Sealed:
-    """A complete slot: its manifest, the checksums of its new files, and what is known of it."""
+    """A complete slot: its manifest, the checksums of its new files with their escaped names, and what is known of it."""
 
     snapshot: Snapshot
     manifest: bytes
-    checksums: Sequence[tuple[bytes, bytes]]
+    checksums: Spool
 
 
 @dataclass

@@ -151,11 +151,10 @@ def _common(mirror: MirrorConfig, *, recursive: bool = True) -> list[str]:
 
 
 def _extras(mirror: MirrorConfig) -> list[str]:
-    fake = "--remote-option=--fake-super" if mirror.source.kind == "local" else "--fake-super"
     return [
         *(["--acls"] if mirror.acls else []),
         *(["--xattrs"] if mirror.xattrs else []),
-        *([fake] if mirror.fake_super else []),
+        *(["--fake-super"] if mirror.fake_super else []),  # local: for both sides; -M alone breaks rsync 3.5.0 there
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+from itertools import chain
 from pathlib import Path
 
 from snapmirror.snapshots import entry
@@ -75,7 +76,7 @@ def settle(plan: Plan, tree: Path, place: Path) -> None:
     """Give folders that are not in the plan, but in which names have changed, the attributes that they have had."""
     planned: set[bytes] = set()
     touched: set[bytes] = set()
-    for _, new in [*plan.pairs(), *(pair for pair, _ in plan.links)]:
+    for _, new in chain(plan.pairs(), (pair for pair, _ in plan.links)):
         assert new is not None
         one = entry.parse(new)
         touched.add(parent(one.path))
