@@ -92,7 +92,7 @@ def _start(image: Path, export: Path, key: bytes) -> None:
     file = {"driver": "file", "node-name": "file", "filename": str(image), "discard": "unmap"}
     luks = {"driver": "luks", "node-name": "luks", "file": "file", "key-secret": "key"}
     fuse = {"type": "fuse", "id": "export", "node-name": "luks", "mountpoint": str(export), "writable": True}
-    argv = [PROGRAM, "--daemonize", "--object", "secret,id=key,file=/dev/stdin"]  # never on a disk, never in argv
+    argv = [PROGRAM, "--daemonize", "--object", "secret,id=key,file=/proc/self/fd/0"]  # never on a disk, never in argv
     argv += ["--blockdev", json.dumps(file), "--blockdev", json.dumps(luks)]
     argv += ["--export", json.dumps({**fuse, "growable": False, "allow-other": "off"})]
     try:  # it is not to be killed with what a dead run left: what stands on it must be undone first

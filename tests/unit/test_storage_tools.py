@@ -167,7 +167,7 @@ def test_the_daemon_gets_the_key_through_stdin(tmp_path: Path, monkeypatch: pyte
     assert not export.parent.exists()
     words = Path(f"{program}.argv").read_text()
     assert Path(f"{program}.stdin").read_bytes() == b"secret"
-    assert "secret,id=key,file=/dev/stdin" in words
+    assert "secret,id=key,file=/proc/self/fd/0" in words
     assert r"image, with \"signs\"" in words
 
 
