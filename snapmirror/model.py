@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Shows how far long work has come. The command line has one for terminals, one for cron, and one that is silent."""
+    """Shows how far long work has come. The command line has one for terminals, one for cron, and a silent one."""
 
     def begin(self, what: str, *, names: int | None = None, size: int | None = None) -> None:
         """A stretch of work starts; `names` and `size` (bytes) are its totals, where they are known."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -77,7 +76,7 @@ def write(report: RunReport, config: ReportConfig, finished: float, last_success
 def _replace(path: Path, text: str) -> None:
     scratch = path.with_name(f".{path.name}.new")
     scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
-    os.replace(scratch, path)
+    scratch.replace(path)
 
 
 def _write_metrics(report: RunReport, path: Path, finished: float, last_success: dict[str, float]) -> None:

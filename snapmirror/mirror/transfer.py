@@ -40,9 +40,9 @@ class Landed:
     """What a transfer has brought.
 
     `corrections` are for the manifest: planned lines (not numbered) with the numbered lines to stand instead, or None.
-    `checksums` (each with its escaped name) are of the new files whose content travelled; `unchecked` new files whose content did not.
-    `kept_old` are names that could not be read and keep their last version; `vanished` were gone (`saw_vanishing`: rsync
-    says that some were). `bytes` of content have travelled; the new files have `new_bytes`.
+    `checksums` (each with its escaped name) are of the new files whose content travelled; `unchecked` are new files
+    whose content did not. `kept_old` are names that could not be read and keep their last version; `vanished` were gone
+    (`saw_vanishing`: rsync says that some were). `bytes` of content have travelled; new files have `new_bytes`.
     """
 
     corrections: dict[bytes, bytes | None] = field(default_factory=dict)

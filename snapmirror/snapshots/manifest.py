@@ -12,8 +12,8 @@ Then the entries (see `entry`), in rsync's order (`entry.path_key`); the further
 all others, in the same order among themselves. Two snapshots of one store share the inode of a name exactly if line and
 number are the same in both: that is what a slot is recycled by.
 
-In memory a numbered line is the entry's with its number before it, in `PREFIX` bytes. The number of entries in the first
-line tells whether the file is whole; a zstd checksum covers its contents.
+In memory a numbered line is the entry's with its number before it, in `PREFIX` bytes. The number of entries in the
+first line tells whether the file is whole; a zstd checksum covers its contents.
 """
 
 from __future__ import annotations

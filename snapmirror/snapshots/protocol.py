@@ -30,7 +30,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Sealed:
-    """A complete slot: its manifest, the checksums of its new files with their escaped names, and what is known of it."""
+    """A complete slot: its manifest, the checksums of its new files with escaped names, and what is known of it."""
 
     snapshot: Snapshot
     manifest: bytes

@@ -105,7 +105,7 @@ def save(record: Record, path: Path) -> None:
     with suppress(FileNotFoundError):  # a link, not a rename: at no moment is there no record
         previous.unlink(missing_ok=True)
         os.link(path, previous)
-    os.replace(scratch, path)
+    scratch.replace(path)
     sync_folder(path.parent)
 
 

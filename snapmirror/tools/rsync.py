@@ -213,7 +213,7 @@ def vanished(stderr: bytes) -> list[bytes]:
 
 
 def complaints(stderr: bytes, most: int = 20) -> list[str]:
-    """What was complained about, for people: without rsync's closing verdict, and without lines that are only a frame."""
+    """What was complained about, for people: without rsync's closing verdict and lines that are only a frame."""
     lines = [line.strip() for line in stderr.decode("utf-8", "backslashreplace").splitlines()]
     lines = [line for line in lines if any(map(str.isalnum, line))]
     lines = [

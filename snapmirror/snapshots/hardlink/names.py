@@ -28,7 +28,7 @@ class Tree:
         self._real: set[bytes] = {b"."}
 
     def at(self, path: bytes) -> bytes:
-        """The absolute path. Raises NotADirectoryError or FileNotFoundError if a folder on the way is not a real one."""
+        """The absolute path. Raises NotADirectoryError or FileNotFoundError if a folder on the way is no real one."""
         self._check(parent(path))
         return join(self.root, path)
 
