@@ -21,8 +21,7 @@ from snapmirror.errors import DamageError
 from snapmirror.snapshots.entry import unescape
 from snapmirror.snapshots.spool import Spool
 
-_BLOCK = 1 << 20
-_FRAME_HEADER = 32
+_BLOCK = 1 << 17
 _LINES = 4096
 
 
@@ -51,19 +50,15 @@ def read(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """(path, checksum) of a checksum file; nothing if it is absent. Raises DamageError."""
     try:
         with open(path, "rb") as file:
-            whole = zstandard.get_frame_parameters(file.read(_FRAME_HEADER)).content_size
-            file.seek(0)
-            with zstandard.ZstdDecompressor().stream_reader(file) as stream:
-                rest, length = b"", 0
-                while chunk := stream.read(_BLOCK):
-                    length += len(chunk)
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        checksum, _, name = line.partition(b" ")
-                        yield unescape(name), checksum
+            stream, rest = zstandard.ZstdDecompressor().decompressobj(), b""
+            while packed := file.read(_BLOCK):
+                *lines, rest = (rest + stream.decompress(packed)).split(b"\n")
+                for line in lines:
+                    checksum, _, name = line.partition(b" ")
+                    yield unescape(name), checksum
     except FileNotFoundError:
         return
     except (zstandard.ZstdError, OSError) as error:
         raise DamageError(f"the checksum file {path} is damaged: {error}") from error
-    if length != whole:  # zstd takes an early end of a file for its end
+    if not stream.eof:
         raise DamageError(f"the checksum file {path} is cut")
