@@ -67,10 +67,20 @@ def create(image: Path, record: ImageRecord) -> None:
         os.fchmod(file.fileno(), 0o600)
         # A hole punched into the empty file sets the sparse flag on an NTFS share, which must come before the size;
         # elsewhere it does nothing, and may be unsupported.
-        _libc.fallocate(file.fileno(), _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64(0), ctypes.c_int64(1 << 20))
+        _punch(file.fileno(), 0, 1 << 20)
         file.truncate(record.size)
         os.fsync(file.fileno())
     log.info("made the sparse file %s, %d bytes", image, record.size)
+
+
+def forget_content(image: Path, start: int) -> None:
+    """Make everything from `start` on a hole again, where the file system below can; the size stays."""
+    with image.open("r+b") as file:
+        _punch(file.fileno(), start, image.stat().st_size - start)
+
+
+def _punch(descriptor: int, start: int, length: int) -> None:
+    _libc.fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64(start), ctypes.c_int64(length))
 
 
 def write_record(image: Path, record: ImageRecord, *, new: bool) -> None:

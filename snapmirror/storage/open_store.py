@@ -76,6 +76,7 @@ class OpenStore:
         """Give space that expired snapshots took back to the disk below; None where this stack cannot."""
         if self.block is None or not self.block.gives_back_space or self.read_only:
             return None
+        filesystems.flush(self.path)  # blocks of removed files are free only when their removal is on the disk
         offered = filesystems.trim(self.path)
         log.info("trimmed %s: %d bytes offered to the disk below", self.path, offered)
         return offered

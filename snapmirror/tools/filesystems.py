@@ -32,8 +32,8 @@ def make_xfs(device: Path, uuid: str) -> None:
             f"uuid={uuid}",
         )
     )
-    # -K: no discard; the file is empty already, and through QEMU it would take minutes. -q: quiet.
-    _make(["mkfs.xfs", "-q", "-K", "-m", features, device], device)
+    # -K: no discard, the file is empty already. -f: init makes it anew after a self-test. -q: quiet.
+    _make(["mkfs.xfs", "-q", "-f", "-K", "-m", features, device], device)
 
 
 def make_ext4(device: Path, uuid: str, size: int) -> None:

@@ -20,6 +20,8 @@ log = logging.getLogger("snapmirror.luks")
 
 _WRONG_KEY = 2  # cryptsetup's exit code
 
+HEADER_1_BYTES = 4 << 20  # no LUKS1 header is longer: cryptsetup puts the content at 2 MiB, other tools at 1 or less
+
 # The cost of one guess is fixed instead of measured: measuring takes 2 to 7 seconds, and its result depends on how
 # busy the machine is. Both lie above OWASP's 2023 advice. 256 MiB, because the helper VM must open it with 768 MB.
 _FORMAT = {
