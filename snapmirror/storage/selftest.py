@@ -1,8 +1,9 @@
 """The storage self-test: nothing is trusted before it was written, flushed, dropped from the caches and read back.
 
 Runs no program itself. The load is of the kind that found silent corruption in a stack which passed smaller tests
-(FACTS); the default size finds that one, direct I/O over QEMU's bare FUSE export, in every run, XFS and ext4: blocks of mixed sizes, many small files, rounds of hard-linked copies with changes; then everything is closed
-and opened again, compared with what was meant to be written, and the file system checked while unmounted.
+(FACTS): blocks of mixed sizes, many small files, rounds of hard-linked copies with changes. Then everything is closed
+and opened again, compared with what was meant to be written, and the file system is checked while unmounted. The
+default size found that corruption (direct I/O over QEMU's bare FUSE export, XFS and ext4) in each of 10 runs.
 """
 
 from __future__ import annotations
