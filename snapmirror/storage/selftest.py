@@ -3,7 +3,7 @@
 Runs no program itself. The load is of the kind that found silent corruption in a stack which passed smaller tests
 (FACTS): blocks of mixed sizes, many small files, rounds of hard-linked copies with changes. Then everything is closed
 and opened again, compared with what was meant to be written, and the file system is checked while unmounted. The
-default size found that corruption (direct I/O over QEMU's bare FUSE export, XFS and ext4) in each of 10 runs.
+default size found that corruption (direct I/O over QEMU's bare FUSE export, XFS and ext4) in each of 6 runs.
 """
 
 from __future__ import annotations

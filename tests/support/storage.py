@@ -1,4 +1,4 @@
-"""Stores for the tests of the storage: real images, copied from templates that are made once; nothing may stay behind."""
+"""Stores for the tests of the storage: real images, copied from templates made once; nothing may stay behind."""
 
 from __future__ import annotations
 
@@ -167,9 +167,7 @@ def holding_process(scene: Scene, *, body: str = "") -> subprocess.Popen[bytes]:
         "    print('open', flush=True); sys.stdin.read()\n"
     )
     root = Path(__file__).resolve().parents[2]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"open\n"
     return process
