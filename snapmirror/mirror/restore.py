@@ -180,14 +180,14 @@ class Restore:
         self, paths: Sequence[bytes], target: Path | None, *, dry_run: bool = False, folders_only: bool = False
     ) -> Iterator[tuple[bytes, Entry]]:
         """rsync's item and the entry of each name that it changes, or would."""
-        with tempfile.NamedTemporaryFile(prefix="snapmirror-names.") as names:
+        with tempfile.TemporaryFile() as names:
             names.write(b"".join(b"./" + path + b"\0" for path in paths))  # rsync takes a leading # for a remark
-            names.flush()
+            names.seek(0)
             argv = rsync.back_argv(
-                self.found.mirror, Path(names.name), self.found.tree, target,
+                self.found.mirror, self.found.tree, target,
                 dry_run=dry_run, folders_only=folders_only, checksum=self.checksum, protected=self._protected(),
             )  # fmt: skip
-            with process.running(argv) as child:
+            with process.running(argv, stdin=names) as child:
                 assert child.stdout is not None
                 for raw in child.stdout:
                     line = raw.removesuffix(b"\n")

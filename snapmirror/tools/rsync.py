@@ -94,7 +94,6 @@ def transfer_argv(
 
 def back_argv(
     mirror: MirrorConfig,
-    names: Path,
     tree: Path,
     target: Path | None,
     *,
@@ -103,10 +102,10 @@ def back_argv(
     checksum: bool = False,
     protected: Sequence[str] = (),
 ) -> list[str]:
-    """Copy the names that the file `names` holds out of a snapshot: into the folder `target`, or back to the source.
+    """Copy names (from stdin, NUL after each) out of a snapshot: into the folder `target`, or back to the source.
 
-    Nothing is ever deleted there. Folders that lead to a name stay as they are; `folders_only` makes those that the
-    file names. `checksum` compares contents where size and time are equal. `protected` are paths below the target that
+    Nothing is ever deleted there. Folders that lead to a name stay as they are; `folders_only` makes those that are
+    named. `checksum` compares contents where size and time are equal. `protected` are paths below the target that
     are never written.
     """
     remote = target is None and mirror.source.kind != "local"
@@ -120,7 +119,7 @@ def back_argv(
         *(["--checksum"] if checksum else []),
         *(["--dry-run"] if dry_run else []),
         *(f"--exclude={pattern(path)}" for path in protected),
-        f"--files-from={names}", "--from0", f"--out-format={LIST_FORMAT}",
+        "--files-from=-", "--from0", f"--out-format={LIST_FORMAT}",
         *([f"--bwlimit={mirror.bandwidth_limit // 1024 or 1}"] if mirror.bandwidth_limit and remote else []),
         *(_connection(mirror) if target is None else []),
         f"{tree}/", mirror.source.rsync_argument if target is None else f"{target}/",

@@ -9,8 +9,6 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import xxhash
-
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import join
@@ -23,7 +21,7 @@ _KEY = 8
 
 
 def _digest(*parts: bytes) -> bytes:
-    return xxhash.xxh3_64_digest(b"\0".join(parts))
+    return hashlib.blake2b(b"\0".join(parts), digest_size=_KEY).digest()
 
 
 class Sums:
