@@ -16,6 +16,7 @@ Secrets travel only through `stdin`.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import logging
 import os
 import select
@@ -42,6 +43,7 @@ logging.getLogger("sh").setLevel(logging.WARNING)  # it would log each command a
 RUN_VARIABLE = "SNAPMIRROR_RUN"
 _STDERR_TAIL = 64 * 1024
 _GRACE_SECONDS = 10.0
+_PIPE_BYTES = 1 << 20
 _PR_SET_PDEATHSIG = 1
 _ANY_EXIT_CODE = tuple(range(-64, 256))
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -168,6 +170,8 @@ def running(
         sink: IO[bytes] = null
         if capture:
             read_end, write_end = os.pipe()
+            with suppress(OSError):  # more than a user may have: the usual size does as well
+                fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
             reader, sink = os.fdopen(read_end, "rb", 1 << 20), os.fdopen(write_end, "wb")
         try:
             start: Any = sh.Command(program)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from snapmirror.snapshots.entry import escape, parse, plain_line
 from snapmirror.tools import rsync
 
 _CHUNK = 1 << 18
+_PAUSE_SECONDS = 0.01
 _FIRST = 4  # a message or two may come before the root
 
 
@@ -65,6 +67,8 @@ def _read(argv: list[str], listing: Listing, what: str, *, needs_root: bool) -> 
         assert child.stdout is not None
         rest = b""
         while chunk := os.read(child.stdout.fileno(), _CHUNK):
+            if len(chunk) < _CHUNK // 4:
+                time.sleep(_PAUSE_SECONDS)  # rsync writes line by line: a reader that is always awake costs both of us
             *lines, rest = (rest + chunk).split(b"\n")
             has_root = has_root or any(line.endswith(b"|//./") for line in lines[:_FIRST])
             yield lines

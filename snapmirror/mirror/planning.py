@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,11 @@ from snapmirror.model import Progress
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
 from snapmirror.snapshots.merge import OutOfOrder
-from snapmirror.snapshots.plan import Manifest, Plan, compare, compare_unordered, hold_back_deletions
+from snapmirror.snapshots.plan import Manifest, Plan, compare, hold_back_deletions, in_order
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
+
+_DEVICES = frozenset({b"D"})
 
 log = logging.getLogger("snapmirror.plan")
 
@@ -69,6 +72,12 @@ def make_plan(
             warnings.append(
                 f"parts of the source could not be listed: {len(plan.held_back)} names that may be gone are kept"
             )
+    if newest is None and os.geteuid() and not mirror.fake_super:
+        devices = f", and {plan.left_out} devices are left out" if plan.left_out else ""
+        log.warning(
+            "%s: without root the owners of files stand in the manifest only%s; fake_super = true keeps both",
+            mirror.name, devices,
+        )  # fmt: skip
     return Planned(plan, full, listed.partial, warnings, listed.complaints)
 
 
@@ -93,14 +102,16 @@ def _compare(
     mirror: MirrorConfig, old: Manifest, header: Header, marked: set[bytes], place: Path, progress: Progress
 ) -> tuple[Plan, listing.Listing]:
     listed = listing.list_source(mirror, place)
+    left_out = _DEVICES if os.geteuid() and not mirror.fake_super else frozenset()
     progress.begin(f"listing {mirror.source}")
     try:
-        return compare(old, _counted(listed.blocks, progress), header, marked=marked), listed
+        blocks = _counted(listed.blocks, progress)
+        return compare(old, blocks, header, marked=marked, left_out=left_out), listed
     except OutOfOrder:
         log.info("the source lists its names in another order than usual; sorting them")
         listed = listing.list_source(mirror, place)
         again = old.reopened() if isinstance(old, Reader) else old
-        return compare_unordered(again, listed.blocks, header, marked=marked), listed
+        return compare(again, in_order(listed.blocks), header, marked=marked, left_out=left_out), listed
     finally:
         progress.end()
 

@@ -14,6 +14,7 @@ import select
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -126,6 +127,7 @@ class _Fetching:
         folders = (pair for pair in plan.transfer if pair[1] is not None and pair[1][1:2] == b"d")
         self.folders = {_wanted(pair).path: pair for pair in folders}
         self.landed = Landed()
+        self.ahead = 0  # bytes of files still on their way that have been shown as progress
 
     def batch(self, wanted: list[_Wanted], *, patch: bool) -> None:
         """Fetch some names. Raises what ends the night."""
@@ -149,11 +151,21 @@ class _Fetching:
             scratch=self.target.scratch, partial=self.target.partial, patch=patch,
         )  # fmt: skip
         with process.running(argv) as child:
-            for raw in _lines(child, self.watch):
+            for raw in _lines(child, self._look):
                 self._line(raw, missing)
             code, stderr = child.wait(), child.stderr_tail()
         _judge(code, stderr, self.mirror, self.landed)
         _settle_missing(list(missing.values()), code, self.target, self.landed)
+
+    def _look(self) -> None:
+        """About every second: room on the store, and how far the file on its way has come."""
+        self.watch()
+        size = 0
+        with os.scandir(self.target.scratch) as found, suppress(FileNotFoundError):  # done in this very moment
+            size = sum(one.stat(follow_symlinks=False).st_size for one in found)
+        if size > self.ahead:
+            self.advance(0, size - self.ahead)
+            self.ahead = size
 
     def _line(self, raw: bytes, missing: dict[bytes, _Wanted]) -> None:
         sent = rsync.parse_sent(raw)
@@ -170,7 +182,9 @@ class _Fetching:
         else:
             size = entry.size if entry.kind == b"f" and entry.leader is None else 0
             self.landed.new_bytes += size
-            self.advance(1, size)
+            seen = min(self.ahead, size)
+            self.ahead -= seen
+            self.advance(1, size - seen)
         self._land(one, entry, sent)
 
     def _land(self, one: _Wanted, entry: Entry, sent: rsync.Sent) -> None:

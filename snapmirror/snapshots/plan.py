@@ -42,7 +42,8 @@ class Plan:
     `transfer` are single names, `groups` hard link groups that travel whole (each a list of pairs), `links` further
     names for an inode that the copy already has (name, existing name), `delete` old lines without a new one.
     `held_back` are deletions that do not happen because the listing may lack what could not be read; `corrections` are
-    for `manifest`, see `manifest.rewritten`; `sample` are a few unchanged lines.
+    for `manifest`, see `manifest.rewritten`; `sample` are a few unchanged lines; `left_out` counts entries
+    that the store cannot keep.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Plan:
     manifest: bytes = b""
     corrections: dict[bytes, bytes | None] = field(default_factory=dict)
     held_back: list[bytes] = field(default_factory=list)
+    left_out: int = 0
 
     def pairs(self) -> Iterator[Pair]:
         """Everything that rsync is asked for."""
@@ -115,11 +117,19 @@ def classify(old: bytes | None, new: bytes | None) -> str:
     return "attributes" if same_data else "updated"
 
 
-def compare(old: Manifest, listing: Iterator[list[bytes]], header: Header, *, marked: Set[bytes]) -> Plan:
+def compare(
+    old: Manifest,
+    listing: Iterator[list[bytes]],
+    header: Header,
+    *,
+    marked: Set[bytes],
+    left_out: Set[bytes] = frozenset(),
+) -> Plan:
     """The plan that turns the tree of manifest `old` into that of `listing` (in blocks), and the next manifest.
 
     Lines of the listing that are no entries are passed over. `marked` are paths that count as changed although their
-    lines are equal: a full run has found that they differ in what a line does not show. Raises OutOfOrder.
+    lines are equal: a full run has found that they differ in what a line does not show. `left_out` are kinds of
+    entries that the store cannot keep. Raises OutOfOrder.
     """
     plan = Plan(header.id, header.sequence)
     writer = Writer(header)
@@ -145,6 +155,9 @@ def compare(old: Manifest, listing: Iterator[list[bytes]], header: Header, *, ma
 
     def aside(line: bytes) -> bool:
         if line[11:12] != b"|" or line[:1] == b"*":
+            return True
+        if line[1:2] in left_out:
+            plan.left_out += 1
             return True
         if line[:1] == b"h":
             new_links.append(line)
@@ -188,10 +201,10 @@ def _totals(before: Totals, changed: Iterable[Pair], old_links: list[bytes], new
     return Totals(files=files, size=size)
 
 
-def compare_unordered(old: Manifest, listing: Iterator[list[bytes]], header: Header, *, marked: Set[bytes]) -> Plan:
-    """The same for a listing that is not in rsync's order; sorted in memory."""
+def in_order(listing: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    """A listing that is not in rsync's order, sorted in memory."""
     lines = [line for block in listing for line in block if line[11:12] == b"|" and line[:1] != b"*"]
-    return compare(old, iter([sorted(lines, key=entry.path_key)]), header, marked=marked)
+    yield sorted(lines, key=entry.path_key)
 
 
 def hold_back_deletions(plan: Plan) -> None:

@@ -139,8 +139,7 @@ class HardlinkStore:
         except DamagedManifest as damage:
             log.warning("%s; the slot is made by walking both trees", damage.message)
             manifests = None
-        self._record.parked = self._record.slot_equals = None
-        self._save()  # before the rename: from now on the tree is nobody's
+        self._record.parked = None  # (not saved yet: a name of what is not there does no harm)
         os.rename(layout.parked, layout.slot)
         if parked is None or manifests is None:
             return slot.repaired(tree, layout.slot, stop)

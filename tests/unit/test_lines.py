@@ -1,0 +1,154 @@
+"""Lines of rsync's, and the files that are made of them: manifests, checksums, spools; folders with a marker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snapmirror.errors import DamageError, StorageError, TransferError
+from snapmirror.mirror.listing import _pruned
+from snapmirror.snapshots import checksums, entry
+from snapmirror.snapshots.manifest import DamagedManifest, Header, Reader, Writer
+from snapmirror.snapshots.spool import Spool
+from snapmirror.tools import rsync
+
+TAIL = b"|rw-r--r--|0|0|5|2026/11/20-03:00:00|"
+
+
+def line(name: bytes, *, pointer: bytes = b"", kind: bytes = b"f") -> bytes:
+    return entry.plain_line(kind + TAIL[:-1], name, pointer)
+
+
+def test_an_entry_is_taken_apart() -> None:
+    one = entry.parse(b"cd+++++++++|rwxr-s--T|12|34|4096|1969/12/31-23:59:59|//a\\#012b/c/")
+    assert (one.path, one.kind, one.uid, one.gid, one.mtime) == (b"a\nb/c", b"d", 12, 34, -1)
+    assert one.mode == 0o2750 | 0o1000
+    link = entry.parse(b"cL+++++++++|rwxrwxrwx|0|0|9|2026/11/20-03:00:00| -> a -> b// -> c//x -> y")
+    assert (link.path, link.target) == (b"x -> y", b"a -> b// -> c")
+    hard = entry.parse(b"hf+++++++++" + TAIL + b" => b => c//a => b")
+    assert (hard.path, hard.leader) == (b"a => b", b"b => c")
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected", "checksum"),
+    [
+        (b"0" * 32 + b"|>f.st......" + TAIL + b"//a", line(b"a"), b"0" * 32),
+        (b" " * 32 + b"|cf...p....." + TAIL + b"//a", line(b"a"), b""),
+        (b" " * 32 + b"|hf........." + TAIL + b"//a", line(b"a"), b""),
+        (b" " * 32 + b"|hf+++++++++" + TAIL + b" => b//a", b"hf+++++++++" + TAIL + b" => b//a", b""),
+        (b" " * 32 + b"|.d..t......" + TAIL + b"//a/", line(b"a", kind=b"d"), b""),
+    ],
+)
+def test_what_was_sent_reads_as_a_listing(raw: bytes, expected: bytes, checksum: bytes) -> None:
+    assert rsync.parse_sent(raw) == rsync.Sent(expected, checksum)
+
+
+def test_messages_are_no_entries() -> None:
+    assert rsync.parse_sent(b"Literal data: 5 bytes") is None
+    assert rsync.literal_bytes(b"Literal data: 5 bytes") == 5
+    assert not rsync.is_entry(b"*deleting  " + TAIL + b"//x")
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 20, 21, 22, 23, 25, 30, 35, 99, 124, 127, 255, -9])
+def test_every_exit_code_is_a_sentence_with_a_hint(code: int) -> None:
+    error = rsync.failure(code, b"rsync: something broke\nrsync error: verdict (code 12)\n", "it stopped")
+    assert isinstance(error, TransferError)
+    assert error.message.startswith("it stopped: ") and "verdict" not in error.message and error.hint
+
+
+def test_a_full_disk_is_the_stores_fault_whatever_the_code() -> None:
+    for code in (11, 12, 23):
+        error = rsync.failure(code, b'rsync: write failed on "/x": No space left on device (28)\n', "it stopped")
+        assert isinstance(error, StorageError)
+
+
+def test_the_telling_line_of_ssh_is_shown() -> None:
+    frame = (
+        b"@@@@@@@@@@\n@  WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!  @\n@@@@@\nHost key verification failed.\n"
+    )
+    closing = b"rsync: connection unexpectedly closed (0 bytes received so far) [Receiver]\nrsync error: x (code 255)\n"
+    assert "Host key verification failed" in rsync.failure(255, frame + closing, "listing").message
+
+
+def manifest(count: int) -> bytes:
+    writer = Writer(Header("2026-11-20T030000Z", 7))
+    for number in range(count):
+        writer.add(b"%07d " % (number % 3 + 1) + line(b"%05d" % number))
+    return writer.finish()
+
+
+@pytest.mark.parametrize("count", [0, 1, 4095, 4096, 10_000])
+def test_a_manifest_is_read_as_it_was_written(count: int) -> None:
+    reader = Reader(manifest(count))
+    lines = list(reader)
+    assert len(lines) == count == reader.totals.entries
+    assert all(one == b"%07d " % (place % 3 + 1) + line(b"%05d" % place) for place, one in enumerate(lines))
+
+
+@given(st.data())
+def test_a_damaged_manifest_is_an_error_never_another_tree(data: st.DataObject) -> None:
+    whole = manifest(300)
+    kind = data.draw(st.sampled_from(["cut", "flip", "twice"]))
+    place = data.draw(st.integers(0, len(whole) - 1))
+    if kind == "cut":
+        broken = whole[:place]
+    elif kind == "flip":
+        broken = whole[:place] + bytes([whole[place] ^ (1 << data.draw(st.integers(0, 7)))]) + whole[place + 1 :]
+    else:
+        broken = whole + whole
+    try:
+        lines = list(Reader(broken))
+    except DamagedManifest:
+        return
+    assert lines == list(Reader(whole))  # a bit that zstd does not use
+
+
+@pytest.mark.parametrize("text", [b"", b"hello", b'{"format": "other"}\n'])
+def test_what_is_no_manifest_is_refused(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "m").write_bytes(text)
+    with pytest.raises(DamagedManifest):
+        Reader(tmp_path / "m")
+    with pytest.raises(DamagedManifest, match="missing"):
+        Reader(tmp_path / "absent")
+
+
+def test_checksums_are_read_as_they_were_written(tmp_path: Path) -> None:
+    names = [b"a\nb", b"\xff", b"\\#012", *(b"%d" % number for number in range(10_000))]
+    (tmp_path / "sums").write_bytes(checksums.pack(Spool((b"0" * 32, entry.escape(name)) for name in names)))
+    assert list(checksums.read(tmp_path / "sums")) == [(name, b"0" * 32) for name in names]
+    assert list(checksums.read(tmp_path / "absent")) == []
+    (tmp_path / "sums").write_bytes((tmp_path / "sums").read_bytes()[:-30])
+    with pytest.raises(DamageError):
+        list(checksums.read(tmp_path / "sums"))
+
+
+@given(
+    st.lists(st.tuples(st.none() | st.just(b"old"), st.none() | st.just(b"new"))), st.sampled_from([1, 8192, 20_000])
+)
+def test_a_spool_gives_back_what_it_got(pairs: list[tuple[bytes | None, bytes | None]], times: int) -> None:
+    if len(pairs) * times > 200_000:
+        times = 1
+    spool = Spool()
+    for _ in range(times):
+        spool.extend(pairs)
+    assert list(spool) == pairs * times
+    assert len(spool) == len(pairs) * times
+
+
+def test_a_folder_with_a_marker_is_left_out_with_all_below() -> None:
+    plain = [
+        line(b".", kind=b"d"), line(b"top"),
+        line(b"a", kind=b"d"), line(b"a/.nobackup"), line(b"a/gone"), line(b"a/b", kind=b"d"), line(b"a/b/gone"),
+        line(b"c", kind=b"d"), line(b"c/stays"), line(b"c/x.nobackup"),
+    ]  # fmt: skip
+    linked = [b"hf+++++++++" + TAIL + b" => a/gone//c/one", b"hf+++++++++" + TAIL + b" => a/gone//c/two"]
+    inside = b"hf+++++++++" + TAIL + b" => c/stays//a/b/too"
+    shown = list(_pruned([*plain, *linked, inside], b".nobackup"))
+    # (the order is put right by the plan, see merge.OutOfOrder)
+    assert sorted(shown) == sorted([
+        line(b".", kind=b"d"), line(b"top"), line(b"a", kind=b"d"), line(b"c", kind=b"d"), line(b"c/stays"),
+        line(b"c/x.nobackup"), line(b"c/one"), b"hf+++++++++" + TAIL + b" => c/one//c/two",
+    ])  # fmt: skip
