@@ -57,9 +57,9 @@ def first_night(scene: Scene) -> History:
 def assert_failed(scene: Scene, history: History, result: Result, *, code: int, says: str = "") -> None:
     """One sentence and a hint on stderr, the exit code, nothing published, nothing lost, nothing left."""
     assert result.exit_code == code, str(result)
-    assert says.lower() in result.stderr.lower(), str(result)
+    assert says.lower() in (result.stdout + result.stderr).lower(), str(result)
     assert len(result.stderr.splitlines()) < 25, f"too much to read:\n{result}"
-    before = list(history.sealed)
+    before = history.ids
     assert history.check() == before
     assert scene.leftovers() == []
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="devices and foreign o
 SAMPLE = 1_000_000 if LONG else 5
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 # what the README says may lie beside the manifests between two nights
-PRIVATE = {"record.json", "manifests", "sums", "slot", "parked", "tmp", "partial"}
+PRIVATE = {"record.json", "manifests", "sums", "slot", "parked", "tmp", "partial", "record.json.previous"}
 
 
 class Victim:
@@ -253,7 +253,7 @@ def test_rsync_is_killed_in_mid_transfer(scene: Scene, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["start", "rename"])
 def test_killed_with_an_image(tmp_path: Path, kind: str) -> None:
     """The killed run leaves the image attached and mounted; the next one finds and mends that by itself."""
-    image = {"file": str(tmp_path / "disk.img"), "size": "400M", "encryption": "none"}
+    image = {"file": str(tmp_path / "disk.img"), "size": "600M", "encryption": "none"}
     scene = Scene(tmp_path / "scene", image=image)
     try:
         scene.configure(keep_last=2)

@@ -132,7 +132,8 @@ class Story:
         for snapshot in ids:
             if snapshot not in self.ids:
                 sealed = self.history.sealed[snapshot]
-                assert any(not compare(source, sealed, ignore=("xattrs",)) for source in self.attempts), snapshot
+                differences = [compare(source, sealed, ignore=("xattrs",)) for source in self.attempts]
+                assert [] in differences, f"{snapshot} is no night's source:\n" + "\n".join(differences[-1])
         everything = sorted({*ids, *self.ids}, reverse=True)
         assert ids[: self.keep_last] == everything[: self.keep_last], f"{ids} left of {everything}"
         assert not expired or len(ids) <= self.keep_last, f"{ids}: more than {self.keep_last}"
@@ -194,7 +195,7 @@ def test_history_of_a_larger_tree(tmp_path: Path, seed: int) -> None:
 def test_history_in_an_image(tmp_path: Path, filesystem: str) -> None:
     """The same inside an image: reflink clones on XFS (a low clone_above sends many files through them)."""
     rng = random.Random(f"image {filesystem}")
-    image = {"file": str(tmp_path / "disk.img"), "size": "400M", "filesystem": filesystem, "encryption": "none"}
+    image = {"file": str(tmp_path / "disk.img"), "size": "600M", "filesystem": filesystem, "encryption": "none"}
     with story(tmp_path / "scene", 2, image=image, clone_above="100K") as told:
         told.tree.grow(random_kinds(rng, 60))
         told.tree.grow([("large", 1), ("large", 2), ("sparse", 3)])

@@ -25,6 +25,7 @@ _KINDS = {
     stat.S_IFCHR: "char device",
     stat.S_IFBLK: "block device",
 }
+_SHADOWS = "trusted.SGI_ACL_"  # how XFS stores an ACL; the ACL itself is system.posix_acl_*
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def _hash(path: bytes) -> str:
 
 
 def _xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:
-    names = sorted(os.listxattr(path, follow_symlinks=False))
+    names = sorted(name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith(_SHADOWS))
     return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
 
 

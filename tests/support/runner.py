@@ -249,6 +249,7 @@ class History:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.sealed: dict[str, Fingerprint] = {}
+        self.ids: list[str] = []  # as of the last check, newest first
 
     def check(self, *, where: str = "") -> list[str]:
         """Every published snapshot is what it was when first seen; returns the ids, newest first."""
@@ -257,7 +258,8 @@ class History:
             now = fingerprint(path)
             lines = compare(self.sealed.setdefault(snapshot, now), now)
             assert not lines, f"history changed{where}: {snapshot} in {path.name}:\n" + "\n".join(lines)
-        return list(published)
+        self.ids = list(published)
+        return self.ids
 
     def check_wreck(self, source: Fingerprint) -> None:
         """After a kill at any moment: names may be in disorder, yet each snapshot folder is one that was sealed, or
