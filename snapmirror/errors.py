@@ -93,6 +93,6 @@ class Interrupted(SnapmirrorError):  # noqa: N818  (a state, not a mistake)
     exit_code = ExitCode.INTERRUPTED
 
     def __init__(self, signal_number: int, signal_name: str) -> None:
-        super().__init__(f"stopped by {signal_name}", hint="nothing was published; the next run goes on from here")
+        super().__init__(f"stopped by {signal_name}", hint="what is published stays; the next run goes on from here")
         self.signal_number = signal_number
         self.exit_code = ExitCode.INTERRUPTED if signal_name == "SIGINT" else ExitCode.TERMINATED

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from snapmirror import interrupts
 from snapmirror.errors import StuckError
 
 log = logging.getLogger("snapmirror.run")
@@ -39,7 +40,8 @@ class Pipeline:
         return self
 
     def __exit__(self, *exception: object) -> bool | None:
-        return self._stack.__exit__(*exception)  # type: ignore[arg-type]
+        with interrupts.deferred():  # a signal must not break the undoing
+            return self._stack.__exit__(*exception)  # type: ignore[arg-type]
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

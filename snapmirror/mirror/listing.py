@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,33 +36,37 @@ class Listing:
         return (line for block in self.blocks for line in block if rsync.is_entry(line))
 
 
-def list_source(mirror: MirrorConfig, nowhere: Path) -> Listing:
-    """Start listing a mirror's source. Its blocks end with TransferError where rsync ends without a usable listing."""
-    listing = _listing(rsync.listing_argv(mirror, nowhere), f"listing {mirror.source}")
-    if mirror.exclude_marker:
-        marker = mirror.exclude_marker.encode("utf-8", "surrogateescape")
-        listing.blocks = ([line] for line in _pruned(Listing(listing.blocks).lines(), marker))
-    return listing
+@contextmanager
+def source_listed(mirror: MirrorConfig) -> Iterator[Listing]:
+    """A mirror's source is being listed. Its blocks end with TransferError where rsync gives no usable listing."""
+    with _listed(rsync.listing_argv(mirror), f"listing {mirror.source}") as listing:
+        if mirror.exclude_marker:
+            marker = mirror.exclude_marker.encode("utf-8", "surrogateescape")
+            listing.blocks = ([line] for line in _pruned(Listing(listing.blocks).lines(), marker))
+        yield listing
 
 
-def list_tree(mirror: MirrorConfig, tree: Path, nowhere: Path) -> Listing:
-    """List a snapshot's own tree in the same form."""
-    return _listing(rsync.tree_argv(mirror, tree, nowhere), f"listing {tree}")
+def tree_lines(mirror: MirrorConfig, tree: Path) -> list[bytes]:
+    """The entries of a snapshot's own tree in the same form."""
+    with _listed(rsync.tree_argv(mirror, tree), f"listing {tree}") as listing:
+        return list(listing.lines())
 
 
 def changed_names(mirror: MirrorConfig, tree: Path) -> set[bytes]:
     """Compare the source with a snapshot's tree itself: the names that differ, in ACLs and xattrs as well."""
-    listing = _listing(rsync.check_argv(mirror, tree), f"comparing {mirror.source} with {tree}", root=False)
-    return {parse(rsync.as_new(line)).path for line in listing.lines()}
+    with _listed(rsync.check_argv(mirror, tree), f"comparing {mirror.source} with {tree}", root=False) as listing:
+        return {parse(rsync.as_new(line)).path for line in listing.lines()}
 
 
-def _listing(argv: list[str], what: str, *, root: bool = True) -> Listing:
+@contextmanager
+def _listed(argv: list[str], what: str, *, root: bool = True) -> Iterator[Listing]:
     listing = Listing(iter(()))
-    listing.blocks = _read(argv, listing, what, needs_root=root)
-    return listing
+    with closing(_read(argv, listing, what, needs_root=root)) as blocks:
+        listing.blocks = blocks
+        yield listing
 
 
-def _read(argv: list[str], listing: Listing, what: str, *, needs_root: bool) -> Iterator[list[bytes]]:
+def _read(argv: list[str], listing: Listing, what: str, *, needs_root: bool) -> Generator[list[bytes]]:
     has_root = False
     with process.running(argv) as child:
         assert child.stdout is not None

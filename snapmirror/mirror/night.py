@@ -206,7 +206,7 @@ class Night:
             return
         tree = os.fsencode(self.history.tree(self.history.snapshots()[0]))
         copies = self.history.copies()
-        files = [parse(line).path for line in plan.sample if line[1:2] == b"f"]
+        files = [parse(line).path for line in plan.sample if line[1:2] == b"f" and line not in plan.corrections]
         alone = [path for path in files if path not in copies and not _same_inode(join(tree, path), join(slot, path))]
         if alone:
             self.report.warnings.append(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,18 +47,16 @@ def make_plan(
     newest = history.snapshots()[0] if history.snapshots() else None
     warnings: list[str] = []
     marked: set[bytes] = set()
-    with nowhere() as place:
-        if full and newest is not None:
-            marked = listing.changed_names(mirror, history.tree(newest))
-        try:
-            plan, listed = _compare(mirror, _manifest(history, newest), header, marked, place, progress)
-        except DamagedManifest as damage:
-            assert newest is not None
-            warnings.append(f"{damage.message}; compared with the tree of {newest.id} itself instead")
-            log.warning("%s", warnings[-1])
-            lines = _rebuilt(mirror, history.tree(newest), header, place)
-            marked = marked or listing.changed_names(mirror, history.tree(newest))
-            plan, listed = _compare(mirror, lines, header, marked, place, progress)
+    if full and newest is not None:
+        marked = listing.changed_names(mirror, history.tree(newest))
+    try:
+        plan, listed = _compare(mirror, _manifest(history, newest), header, marked, progress)
+    except DamagedManifest as damage:
+        assert newest is not None
+        warnings.append(f"{damage.message}; compared with the tree of {newest.id} itself instead")
+        log.warning("%s", warnings[-1])
+        marked = marked or listing.changed_names(mirror, history.tree(newest))
+        plan, listed = _compare(mirror, _rebuilt(mirror, history.tree(newest), header), header, marked, progress)
     if listed.partial:
         if mirror.on_unreadable == "fail":
             reason = listed.complaints[0] if listed.complaints else "rsync does not say which"
@@ -81,37 +78,29 @@ def make_plan(
     return Planned(plan, full, listed.partial, warnings, listed.complaints)
 
 
-@contextmanager
-def nowhere() -> Iterator[Path]:
-    """A path at which there is nothing, for rsync to compare with."""
-    with tempfile.TemporaryDirectory(prefix="snapmirror-") as folder:
-        yield Path(folder) / "nothing"
-
-
 def _manifest(history: SnapshotStore, newest: Snapshot | None) -> Manifest:
     return NOTHING if newest is None else Reader(history.manifest(newest))
 
 
-def _rebuilt(mirror: MirrorConfig, tree: Path, header: Header, place: Path) -> Lines:
+def _rebuilt(mirror: MirrorConfig, tree: Path, header: Header) -> Lines:
     """A manifest made of the tree. Tonight's number for each entry: nothing is known of the inodes' age."""
-    lines = listing.list_tree(mirror, tree, place).lines()
+    lines = listing.tree_lines(mirror, tree)
     return Lines(sorted(lines, key=lambda line: (line[:1] == b"h", entry.path_key(line))), header.sequence)
 
 
 def _compare(
-    mirror: MirrorConfig, old: Manifest, header: Header, marked: set[bytes], place: Path, progress: Progress
+    mirror: MirrorConfig, old: Manifest, header: Header, marked: set[bytes], progress: Progress
 ) -> tuple[Plan, listing.Listing]:
-    listed = listing.list_source(mirror, place)
     left_out = _DEVICES if os.geteuid() and not mirror.fake_super else frozenset()
     progress.begin(f"listing {mirror.source}")
     try:
-        blocks = _counted(listed.blocks, progress)
-        return compare(old, blocks, header, marked=marked, left_out=left_out), listed
+        with closing(old), listing.source_listed(mirror) as listed:
+            blocks = _counted(listed.blocks, progress)
+            return compare(old, blocks, header, marked=marked, left_out=left_out), listed
     except OutOfOrder:
         log.info("the source lists its names in another order than usual; sorting them")
-        listed = listing.list_source(mirror, place)
-        again = old.reopened() if isinstance(old, Reader) else old
-        return compare(again, in_order(listed.blocks), header, marked=marked, left_out=left_out), listed
+        with closing(old.reopened()) as again, listing.source_listed(mirror) as listed:
+            return compare(again, in_order(listed.blocks), header, marked=marked, left_out=left_out), listed
     finally:
         progress.end()
 

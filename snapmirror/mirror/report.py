@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from snapmirror.config import ReportConfig
+from snapmirror.config import Config
 from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
+from snapmirror.lock import lock_file
 
 Result = Literal["published", "planned", "failed"]
 
@@ -59,14 +60,18 @@ class RunReport:
         return {"exit_code": int(self.exit_code), "mirrors": [asdict(mirror) for mirror in self.mirrors]}
 
 
-def write(report: RunReport, config: ReportConfig, finished: float, last_success: dict[str, float]) -> None:
-    """Write the report files that are configured. `finished` and `last_success` are seconds since 1970."""
+def write(report: RunReport, config: Config, finished: float, last_success: dict[str, float]) -> None:
+    """Write the report files that are configured, and a copy into the state folder, beside the lock.
+
+    `finished` and `last_success` are seconds since 1970.
+    """
+    text = json.dumps({"finished_at": finished, **report.as_json()}, indent=1)
     try:
-        if config.json_file:
-            text = json.dumps({"finished_at": finished, **report.as_json()}, indent=1)
-            _replace(config.json_file, text)
-        if config.metrics_file:
-            _write_metrics(report, config.metrics_file, finished, last_success)
+        _replace(lock_file(config).with_suffix(".json"), text)
+        if config.report.json_file:
+            _replace(config.report.json_file, text)
+        if config.report.metrics_file:
+            _write_metrics(report, config.report.metrics_file, finished, last_success)
     except OSError as error:
         raise StorageError(
             f"the report {error.filename} cannot be written: {error.strerror}", hint="check [report]"

@@ -50,9 +50,9 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
         for mirror in mirrors[len(report.mirrors) :]:
             report.mirrors.append(MirrorReport(mirror.name))
             report.mirrors[-1].fail(error)
-        reports.write(report, config.report, time.time(), last_success)
+        reports.write(report, config, time.time(), last_success)
         raise
-    reports.write(report, config.report, time.time(), last_success)
+    reports.write(report, config, time.time(), last_success)
     return report
 
 
@@ -71,7 +71,6 @@ def _one(
     except Interrupted:
         raise
     except SnapmirrorError as error:
-        log.error("%s: %s", mirror.name, error.message)
         night.report.fail(error)
         return night.report
     finally:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import select
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -134,11 +133,10 @@ class _Fetching:
         missing = {one.path: one for one in wanted}
         above = (parent(one.path) for one in wanted)
         names = dict.fromkeys([*(folder for folder in above if folder in self.folders and folder != b"."), *missing])
-        with tempfile.NamedTemporaryFile(prefix="snapmirror-names.") as file:
-            # ./ before each: rsync takes a line that begins with # or ; for a comment
-            file.write(b"".join(b"./" + name + b"\0" for name in names))
-            file.flush()
-            self._fetch(Path(file.name), missing, patch=patch)
+        # ./ before each: rsync takes a line that begins with # or ; for a comment
+        self.target.names.write_bytes(b"".join(b"./" + name + b"\0" for name in names))
+        self._fetch(self.target.names, missing, patch=patch)
+        self.target.names.unlink()
 
     def root(self) -> None:
         """Fetch the attributes of the root, which come last: all else changes its times."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 import io
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Generator, Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -129,6 +129,13 @@ class Lines:
         """The plain entries, in blocks."""
         yield self._plain
 
+    def reopened(self) -> Lines:
+        """The same."""
+        return self
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
     def symlinks(self) -> list[bytes]:
         """The plain lines of symlinks."""
         return [line for line in self._plain if line[1:2] == b"L"]
@@ -163,7 +170,7 @@ class Reader:
         except OSError as error:
             raise self._damaged(f"cannot be read: {error.strerror}") from error
 
-    def _read(self) -> Iterator[list[bytes]]:
+    def _read(self) -> Generator[list[bytes]]:
         """The lines of the file in blocks; the first block is the first line alone."""
         rest, first = b"", True
         with self._open() as file:
@@ -194,7 +201,7 @@ class Reader:
         except (ValueError, KeyError, TypeError, IndexError):
             raise self._damaged("is no manifest") from None
 
-    def _after_numbers(self) -> Iterator[list[bytes]]:
+    def _after_numbers(self) -> Generator[list[bytes]]:
         """Take the numbers off, then yield the entries."""
         for lines in self._text:
             taken = 0
@@ -245,6 +252,11 @@ class Reader:
     def used_numbers(self) -> set[int]:
         """Every number that an entry has."""
         return set(self.numbers)
+
+    def close(self) -> None:
+        """Let go of the file, for a reading that ends early: an open file would keep the store mounted."""
+        self._entries.close()
+        self._text.close()
 
     def reopened(self) -> Reader:
         """The same manifest, to be read from its beginning."""

@@ -34,6 +34,12 @@ class Manifest(Text, Protocol):
     def symlinks(self) -> list[bytes]:
         """The plain lines of symlinks."""
 
+    def reopened(self) -> Manifest:
+        """The same, to be read from its beginning."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
 
 @dataclass
 class Plan:

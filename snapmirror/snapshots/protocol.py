@@ -16,7 +16,8 @@ from snapmirror.snapshots.spool import Spool
 
 @dataclass(frozen=True)
 class Target:
-    """Where a night's files go: the `slot`, with the folder `basis` of earlier versions, and scratch folders.
+    """Where a night's files go: the `slot`, with the folder `basis` of earlier versions, scratch folders, and a
+    scratch file for the list of names.
 
     `patch` are names that stand in the slot in their old version, in an inode of their own, to be changed in place.
     """
@@ -25,6 +26,7 @@ class Target:
     basis: Path | None
     scratch: Path
     partial: Path
+    names: Path
     patch: frozenset[bytes] = frozenset()
 
 

@@ -22,6 +22,9 @@ _CHECKSUM = 32
 _ITEM = 11
 """Bytes of %i: `>f.st......`."""
 
+NOWHERE = "/.snapmirror-nothing/"
+"""A place that is never made: dry runs compare with it."""
+
 OK, PARTIAL, VANISHED = 0, 23, 24
 _SSH = 255
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
@@ -37,18 +40,18 @@ class Sent:
     checksum: bytes
 
 
-def listing_argv(mirror: MirrorConfig, nowhere: Path) -> list[str]:
-    """List the whole source: a dry run into `nowhere`, a folder that does not exist, so that everything is new."""
+def listing_argv(mirror: MirrorConfig) -> list[str]:
+    """List the whole source: a dry run into a folder that does not exist, so that everything is new."""
     return [
         *_common(mirror), "--dry-run", f"--out-format={LIST_FORMAT}",
-        *_filters(mirror), *_connection(mirror), mirror.source.rsync_argument, f"{nowhere}/",
+        *_filters(mirror), *_connection(mirror), mirror.source.rsync_argument, NOWHERE,
     ]  # fmt: skip
 
 
-def tree_argv(mirror: MirrorConfig, tree: Path, nowhere: Path) -> list[str]:
+def tree_argv(mirror: MirrorConfig, tree: Path) -> list[str]:
     """List a snapshot's own tree in the same way, to make a new manifest of it."""
     fake = ["--fake-super"] if mirror.fake_super else []
-    return [*_common(mirror), *fake, "--dry-run", f"--out-format={LIST_FORMAT}", f"{tree}/", f"{nowhere}/"]
+    return [*_common(mirror), *fake, "--dry-run", f"--out-format={LIST_FORMAT}", f"{tree}/", NOWHERE]
 
 
 def check_argv(mirror: MirrorConfig, tree: Path) -> list[str]:

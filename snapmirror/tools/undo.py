@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from snapmirror.errors import SnapmirrorError, StuckError
+from snapmirror.interrupts import deferred
 
 DEADLINE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.02
@@ -35,14 +36,16 @@ def undone_by(release: Callable[[], None]) -> Iterator[None]:
         raise
     except BaseException as error:
         try:
-            release()
+            with deferred():
+                release()
         except StuckError:
             raise
         except SnapmirrorError as second:
             error.add_note(f"while undoing: {second.message}")
         raise
     else:
-        release()
+        with deferred():  # a signal must not stop an undoing half way
+            release()
 
 
 def wait_until(done: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> bool:

@@ -43,6 +43,11 @@ class Layout:
         return self.private / "partial"
 
     @property
+    def names(self) -> Path:
+        """The list of names that rsync is given."""
+        return self.private / "names"
+
+    @property
     def by_date(self) -> Path:
         """Dated names of the snapshots."""
         return self.root / "by-date"

@@ -78,6 +78,7 @@ class HardlinkStore:
         for path in self.layout.private.glob(f"{rotation.TRASH}*"):
             names.remove_tree(path)
             done.append("removed an expired snapshot that the last run left")
+        self.layout.names.unlink(missing_ok=True)
         if _save_interrupted(self.layout):
             done.append("kept what the last run had received of its last file")
         if self.layout.slot.exists() and self._record.slot_equals is None:
@@ -149,6 +150,8 @@ class HardlinkStore:
             log.warning("the manifests cannot be compared (%s); the slot is made by walking both trees", problem)
             return slot.repaired(tree, layout.slot, stop)
         finally:
+            for manifest in manifests:
+                manifest.close()
             layout.manifest(parked).unlink(missing_ok=True)
 
     def clear(self, plan: Plan, clone_above: int | None) -> Target:
@@ -160,7 +163,8 @@ class HardlinkStore:
             self._record.slot_equals = None
             self._save()
         patch = clear(plan, self._prepared, tree, self.layout.slot, clone_above)
-        return Target(self.layout.slot, tree, self.layout.scratch, self.layout.partial, frozenset(patch))
+        layout = self.layout
+        return Target(layout.slot, tree, layout.scratch, layout.partial, layout.names, frozenset(patch))
 
     def settle(self, plan: Plan) -> None:
         """Give folders that are not in the plan their attributes back."""
