@@ -61,27 +61,27 @@ def restore(
     with opened(shell.config, names_of(mirror), locked=True) as histories, shown(quiet=shell.quiet) as progress:
         found = histories.find(snapshot)
         job = Restore(shell.config, found, wanted(found, [os.fsencode(path) for path in paths]), to, checksum=checksum)
-        preview = job.preview()
+        preview = job.preview(None if json else _SHOWN)
         job.check_room(preview)
         if not json:
             _show(preview, job)
         done = 0
-        if preview.changes and not dry_run:
+        if preview.names and not dry_run:
             _ask(preview, job, yes=yes, push=push)
             done = job.run(preview, progress)
     if json:
         out_json(_as_json(preview, job, done))
-    elif not dry_run and preview.changes:
+    elif not dry_run and preview.names:
         out(f"restored {count(done, 'name')} of {found.snapshot.id} to {printable(job.where)}")
 
 
 def _show(preview: Preview, job: Restore) -> None:
-    for change in preview.changes[:_SHOWN]:
-        slash = "/" if change.entry.is_directory and change.entry.path != b"." else ""
-        out(f"{_SIGNS[change.kind]} {printable(change.entry.path)}{slash}")
-    if len(preview.changes) > _SHOWN:
-        out(f"… and {count(len(preview.changes) - _SHOWN, 'name')} more; --json lists all")
-    if not preview.changes:
+    for change in preview.changes:
+        slash = "/" if change.is_folder and change.path != b"." else ""
+        out(f"{_SIGNS[change.kind]} {printable(change.path)}{slash}")
+    if preview.names > len(preview.changes):
+        out(f"… and {count(preview.names - len(preview.changes), 'name')} more; --json lists all")
+    if not preview.names:
         out(f"nothing to do: all of it is in {printable(job.where)}, as in {job.found.snapshot.id}")
         return
     out(f"{_summary(preview)}, to {printable(job.where)}")
@@ -89,8 +89,8 @@ def _show(preview: Preview, job: Restore) -> None:
 
 def _summary(preview: Preview) -> str:
     return (
-        f"{preview.count('new')} new, {preview.count('overwritten')} overwritten, "
-        f"{preview.count('attributes')} attributes only; {size(preview.bytes)}"
+        f"{preview.counts['new']} new, {preview.counts['overwritten']} overwritten, "
+        f"{preview.counts['attributes']} attributes only; {size(preview.bytes)}"
     )
 
 
@@ -105,7 +105,7 @@ def _ask(preview: Preview, job: Restore, *, yes: bool, push: bool) -> None:
             note("nothing was written")
             raise typer.Exit(0)
         return
-    harmful = preview.count("overwritten") + preview.count("attributes")
+    harmful = preview.counts["overwritten"] + preview.counts["attributes"]
     if push or harmful:
         what = "it would change the server" if push else f"it would change {count(harmful, 'existing name')}"
         raise UsageError(f"{what}, and there is no terminal to ask on", hint="if that is meant, add --yes")
@@ -116,10 +116,10 @@ def _as_json(preview: Preview, job: Restore, done: int) -> dict[str, Any]:
         "mirror": job.found.mirror.name,
         "snapshot": job.found.snapshot.id,
         **json_name(job.where, "to"),
-        "new": preview.count("new"),
-        "overwritten": preview.count("overwritten"),
-        "attributes": preview.count("attributes"),
+        "new": preview.counts["new"],
+        "overwritten": preview.counts["overwritten"],
+        "attributes": preview.counts["attributes"],
         "bytes": preview.bytes,
         "restored": done,
-        "changes": [{"change": change.kind, **json_name(change.entry.path)} for change in preview.changes],
+        "changes": [{"change": change.kind, **json_name(change.path)} for change in preview.changes],
     }

@@ -12,6 +12,7 @@ import logging
 import os
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,6 @@ from snapmirror import process
 from snapmirror.config import Config
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError, UsageError
 from snapmirror.mirror.histories import Found
-from snapmirror.mirror.planning import nowhere
 from snapmirror.mirror.wanted import ancestors
 from snapmirror.model import Progress
 from snapmirror.snapshots.entry import Entry, join, parse
@@ -32,25 +32,31 @@ log = logging.getLogger("snapmirror.restore")
 NEW, OVERWRITTEN, ATTRIBUTES = "new", "overwritten", "attributes"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """What happens to one name at the target."""
 
     kind: str
-    entry: Entry
+    path: bytes
+    is_folder: bool
 
 
 @dataclass
 class Preview:
-    """What a restore would do. `parents` are folders on the way that are missing at the target."""
+    """What a restore would do: how many names of each kind, and the first of them.
 
+    `parents` are folders on the way that are missing at the target.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
     changes: list[Change] = field(default_factory=list)
     parents: list[bytes] = field(default_factory=list)
     bytes: int = 0
 
-    def count(self, kind: str) -> int:
-        """How many names this happens to."""
-        return sum(change.kind == kind for change in self.changes)
+    @property
+    def names(self) -> int:
+        """How many names there are in all."""
+        return self.counts.total()
 
 
 class Restore:
@@ -90,34 +96,36 @@ class Restore:
         below = [path.resolve() for path in store if path.resolve().is_relative_to(root)]
         return [f"/{path.relative_to(root)}" for path in below]
 
-    def _check_shared(self, change: Change, name: bytes) -> None:
+    def _check_shared(self, kind: str, entry: Entry) -> None:
         """An attribute is set in place: not on an inode that the store may share."""
-        if self.place is None or change.kind != ATTRIBUTES or change.entry.is_directory:
+        if self.place is None or kind != ATTRIBUTES or entry.is_directory:
             return
         try:
-            status = os.lstat(join(os.fsencode(self.place), name))
+            status = os.lstat(join(os.fsencode(self.place), entry.path))
         except OSError:
             return
         if status.st_nlink > 1 and status.st_dev == self.config.store.path.stat().st_dev:
             raise UsageError(
-                f"{os.fsdecode(name)!r} in {self.place} may be a hard link into the store",
+                f"{os.fsdecode(entry.path)!r} in {self.place} may be a hard link into the store",
                 hint="restore to an empty folder",
             )
 
     # --- what would happen
 
-    def preview(self) -> Preview:
-        """Ask rsync what it would do. Raises SnapmirrorError."""
+    def preview(self, most: int | None) -> Preview:
+        """Ask rsync what it would do; keep `most` names (None: all). Raises SnapmirrorError."""
         seen = Preview()
         with self._trial() as target:
             if above := _above(self.paths):
                 lines = self._lines(above, target, dry_run=True, folders_only=True)
                 seen.parents = [entry.path for code, entry in lines if code[2:3] == b"+"]
             for code, entry in self._lines(self.paths, target, dry_run=True):
-                change = Change(self._kind(code, entry), entry)
-                self._check_shared(change, entry.path)
-                seen.changes.append(change)
-                if entry.kind == b"f" and entry.leader is None and change.kind != ATTRIBUTES:
+                kind = self._kind(code, entry)
+                self._check_shared(kind, entry)
+                seen.counts[kind] += 1
+                if most is None or len(seen.changes) < most:
+                    seen.changes.append(Change(kind, entry.path, entry.is_directory))
+                if entry.kind == b"f" and entry.leader is None and kind != ATTRIBUTES:
                     seen.bytes += entry.size
         return seen
 
@@ -127,8 +135,8 @@ class Restore:
         if self.target is None or self.target.exists():
             yield self.target
         else:
-            with nowhere() as place:
-                yield place
+            with tempfile.TemporaryDirectory(prefix="snapmirror-") as folder:
+                yield Path(folder) / "nothing"
 
     def _kind(self, code: bytes, entry: Entry) -> str:
         if code[2:3] != b"+":
@@ -161,8 +169,8 @@ class Restore:
                 self.target.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StorageError(f"{self.target} cannot be made: {error.strerror}") from error
-        log.info("restoring %d names of %s to %s", len(preview.changes), self.found.snapshot.id, self.where)
-        progress.begin(f"restoring to {self.where}", names=len(preview.changes), size=preview.bytes)
+        log.info("restoring %d names of %s to %s", preview.names, self.found.snapshot.id, self.where)
+        progress.begin(f"restoring to {self.where}", names=preview.names, size=preview.bytes)
         done = 0
         try:
             if preview.parents:
