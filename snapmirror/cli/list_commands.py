@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import harmless, json_name, local_time, size, utc_time
+from snapmirror.cli.text import age, harmless, json_name, local_time, size, utc_time
 
 if TYPE_CHECKING:
     from snapmirror.snapshots.record import Snapshot
@@ -31,6 +32,9 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
 
     with opened(shell_of(context).config, [mirror] if mirror else []) as histories:
         rows = [(one.name, item, history.tree(item)) for one, history in histories for item in history.snapshots()]
+        newest = {name: snapshots[0] for name, snapshots in histories.snapshots().items() if snapshots}
+        store = histories.store
+        free, allocated = store.free_bytes(), store.allocated_bytes()
     if json:
         out_json([_as_json(*row) for row in rows])
     elif not rows:
@@ -38,6 +42,15 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
     else:
         headings = ["MIRROR", "SLOT", "SNAPSHOT", "TAKEN", "FILES", "SIZE", "NEW", ""]
         table(headings, (_row(name, one) for name, one, _ in rows), right=(1, 4, 5, 6))
+        note(
+            "; ".join(
+                f"{name}: the last one is of {age(one.taken_at, datetime.now(UTC))}" for name, one in newest.items()
+            )
+        )
+        note(
+            f"the store has {size(free)} left"
+            + (f"; its image takes {size(allocated)}" if allocated is not None else "")
+        )
 
 
 def pin(context: typer.Context, snapshot: Reference, mirror: MirrorName = None) -> None:
