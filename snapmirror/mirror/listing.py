@@ -12,7 +12,7 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import TransferError
-from snapmirror.snapshots.entry import escape, parse, plain_line
+from snapmirror.snapshots.entry import escape, parse, path_of, plain_line
 from snapmirror.tools import rsync
 
 _CHUNK = 1 << 18
@@ -55,7 +55,7 @@ def tree_lines(mirror: MirrorConfig, tree: Path) -> list[bytes]:
 def changed_names(mirror: MirrorConfig, tree: Path) -> set[bytes]:
     """Compare the source with a snapshot's tree itself: the names that differ, in ACLs and xattrs as well."""
     with _listed(rsync.check_argv(mirror, tree), f"comparing {mirror.source} with {tree}", root=False) as listing:
-        return {parse(rsync.as_new(line)).path for line in listing.lines()}
+        return {path_of(line) for line in listing.lines()}
 
 
 @contextmanager

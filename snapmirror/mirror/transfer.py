@@ -20,7 +20,7 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import SnapmirrorError
-from snapmirror.snapshots.entry import Entry, escape, join, parent, parse
+from snapmirror.snapshots.entry import Entry, escape, join, parent, parse, path_of
 from snapmirror.snapshots.manifest import since_prefix
 from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.plan import Plan
@@ -170,22 +170,24 @@ class _Fetching:
         if sent is None:
             self.landed.bytes += rsync.literal_bytes(raw)
             return
-        entry = parse(sent.line)
-        one = missing.pop(entry.path, None)
-        if one is None:  # a folder comes again with what lies in it
-            pair = self.folders.get(entry.path)
+        path = path_of(sent.line)
+        one = missing.pop(path, None)
+        comes_again = one is None
+        if one is None:  # a folder, with what lies in it
+            pair = self.folders.get(path)
             if pair is None:
                 return
             one = _wanted(pair)
-        else:
+        entry = parse(_with_owner(sent.line, one.new))
+        if not comes_again:
             size = entry.size if entry.kind == b"f" and entry.leader is None else 0
             self.landed.new_bytes += size
             seen = min(self.ahead, size)
             self.ahead -= seen
             self.advance(1, size - seen)
-        self._land(one, entry, sent)
+        self._land(one, entry, sent.checksum)
 
-    def _land(self, one: _Wanted, entry: Entry, sent: rsync.Sent) -> None:
+    def _land(self, one: _Wanted, entry: Entry, checksum: bytes) -> None:
         """Take note of one name that has landed, and of what it is if it has changed since it was listed."""
         planned, landed = one.new, self.landed
         if entry.kind == planned.kind and entry.attributes == planned.attributes:
@@ -193,15 +195,15 @@ class _Fetching:
             if same_target or entry.target == planned.target:
                 landed.corrections.pop(planned.line, None)
             else:
-                landed.corrections[planned.line] = self.number + sent.line
+                landed.corrections[planned.line] = self.number + entry.line
         elif entry.kind == planned.kind == b"f":  # its role in a hard link group stays
             item, *_, name = planned.line.split(b"|", 6)
             landed.corrections[planned.line] = self.number + item + entry.attributes[1:] + b"|" + name
         else:
-            landed.corrections[planned.line] = self.number + sent.line
+            landed.corrections[planned.line] = self.number + entry.line
         if entry.kind == b"f":
-            if sent.checksum:
-                landed.checksums.append((sent.checksum, escape(entry.path)))
+            if checksum:
+                landed.checksums.append((checksum, escape(entry.path)))
             else:
                 landed.unchecked.append(entry.path)
 
@@ -238,6 +240,14 @@ def _judge(code: int, stderr: bytes, mirror: MirrorConfig, landed: Landed) -> No
 
 def _failure(code: int, stderr: bytes, mirror: MirrorConfig) -> SnapmirrorError:
     return rsync.failure(code, stderr, f"the transfer from {mirror.source} stopped")
+
+
+def _with_owner(line: bytes, planned: Entry) -> bytes:
+    """An ordinary user's rsync names no owner that it cannot give: it is the listed one's."""
+    fields = line.split(b"|", 6)
+    if fields[2].isdigit() and fields[3].isdigit():
+        return line
+    return b"|".join([*fields[:2], b"%d" % planned.uid, b"%d" % planned.gid, *fields[4:]])
 
 
 def _settle_missing(missing: list[_Wanted], code: int, target: Target, landed: Landed) -> None:

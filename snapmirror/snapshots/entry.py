@@ -125,15 +125,18 @@ def size_of(line: bytes) -> int:
     return int(line.split(b"|", 5)[4])
 
 
+def path_of(line: bytes) -> bytes:
+    """The path of a line, whatever its other fields hold."""
+    name = unescape(line.rpartition(b"//")[2])
+    return name.removesuffix(b"/") if line[1:2] == b"d" else name
+
+
 def path_key(line: bytes) -> bytes:
     """The place of a line in rsync's order: in each directory files come first, then each directory with all below.
 
     Bytes compare as the order does: every directory on the way is `\\1name/`, any other entry `\\0name`.
     """
-    name = unescape(line.rpartition(b"//")[2])
-    if line[1:2] == b"d":
-        return b"" if name == b"./" else b"\1" + name[:-1].replace(b"/", b"/\1") + b"/"
-    return key_of(name, is_directory=False)
+    return key_of(path_of(line), is_directory=line[1:2] == b"d")
 
 
 def key_of(path: bytes, *, is_directory: bool) -> bytes:

@@ -44,6 +44,7 @@ def listing_argv(mirror: MirrorConfig) -> list[str]:
     """List the whole source: a dry run into a folder that does not exist, so that everything is new."""
     return [
         *_common(mirror), "--dry-run", f"--out-format={LIST_FORMAT}",
+        *(["--super"] if os.geteuid() else []),  # else an ordinary user is not told the groups
         *_filters(mirror), *_connection(mirror), mirror.source.rsync_argument, NOWHERE,
     ]  # fmt: skip
 
@@ -152,10 +153,18 @@ def _common(mirror: MirrorConfig, *, recursive: bool = True) -> list[str]:
     ]  # fmt: skip
 
 
+_XFS_ACLS = (
+    # XFS shows its ACLs as trusted.SGI_ACL_* too: rsync, missing these at the source, would remove them, ACLs and all.
+    "--filter=-x trusted.SGI_ACL_*",
+    "--filter=-x system.*",  # rsync's own rule, which any other rule of this kind switches off
+)
+
+
 def _extras(mirror: MirrorConfig) -> list[str]:
+    """ACLs and extended attributes. (An ordinary user's rsync sees user.* only, by a rule of its own.)"""
     return [
         *(["--acls"] if mirror.acls else []),
-        *(["--xattrs"] if mirror.xattrs else []),
+        *(["--xattrs", *(() if os.geteuid() else _XFS_ACLS)] if mirror.xattrs else []),
         *(["--fake-super"] if mirror.fake_super else []),  # local: for both sides; -M alone breaks rsync 3.5.0 there
     ]
 
