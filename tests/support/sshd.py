@@ -69,8 +69,8 @@ def sshd_running(folder: Path) -> Iterator[Sshd]:
     server.authorized_keys.write_text((folder / "identity.pub").read_text())
     server.known_hosts.write_text(f"[127.0.0.1]:{port} {(folder / 'host_key.pub').read_text()}")
     settings = [
-        "ListenAddress 127.0.0.1", f"Port {port}", f"HostKey {server.host_key}", f"PidFile {folder}/pid",
-        f"AuthorizedKeysFile {server.authorized_keys}", "StrictModes no", "UsePAM no", "PasswordAuthentication no",
+        "ListenAddress 127.0.0.1", f"Port {port}", f'HostKey "{server.host_key}"', f'PidFile "{folder}/pid"',
+        f'AuthorizedKeysFile "{server.authorized_keys}"', "StrictModes no", "UsePAM no", "PasswordAuthentication no",
         "KbdInteractiveAuthentication no", "PermitRootLogin prohibit-password", "AllowTcpForwarding yes",
         "MaxStartups 100", "LogLevel VERBOSE", "PrintMotd no",
     ]  # fmt: skip

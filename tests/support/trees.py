@@ -237,8 +237,10 @@ class Tree:
     # -- the documented limit ------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Move times to other seconds where rsync could not tell two states apart: it sees size and whole seconds, and its
-        listing shows no device numbers.
+        """Move times to other seconds where rsync could not tell two states apart.
+
+        It sees size and whole seconds; its listing shows no device numbers, and tells neither sockets from
+        FIFOs nor character from block devices.
 
         The same goes for "now": rsync leaves what it has just created with the present second alone.
         What counts are the states since the last published night, because those may lie in the store; `published`
@@ -250,7 +252,8 @@ class Tree:
             changed = False
             for path, mark in self.fingerprint().items():
                 second = mark.mtime_ns // 10**9
-                key, state = (path, mark.kind, mark.size, second), (mark.mtime_ns, f"{mark.content}{mark.rdev}")
+                shown = mark.kind.removeprefix("char ").removeprefix("block ").replace("socket", "fifo")
+                key, state = (path, shown, mark.size, second), (mark.mtime_ns, f"{mark.content}{mark.kind}{mark.rdev}")
                 if second in today or self._seen.setdefault(key, state) != state:
                     self.set_mtime_ns(path, next(_SPARE_SECONDS) * 10**9 + 42)
                     changed = True
