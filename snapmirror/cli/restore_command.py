@@ -50,7 +50,7 @@ def restore(
     Shows first what would be written: + new, M overwritten, A attributes only. Never deletes anything.
     Example: snapmirror restore newest etc/fstab --to /tmp/restored
     """
-    from snapmirror.errors import UsageError
+    from snapmirror.errors import ExitCode, UsageError
     from snapmirror.mirror.histories import opened
     from snapmirror.mirror.restore import Restore
     from snapmirror.mirror.wanted import wanted
@@ -69,10 +69,14 @@ def restore(
         if preview.names and not dry_run:
             _ask(preview, job, yes=yes, push=push)
             done = job.run(preview, progress)
+    if job.skipped:
+        note(f"warning: {count(job.skipped, 'device')} left out: only root can make them")
     if json:
         out_json(_as_json(preview, job, done))
     elif not dry_run and preview.names:
         out(f"restored {count(done, 'name')} of {found.snapshot.id} to {printable(job.where)}")
+    if job.skipped:
+        raise typer.Exit(int(ExitCode.WARNINGS))
 
 
 def _show(preview: Preview, job: Restore) -> None:

@@ -67,6 +67,7 @@ class Restore:
     ) -> None:
         self.config, self.found, self.paths = config, found, list(paths)
         self.checksum = checksum
+        self.skipped = 0  # devices, which only root can make
         self.target = None if target is None else Path.cwd() / target
         local = Path(found.mirror.source.path) if found.mirror.source.kind == "local" else None
         self.place = self.target or local
@@ -201,6 +202,8 @@ class Restore:
                     line = raw.removesuffix(b"\n")
                     if rsync.is_entry(line):
                         yield line[:11], _entry(line)
+                    elif line.startswith(b"skipping ") and not dry_run:
+                        self.skipped += 1
                 code, stderr = child.wait(), child.stderr_tail()
         if code != rsync.OK:
             raise self._failure(code, stderr)

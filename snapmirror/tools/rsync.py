@@ -113,11 +113,14 @@ def back_argv(
     are never written.
     """
     remote = target is None and mirror.source.kind != "local"
+    place = mirror.source.rsync_argument if target is None else f"{target}/"
     return [
         *_common(mirror, recursive=not folders_only),
         *(["--acls"] if mirror.acls else []),
         *(["--xattrs"] if mirror.xattrs else []),
-        *(_from_fake(remote=remote) if mirror.fake_super else []),
+        *(["--fake-super"] if mirror.fake_super else []),
+        # locally it would count for both sides: the receiver is made a process of its own, as if it were remote
+        *(["--rsh=env", "--secluded-args"] if mirror.fake_super and not remote else []),
         "--sparse", "--no-implied-dirs",
         *(["--keep-dirlinks"] if folders_only else []),
         *(["--checksum"] if checksum else []),
@@ -126,15 +129,8 @@ def back_argv(
         "--files-from=-", "--from0", f"--out-format={LIST_FORMAT}",
         *([f"--bwlimit={mirror.bandwidth_limit // 1024 or 1}"] if mirror.bandwidth_limit and remote else []),
         *(_connection(mirror) if target is None else []),
-        f"{tree}/", mirror.source.rsync_argument if target is None else f"{target}/",
+        f"{tree}/", f"LOCAL=yes:{place}" if mirror.fake_super and not remote else place,
     ]  # fmt: skip
-
-
-def _from_fake(*, remote: bool) -> list[str]:
-    """What --fake-super has kept in extended attributes becomes real where it goes, as far as the user there may."""
-    if remote:
-        return ["--fake-super"]
-    return ["--fake-super", "--remote-option=--super" if os.geteuid() == 0 else "--remote-option=--no-super"]
 
 
 def pattern(path: str) -> str:

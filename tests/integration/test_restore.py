@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -274,3 +275,35 @@ def test_failures_are_said(scene: Scene) -> None:
     result = scene.command("restore", "newest", "etc", "--to", scene.folder / "to")
     assert result.exit_code == 11
     assert "no room is left" in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes another user's place, and restores as root")
+def test_what_fake_super_has_kept_becomes_real() -> None:
+    with tempfile.TemporaryDirectory(prefix="restore.") as folder:
+        os.chmod(folder, 0o755)
+        scene = Scene(Path(folder), user=4321)
+        scene.configure(fake_super=True)
+        put(scene.source / "file", b"content")
+        os.chown(scene.source / "file", 7, 8)
+        os.chmod(scene.source / "file", 0o4755)
+        (scene.source / "link").symlink_to("file")
+        os.mknod(scene.source / "null", 0o20666, os.makedev(1, 3))
+        os.utime(scene.source / "null", (OLD, OLD))
+        scene.night()
+        source = fingerprint(scene.source)
+        scene.user = None
+        result = scene.command("restore", "newest", "file", "link", "null", "--to", Path(folder) / "to")
+        assert result.exit_code == 0, str(result)
+        restored = fingerprint(Path(folder) / "to")
+        assert restored[b"file"] == source[b"file"]
+        assert restored[b"null"] == source[b"null"]
+        assert restored[b"link"].target == b"file"
+        (scene.source / "file").unlink()
+        assert scene.command("restore", "newest", "file", "--push", "--yes").exit_code == 0
+        assert fingerprint(scene.source)[b"file"] == source[b"file"]
+        scene.user = 4321
+        os.chown(folder, 4321, 4321)
+        result = scene.command("restore", "newest", ".", "--to", Path(folder) / "own")
+        assert result.exit_code == 3, str(result)
+        assert "1 device left out" in result.stderr
+        assert (Path(folder) / "own" / "file").stat().st_uid == 4321
