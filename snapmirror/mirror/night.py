@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import SnapmirrorError, StorageError
+from snapmirror.errors import SnapmirrorError, StorageError, TransferError
 from snapmirror.mirror import guard, transfer
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
@@ -143,7 +143,7 @@ class Night:
             finally:
                 self.progress.end()
         self.history.settle(plan)
-        self._note_landed(landed)
+        self._note_landed(landed, plan.requested)
         with self.pipeline.step(f"{self.mirror.name}: seal"):
             sums = self._checksums(plan, landed)
             manifest = self._manifest(plan, landed, header)
@@ -168,8 +168,14 @@ class Night:
     def _watch(self) -> None:
         guard.check_room(self.mirror, self.store, 0, 0)
 
-    def _note_landed(self, landed: transfer.Landed) -> None:
+    def _note_landed(self, landed: transfer.Landed, requested: int) -> None:
         report = self.report
+        gone = len(landed.vanished)
+        if gone >= self.mirror.guard.at_least and gone > requested / 2 and not self.options.accept_changes:
+            raise TransferError(
+                f"{gone} of {requested} names vanished from {self.mirror.source} before they were read",
+                hint="was it unmounted meanwhile? if that is meant, run again with --accept-changes",
+            )
         report.bytes_transferred = landed.bytes
         if landed.vanished:
             report.warnings.append(

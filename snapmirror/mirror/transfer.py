@@ -133,8 +133,8 @@ class _Fetching:
         missing = {one.path: one for one in wanted}
         above = (parent(one.path) for one in wanted)
         names = dict.fromkeys([*(folder for folder in above if folder in self.folders and folder != b"."), *missing])
-        # ./ before each: rsync takes a line that begins with # or ; for a comment
-        self.target.names.write_bytes(b"".join(b"./" + name + b"\0" for name in names))
+        listed = (rsync.listed_name(self.mirror, name) + b"\0" for name in names)
+        self.target.names.write_bytes(b"".join(listed))
         self._fetch(self.target.names, missing, patch=patch)
         self.target.names.unlink()
 

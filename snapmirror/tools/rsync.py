@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snapmirror.config import MirrorConfig
+from snapmirror.config.source import Source
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError
 from snapmirror.tools import ssh
 
@@ -92,8 +93,22 @@ def transfer_argv(
         *([f"--copy-dest={basis}"] if basis and not patch else []),
         *([] if patch else ["--sparse"]),
         *([f"--bwlimit={mirror.bandwidth_limit // 1024 or 1}"] if mirror.bandwidth_limit else []),
-        *_connection(mirror), mirror.source.rsync_argument, f"{slot}/",
+        *_connection(mirror), (_base(mirror.source) if names else mirror.source).rsync_argument, f"{slot}/",
     ]  # fmt: skip
+
+
+def listed_name(mirror: MirrorConfig, path: bytes) -> bytes:
+    """A name as the list for `transfer_argv` has it.
+
+    A daemon is asked for its whole module: rsync 3.5.0's, without chroot, looks for listed names in the wrong folder if
+    it is asked for one inside. Without ./ a name that begins with # or ; would be a comment.
+    """
+    inside = mirror.source.path.strip("/") if mirror.source.kind == "daemon" else ""
+    return os.fsencode(f"{inside}/./" if inside else "./") + path
+
+
+def _base(source: Source) -> Source:
+    return replace(source, path="/") if source.kind == "daemon" else source
 
 
 def back_argv(
