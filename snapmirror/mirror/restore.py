@@ -225,7 +225,8 @@ def _above(paths: Sequence[bytes]) -> list[bytes]:
 
 
 def _entry(line: bytes) -> Entry:
-    """A further name of a group that only changes its attributes comes without its leader."""
+    """A further name of a group that only changes its attributes comes without its leader; a group may be unknown."""
+    line = line.replace(b"|DEFAULT|", b"|0|", 1)
     if line[:1] == b"h" and b"| => " not in line:
         line = b"." + line[1:]
     return parse(line)

@@ -131,10 +131,8 @@ def back_argv(
     place = mirror.source.rsync_argument if target is None else f"{target}/"
     return [
         *_common(mirror, recursive=not folders_only),
-        *(["--acls"] if mirror.acls else []),
-        *(["--xattrs"] if mirror.xattrs else []),
-        *(["--fake-super"] if mirror.fake_super else []),
-        # locally it would count for both sides: the receiver is made a process of its own, as if it were remote
+        *_extras(mirror),
+        # locally --fake-super counts for both sides: so the receiver becomes a process of its own, as if remote
         *(["--rsh=env", "--secluded-args"] if mirror.fake_super and not remote else []),
         "--sparse", "--no-implied-dirs",
         *(["--keep-dirlinks"] if folders_only else []),
