@@ -33,6 +33,7 @@ from typing import IO, Any
 
 import sh
 
+from snapmirror import interrupts
 from snapmirror.errors import UsageError
 
 Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -164,6 +165,26 @@ def running(
     if program is None:
         raise UsageError(f"the program {words[0]} is not installed", hint="'snapmirror doctor' names its package")
     log.debug("+ %s", shlex.join(words))
+    with interrupts.deferred():  # a child that nobody knows of yet could not be stopped
+        child = _started(words, program, capture=capture, stdin=stdin, env=env, cwd=cwd)
+    try:
+        yield child
+    finally:
+        try:
+            child.stop()
+        finally:
+            child.close()
+
+
+def _started(
+    words: tuple[str, ...],
+    program: str,
+    *,
+    capture: bool,
+    stdin: bytes | IO[bytes] | None,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+) -> Running:
     stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed by Running.close)
     reader: IO[bytes] | None = None
     with _input(stdin) as source, open(os.devnull, "wb") as null:
@@ -190,14 +211,7 @@ def running(
         finally:
             if sink is not null:
                 sink.close()
-    child = Running(words, command, reader, stderr)
-    try:
-        yield child
-    finally:
-        try:
-            child.stop()
-        finally:
-            child.close()
+    return Running(words, command, reader, stderr)
 
 
 def run(

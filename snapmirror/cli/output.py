@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 
 from snapmirror.cli.text import harmless
@@ -26,7 +27,9 @@ def out_json(value: Any) -> None:
 
 
 def note(line: str) -> None:
-    """A line about the result, on stderr."""
+    """A line about the result, on stderr; what has been said before stands before it."""
+    with suppress(StorageError):  # told at the end
+        _write(sys.stdout, "", flush=True)
     _write(sys.stderr, f"{harmless(line)}\n")
 
 
