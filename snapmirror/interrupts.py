@@ -20,7 +20,7 @@ _NOTE = b"snapmirror: one moment, releasing what is mounted or attached\n"
 
 
 class _State:
-    raised = False
+    raised: Interrupted | None = None
     depth = 0
     pending = 0
 
@@ -30,6 +30,23 @@ def install() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
+
+
+def ignore() -> None:
+    """From now on signals do nothing: the verdict is out."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def raised() -> Interrupted | None:
+    """The interruption, if there was one: Python may have wrapped it, or lost it in a callback of its own."""
+    return _State.raised
+
+
+def check() -> None:
+    """Raise an interruption that got lost on its way. Not for what undoes."""
+    if _State.raised is not None:
+        raise _State.raised
 
 
 @contextmanager
@@ -66,5 +83,5 @@ def _handle(number: int, _frame: FrameType | None) -> None:
 
 
 def _interrupt(number: int) -> None:
-    _State.raised = True
-    raise Interrupted(number, signal.Signals(number).name)
+    _State.raised = Interrupted(number, signal.Signals(number).name)
+    raise _State.raised

@@ -46,6 +46,7 @@ class Pipeline:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """A stretch of work."""
+        interrupts.check()
         began = time.monotonic()
         try:
             yield

@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = run_command(sys.argv[1:] if argv is None else argv)
     except SnapmirrorError as error:  # a signal between the lines of run_command
         code = error.exit_code
+    interrupts.ignore()
     sys.exit(code)
 
 
@@ -61,10 +62,15 @@ def run_command(argv: Sequence[str]) -> int:
         code = error.exit_code
     except Exception as error:
         logging.getLogger("snapmirror.cli").debug("the traceback", exc_info=True)
-        complain(
-            f"this is a bug: {type(error).__name__}: {error}",
-            "please report it, with what 'snapmirror --verbose …' prints",
-        )
-        code = ExitCode.BUG
+        interruption = interrupts.raised()
+        if interruption is not None:  # it arrived where Python wraps what a handler raises
+            complain(interruption.message, interruption.hint)
+            code = interruption.exit_code
+        else:
+            complain(
+                f"this is a bug: {type(error).__name__}: {error}",
+                "please report it, with what 'snapmirror --verbose …' prints",
+            )
+            code = ExitCode.BUG
     flush()
     return int(code)

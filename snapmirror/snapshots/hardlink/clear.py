@@ -72,10 +72,14 @@ def clear(plan: Plan, prepared: slot.Prepared, tree: Path | None, place: Path, c
     return patch
 
 
-def settle(plan: Plan, tree: Path, place: Path) -> None:
-    """Give folders that are not in the plan, but in which names have changed, the attributes that they have had."""
+def settle(plan: Plan, prepared: slot.Prepared, tree: Path, place: Path) -> None:
+    """Give folders that are not in the plan, but in which names have changed, the attributes that they have had.
+
+    Leftovers of an interrupted night that were not wanted have changed theirs as well.
+    """
     planned: set[bytes] = set()
-    touched: set[bytes] = set()
+    touched = {parent(path) for paths in prepared.leftovers.values() for path in paths}
+    touched.update(map(parent, prepared.strange_folders))
     for _, new in chain(plan.pairs(), (pair for pair, _ in plan.links)):
         assert new is not None
         one = entry.parse(new)

@@ -165,9 +165,12 @@ class _Repair:
         for name, found in have.items():
             twin = want.get(name)
             if found.is_dir(follow_symlinks=False):
-                if twin is None or not twin.is_dir(follow_symlinks=False):
+                if twin is None:
                     self.prepared.strange_folders.append(below + name)
                     self.folder(below + name, wanted=False)
+                elif not twin.is_dir(follow_symlinks=False):
+                    self.here.remove_folder(below + name)
+                    self._link(below + name, twin)
             elif twin is None or twin.inode() != found.inode():
                 status = found.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode):
@@ -179,14 +182,18 @@ class _Repair:
             if twin.is_dir(follow_symlinks=False):
                 ours = have.get(name)
                 if ours is None or not ours.is_dir(follow_symlinks=False):
-                    self.strangers = {  # a file in a folder's place is not worth keeping
-                        inode: (links, paths) for inode, (links, paths) in self.strangers.items()
-                        if below + name not in paths
-                    }  # fmt: skip
+                    self._forget(below + name)
                     self.here.make_folder(below + name)
                 self.folder(below + name, wanted=True)
             elif name not in have:
                 self._link(below + name, twin)
+
+    def _forget(self, path: bytes) -> None:
+        """A file in a folder's place is not worth keeping, nor are its other names."""
+        for inode, (_, paths) in self.strangers.items():
+            if path in paths:
+                self.strangers[inode] = (0, [one for one in paths if one != path])
+                return
 
     def _link(self, path: bytes, twin: os.DirEntry[bytes] | None) -> None:
         """Give a name of the slot the snapshot's inode."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
+from snapmirror import interrupts
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import checksums, record, retention
 from snapmirror.snapshots.hardlink import names, rotation, slot
@@ -32,6 +33,11 @@ class HardlinkStore:
 
     def __init__(self, root: Path) -> None:
         self.layout = Layout(root)
+        if self.layout.backup(1).exists() and not self.layout.record.exists():
+            raise StorageError(
+                f"there are snapshots in {root}, but the record {self.layout.record} is missing",
+                hint=f"copy {self.layout.record}.previous back, its last version; the snapshots are plain folders",
+            )
         self._record = record.load(self.layout.record)
         self._prepared = slot.Prepared()
         self._is_copy = False  # the slot is known to equal the newest snapshot
@@ -79,6 +85,10 @@ class HardlinkStore:
             names.remove_tree(path)
             done.append("removed an expired snapshot that the last run left")
         self.layout.names.unlink(missing_ok=True)
+        known = {*(snapshot.id for snapshot in self._record.snapshots), self._record.parked}
+        for path in (self.layout.private / "manifests").iterdir():
+            if path.name.removesuffix(".zst") not in known:
+                path.unlink()
         if _save_interrupted(self.layout):
             done.append("kept what the last run had received of its last file")
         if self.layout.slot.exists() and self._record.slot_equals is None:
@@ -101,7 +111,8 @@ class HardlinkStore:
         """Makes the slot in a thread of its own, while the source is being listed."""
         stop = Event()
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="slot") as pool:
-            ready = pool.submit(self._prepare, stop)
+            with interrupts.deferred():  # a thread that is being started must not be lost
+                ready = pool.submit(self._prepare, stop)
 
             def wait() -> bool:
                 self._prepared = ready.result()
@@ -169,7 +180,7 @@ class HardlinkStore:
     def settle(self, plan: Plan) -> None:
         """Give folders that are not in the plan their attributes back."""
         if self._record.newest is not None:
-            settle(plan, self.tree(self._record.newest), self.layout.slot)
+            settle(plan, self._prepared, self.tree(self._record.newest), self.layout.slot)
 
     def checksum(self, path: bytes) -> bytes | None:
         """The checksum of a file in the slot."""
