@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -219,17 +220,27 @@ def test_unreadable_may_fail_the_night(scene: Scene) -> None:
 # -- what cannot be read -----------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def open_scene() -> Iterator[Scene]:
+    """A scene in a folder that everybody may pass through (pytest's own are closed to other users)."""
+    with tempfile.TemporaryDirectory(prefix="open.", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        scene = Scene(Path(folder))
+        for name in ("a", "b", "sub/c", "sub/d"):
+            write(scene, name, f"this is {name}")
+        yield scene
+        scene.release()
+
+
 def remote_nobody(scene: Scene, server: Sshd, **more: Any) -> None:
     """On the server an ordinary user reads the tree."""
-    for folder in (scene.folder, *scene.folder.parents):
-        if str(folder).startswith("/tmp/") and folder != Path("/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o011)
     scene.configure(source=f"{server.login}:{scene.source}", rsync_path=NOBODY, **server.options(), **more)
 
 
 @ordinary_remote
-def test_unreadable_stays_and_is_named(scene: Scene, server: Sshd) -> None:
+def test_unreadable_stays_and_is_named(open_scene: Scene, server: Sshd) -> None:
     """What the server's user can no longer read is not deleted: the newest snapshot keeps its last version."""
+    scene = open_scene
     remote_nobody(scene, server)
     history = first_night(scene)
     assert (scene.slots()[1] / "sub" / "c").read_text() == "this is sub/c"
@@ -257,7 +268,8 @@ def test_unreadable_stays_and_is_named(scene: Scene, server: Sshd) -> None:
 
 
 @ordinary_remote
-def test_unreadable_fails_by_setting(scene: Scene, server: Sshd) -> None:
+def test_unreadable_fails_by_setting(open_scene: Scene, server: Sshd) -> None:
+    scene = open_scene
     remote_nobody(scene, server, on_unreadable="fail")
     history = first_night(scene)
     (scene.source / "sub").chmod(0o000)
@@ -271,7 +283,7 @@ def test_unreadable_fails_by_setting(scene: Scene, server: Sshd) -> None:
 def test_ordinary_user_keeps_what_can_be_kept(tmp_path: Path) -> None:
     """Without root: a run succeeds, and says once that owners and devices cannot be kept."""
     user = 65534 if os.geteuid() == 0 else None
-    folder = Path(subprocess.check_output(["mktemp", "--directory", "/tmp/ordinary.XXXXXX"], text=True).strip())
+    folder = Path(tempfile.mkdtemp(prefix="ordinary.", dir="/tmp"))
     folder.chmod(0o755)
     scene = Scene(folder, user=user, environment={"HOME": str(folder)})
     try:

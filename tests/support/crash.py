@@ -1,70 +1,83 @@
 """Kill a run at a chosen system call: strace's fault injection, no hooks in the product.
 
-Only the main process is traced (no --follow-forks), so only its calls are counted and only it dies, as from an
-operator's kill -9 or the kernel's memory killer. The chosen call is never carried out: SIGKILL arrives at its entry.
-What the killed run started is left to itself: ending it is the business of the next run.
+The chosen call is never carried out: SIGKILL arrives at its entry, as from an operator's kill -9 or the kernel's memory
+killer. strace counts each call by itself, in each thread and in each child: a `Point` is the n-th of one system call,
+and whoever makes it first is killed, be it snapmirror (all its threads die) or one of its programs (the night fails).
+What a killed run has started is left to itself: ending it is the business of the next run.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tests.support.runner import Result, Scene
 
+Item = TypeVar("Item")
 RENAMES = ("rename", "renameat", "renameat2")
 FLUSHES = ("fsync", "fdatasync", "syncfs", "sync")
 NAMES = ("link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir")
 WRITES = ("write", "pwrite64", "ftruncate", "truncate")
 ATTRIBUTES = ("chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat", "utimensat", "setxattr",
               "lsetxattr", "fsetxattr")  # fmt: skip
-SIGNALS = ("kill", "tgkill", "pidfd_send_signal")
 STARTS = ("clone", "clone3", "vfork", "fork", "wait4", "waitid")
-MOUNTS = ("mount", "umount2", "ioctl")
+_LINE = re.compile(r"(\d+) +([a-z0-9_]+)\(")
 
 
-def counted(scene: Scene, calls: tuple[str, ...], *words: str) -> tuple[int, Result]:
-    """How many of these calls the main process makes in a run that is left alone."""
-    log = scene.folder / "strace.log"
-    under = ["strace", "--quiet=all", f"--output={log}", f"--trace={_set(calls)}", "--signal=none"]
-    result = scene.command("run", *words, under=under)
-    return len(_lines(log)), result
+@dataclass(frozen=True)
+class Point:
+    """The `number`-th time that some thread or program makes the system call `call`."""
+
+    call: str
+    number: int
 
 
-def census(scene: Scene, calls: tuple[str, ...], *words: str) -> Counter[str]:
-    """The same, by name."""
-    counted(scene, calls, *words)
-    return Counter(line.split("(")[0] for line in _lines(scene.folder / "strace.log"))
+def points(scene: Scene, calls: Iterable[str], *words: str) -> tuple[list[Point], Result]:
+    """Every point of a night that is left alone, in the order of time, and how the night ended."""
+    result = scene.command("run", *words, under=_strace(scene, calls))
+    seen: dict[Point, None] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+    for who, call in _calls(scene):
+        counts[who, call] += 1
+        seen.setdefault(Point(call, counts[who, call]))
+    return list(seen), result
 
 
-def killed_at(scene: Scene, calls: tuple[str, ...], number: int, *words: str, signal: str = "SIGKILL") -> Result:
-    """Run a night that gets `signal` at the entry of the `number`-th of these calls."""
-    log = scene.folder / "strace.log"
-    under = [
-        "strace", "--quiet=all", f"--output={log}", f"--trace={_set(calls)}", "--signal=none",
-        f"--inject={_set(calls)}:signal={signal}:when={number}",
-    ]  # fmt: skip
-    return scene.command("run", *words, under=under)
+def killed_at(scene: Scene, point: Point, *words: str, signal: str = "SIGKILL") -> Result:
+    """Run a night in which whoever comes to this point first gets `signal`."""
+    inject = f"--inject={point.call}:signal={signal}:when={point.number}"
+    return scene.command("run", *words, under=[*_strace(scene, [point.call]), inject])
 
 
 def last_call(scene: Scene) -> str:
-    """The call at which the run was killed, for messages."""
-    lines = _lines(scene.folder / "strace.log")
-    return lines[-1] if lines else "(no call traced)"
+    """The call at which somebody was killed, for messages."""
+    lines = [line for line in _log(scene).read_text(errors="replace").splitlines() if _LINE.match(line)]
+    return next((line for line in reversed(lines) if line.endswith("= ?")), lines[-1] if lines else "(no call)")
 
 
-def spread(total: int, most: int) -> list[int]:
-    """1..total, or `most` of them, evenly spread with both ends kept."""
-    if total <= most:
-        return list(range(1, total + 1))
-    return sorted({1 + round(step * (total - 1) / (most - 1)) for step in range(most)})
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """All items, or `most` of them, evenly spread with both ends kept."""
+    if len(items) <= most:
+        return list(items)
+    return [items[place] for place in sorted({round(step * (len(items) - 1) / (most - 1)) for step in range(most)})]
 
 
-def _set(calls: tuple[str, ...]) -> str:
-    return "?" + ",?".join(calls)  # a question mark: not every architecture has every call
+def _strace(scene: Scene, calls: Iterable[str]) -> list[str]:
+    wanted = "?" + ",?".join(calls)  # a question mark: not every architecture has every call
+    return [
+        "strace", "--follow-forks", "--seccomp-bpf", "--quiet=all", f"--output={_log(scene)}", f"--trace={wanted}",
+        "--signal=none",
+    ]  # fmt: skip
 
 
-def _lines(log: Path) -> list[str]:
-    text = log.read_text(errors="replace")
-    return [line for line in text.splitlines() if re.match(r"[a-z0-9_]+\(", line)]
+def _calls(scene: Scene) -> list[tuple[str, str]]:
+    lines = _log(scene).read_text(errors="replace").splitlines()
+    return [(match[1], match[2]) for match in map(_LINE.match, lines) if match]
+
+
+def _log(scene: Scene) -> Path:
+    return scene.folder / "strace.log"
