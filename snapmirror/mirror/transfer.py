@@ -20,8 +20,8 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import SnapmirrorError
-from snapmirror.snapshots.entry import Entry, escape, join, parent, parse, path_of
-from snapmirror.snapshots.manifest import since_prefix
+from snapmirror.snapshots.entry import Entry, escape, join, linked_line, parent, parse, path_of, plain_line
+from snapmirror.snapshots.manifest import PREFIX, since_prefix
 from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Target
@@ -125,6 +125,7 @@ class _Fetching:
         self.number = since_prefix(plan.sequence)
         folders = (pair for pair in plan.transfer if pair[1] is not None and pair[1][1:2] == b"d")
         self.folders = {_wanted(pair).path: pair for pair in folders}
+        self.slot = os.fsencode(target.slot)
         self.landed = Landed()
         self.ahead = 0  # bytes of files still on their way that have been shown as progress
 
@@ -136,7 +137,44 @@ class _Fetching:
         listed = (rsync.listed_name(self.mirror, name) + b"\0" for name in names)
         self.target.names.write_bytes(b"".join(listed))
         self._fetch(self.target.names, missing, patch=patch)
+        self._inspect(wanted)
         self.target.names.unlink()
+
+    def _inspect(self, wanted: list[_Wanted]) -> None:
+        """Let the manifest say what stands on the disk, where a file has changed between being listed and being sent.
+
+        rsync tells a file's size, and which names are one file, as they were when it listed them.
+        """
+        groups: dict[int, list[tuple[_Wanted, Entry]]] = {}
+        for one in wanted:
+            numbered = self.landed.corrections.get(one.new.line, self.number + one.new.line)
+            if numbered is None or not numbered.startswith(self.number) or numbered[PREFIX + 1 : PREFIX + 2] != b"f":
+                continue
+            told = parse(numbered[PREFIX:])
+            try:
+                status = os.lstat(join(self.slot, one.path))
+            except (FileNotFoundError, NotADirectoryError):
+                self.landed.corrections[one.new.line] = None
+                continue
+            if status.st_size != told.size:
+                told = parse(plain_line(_with_size(told.attributes, status.st_size), one.path))
+            if told.leader is not None or status.st_nlink > 1:
+                groups.setdefault(status.st_ino, []).append((one, told))
+            else:
+                self._correct(one, told.line)
+        for members in groups.values():
+            leader = next((told for _, told in members if told.leader is None), members[0][1])
+            for one, told in members:
+                if told.path == leader.path:
+                    self._correct(one, plain_line(told.attributes, told.path))
+                else:
+                    self._correct(one, linked_line(told.attributes, told.path, leader.path))
+
+    def _correct(self, one: _Wanted, line: bytes) -> None:
+        if line == one.new.line:
+            self.landed.corrections.pop(one.new.line, None)
+        else:
+            self.landed.corrections[one.new.line] = self.number + line
 
     def root(self) -> None:
         """Fetch the attributes of the root, which come last: all else changes its times."""
@@ -240,6 +278,11 @@ def _judge(code: int, stderr: bytes, mirror: MirrorConfig, landed: Landed) -> No
 
 def _failure(code: int, stderr: bytes, mirror: MirrorConfig) -> SnapmirrorError:
     return rsync.failure(code, stderr, f"the transfer from {mirror.source} stopped")
+
+
+def _with_size(attributes: bytes, size: int) -> bytes:
+    fields = attributes.split(b"|")
+    return b"|".join([*fields[:4], b"%d" % size, *fields[5:]])
 
 
 def _with_owner(line: bytes, planned: Entry) -> bytes:

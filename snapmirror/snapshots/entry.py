@@ -120,6 +120,12 @@ def plain_line(attributes: bytes, path: bytes, pointer: bytes = b"") -> bytes:
     return item + attributes[1:] + b"|" + pointer + b"//" + escape(path) + (b"/" if attributes[:1] == b"d" else b"")
 
 
+def linked_line(attributes: bytes, path: bytes, leader: bytes) -> bytes:
+    """The line of a further name of a hard link group."""
+    item = b"h" + attributes[:1] + b"+++++++++"
+    return item + attributes[1:] + b"| => " + escape(leader) + b"//" + escape(path)
+
+
 def size_of(line: bytes) -> int:
     """The size in bytes that a line (without number) tells."""
     return int(line.split(b"|", 5)[4])

@@ -305,7 +305,10 @@ def rewritten(
     corrections = dict(corrections)
     added = list(added)
     for line, new in corrections.items():
-        if new is not None and entry.path_key(new[PREFIX:]) != entry.path_key(line):  # a file that is a folder now
+        if new is None:
+            continue
+        leads_now = line[:1] == b"h" and new[PREFIX : PREFIX + 1] != b"h"
+        if leads_now or entry.path_key(new[PREFIX:]) != entry.path_key(line):  # (a file that is a folder now)
             corrections[line] = None
             added.append(new)
     links = [line for line in added if line[PREFIX : PREFIX + 1] == b"h"]
