@@ -49,7 +49,7 @@ def find(
 ) -> None:
     """Show every version of a file (or of all that match a pattern), and where to copy it from.
 
-    A pattern without a slash matches last components: 'fstab', '*.conf'. With a slash it matches whole paths, and a
+    A pattern without a slash matches last components: '*.conf'. With a slash it matches whole paths, and a
     star matches slashes as well: '/etc/*.conf'.
     """
     from snapmirror.errors import ExitCode

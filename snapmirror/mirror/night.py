@@ -21,16 +21,18 @@ from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
 from snapmirror.model import Progress
 from snapmirror.pipeline import Pipeline
+from snapmirror.process import ProgramFailed
 from snapmirror.snapshots.entry import escape, join, parse
 from snapmirror.snapshots.manifest import Header, Reader, rewritten
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.protocol import Preparing, Sealed, SnapshotStore
+from snapmirror.snapshots.protocol import Sealed, SnapshotStore
 from snapmirror.snapshots.record import Snapshot, make_id
 from snapmirror.snapshots.spool import Spool
 from snapmirror.storage.open_store import OpenStore
 
 log = logging.getLogger("snapmirror.night")
 _CLOCK_TOLERANCE = timedelta(minutes=1)
+_SEE_LOG = "see the kernel's log"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ class Night:
 
     def run(self) -> MirrorReport:
         """Make a snapshot. Raises SnapmirrorError when none was published."""
+        try:
+            return self._run()
+        except OSError as error:
+            raise _storage_error(error) from error
+        except ProgramFailed as failed:
+            raise StorageError(
+                f"the store failed: {failed.completed.argv[0]}: {failed.completed.complaint}", hint=_SEE_LOG
+            ) from failed
+
+    def _run(self) -> MirrorReport:
         for note in self.history.recover():
             log.info("%s: %s", self.mirror.name, note)
         header = self._header()
@@ -71,10 +83,7 @@ class Night:
             )
             planned, _ = self._plan_and_prepare(header, full=True)
         self._note_plan(planned)
-        try:
-            published = self._fill_and_publish(planned, header)
-        except OSError as error:
-            raise _storage_error(error) from error
+        published = self._fill_and_publish(planned, header)
         self.report.result, self.report.snapshot = "published", published.id
         self.report.exit_code = 3 if self.report.warnings else 0
         return self.report
@@ -107,14 +116,7 @@ class Night:
                     self.history.leave()
                 raise
             with self.pipeline.step(f"{self.mirror.name}: prepare the slot"):
-                return planned, self._wait(ready)
-
-    @staticmethod
-    def _wait(ready: Preparing) -> bool:
-        try:
-            return ready()
-        except OSError as error:
-            raise _storage_error(error) from error
+                return planned, ready()
 
     def _guard(self, plan: Plan) -> None:
         if not self.options.accept_changes:
@@ -243,7 +245,6 @@ def _some(paths: list[bytes], most: int = 5) -> str:
 
 
 def _storage_error(error: OSError) -> SnapmirrorError:
-    hint = (
-        "make room, or keep fewer snapshots" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "see the kernel's log"
-    )
-    return StorageError(f"the store failed: {error.strerror}: {error.filename!r}", hint=hint)
+    hint = "make room, or keep fewer snapshots" if error.errno in {errno.ENOSPC, errno.EDQUOT} else _SEE_LOG
+    where = f": {os.fsdecode(error.filename)}" if error.filename else ""
+    return StorageError(f"the store failed: {error.strerror}{where}", hint=hint)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from snapmirror.config import Config, MirrorConfig
-from snapmirror.errors import Interrupted, SnapmirrorError
+from snapmirror.errors import Interrupted, LockedError, SnapmirrorError
 from snapmirror.lock import run_lock
 from snapmirror.mirror import report as reports
 from snapmirror.mirror.night import Night, Options, is_full_due
@@ -46,6 +46,8 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
                 report.mirrors.append(_one(mirror, store, options, pipeline, progress, last_success))
             if any(mirror.expired for mirror in report.mirrors):
                 store.trim()
+    except LockedError:
+        raise  # the report is the other run's
     except SnapmirrorError as error:
         for mirror in mirrors[len(report.mirrors) :]:
             report.mirrors.append(MirrorReport(mirror.name))
