@@ -38,7 +38,7 @@ class Point:
 
 def points(scene: Scene, calls: Iterable[str], *words: str) -> tuple[list[Point], Result]:
     """Every point of a night that is left alone, in the order of time, and how the night ended."""
-    result = scene.command("run", *words, under=_strace(scene, calls))
+    result = scene.command("run", *words, under=[*_strace(scene, calls), "--seccomp-bpf"])
     seen: dict[Point, None] = {}
     counts: Counter[tuple[str, str]] = Counter()
     for who, call in _calls(scene):
@@ -67,9 +67,10 @@ def spread(items: Sequence[Item], most: int) -> list[Item]:
 
 
 def _strace(scene: Scene, calls: Iterable[str]) -> list[str]:
+    # not --seccomp-bpf when something is to be injected: strace 6.1 then injects nothing
     wanted = "?" + ",?".join(calls)  # a question mark: not every architecture has every call
     return [
-        "strace", "--follow-forks", "--seccomp-bpf", "--quiet=all", f"--output={_log(scene)}", f"--trace={wanted}",
+        "strace", "--follow-forks", "--quiet=all", f"--output={_log(scene)}", f"--trace={wanted}",
         "--signal=none",
     ]  # fmt: skip
 
