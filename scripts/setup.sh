@@ -44,7 +44,9 @@ need_python() {
     if [ -x "$venv/bin/python" ] && { [ "$have" = "$wanted $extra" ] || { [ -z "$extra" ] && [ "${have%% *}" = "$wanted" ]; }; }; then
         return 0
     fi
-    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+    local python=/usr/bin/python3  # Debian's: another one on PATH may lie in a home that is closed to other users
+    [ -x "$python" ] || python=python3
+    [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
     echo "$0: installing Python packages into $venv" >&2
     "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --upgrade --editable \
         "$root${extra:+[$extra]}"

@@ -185,7 +185,8 @@ def _started(
     env: Mapping[str, str] | None,
     cwd: Path | None,
 ) -> Running:
-    stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed by Running.close)
+    # (the folder is named: else Python would try out which one it may write to, with a file that a kill leaves)
+    stderr = tempfile.TemporaryFile(dir=os.environ.get("TMPDIR") or "/tmp")  # noqa: SIM115  (closed by Running.close)
     reader: IO[bytes] | None = None
     with _input(stdin) as source, open(os.devnull, "wb") as null:
         sink: IO[bytes] = null

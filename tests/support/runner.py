@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from tests.support.everyone import python_for_everyone
 from tests.support.fingerprint import Fingerprint, compare, fingerprint
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -95,14 +96,15 @@ class Scene:
 
     def argv(self, *words: str | Path) -> list[str]:
         verbose = ["--verbose"] if os.environ.get("SNAPMIRROR_TEST_VERBOSE") else []
-        return [sys.executable, "-m", "snapmirror", *verbose, "--config", str(self.config), *map(str, words)]
+        python = sys.executable if self.user is None else python_for_everyone()[0]
+        return [python, "-m", "snapmirror", *verbose, "--config", str(self.config), *map(str, words)]
 
     def environ(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("SNAPMIRROR", "RSYNC"))}
         return {
             **kept,
             "PATH": f"{self.programs}:{os.environ['PATH']}",
-            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONPATH": str(REPOSITORY) if self.user is None else python_for_everyone()[1],
             "TMPDIR": str(self.scratch),
             SCENE_VARIABLE: str(self.folder),
             **self.environment,
