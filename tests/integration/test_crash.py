@@ -24,7 +24,7 @@ from tests.support.runner import LONG, History, Scene
 from tests.support.trees import Tree
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="devices and foreign owners need root")
-SAMPLE = 1_000_000 if LONG else 5
+SAMPLE = 1_000_000 if LONG else 4
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 # what the README says may lie beside the manifests between two nights
 PRIVATE = {"record.json", "manifests", "sums", "slot", "parked", "tmp", "partial", "record.json.previous"}
@@ -66,7 +66,8 @@ class Victim:
         assert set(ids) <= manifests
         for scratch in (private / "tmp", private / "partial", self.scene.scratch):
             left = list(scratch.iterdir()) if scratch.exists() else []
-            assert not left, left
+            # an empty file with a random name is how Python itself tries a temporary folder
+            assert not [path for path in left if not re.fullmatch(r"[a-z0-9_]{8}", path.name) or path.is_dir()], left
         visible = {entry.name for entry in self.scene.home.iterdir()}
         assert all(re.fullmatch(r"backup\.\d+|by-date|\.snapmirror", name) for name in visible), visible
 
@@ -145,7 +146,7 @@ def test_killed_while_the_ring_fills(scene: Scene, kind: str) -> None:
     victim = Victim(scene, f"fill {kind}")
     victim.night()
     calls, _ = KILLS[kind]
-    victim.kill_at_each(calls, 1_000_000 if LONG else 6)
+    victim.kill_at_each(calls, 1_000_000 if LONG else 4)
     victim.verify()
 
 
@@ -156,7 +157,7 @@ def test_killed_in_the_first_night(tmp_path: Path, kind: str) -> None:
     Victim(counting, f"first {kind}")
     points, result = crash.points(counting, calls)
     assert result.exit_code == 0, str(result)
-    for number, point in enumerate(crash.spread(points, 1_000_000 if LONG else 5)):
+    for number, point in enumerate(crash.spread(points, 1_000_000 if LONG else 4)):
         scene = Scene(tmp_path / f"{kind}{number}")
         try:
             victim = Victim(scene, f"first {kind}")
@@ -186,7 +187,7 @@ def test_killed_while_several_expire(scene: Scene, kind: str) -> None:
     assert result.exit_code == 0, str(result)
     victim.check(result.mirror["snapshot"])
     assert len(scene.slots()) == 2
-    for point in crash.spread(points, 1_000_000 if LONG else 5)[1:]:
+    for point in crash.spread(points, 1_000_000 if LONG else 3)[1:]:
         fill()
         victim.day()
         victim.killed(point)
@@ -203,10 +204,10 @@ def test_killed_again_while_recovering(scene: Scene) -> None:
         victim.day()
     points, _ = crash.points(scene, crash.RENAMES + crash.NAMES)
     victim.check(next(iter(scene.published())))
-    for first in crash.spread(points, 20 if LONG else 5):
+    for first in crash.spread(points, 20 if LONG else 3):
         victim.day()
         victim.killed(first)
-        for second in crash.spread(points, 4):
+        for second in crash.spread(points, 3):
             victim.killed(second)
         victim.night()
     victim.verify()
@@ -219,7 +220,7 @@ def test_everything_is_killed_at_once(scene: Scene) -> None:
     for _ in range(3):
         victim.night()
         victim.day()
-    for _ in range(40 if LONG else 8):
+    for _ in range(40 if LONG else 5):
         victim.day()
         process = scene.start("run", "--json")
         time.sleep(victim.rng.uniform(0.2, 1.2))
@@ -241,7 +242,7 @@ def test_rsync_is_killed_in_mid_transfer(scene: Scene, kind: str) -> None:
     calls = {"rename": crash.RENAMES, "link": ("link", "linkat", "symlink", "symlinkat", "mknod", "mknodat"),
              "mkdir": ("mkdir", "mkdirat"), "write": ("write",)}[kind]  # fmt: skip
     failed = 0
-    for number in (1, 2, 3, 5) if not LONG else range(1, 30):
+    for number in (1, 3) if not LONG else range(1, 30):
         victim.tree.grow([("small", number), ("symlink", number), ("directory", number + 7), ("large", number)])
         victim.day()
         fake_rsync.killed_in_mid_transfer(scene, calls, number)
@@ -272,7 +273,7 @@ def test_killed_with_an_image(tmp_path: Path, kind: str) -> None:
             victim.night()
             victim.day()
         calls, _ = KILLS[kind]
-        victim.kill_at_each(calls, 1_000_000 if LONG else 6)
+        victim.kill_at_each(calls, 1_000_000 if LONG else 4)
         victim.verify()
         assert scene.leftovers() == []
     finally:
