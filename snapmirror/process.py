@@ -105,7 +105,8 @@ class Running:
                 ready, _, _ = select.select([self._pidfd], [], [], timeout)
                 if not ready:
                     raise ProgramTimeout(f"{self.argv[0]} did not end within {timeout:g} seconds")
-            self._command.wait()
+            with interrupts.deferred():  # it has ended; sh starts a thread to tidy up, which must not be broken off
+                self._command.wait()
             self._exit_code = int(self._command.exit_code)
         return self._exit_code
 

@@ -216,8 +216,9 @@ class HardlinkStore:
         self._record.slot_equals = None
         if park:
             self._record.parked = expired[0].id
-        self._save()  # the moment at which the snapshot exists
-        self._finish_moves()
+        with interrupts.deferred():  # a signal leaves no gap in the numbers; a crash may, until the next run
+            self._save()  # the moment at which the snapshot exists
+            self._finish_moves()
         for snapshot in expired:
             names.remove_tree(layout.private / f"{rotation.TRASH}{snapshot.id}")
             if snapshot.id != self._record.parked:
