@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 from hypothesis import HealthCheck, settings
@@ -15,3 +16,13 @@ settings.load_profile("usual")
 os.environ["TZ"] = "UTC"
 time.tzset()
 os.umask(0o022)
+
+# Whoever started the tests may ignore signals (nohup, a job in the background), and programs inherit that. A run that
+# is told to ignore a signal does; the tests want it to listen.
+for _number, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGTERM, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
