@@ -8,7 +8,6 @@ put right.
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import time
@@ -27,8 +26,6 @@ from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Target
 from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import rsync
-
-log = logging.getLogger("snapmirror.transfer")
 
 _BATCH = 10_000
 _COMPLAINTS = 100

@@ -13,7 +13,7 @@ from typing import Literal
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import UsageError
 from snapmirror.process import ProgramTimeout, run
-from snapmirror.tools import ssh
+from snapmirror.tools import rsync
 
 SECONDS = 60.0
 
@@ -59,7 +59,7 @@ class Answer:
 
 def reach(mirror: MirrorConfig) -> Answer:
     """Ask the source for the names in its folder."""
-    argv = ["rsync", "--list-only", "--dirs", "--timeout=30", *_connection(mirror), mirror.source.rsync_argument]
+    argv = ["rsync", "--list-only", "--dirs", "--timeout=30", *rsync.connection(mirror), mirror.source.rsync_argument]
     try:
         done = run(argv, ok=range(-64, 256), timeout=SECONDS)
     except ProgramTimeout:
@@ -74,16 +74,6 @@ def reach(mirror: MirrorConfig) -> Answer:
         return Answer(0, "no rsync", _first(said))
     obstacle: Obstacle = next((what for sign, what in _SIGNS if sign in said), "other")
     return Answer(0, obstacle, _first(said) or f"rsync ended with {done.exit_code}")
-
-
-def _connection(mirror: MirrorConfig) -> list[str]:
-    if mirror.source.kind == "local":
-        return []
-    if mirror.source.kind == "daemon":
-        password = [f"--password-file={mirror.password_file}"] if mirror.password_file else []
-        return [*password, f"--contimeout={ssh.CONNECT_SECONDS}"]
-    path = [f"--rsync-path={mirror.rsync_path}"] if mirror.rsync_path else []
-    return [f"--rsh={ssh.rsh(mirror)}", *path]
 
 
 def _first(said: str) -> str:

@@ -30,7 +30,6 @@ OK, PARTIAL, VANISHED = 0, 23, 24
 _SSH = 255
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _LITERAL_LINE = re.compile(rb"Literal data: (\d+) bytes")
-_VANISHED_LINE = re.compile(rb'file has vanished: "(.*)"', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def listing_argv(mirror: MirrorConfig) -> list[str]:
     return [
         *_common(mirror), "--dry-run", f"--out-format={LIST_FORMAT}",
         *(["--super"] if os.geteuid() else []),  # else an ordinary user is not told the groups
-        *_filters(mirror), *_connection(mirror), mirror.source.rsync_argument, NOWHERE,
+        *_filters(mirror), *connection(mirror), mirror.source.rsync_argument, NOWHERE,
     ]  # fmt: skip
 
 
@@ -60,7 +59,7 @@ def check_argv(mirror: MirrorConfig, tree: Path) -> list[str]:
     """Compare the source with a snapshot's tree itself, ACLs and xattrs included: lists what differs."""
     return [
         *_common(mirror), *_extras(mirror), "--dry-run", "--modify-window=-1", f"--out-format={LIST_FORMAT}",
-        *_filters(mirror), *_connection(mirror), mirror.source.rsync_argument, f"{tree}/",
+        *_filters(mirror), *connection(mirror), mirror.source.rsync_argument, f"{tree}/",
     ]  # fmt: skip
 
 
@@ -93,7 +92,7 @@ def transfer_argv(
         *([f"--copy-dest={basis}"] if basis and not patch else []),
         *([] if patch else ["--sparse"]),
         *([f"--bwlimit={mirror.bandwidth_limit // 1024 or 1}"] if mirror.bandwidth_limit else []),
-        *_connection(mirror), (_base(mirror.source) if names else mirror.source).rsync_argument, f"{slot}/",
+        *connection(mirror), (_base(mirror.source) if names else mirror.source).rsync_argument, f"{slot}/",
     ]  # fmt: skip
 
 
@@ -141,7 +140,7 @@ def back_argv(
         *(f"--exclude={pattern(path)}" for path in protected),
         "--files-from=-", "--from0", f"--out-format={LIST_FORMAT}",
         *([f"--bwlimit={mirror.bandwidth_limit // 1024 or 1}"] if mirror.bandwidth_limit and remote else []),
-        *(_connection(mirror) if target is None else []),
+        *(connection(mirror) if target is None else []),
         f"{tree}/", f"LOCAL=yes:{place}" if mirror.fake_super and not remote else place,
     ]  # fmt: skip
 
@@ -190,7 +189,8 @@ def _filters(mirror: MirrorConfig) -> list[str]:
     ]
 
 
-def _connection(mirror: MirrorConfig) -> list[str]:
+def connection(mirror: MirrorConfig) -> list[str]:
+    """The options that say how to reach the source."""
     if mirror.source.kind == "local":
         return []
     if mirror.source.kind == "daemon":
@@ -225,11 +225,6 @@ def literal_bytes(raw: bytes) -> int:
     """Bytes of file content that travelled, if this line of --stats tells; else 0."""
     match = _LITERAL_LINE.fullmatch(raw)
     return int(match[1]) if match else 0
-
-
-def vanished(stderr: bytes) -> list[bytes]:
-    """Names that were gone when they were to be read."""
-    return _VANISHED_LINE.findall(stderr)
 
 
 def complaints(stderr: bytes, most: int = 20) -> list[str]:

@@ -6,7 +6,6 @@ Host keys are always checked and nothing is ever asked: an unknown key or a miss
 from __future__ import annotations
 
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import UsageError
 
 CONNECT_SECONDS = 30
 _ALIVE_SECONDS = 15
@@ -74,9 +73,3 @@ def _quoted(word: str) -> str:
         return word
     # rsync knows both quotes and, inside of one kind, takes a doubled quote for one
     return "'" + word.replace("'", "''") + "'"
-
-
-def check_path(text: str) -> None:
-    """Raises UsageError for a path that no quoting of rsync's can carry."""
-    if "\n" in text:
-        raise UsageError(f"a path with a line break cannot be given to ssh: {text!r}", hint="rename the file")
