@@ -138,11 +138,16 @@ class Disk:
     def settle(self) -> None:
         """Freeze and thaw, which writes the journal's contents to their places.
 
-        After a mere sync they would trickle out later: uncounted, and into the time of whoever runs next.
+        After a mere sync they would trickle out later: uncounted, and into the time of whoever runs next. Signals
+        wait: a filesystem that is unmounted while it is frozen stays alive, and nothing names it any more.
         """
         with self._descriptor() as descriptor:
-            fcntl.ioctl(descriptor, _FIFREEZE, 0)
-            fcntl.ioctl(descriptor, _FITHAW, 0)
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+            try:
+                fcntl.ioctl(descriptor, _FIFREEZE, 0)
+                fcntl.ioctl(descriptor, _FITHAW, 0)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     @contextmanager
     def _descriptor(self) -> Iterator[int]:
