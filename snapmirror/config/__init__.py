@@ -9,6 +9,7 @@ from snapmirror.config.schema import (
     ReportConfig,
     RetentionConfig,
     StoreConfig,
+    ZfsConfig,
 )
 from snapmirror.config.source import Source
 
@@ -21,6 +22,7 @@ __all__ = [
     "RetentionConfig",
     "Source",
     "StoreConfig",
+    "ZfsConfig",
     "load",
     "parse",
 ]

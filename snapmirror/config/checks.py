@@ -29,6 +29,7 @@ def cross_checks(data: Table) -> Iterator[tuple[Location, str]]:
     if "image" in data:
         yield from _image(image)
         yield from _places(store, image)
+    yield from _zfs(store, _table(data, "zfs"), image if "image" in data else None)
     yield from _names(_mirrors(data))
     for index, mirror in enumerate(_mirrors(data)):
         for key, problem in _mirror(mirror, store):
@@ -77,6 +78,59 @@ def _places(store: Table, image: Table) -> Iterator[tuple[Location, str]]:
             yield ("image", key), "this is the image itself; name another file"
     if files["key_file"] is not None and files["key_file"] == files["header_backup"]:
         yield ("image", "header_backup"), "this is the key file; name another file"
+
+
+def _zfs(store: Table, zfs: Table, image: Table | None) -> Iterator[tuple[Location, str]]:
+    if store.get("backend", "hardlink") != "zfs":
+        if store.get("backend", "hardlink") == "hardlink":
+            for key in zfs:
+                yield ("zfs", key), 'this has no use unless backend = "zfs" in [store]'
+            if image is not None and image.get("filesystem") == "zfs":
+                yield ("image", "filesystem"), 'zfs needs backend = "zfs" in [store]'
+        return
+    if image is not None and image.get("filesystem", "zfs") in ("xfs", "ext4"):
+        yield ("image", "filesystem"), 'with backend = "zfs" the image holds a pool; take this out'
+    places = [name for name, given in (("[image]", image is not None), *((f"{key} in [zfs]", key in zfs) for key in
+              ("devices", "dataset"))) if given]  # fmt: skip
+    if not places:
+        yield ("zfs",), "the pool has no place: give [image], or devices or dataset in [zfs]"
+    elif len(places) > 1:
+        yield ("zfs",), f"the pool can have one place only, but there are {' and '.join(places)}"
+    if "dataset" in zfs and "pool" in zfs:
+        yield ("zfs", "pool"), "the pool is the one that dataset lies in; take one of them out"
+    yield from _layout(zfs)
+    yield from _zfs_key(store, zfs, image)
+
+
+def _layout(zfs: Table) -> Iterator[tuple[Location, str]]:
+    devices = zfs.get("devices")
+    count = len(devices) if isinstance(devices, list) else 0
+    if "devices" in zfs and not count:
+        yield ("zfs", "devices"), "name at least one disk"
+    least = {"mirror": 2, "raidz1": 2, "raidz2": 3}.get(str(zfs.get("layout")), 1)
+    if "layout" in zfs and not count:
+        yield ("zfs", "layout"), "this says how several devices make up the pool, but there are no devices"
+    elif count > 1 and "layout" not in zfs:
+        yield ("zfs", "layout"), 'say how the devices make up the pool: "mirror", "raidz1", "raidz2" or "stripe"'
+    elif 0 < count < least:
+        yield ("zfs", "layout"), f"{zfs['layout']} needs at least {least} devices"
+
+
+def _zfs_key(store: Table, zfs: Table, image: Table | None) -> Iterator[tuple[Location, str]]:
+    keys = [key for key in ("key_file", "key_command") if key in zfs]
+    if zfs.get("encryption", "none") == "none":
+        for key in keys:
+            yield ("zfs", key), 'encryption in [zfs] is "none", so this has no use; take one of them out'
+        return
+    if image is not None and image.get("encryption", "luks2") != "none":
+        yield ("zfs", "encryption"), 'the image is encrypted already; set encryption = "none" in [image], or here'
+    if not keys:
+        yield ("zfs", "key_file"), "native encryption needs a passphrase: name its key_file or a key_command"
+    if len(keys) > 1:
+        yield ("zfs", "key_command"), "key_file is given as well; name only one of them"
+    key_file, mount_point = _path(zfs.get("key_file")), _path(store.get("path"))
+    if key_file is not None and mount_point is not None and key_file.is_relative_to(mount_point):
+        yield ("zfs", "key_file"), f"{key_file} lies inside store.path {mount_point}, which needs it; put it elsewhere"
 
 
 def _names(mirrors: list[Table]) -> Iterator[tuple[Location, str]]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from snapmirror.config.checks import Location, cross_checks
-from snapmirror.config.schema import Config, Section
+from snapmirror.config.schema import Config, Section, ZfsConfig
 from snapmirror.errors import ConfigError
 
 _EXPECTED = {
@@ -68,12 +68,20 @@ def parse(data: Mapping[str, Any], origin: str = "") -> Config:
     for place, problem in cross_checks(data):
         problems.setdefault(place, problem)
     if config is not None and not problems:
-        return config
+        return _completed(config)
     lines = tuple(_plain(f"{_dotted(place, data)}: {problem}") for place, problem in problems.items())
     name = f"the configuration {origin}" if origin else "the configuration"
     if len(lines) == 1:
         raise ConfigError(f"{name}: {lines[0]}", problems=lines)
     raise ConfigError("\n  ".join((f"{name} has {len(lines)} problems:", *lines)), problems=lines)
+
+
+def _completed(config: Config) -> Config:
+    """With what one section means for another written out, so that nobody else need know."""
+    if config.store.backend != "zfs":
+        return config
+    image = config.image and config.image.model_copy(update={"filesystem": "zfs"})
+    return config.model_copy(update={"image": image, "zfs": config.zfs or ZfsConfig()})
 
 
 def _dotted(place: Location, data: Mapping[str, Any]) -> str:

@@ -19,13 +19,16 @@ from snapmirror.config.values import (
     AbsolutePath,
     Bool,
     Count,
+    DatasetName,
     Days,
     FileName,
     Fraction,
     MirrorName,
     OptionalSize,
+    PoolName,
     Port,
     Positive,
+    RecordSize,
     Size,
     Text,
 )
@@ -59,9 +62,10 @@ class StoreConfig(Section):
         description="Folder of the snapshots. With [image] it is the place where the image is mounted.",
         examples=["/srv/snapmirror"],
     )
-    backend: Literal["hardlink"] = Field(
+    backend: Literal["hardlink", "zfs"] = Field(
         default="hardlink",
-        description="How history is kept. hardlink: plain folders that share their unchanged files.",
+        description="How history is kept. hardlink: plain folders that share their unchanged files; zfs: snapshots of "
+        "ZFS, which share unchanged blocks.",
         examples=["hardlink"],
     )
     state_dir: AbsolutePath = Field(
@@ -80,8 +84,10 @@ class ImageConfig(Section):
     size: Size = Field(
         description="Its size as the file system inside sees it; the file takes only what is used.", examples=["150G"]
     )
-    filesystem: Literal["xfs", "ext4"] = Field(
-        default="xfs", description="File system inside: xfs (no inode limit, shares blocks) or ext4.", examples=["xfs"]
+    filesystem: Literal["xfs", "ext4", "zfs"] = Field(
+        default="xfs",
+        description='File system inside: xfs (no inode limit, shares blocks) or ext4. With backend = "zfs" it is zfs.',
+        examples=["xfs"],
     )
     encryption: Literal["luks2", "luks1", "none"] = Field(
         default="luks2",
@@ -105,6 +111,50 @@ class ImageConfig(Section):
         description="Copy of the LUKS header, made by init. Keep it elsewhere too: without a header all is lost.",
         examples=["/etc/snapmirror/image.luks-header"],
         json_schema_extra={**SHOWN},
+    )
+
+
+class ZfsConfig(Section):
+    """The pool of backend = "zfs": in the image where there is [image], else on `devices` or in a `dataset`."""
+
+    pool: PoolName = Field(
+        default="snapmirror", description="Name of the pool that init makes.", examples=["snapmirror"]
+    )
+    devices: tuple[AbsolutePath, ...] = Field(
+        default=(),
+        description="Disks for a pool of snapmirror's own, empty ones, instead of an image.",
+        examples=[["/dev/disk/by-id/ata-DISK_1", "/dev/disk/by-id/ata-DISK_2"]],
+    )
+    layout: Literal["stripe", "mirror", "raidz1", "raidz2"] | None = Field(
+        default=None, description="How several disks make up the pool.", examples=["mirror"]
+    )
+    dataset: DatasetName | None = Field(
+        default=None,
+        description="A dataset that exists, in a pool of yours: the store is made below it, nothing else is touched.",
+        examples=["tank/backup"],
+    )
+    encryption: Literal["none", "native"] = Field(
+        default="none",
+        description="native: ZFS encrypts by itself (names of datasets and snapshots stay readable).",
+        examples=["none"],
+    )
+    key_file: AbsolutePath | None = Field(
+        default=None,
+        description="native: file that holds the passphrase in one line, readable by its owner only.",
+        examples=["/etc/snapmirror/zfs.key"],
+    )
+    key_command: Annotated[tuple[Text, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Instead of key_file: a program that prints the passphrase, as a list of words.",
+        examples=[["/usr/local/bin/fetch-key", "snapmirror"]],
+    )
+    compression: Literal["lz4", "zstd", "off"] = Field(
+        default="lz4", description="Compression of what is written from now on.", examples=["lz4"]
+    )
+    record_size: RecordSize = Field(
+        default=128 << 10,
+        description="The most that one changed byte costs; smaller suits disk images and databases, at some overhead.",
+        examples=["128K"],
     )
 
 
@@ -259,6 +309,7 @@ class Config(Section):
     image: ImageConfig | None = Field(
         default=None, description="The image file that holds the store.", json_schema_extra={**SHOWN}
     )
+    zfs: ZfsConfig | None = Field(default=None, description='What backend = "zfs" needs to know.')
     report: ReportConfig = Field(default_factory=ReportConfig, description="Where results are written.")
     mirrors: tuple[MirrorConfig, ...] = Field(alias="mirror", min_length=1, description="The trees to mirror.")
 

@@ -17,6 +17,10 @@ _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 _RESERVED = re.compile(r"by-date|backup\.\d+|lost\+found|\.snapmirror", re.IGNORECASE)
 _LONGEST_NAME = 100
+_POOL = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*")
+_RESERVED_POOL = re.compile(r"(mirror|raidz|draid|spare|log).*|c[0-9].*")
+_DATASET = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]*(/[A-Za-z0-9_.:-]+)*")
+_LONGEST_DATASET = 100  # of 255, which a mirror and a snapshot have to fit into as well
 
 
 def parse_size(value: Any) -> int:
@@ -90,6 +94,28 @@ def _mirror_name(value: str) -> str:
     return value
 
 
+def _pool_name(value: str) -> str:
+    if not _POOL.fullmatch(value) or len(value) > _LONGEST_DATASET:
+        raise ValueError(
+            f"{_shown(value)} cannot be the name of a pool; begin with a letter, go on with a-z, 0-9, _ . -"
+        )
+    if _RESERVED_POOL.fullmatch(value):
+        raise ValueError(f"{_shown(value)} means something to ZFS itself; choose another name")
+    return value
+
+
+def _dataset_name(value: str) -> str:
+    if not _DATASET.fullmatch(value) or len(value) > _LONGEST_DATASET:
+        raise ValueError(f'{_shown(value)} is no name of a dataset; write it like "tank/backup", without a / in front')
+    return value
+
+
+def _record_size(value: int) -> int:
+    if value & (value - 1) or not 4096 <= value <= 1 << 20:
+        raise ValueError("a record size is a power of two from 4K to 1M")
+    return value
+
+
 def _file_name(value: str) -> str:
     if not value or "/" in value or "\0" in value or value in {".", ".."}:
         raise ValueError(f'{_shown(value)} is not a file name; write one without "/", like ".nobackup"')
@@ -129,3 +155,6 @@ AbsolutePath = Annotated[
 Text = Annotated[str, AfterValidator(_text)]
 FileName = Annotated[str, AfterValidator(_file_name)]
 MirrorName = Annotated[str, AfterValidator(_mirror_name)]
+PoolName = Annotated[str, AfterValidator(_pool_name)]
+DatasetName = Annotated[str, AfterValidator(_dataset_name)]
+RecordSize = Annotated[int, BeforeValidator(parse_size), AfterValidator(_record_size), WithJsonSchema(_SIZE_SCHEMA)]

@@ -38,7 +38,7 @@ class ImageRecord(BaseModel):
     version: Literal[1] = 1
     id: str
     size: int = Field(gt=0)
-    filesystem: Literal["xfs", "ext4"]
+    filesystem: Literal["xfs", "ext4", "zfs"]
     encryption: Literal["luks2", "luks1", "none"]
     created: str
     ready: bool

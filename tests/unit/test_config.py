@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapmirror.config import Config, load, parse
+from snapmirror.config import Config, ZfsConfig, load, parse
 from snapmirror.config.sample import json_schema, reference, sample
 from snapmirror.config.values import format_fraction, format_size, parse_fraction, parse_size
 from snapmirror.errors import ConfigError, ExitCode, UsageError
@@ -90,12 +90,16 @@ def test_sample_loads_and_shows_every_option() -> None:
 
 
 def test_sample_is_right_when_every_line_is_taken() -> None:
-    """Every commented line of the sample is a valid line, too; options of other kinds of sources excepted."""
+    """Every commented line of the sample is a valid line, too; those of other kinds of sources and stores excepted."""
     other_kind = ("key_command", "password_file")
+    before, zfs, after = re.split(r"(?m)^(?=\[zfs\]|\[report\])", sample())
     lines = [
         line.removeprefix("#") if re.match(r"#\w+ = ", line) and not line[1:].startswith(other_kind) else line
-        for line in sample().splitlines()
+        for line in (before + after).splitlines()
     ]
+    given = tomllib.loads(re.sub(r"(?m)^#(?=\w+ = )", "", zfs))["zfs"]
+    assert set(given) == set(ZfsConfig.model_fields)
+    assert ZfsConfig.model_validate(given).layout == "mirror"
     config = parse(tomllib.loads("\n".join(lines)))
     assert config.mirrors[0].guard == parse(SMALLEST).mirrors[0].guard
     assert config.mirrors[0].retention == parse(SMALLEST).mirrors[0].retention
