@@ -5,6 +5,17 @@ from __future__ import annotations
 from typing import Protocol
 
 
+def size(number: float) -> str:
+    """Bytes for people: 1.5 GiB."""
+    if abs(number) < 1024:
+        return f"{number:.0f} B"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        number /= 1024
+        if abs(number) < 1024 or unit == "TiB":
+            break
+    return f"{number:.1f} {unit}"
+
+
 class Progress(Protocol):
     """Shows how far long work has come. The command line has one for terminals, one for cron, and a silent one."""
 

@@ -12,7 +12,8 @@ import typer
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import count, json_name, local_time, printable, size, utc_time
+from snapmirror.cli.text import count, json_name, local_time, printable, utc_time
+from snapmirror.model import size
 
 if TYPE_CHECKING:
     from snapmirror.mirror.histories import Found

@@ -10,7 +10,8 @@ import typer
 
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import age, harmless, json_name, local_time, size, utc_time
+from snapmirror.cli.text import age, harmless, json_name, local_time, utc_time
+from snapmirror.model import size
 
 if TYPE_CHECKING:
     from snapmirror.snapshots.record import Snapshot

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from snapmirror.cli import logs, text
 from snapmirror.model import Progress, Silent
+from snapmirror.model import size as readable_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -86,8 +87,8 @@ class _Counted:
         """12,000 of 50,000 names, 1.2 GiB of 8.0 GiB, 11.5 MiB/s."""
         parts = [_of(f"{self.names:,}", None if self.total_names is None else f"{self.total_names:,}") + " names"]
         if self.total_size or self.size:
-            parts.append(_of(text.size(self.size), text.size(self.total_size) if self.total_size else None))
-            parts.append(f"{text.size(self.size / max(now - self.began, 0.001))}/s")
+            parts.append(_of(readable_size(self.size), readable_size(self.total_size) if self.total_size else None))
+            parts.append(f"{readable_size(self.size / max(now - self.began, 0.001))}/s")
         return ", ".join(parts)
 
     def remaining(self, now: float) -> float | None:

@@ -11,8 +11,9 @@ import typer
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, Shell, shell_of
-from snapmirror.cli.text import count, duration, harmless, json_name, printable, size
+from snapmirror.cli.text import count, duration, harmless, json_name, printable
 from snapmirror.errors import ExitCode, SnapmirrorError
+from snapmirror.model import size
 
 if TYPE_CHECKING:
     from snapmirror.mirror.planning import Planned

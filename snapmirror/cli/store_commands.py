@@ -8,7 +8,8 @@ import typer
 
 from snapmirror.cli.output import note, out
 from snapmirror.cli.shell import shell_of
-from snapmirror.cli.text import duration, printable, size
+from snapmirror.cli.text import duration, printable
+from snapmirror.model import size
 
 log = logging.getLogger("snapmirror.cli")
 

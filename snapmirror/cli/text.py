@@ -39,17 +39,6 @@ def json_name(name: bytes | str | os.PathLike[str], key: str = "path") -> dict[s
     return fields
 
 
-def size(number: float) -> str:
-    """Bytes for people: 1.5 GiB."""
-    if abs(number) < 1024:
-        return f"{number:.0f} B"
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        number /= 1024
-        if abs(number) < 1024 or unit == "TiB":
-            break
-    return f"{number:.1f} {unit}"
-
-
 def count(number: int, one: str, many: str = "") -> str:
     """1 file, 12,345 files."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

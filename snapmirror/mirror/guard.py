@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from snapmirror.config import GuardConfig, MirrorConfig
 from snapmirror.errors import GuardError, StorageError
+from snapmirror.model import size
 from snapmirror.snapshots.plan import Plan
 from snapmirror.storage.open_store import OpenStore
 
@@ -37,8 +38,8 @@ def check_room(mirror: MirrorConfig, store: OpenStore, needed_bytes: int, needed
     for free, where in ((store.free_bytes(), f"{store.path}"), (below, "the disk below the image")):
         if free is not None and free - needed_bytes < guard.min_free:
             raise StorageError(
-                f"{_size(needed_bytes)} are to come, but {where} has {_size(free)} left, of which "
-                f"{_size(guard.min_free)} stay free (min_free)",
+                f"{size(needed_bytes)} are to come, but {where} has {size(free)} left, of which "
+                f"{size(guard.min_free)} stay free (min_free)",
                 hint="make room, keep fewer snapshots, or lower min_free",
             )
     inodes = store.free_inodes()
@@ -48,12 +49,3 @@ def check_room(mirror: MirrorConfig, store: OpenStore, needed_bytes: int, needed
             f"{guard.min_free_inodes} stay free (min_free_inodes)",
             hint="keep fewer snapshots, or use xfs, which has no limit",
         )
-
-
-def _size(count: int) -> str:
-    value = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapmirror.cli.text import age, count, duration, harmless, json_name, printable, size
+from snapmirror.cli.text import age, count, duration, harmless, json_name, printable
+from snapmirror.model import size
 
 names = st.binary(min_size=1, max_size=60).filter(lambda name: b"/" not in name and b"\0" not in name)
 

@@ -194,11 +194,3 @@ def test_e2fsck_that_did_not_mend_is_damage(tmp_path: Path, monkeypatch: pytest.
         filesystems.check_ext4(tmp_path)
     program.write_text("#!/bin/sh\nexit 1\n")  # errors were corrected
     filesystems.check_ext4(tmp_path)
-
-
-def test_a_failed_flush_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put_first_on_path(
-        tmp_path / "bin", "sync", "echo sync: error syncing: Input/output error >&2; exit 1", monkeypatch.setenv
-    )
-    with pytest.raises(StorageError, match="could not be written out: sync: error syncing"):
-        filesystems.flush(tmp_path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from snapmirror.config import Config, ImageConfig
 from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
+from snapmirror.model import size
 from snapmirror.storage import encryption, image
 from snapmirror.tools import luks
 from snapmirror.tools.mount import mount_at
@@ -92,20 +93,20 @@ def _image(config: Config, image_config: ImageConfig) -> Iterator[Check]:
         yield failed("image", error)
         return
     taken = image.allocated_bytes(file)
-    yield ok("image", f"{file}, {_size(record.size)} of which {_size(taken)} are taken, {record.filesystem}")
+    yield ok("image", f"{file}, {size(record.size)} of which {size(taken)} are taken, {record.filesystem}")
     free, needed = _free(file.parent), min_free(config)
     rest = max(0, record.size - taken)
     if free < needed:
         mend = "make room on that disk; the snapshots inside cannot grow"
-        yield fail("space", f"the disk below the image has {_size(free)} left, less than min_free", mend, _STORAGE)
+        yield fail("space", f"the disk below the image has {size(free)} left, less than min_free", mend, _STORAGE)
     elif free < rest:
         yield warn(
             "space",
-            f"the disk below the image has {_size(free)} left, the image may still grow by {_size(rest)}",
+            f"the disk below the image has {size(free)} left, the image may still grow by {size(rest)}",
             "make room on that disk before the store promises space that is not there",
         )
     else:
-        yield ok("space", f"the disk below the image has {_size(free)} left")
+        yield ok("space", f"the disk below the image has {size(free)} left")
 
 
 def _path(config: Config) -> Iterator[Check]:
@@ -130,13 +131,13 @@ def _path(config: Config) -> Iterator[Check]:
     least = max(mirror.guard.min_free_inodes for mirror in config.mirrors)
     if free < min_free(config):
         mend = "make room, keep fewer snapshots, or lower min_free"
-        yield fail("store", f"{path} has {_size(free)} left, less than min_free", mend, _STORAGE)
+        yield fail("store", f"{path} has {size(free)} left, less than min_free", mend, _STORAGE)
     elif inodes is not None and inodes < least:
         mend = "keep fewer snapshots; a store on xfs has no such limit"
         yield fail("store", f"{path} has {inodes} inodes left, less than min_free_inodes", mend, _STORAGE)
     else:
         counted = f" and {inodes:,} inodes" if inodes is not None else ""
-        yield ok("store", f"{path} has {_size(free)}{counted} left")
+        yield ok("store", f"{path} has {size(free)}{counted} left")
 
 
 def min_free(config: Config) -> int:
@@ -150,11 +151,3 @@ def _free(folder: Path) -> int:
     except OSError as error:
         raise StorageError(f"{folder} cannot be asked for its space: {error.strerror}") from error
     return status.f_bavail * status.f_frsize
-
-
-def _size(number: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.1f} TiB"

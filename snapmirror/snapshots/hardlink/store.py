@@ -24,6 +24,7 @@ from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
+from snapmirror.tools import filesystems
 
 log = logging.getLogger("snapmirror.store")
 
@@ -203,7 +204,7 @@ class HardlinkStore:
         layout = self.layout
         layout.manifest(sealed.snapshot.id).write_bytes(sealed.manifest)
         layout.checksums(sealed.snapshot.sequence).write_bytes(checksums.pack(sealed.checksums))
-        _flush(layout.root)
+        filesystems.flush(layout.root)
         decisions = retention.decide([sealed.snapshot, *self._record.snapshots], keep_last=keep_last)
         kept = [decision.snapshot for decision in decisions if decision.keep]
         expired = [decision.snapshot for decision in decisions if not decision.keep]
@@ -252,19 +253,6 @@ class HardlinkStore:
         self._record.snapshots = [changed if one.id == snapshot.id else one for one in self._record.snapshots]
         self._save()
         return changed
-
-
-def _flush(folder: Path) -> None:
-    """Everything of the file system to the disk. os.sync would flush the whole machine."""
-    import ctypes
-
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise StorageError(f"the store could not be flushed: {os.strerror(number)}", hint="is it full, or failing?")
-    finally:
-        os.close(descriptor)
 
 
 def _save_interrupted(layout: Layout) -> bool:
