@@ -8,6 +8,7 @@ from snapmirror.config.schema import (
     MirrorConfig,
     ReportConfig,
     RetentionConfig,
+    ShareConfig,
     StoreConfig,
     ZfsConfig,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "MirrorConfig",
     "ReportConfig",
     "RetentionConfig",
+    "ShareConfig",
     "Source",
     "StoreConfig",
     "ZfsConfig",

@@ -6,15 +6,13 @@ problems at once. A value of a wrong type is not theirs; they pass over it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from snapmirror.config.share import Location, Table, share_checks
 from snapmirror.config.source import Source, parse_source
 from snapmirror.config.values import parse_size
-
-Location = tuple[str | int, ...]
-Table = Mapping[str, Any]
 
 _SSH_ONLY = ("port", "identity", "jump_host", "known_hosts", "rsync_path")
 _DAEMON_ONLY = ("password_file",)
@@ -26,6 +24,7 @@ def cross_checks(data: Table) -> Iterator[tuple[Location, str]]:
     store, image = _table(data, "store"), _table(data, "image")
     if store.get("path") == "/":
         yield ("store", "path"), "the root of this machine cannot be the store; name a folder"
+    yield from share_checks(data)
     if "image" in data:
         yield from _image(image)
         yield from _places(store, image)

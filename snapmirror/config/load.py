@@ -12,8 +12,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from snapmirror.config.checks import Location, cross_checks
+from snapmirror.config.checks import cross_checks
 from snapmirror.config.schema import Config, Section, ZfsConfig
+from snapmirror.config.share import Location, placed
 from snapmirror.errors import ConfigError
 
 _EXPECTED = {
@@ -55,6 +56,7 @@ def parse(data: Mapping[str, Any], origin: str = "") -> Config:
     """A configuration from tables that are already read, checked as `load` checks a file."""
     problems: dict[Location, str] = {}
     config = None
+    data = placed(data)
     try:
         config = Config.model_validate(data)
     except ValidationError as error:

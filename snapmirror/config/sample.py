@@ -1,7 +1,7 @@
 """The sample file and the JSON schema, made from the models.
 
 The sample loads as it stands: what is required, and what most people set, are live lines; the rest is commented out and
-shows its default, or an example where there is none.
+shows its default, or an example where there is none. So is a whole section that is of use to some only.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -58,28 +59,32 @@ def toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
 
 
-def _section(model: type[BaseModel], path: str) -> list[str]:
+def _section(model: type[BaseModel], path: str, *, live: bool = True) -> list[str]:
     lines: list[str] = []
     if path:
         heading = _heading(path)
-        lines += ["", *_comment((model.__doc__ or "").strip()), heading]
+        lines += ["", *_comment((model.__doc__ or "").strip()), heading if live else f"#{heading}"]
     for name, field in model.model_fields.items():
         if section_of(field.annotation) is None:
-            lines += _option(name, field)
+            lines += _option(name, field, live=live and (field.is_required() or _is_shown(field)))
     for name, field in model.model_fields.items():
         inner = section_of(field.annotation)
         if inner is not None:
-            lines += _section(inner, f"{path}.{field.alias or name}".lstrip("."))
+            needs_answers = any(option.is_required() for option in inner.model_fields.values())
+            taken = field.is_required() or _is_shown(field) or not needs_answers
+            lines += _section(inner, f"{path}.{field.alias or name}".lstrip("."), live=live and taken)
     return lines
 
 
-def _option(name: str, field: FieldInfo) -> Iterator[str]:
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    live = field.is_required() or bool(extra.get("x-in-sample"))
+def _is_shown(field: FieldInfo) -> bool:
+    return isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("x-in-sample"))
+
+
+def _option(name: str, field: FieldInfo, *, live: bool) -> Iterator[str]:
     default = None if field.is_required() else _default(name, field)
     example = toml(field.examples[0]) if field.examples else '""'
     text = field.description or ""
-    if not live and not default:
+    if not live and not default and not field.is_required():
         text += " Example:"
     yield from _comment(text)
     yield f"{name} = {example}" if live else f"#{name} = {default or example}"
@@ -94,6 +99,8 @@ def _default(name: str, field: FieldInfo) -> str:
         return toml(field.examples[0]) if field.examples else ""
     if value is None or value == ():
         return ""
+    if isinstance(value, Path):
+        return toml(str(value))
     if isinstance(value, float):
         return toml(format_fraction(value))
     if isinstance(value, int) and field.examples and isinstance(field.examples[0], str):

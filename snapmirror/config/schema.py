@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
+from snapmirror.config.share import MOUNT_POINT, parse_unc
 from snapmirror.config.source import Source, parse_source
 from snapmirror.config.values import (
     AbsolutePath,
@@ -37,6 +38,7 @@ from snapmirror.errors import UsageError
 SourceField = Annotated[
     Source, PlainValidator(parse_source), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
 ]
+Unc = Annotated[str, BeforeValidator(parse_unc)]
 Example = dict[str, bool]
 SHOWN: Example = {"x-in-sample": True}  # optional, yet written into the sample as a live line
 
@@ -75,11 +77,33 @@ class StoreConfig(Section):
     )
 
 
+class ShareConfig(Section):
+    """The SMB share that holds the image: mounted for the time of a run. Without this section the image is local."""
+
+    unc: Unc = Field(description="The share, or a folder on it.", examples=["//winhost/backup"])
+    credentials: AbsolutePath = Field(
+        description="File with the lines username=, password= and, for an account of a domain, domain=; mode 600.",
+        examples=["/etc/snapmirror/smb.cred"],
+    )
+    port: Port = Field(default=445, description="TCP port of the server.", examples=[445])
+    mount_point: AbsolutePath = Field(
+        default=MOUNT_POINT,
+        description="Where the share is mounted meanwhile; made when it is missing.",
+        examples=[str(MOUNT_POINT)],
+    )
+    lost_after_seconds: Positive = Field(
+        default=300,
+        description="A server that stays away longer ends the run; until then all waits and then goes on.",
+        examples=[300],
+    )
+
+
 class ImageConfig(Section):
     """One sparse file that holds the store. Without this section the store is a plain folder."""
 
     file: AbsolutePath = Field(
-        description="The image file. It must not lie inside store.path.", examples=["/var/backups/snapmirror.img"]
+        description='The image file, not inside store.path; with [share] its name on the share, like "snapmirror.img".',
+        examples=["/var/backups/snapmirror.img"],
     )
     size: Size = Field(
         description="Its size as the file system inside sees it; the file takes only what is used.", examples=["150G"]
@@ -306,6 +330,7 @@ class Config(Section):
     """The whole configuration."""
 
     store: StoreConfig = Field(description="Where the snapshots are kept.")
+    share: ShareConfig | None = Field(default=None, description="The SMB share that holds the image.")
     image: ImageConfig | None = Field(
         default=None, description="The image file that holds the store.", json_schema_extra={**SHOWN}
     )

@@ -94,7 +94,9 @@ def test_sample_is_right_when_every_line_is_taken() -> None:
     other_kind = ("key_command", "password_file")
     before, zfs, after = re.split(r"(?m)^(?=\[zfs\]|\[report\])", sample())
     lines = [
-        line.removeprefix("#") if re.match(r"#\w+ = ", line) and not line[1:].startswith(other_kind) else line
+        line.removeprefix("#")
+        if re.match(r"#(\w+ = |\[share\])", line) and not line[1:].startswith(other_kind)
+        else line.replace("/var/backups/snapmirror.img", "snapmirror.img")  # it lies on the share then
         for line in (before + after).splitlines()
     ]
     given = tomllib.loads(re.sub(r"(?m)^#(?=\w+ = )", "", zfs))["zfs"]
@@ -158,3 +160,16 @@ def test_whatever_stands_in_the_file_is_a_configuration_or_a_configuration_error
 def test_samples_are_plain_files() -> None:
     for path in SAMPLES.rglob("*.toml"):
         assert stat.S_ISREG(path.lstat().st_mode)
+
+
+def test_the_image_lies_on_the_share() -> None:
+    config = load(SAMPLES / "valid" / "share.toml")
+    assert config.share is not None
+    assert config.image is not None
+    assert (config.share.unc, config.share.port, config.share.lost_after_seconds) == (
+        "//winhost/backup/snapmirror",
+        445,
+        300,
+    )
+    assert config.share.mount_point == Path("/run/snapmirror/share")
+    assert config.image.file == Path("/run/snapmirror/share/web/snapmirror.img")
