@@ -63,7 +63,8 @@ def new_record(config: ImageConfig) -> ImageRecord:
 
 def create(image: Path, record: ImageRecord) -> None:
     """Make the sparse file. It must not exist."""
-    with _making(image), image.open("xb") as file:
+    # open for reading, too: over SMB a handle that may only write is not even told the size of its file
+    with _making(image), image.open("x+b") as file:
         os.fchmod(file.fileno(), 0o600)
         # A hole punched into the empty file sets the sparse flag on an NTFS share, which must come before the size;
         # elsewhere it does nothing, and may be unsupported.
@@ -86,7 +87,7 @@ def _punch(descriptor: int, start: int, length: int) -> None:
 def write_record(image: Path, record: ImageRecord, *, new: bool) -> None:
     """Write the record in place: whoever holds the image has locked this very file."""
     path = record_file(image)
-    with _making(path), path.open("x" if new else "r+") as file:
+    with _making(path), path.open("x+" if new else "r+") as file:
         # In one piece and never shorter than before: a crash leaves the old record or the new one.
         text = record.model_dump_json(indent=2) + "\n"
         file.write(text.ljust(os.fstat(file.fileno()).st_size))
