@@ -137,6 +137,28 @@ def test_stopped_at_any_moment(scene: Scene, name: str) -> None:
         history.check_newest(Tree(scene.source).fingerprint())
 
 
+def test_stopped_while_python_starts_and_ends(scene: Scene) -> None:
+    """What no system call marks: imports, the way between two calls, the end. Moments by the clock, all over a night."""
+    many_files(scene, 10, 3000)
+    scene.night()
+    history = History(scene)
+    began = time.monotonic()
+    scene.night()
+    whole = time.monotonic() - began
+    count = 150 if LONG else 15
+    for moment in range(count):
+        process = scene.start("run", "--json")
+        time.sleep(whole * 1.1 * moment / count)
+        process.terminate()
+        result = scene.finish(process)  # (asserts that no traceback was shown)
+        where = f"after {moment} of {count} parts of a night: {result}"
+        assert result.exit_code in (EXIT_CODE["SIGTERM"], 0, 12, -signal.SIGTERM), where
+        assert scene.leftovers() == [], where
+        history.check(where=f" {where}")
+    scene.night()
+    history.check_newest(Tree(scene.source).fingerprint())
+
+
 def test_a_second_signal_does_no_harm(scene: Scene) -> None:
     """An impatient operator presses Ctrl-C again and again while the run unwinds."""
     many_files(scene, 40, 100_000)
