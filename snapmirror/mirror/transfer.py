@@ -12,7 +12,7 @@ import os
 import select
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,8 +66,8 @@ def fetch(mirror: MirrorConfig, plan: Plan, target: Target, advance: Advance, wa
     """
     fetching = _Fetching(mirror, plan, target, advance, watch)
     for batch in _batches(plan):
-        whole = [one for one in batch if one.path not in target.patch]
-        patched = [one for one in batch if one.path in target.patch]
+        patched = batch if target.in_place else [one for one in batch if one.path in target.patch]
+        whole = [] if target.in_place else [one for one in batch if one.path not in target.patch]
         for wanted, patch in ((whole, False), (patched, True)):
             if wanted:
                 fetching.batch(wanted, patch=patch)
@@ -292,7 +292,7 @@ def _with_owner(line: bytes, planned: Entry) -> bytes:
 
 def _settle_missing(missing: list[_Wanted], code: int, target: Target, landed: Landed) -> None:
     """Names that did not land. After a read error the last version stays; otherwise they have vanished."""
-    slot = os.fsencode(target.slot)
+    slot, kept = os.fsencode(target.slot), list[bytes]()
     for one in missing:
         if one.new.is_directory:
             if one.old is not None:
@@ -302,17 +302,26 @@ def _settle_missing(missing: list[_Wanted], code: int, target: Target, landed: L
             continue
         landed.corrections[one.new.line] = None
         (landed.unreadable if code == rsync.PARTIAL else landed.vanished).append(one.path)
-        folder = join(slot, parent(one.path))
         if not _is_inside(slot, parent(one.path)):  # what was a folder may be a symlink now: not a place of ours
             continue
-        times = os.stat(folder)
-        place = join(slot, one.path)
-        if os.path.lexists(place):
-            os.unlink(place)  # a clone that was not patched
         if code == rsync.PARTIAL and one.old is not None and target.basis is not None:
-            os.link(join(os.fsencode(target.basis), one.path), place, follow_symlinks=False)
             landed.corrections[one.new.line] = one.old
-            landed.kept_old.append(one.path)
+            kept.append(one.path)
+        elif os.path.lexists(place := join(slot, one.path)):
+            with _times_kept(slot, [one.path]):
+                os.unlink(place)  # an old version that was not patched
+    if kept:  # at once: some may be names of one file
+        with _times_kept(slot, kept):
+            target.put_back(kept)
+        landed.kept_old += kept
+
+
+@contextmanager
+def _times_kept(slot: bytes, paths: list[bytes]) -> Iterator[None]:
+    """The folders of these names keep their times."""
+    before = {folder: os.stat(folder) for folder in {join(slot, parent(path)) for path in paths}}
+    yield
+    for folder, times in before.items():
         os.utime(folder, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 

@@ -19,6 +19,7 @@ import zstandard
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots.entry import unescape
+from snapmirror.snapshots.manifest import DamagedManifest, Reader
 from snapmirror.snapshots.spool import Spool
 
 _BLOCK = 1 << 17
@@ -44,6 +45,24 @@ def pack(checksums: Spool) -> bytes:
                 lines.clear()
         file.write(b"".join(lines))
     return packed.getvalue()
+
+
+def drop_unused(sums: Path, manifests: Path) -> int | None:
+    """Drop the checksum files in `sums` that no manifest refers to; return how many stay, or None if nothing is sure.
+
+    Nothing is dropped that a damaged manifest may still need.
+    """
+    used: set[int] = set()
+    try:
+        for path in manifests.glob("*.zst"):
+            used.update(Reader(path).used_numbers())
+    except DamagedManifest:
+        return None
+    files = sorted(sums.glob("*.zst"))
+    for path in files:
+        if int(path.stem) not in used:
+            path.unlink()
+    return sum(int(path.stem) in used for path in files)
 
 
 def read(path: Path) -> Iterator[tuple[bytes, bytes]]:

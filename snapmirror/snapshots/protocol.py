@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,8 @@ class Target:
     """Where a night's files go: the `slot`, with the folder `basis` of earlier versions, scratch folders, and a
     scratch file for the list of names.
 
-    `patch` are names that stand in the slot in their old version, in an inode of their own, to be changed in place.
+    `put_back` gives names the last version of theirs again, whatever stands there. `patch` are names that stand in the
+    slot in their old version, in an inode of their own, to be changed in place; `in_place`: every name may be.
     """
 
     slot: Path
@@ -27,7 +28,9 @@ class Target:
     scratch: Path
     partial: Path
     names: Path
+    put_back: Callable[[Sequence[bytes]], None]
     patch: frozenset[bytes] = frozenset()
+    in_place: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapmirror.snapshots.hardlink import slot
-from snapmirror.snapshots.hardlink.clear import clear, settle
+from snapmirror.snapshots.hardlink.clear import clear
 from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.settle import settle
 
 NAMES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3).map("/".join)
 KINDS = st.sampled_from(["file", "folder", "symlink", "fifo", "shared", "twice"])
@@ -72,5 +73,5 @@ def test_a_slot_is_put_right_whatever_it_holds(snapshot: dict[str, str], left: d
         plan = Plan("2026-11-20T030000Z", 2)  # of a night in which nothing has changed
         prepared = slot.repaired(tree, place, Event())
         clear(plan, prepared, tree, place, None)
-        settle(plan, prepared, tree, place)
+        settle(plan, prepared.touched, tree, place)
         assert seen(place) == before == seen(tree)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
-from itertools import chain
 from pathlib import Path
 
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import parent
 from snapmirror.snapshots.hardlink import slot
-from snapmirror.snapshots.hardlink.names import Tree
 from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
 
 _FICLONE = 0x40049409
@@ -70,27 +69,6 @@ def clear(plan: Plan, prepared: slot.Prepared, tree: Path | None, place: Path, c
         if not here.link(here.at(target), path):
             prepared.copies.add(path)
     return patch
-
-
-def settle(plan: Plan, prepared: slot.Prepared, tree: Path, place: Path) -> None:
-    """Give folders that are not in the plan, but in which names have changed, the attributes that they have had.
-
-    Leftovers of an interrupted night that were not wanted have changed theirs as well.
-    """
-    planned: set[bytes] = set()
-    touched = {parent(path) for paths in prepared.leftovers.values() for path in paths}
-    touched.update(map(parent, prepared.strange_folders))
-    for _, new in chain(plan.pairs(), (pair for pair, _ in plan.links)):
-        assert new is not None
-        one = entry.parse(new)
-        touched.add(parent(one.path))
-        if one.is_directory:
-            planned.add(one.path)
-    gone = {before.path for before in (entry.parse(line[PREFIX:]) for line in plan.delete)}
-    touched.update(map(parent, gone))
-    here, there = Tree(place), Tree(tree)
-    for path in sorted(touched - planned - gone):
-        here.copy_attributes(there, path)
 
 
 def _is_patchable(old: bytes | None, new: bytes, clone_above: int | None) -> bool:

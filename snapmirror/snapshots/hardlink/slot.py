@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -17,9 +18,9 @@ from snapmirror import process
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import join, parent
-from snapmirror.snapshots.hardlink.names import Tree
 from snapmirror.snapshots.manifest import PREFIX, Reader
 from snapmirror.snapshots.merge import differences, link_differences
+from snapmirror.snapshots.names import Tree
 
 _POLL_SECONDS = 0.1
 
@@ -41,6 +42,12 @@ class Prepared:
     leftovers: dict[int, list[bytes]] = field(default_factory=dict)
     strange_folders: list[bytes] = field(default_factory=list)
     lost: int = 0
+
+    @property
+    def touched(self) -> Iterator[bytes]:
+        """The folders that leftovers lie in: an interrupted night has changed them."""
+        yield from (parent(path) for paths in self.leftovers.values() for path in paths)
+        yield from map(parent, self.strange_folders)
 
 
 def copied(newest: Path, slot: Path, stop: Event) -> Prepared:
@@ -130,7 +137,7 @@ def repaired(tree: Path | None, slot: Path, stop: Event) -> Prepared:
     return repair.prepared
 
 
-def restore(tree: Path | None, slot: Path, paths: list[bytes], prepared: Prepared) -> None:
+def restore(tree: Path | None, slot: Path, paths: Iterable[bytes], prepared: Prepared) -> None:
     """Give names in the slot the inode that they have in the newest snapshot, or remove them if they have none."""
     here, there = Tree(slot), Tree(tree) if tree else None
     for path in paths:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,15 +15,16 @@ from threading import Event
 
 from snapmirror import interrupts
 from snapmirror.errors import StorageError
-from snapmirror.snapshots import checksums, record, retention
-from snapmirror.snapshots.hardlink import names, rotation, slot
-from snapmirror.snapshots.hardlink.clear import clear, settle
+from snapmirror.snapshots import checksums, names, record, retention
+from snapmirror.snapshots.hardlink import rotation, slot
+from snapmirror.snapshots.hardlink.clear import clear
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.settle import settle
 from snapmirror.tools import filesystems
 
 log = logging.getLogger("snapmirror.store")
@@ -176,12 +177,19 @@ class HardlinkStore:
             self._save()
         patch = clear(plan, self._prepared, tree, self.layout.slot, clone_above)
         layout = self.layout
-        return Target(layout.slot, tree, layout.scratch, layout.partial, layout.names, frozenset(patch))
+        return Target(
+            layout.slot, tree, layout.scratch, layout.partial, layout.names, self._put_back, frozenset(patch)
+        )  # fmt: skip
+
+    def _put_back(self, paths: Sequence[bytes]) -> None:
+        newest = self._record.newest
+        if newest is not None:
+            slot.restore(self.tree(newest), self.layout.slot, paths, self._prepared)
 
     def settle(self, plan: Plan) -> None:
         """Give folders that are not in the plan their attributes back."""
         if self._record.newest is not None:
-            settle(plan, self._prepared, self.tree(self._record.newest), self.layout.slot)
+            settle(plan, self._prepared.touched, self.tree(self._record.newest), self.layout.slot)
 
     def checksum(self, path: bytes) -> bytes | None:
         """The checksum of a file in the slot."""
@@ -232,20 +240,12 @@ class HardlinkStore:
 
     def _drop_checksums(self) -> None:
         """Drop checksum files that no manifest refers to; looked at only when their number has doubled."""
-        files = sorted((self.layout.private / "sums").glob("*.zst"))
-        if len(files) < 2 * max(self._record.checksum_files_kept, 8):
+        sums = self.layout.private / "sums"
+        if len(list(sums.glob("*.zst"))) < 2 * max(self._record.checksum_files_kept, 8):
             return
-        used: set[int] = set()
-        try:
-            for path in (self.layout.private / "manifests").glob("*.zst"):
-                used.update(Reader(path).used_numbers())
-        except DamagedManifest:
-            return  # nothing is dropped that a damaged manifest may still need
-        for path in files:
-            if int(path.stem) not in used:
-                path.unlink()
-        self._record.checksum_files_kept = len(list((self.layout.private / "sums").glob("*.zst")))
-        self._save()
+        if (kept := checksums.drop_unused(sums, self.layout.private / "manifests")) is not None:
+            self._record.checksum_files_kept = kept
+            self._save()
 
     def set_pinned(self, snapshot: Snapshot, pinned: bool) -> Snapshot:
         """Pin a snapshot, or let it go."""
