@@ -214,6 +214,11 @@ class Restore:
         detail = f": {'; '.join(complaints)}" if complaints else ""
         if rsync.is_full(stderr):
             return StorageError(f"{what}: no room is left there{detail}", hint="make room and run it again: it goes on")
+        if b"read-only server" in stderr or b"module is read only" in stderr:  # rrsync -ro, or a daemon's setting
+            return TransferError(
+                f"{what}: the server lets us only read{detail}",
+                hint="allow writing for the restore (README: restore a server), or restore with --to",
+            )
         if code == rsync.PARTIAL:
             return TransferError(f"{what}: not everything could be restored{detail}", hint="the rest is restored")
         return rsync.failure(code, stderr, what)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.fingerprint import compare, fingerprint
 from tests.support.runner import Scene
-from tests.support.sshd import sshd_running
+from tests.support.sshd import RRSYNC, sshd_running
 from tests.support.trees import Tree
 
 OLD = 1_600_000_000
@@ -234,6 +234,17 @@ def test_push_over_ssh(scene: Scene, tmp_path: Path) -> None:
         server.new_host_key()
         refused = scene.command("restore", "newest", "etc/fstab", "--push", "--yes")
         assert refused.exit_code == 12, str(refused)
+
+
+def test_push_with_the_key_of_the_nights_is_refused_with_a_way_out(scene: Scene, tmp_path: Path) -> None:
+    with sshd_running(tmp_path / "sshd") as server:
+        key = server.restrict(f"{RRSYNC} -ro {scene.source}")
+        scene.configure(source=f"{server.login}:/", **{**server.options(), "identity": str(key)})
+        (scene.source / "etc/fstab").unlink()
+        refused = scene.command("restore", "newest", "etc/fstab", "--push", "--yes")
+        assert refused.exit_code == 12, str(refused)
+        assert "lets us only read" in refused.stderr
+        assert "hint: allow writing for the restore" in refused.stderr
 
 
 def test_push_needs_to_be_meant(scene: Scene) -> None:
