@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "snapmirror"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LONGEST = 400
+# Programs of the appliance: no package, and the standard library only.
+APPLIANCE = sorted(str(path) for path in (ROOT / "vm").rglob("*.py"))
 
 GROUND = ("config", "errors", "interrupts", "process", "pipeline", "lock", "model")
 # Where a module may look: its own layer and those after it. The reason stands in the message of a broken rule.
@@ -160,10 +162,11 @@ def tool(name: str) -> str:
     "argv",
     [
         [sys.executable, "-m", "mypy", "--strict", "snapmirror"],
+        [sys.executable, "-m", "mypy", "--strict", *APPLIANCE],
         [tool("ruff"), "check", "."],
         [tool("ruff"), "format", "--check", "."],
     ],
-    ids=["mypy", "ruff-check", "ruff-format"],
+    ids=["mypy", "mypy-vm", "ruff-check", "ruff-format"],
 )
 def test_clean(argv: list[str]) -> None:
     done = process.run(argv, ok=range(256), cwd=ROOT)
