@@ -21,7 +21,7 @@ from typing import Literal
 from snapmirror.config import ImageConfig
 from snapmirror.errors import StorageError
 from snapmirror.process import ProgramFailed, run
-from snapmirror.storage.image import ImageRecord
+from snapmirror.storage.image import ImageRecord, on_share
 from snapmirror.tools import loop, luks, qsd
 
 log = logging.getLogger("snapmirror.encryption")
@@ -78,12 +78,15 @@ class BlockDevice:
 
 def read_key(config: ImageConfig) -> bytes | None:
     """The key from its file (every byte of it) or its command (without the last line end); None without encryption."""
-    if config.encryption == "none":
-        return None
-    if config.key_file is not None:
-        key = _read_key_file(config.key_file)
+    return None if config.encryption == "none" else read_secret(config.key_file, config.key_command)
+
+
+def read_secret(key_file: Path | None, key_command: tuple[str, ...] | None) -> bytes:
+    """A key, or a passphrase, from where the configuration says. Raises StorageError when there is none."""
+    if key_file is not None:
+        key = _read_key_file(key_file)
     else:
-        words = config.key_command or ()
+        words = key_command or ()
         try:
             key = run(words).stdout
         except ProgramFailed as failed:
@@ -92,7 +95,7 @@ def read_key(config: ImageConfig) -> bytes | None:
             ) from failed
         key = key.removesuffix(b"\n").removesuffix(b"\r")
     if not key:
-        raise StorageError(f"the key is empty ({config.key_file or 'key_command'})", hint=_NEW_KEY)
+        raise StorageError(f"the key is empty ({key_file or 'key_command'})", hint=_NEW_KEY)
     return key
 
 
@@ -141,9 +144,21 @@ def check_new_key(encryption: str, key: bytes | None) -> None:
 
 def encrypt(image: Path, record: ImageRecord, key: bytes, header_backup: Path) -> None:
     """Write the LUKS header into the new image, and a copy of it to where the user wants it."""
-    luks.write_header(image, version=_version(record), key=key, uuid=record.id)
+    with _as_device(image) as device:
+        luks.write_header(device, version=_version(record), key=key, uuid=record.id)
     luks.backup_header(image, header_backup)
     log.info("encrypted %s with %s, header copied to %s", image, record.encryption, header_backup)
+
+
+@contextmanager
+def _as_device(image: Path) -> Iterator[Path]:
+    """The image to write a header into. On a share not the file itself: cryptsetup locks a file that it writes to, and
+    a server holds that lock against cryptsetup's own second descriptor."""
+    if not on_share(image):
+        yield image
+        return
+    with loop.attached(image) as device:
+        yield device.device
 
 
 @contextmanager

@@ -7,7 +7,6 @@ reads the missing end of a truncated image as zeros, so a wrong size must be not
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import logging
 import os
@@ -22,7 +21,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from snapmirror.config import ImageConfig
 from snapmirror.errors import StorageError
+from snapmirror.storage.claim import claimed_here, claimed_on_server
+from snapmirror.tools import cifs
 from snapmirror.tools.loop import SECTOR_BYTES
+from snapmirror.tools.mount import mount_of
 
 log = logging.getLogger("snapmirror.image")
 
@@ -71,7 +73,18 @@ def create(image: Path, record: ImageRecord) -> None:
         _punch(file.fileno(), 0, 1 << 20)
         file.truncate(record.size)
         os.fsync(file.fileno())
+    if on_share(image) and cifs.is_sparse(image) is False:
+        raise StorageError(
+            f"the server did not make {image} sparse: it would take its full size at once",
+            hint="the share must lie on NTFS or ReFS; FAT and exFAT have no sparse files",
+        )
     log.info("made the sparse file %s, %d bytes", image, record.size)
+
+
+def on_share(image: Path) -> bool:
+    """Whether this place is on an SMB share."""
+    below = mount_of(image.parent)
+    return below is not None and below.filesystem in cifs.FILESYSTEMS
 
 
 def forget_content(image: Path, start: int) -> None:
@@ -85,7 +98,7 @@ def _punch(descriptor: int, start: int, length: int) -> None:
 
 
 def write_record(image: Path, record: ImageRecord, *, new: bool) -> None:
-    """Write the record in place: whoever holds the image has locked this very file."""
+    """Write the record in place: whoever holds a local image has locked this very file."""
     path = record_file(image)
     with _making(path), path.open("x+" if new else "r+") as file:
         # In one piece and never shorter than before: a crash leaves the old record or the new one.
@@ -135,24 +148,11 @@ def read_record(image: Path) -> ImageRecord:
 
 @contextmanager
 def held(image: Path) -> Iterator[ImageRecord]:
-    """The image is ours alone, as long as everyone asks: two configurations may name the same image.
-
-    The lock lies on the record, not on the image: on an SMB share a lock on the image would be binding, and shut out
-    the loop device itself.
-    """
-    try:
-        file = record_file(image).open("rb")
-    except OSError:
+    """The image is ours alone, as long as everyone asks: two configurations, or machines, may name the same image."""
+    path = record_file(image)
+    if not path.exists():
         read_record(image)  # says what is wrong
-        raise
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StorageError(
-                f"{image} is in use by another snapmirror",
-                hint="wait for it, or stop it; 'fuser' on the record names it",
-            ) from None
+    with claimed_on_server(image) if on_share(image) else claimed_here(image, path):
         yield read_record(image)
 
 
@@ -196,4 +196,6 @@ def missing(image: Path) -> StorageError:
 
 def allocated_bytes(image: Path) -> int:
     """What the sparse file really takes."""
+    if on_share(image) and (told := cifs.allocated_bytes(image)) is not None:
+        return told
     return image.stat().st_blocks * 512

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from snapmirror.config import Config, ImageConfig
 from snapmirror.errors import StorageError
-from snapmirror.storage import encryption, filesystem, image
+from snapmirror.storage import encryption, filesystem, image, share
 from snapmirror.storage.encryption import How
 from snapmirror.storage.image import ImageRecord
 from snapmirror.storage.open_store import need_root, recover
@@ -47,7 +47,8 @@ def initialise(config: Config, progress: Progress = log.info, workload: Workload
     if config.image is None:
         return _make_folder(config, progress, workload)
     need_root()
-    return _make_image(config, config.image, progress, workload)
+    with share.mounted(config.share):
+        return _make_image(config, config.image, progress, workload)
 
 
 def _make_folder(config: Config, progress: Progress, workload: Workload) -> InitReport:

@@ -1,4 +1,4 @@
-"""The store, opened and closed: image, encryption, file system on one ExitStack; or a plain folder.
+"""The store, opened and closed: share, image, encryption, file system on one ExitStack; or a plain folder.
 
 What a dead run left is found by what the kernel says, and released first. Closing acts, then verifies; what is stuck
 is a StuckError, and nothing below it is touched.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from snapmirror.config import Config, ImageConfig
 from snapmirror.errors import StorageError, StuckError
-from snapmirror.storage import encryption, filesystem, image
+from snapmirror.storage import encryption, filesystem, image, share
 from snapmirror.storage.encryption import BlockDevice, Places
 from snapmirror.storage.image import ImageRecord
 from snapmirror.tools import filesystems, loop, luks
@@ -90,7 +90,7 @@ def open_store(config: Config, *, read_only: bool = False) -> Iterator[OpenStore
             yield _plain(config, read_only=read_only)
             return
         need_root()
-        record = stack.enter_context(image.held(config.image.file))
+        record = stack.enter_context(held(config, config.image))
         browsed = _browsed(config, config.image)
         if read_only and browsed is not None:
             yield browsed
@@ -106,7 +106,7 @@ def mount_for_browsing(config: Config) -> bool:
         _plain(config, read_only=True)
         return False
     need_root()
-    with image.held(config.image.file) as record:
+    with held(config, config.image) as record:
         if _browsed(config, config.image) is not None:
             return False
         recover(config, config.image)
@@ -121,8 +121,17 @@ def umount_store(config: Config) -> bool:
     if config.image is None:
         return False
     need_root()
-    with image.held(config.image.file):
-        return _release(config, config.image)
+    if config.share is not None and not share.is_mounted(config.share):
+        return False  # nothing can stand on it
+    with held(config, config.image):
+        return _release(config, config.image) or config.share is not None
+
+
+@contextmanager
+def held(config: Config, image_config: ImageConfig) -> Iterator[ImageRecord]:
+    """The image is there, on its share where it has one, and nobody else's."""
+    with share.mounted(config.share), image.held(image_config.file) as record:
+        yield record
 
 
 @contextmanager
@@ -132,7 +141,6 @@ def standing(
     """Every layer of the store, from the image to the mount. The caller holds the image."""
     file, path = image_config.file, config.store.path
     with ExitStack() as stack:
-        # The share comes here: mounted below the image, undone after it.
         key = encryption.read_key(image_config)
         block = stack.enter_context(encryption.opened(file, record, key))
         filesystem.check(block.device, record, Places(file).replay)

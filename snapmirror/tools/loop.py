@@ -53,14 +53,22 @@ class LoopDevice:
 
 def attached_to(file: Path) -> tuple[LoopDevice, ...]:
     """The loop devices that show this file: by its inode, or by its path where the file cannot be reached any more."""
-    text = run(["losetup", "--list", "--json", "--output", _COLUMNS]).text
     inode = None
     with suppress(OSError):
         status = file.stat()
         inode = (f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}", str(status.st_ino))
     path = str(file.resolve())
-    devices = [_parse(row) for row in json.loads(text)["loopdevices"]] if text else []
-    return tuple(d for d in devices if d._inode == inode or d.backing_file in (path, f"{path} (deleted)"))
+    return tuple(d for d in _all() if d._inode == inode or d.backing_file in (path, f"{path} (deleted)"))
+
+
+def attached_below(folder: Path) -> tuple[LoopDevice, ...]:
+    """The loop devices that show any file in this folder, by their paths."""
+    return tuple(device for device in _all() if Path(device.backing_file).is_relative_to(folder.resolve()))
+
+
+def _all() -> list[LoopDevice]:
+    text = run(["losetup", "--list", "--json", "--output", _COLUMNS]).text
+    return [_parse(row) for row in json.loads(text)["loopdevices"]] if text else []
 
 
 @contextmanager

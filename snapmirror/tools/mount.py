@@ -25,13 +25,15 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of mountinfo. `read_only` is what the mount was asked to be, not what an error made of it."""
+    """One line of mountinfo. `read_only` is what the mount was asked to be, not what an error made of it; `options` are
+    those of the file system."""
 
     target: Path
     device_number: str
     filesystem: str
     source: str
     read_only: bool
+    options: tuple[str, ...] = ()
 
 
 def mounts() -> tuple[Mount, ...]:
@@ -154,6 +156,7 @@ def _parse(line: bytes) -> Mount:
         filesystem=_text(tail[0]),
         source=_text(tail[1]),
         read_only=b"ro" in fields[5].split(b","),
+        options=tuple(_text(option) for option in tail[2].split(b",")),
     )
 
 

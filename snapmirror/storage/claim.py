@@ -1,0 +1,103 @@
+"""Who has the image: one program at a time, of this machine or of another. Runs no program.
+
+On a disk of this machine it is a flock on the image's record. On a share it is a byte-range lock that the server keeps
+and drops with the connection, so that two machines do not open one image; Windows makes such locks binding, so it lies
+on a file of its own, far behind its end: whatever copies or reads the files there is not in its way. That file is
+opened once and never looked at otherwise: the client gives a lock up when *any* writable handle of its process on that
+file is closed (measured on Linux 6.1).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from snapmirror.errors import StorageError
+
+log = logging.getLogger("snapmirror.image")
+
+_F_OFD_SETLK = 37  # belongs to the open file, not to the process; Python has no name for it
+_BEHIND_THE_END = 1 << 40
+_OWNER_BYTES = 512
+_MACHINE = (Path("/etc/machine-id"), Path("/sys/class/dmi/id/product_uuid"))  # the latter differs in a cloned VM
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@contextmanager
+def claimed_here(image: Path, record: Path) -> Iterator[None]:
+    """The image on a disk of this machine is ours, as long as everyone asks. Raises StorageError when it is not."""
+    with record.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _taken(
+                image, "another snapmirror", "wait for it, or stop it; 'fuser' on the record names it"
+            ) from None
+        yield
+
+
+@contextmanager
+def claimed_on_server(image: Path) -> Iterator[None]:
+    """The image on a share is ours, on whatever machine others ask. Raises StorageError when it is not."""
+    path = image.with_name(image.name + ".lock")
+    with _opened(path) as file:
+        descriptor = file.fileno()
+        try:
+            fcntl.fcntl(descriptor, _F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, _BEHIND_THE_END, 1, 0))
+        except (BlockingIOError, PermissionError):
+            owner = _owner_in(descriptor)
+            if owner.get("machine") != _machine() or owner.get("boot") == _boot():
+                name = owner.get("host") or "another machine"
+                hint = f"wait for it, or stop it; it has had the image since {owner.get('since') or 'some time'}"
+                raise _taken(image, f"snapmirror on {name}", hint) from None
+            # A VM that lost its power: the server keeps the lock of the dead connection until it notices.
+            log.warning("%s is still locked by this machine's last life; going on", image)
+        owner = {"host": os.uname().nodename, "since": _now(), "machine": _machine(), "boot": _boot()}
+        with suppress(OSError):  # only who comes second reads it; a full disk must not stop us here
+            os.pwrite(descriptor, json.dumps(owner).encode().ljust(_OWNER_BYTES), 0)
+        yield
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", 0)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be opened: {error.strerror}", hint="may this account write in that folder of the share?"
+        ) from error
+
+
+def _owner_in(descriptor: int) -> dict[str, str]:
+    with suppress(OSError, ValueError):
+        owner = json.loads(os.pread(descriptor, _OWNER_BYTES, 0))
+        return owner if isinstance(owner, dict) else {}
+    return {}
+
+
+def _taken(image: Path, by: str, hint: str) -> StorageError:
+    return StorageError(f"{image} is in use by {by}", hint=hint)
+
+
+def _machine() -> str:
+    digest = hashlib.sha256()
+    for file in _MACHINE:
+        with suppress(OSError):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _boot() -> str:
+    return _BOOT.read_text().strip()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,112 @@
+"""The share: mounted below the image, undone after it. Runs no program itself.
+
+Several programs of this machine may use one mount at a time, each with another image, or one of them waiting to be told
+that the image is taken. A lock file counts them: everyone holds it shared while using the mount, whoever mounts or
+unmounts holds it alone. The kernel lets go of a dead one's, so a share that a dead run left is simply used, and
+unmounted by the next to finish. A store that was left mounted for browsing keeps its share.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from snapmirror.config import ShareConfig
+from snapmirror.errors import StorageError
+from snapmirror.storage.encryption import RUNTIME_FOLDER
+from snapmirror.tools import cifs, loop
+from snapmirror.tools.mount import mount_at, umount
+from snapmirror.tools.undo import undone_by
+
+log = logging.getLogger("snapmirror.share")
+
+_TURN_SECONDS = 100.0  # that another program needs at most to mount or unmount it
+_PAUSE_SECONDS = 0.05
+
+
+@contextmanager
+def mounted(share: ShareConfig | None) -> Iterator[None]:
+    """The share is mounted on its mount point. Without one there is nothing to do."""
+    if share is None:
+        yield
+        return
+    with _users(share.mount_point) as users, undone_by(lambda: _release(users, share.mount_point)):
+        _join(users, share)
+        yield
+
+
+def place(share: ShareConfig) -> cifs.Place:
+    """The share, as the tools want it."""
+    return cifs.Place(share.unc, share.port)
+
+
+def is_mounted(share: ShareConfig) -> bool:
+    """Whether something is mounted there, by what the kernel says; the server is not asked."""
+    return mount_at(share.mount_point) is not None
+
+
+def _join(users: IO[bytes], share: ShareConfig) -> None:
+    """Use the mount that is there, or make it."""
+    deadline = time.monotonic() + _TURN_SECONDS
+    while True:
+        if _lock(users, fcntl.LOCK_SH) and is_mounted(share):
+            cifs.check_mounted(place(share), share.mount_point)
+            return
+        if _lock(users, fcntl.LOCK_EX):
+            if not is_mounted(share):
+                _mount(share)
+            _lock(users, fcntl.LOCK_SH)
+            return
+        if time.monotonic() >= deadline:
+            raise StorageError(
+                f"another snapmirror is busy mounting or unmounting {share.unc}", hint="wait for it, or stop it"
+            )
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _mount(share: ShareConfig) -> None:
+    try:
+        share.mount_point.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{share.mount_point} cannot be made: {error.strerror}", hint="set mount_point in [share]"
+        ) from error
+    cifs.mount(place(share), share.mount_point, share.credentials)
+    cifs.check_mounted(place(share), share.mount_point)
+    log.info("mounted %s on %s", share.unc, share.mount_point)
+
+
+def _release(users: IO[bytes], mount_point: Path) -> None:
+    """Unmount it, unless someone else uses it, or an image on it was left open for browsing."""
+    if not _lock(users, fcntl.LOCK_EX) or loop.attached_below(mount_point):
+        return
+    while mount_at(mount_point) is not None:
+        umount(mount_point)
+
+
+@contextmanager
+def _users(mount_point: Path) -> Iterator[IO[bytes]]:
+    mark = hashlib.sha256(os.fsencode(mount_point)).hexdigest()[:12]
+    path = RUNTIME_FOLDER / f"share-{mark}.lock"
+    try:
+        RUNTIME_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = path.open("ab")
+    except OSError as error:
+        raise StorageError(f"the lock file {path} cannot be made: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def _lock(file: IO[bytes], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
