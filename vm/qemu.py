@@ -39,7 +39,6 @@ class Machine:
     ssh_port: int = 0
     credentials: Mapping[str, bytes] = field(default_factory=dict)
     append: str = ""
-    console: str = "file"  # "stdio": this terminal
 
     @property
     def qmp_socket(self) -> Path:
@@ -69,10 +68,7 @@ class Machine:
             argv += ["-drive", f"file={_escaped(self.seed)},format=raw,if=virtio,readonly=on"]
         for disk in self.disks:
             argv += ["-drive", f"file={_escaped(disk)},format=raw,if=virtio,discard=unmap"]
-        if self.console == "stdio":
-            argv += ["-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console"]
-        else:
-            argv += ["-serial", f"file:{self.console_log}"]
+        argv += ["-serial", f"file:{self.console_log}"]
         if self.kernel is not None:
             command_line = f"root=LABEL={ROOT_LABEL} ro console=ttyS0,115200 quiet {self.append}".strip()
             argv += ["-kernel", str(self.kernel), "-initrd", str(self.initrd), "-append", command_line]

@@ -1,0 +1,204 @@
+"""How the appliance configures itself: seeds and settings land where they belong, once, and mistakes are sentences."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from vm.qemu import Machine
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = ROOT / "vm/rootfs/usr/local/lib/snapmirror-vm"
+
+
+def program(name: str) -> ModuleType:
+    """One of the appliance's programs, which are no package."""
+    spec = importlib.util.spec_from_file_location(f"appliance_{name}", PROGRAMS / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A tree as the appliance's is, as far as it is configured."""
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/shadow").write_text("root:*:20000:0:99999:7:::\ndaemon:*:20000:0:99999:7:::\n")
+    (root / "etc/shadow").chmod(0o640)
+    return root
+
+
+def configure(root: Path, *seeds: Path) -> subprocess.CompletedProcess[str]:
+    """The very program of the boot; --no-seed keeps it from this machine's own disks and credentials."""
+    argv = [sys.executable, str(PROGRAMS / "configure.py"), "--root", str(root), "--no-seed"]
+    argv += [word for seed in seeds for word in ("--seed", str(seed))]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+def seed(folder: Path, **files: bytes) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+def test_each_file_of_a_seed_has_its_place_and_its_mode(root: Path, tmp_path: Path) -> None:
+    files = {
+        "snapmirror.toml": b"[store]\n", "smb.cred": b"username=x\n", "image.key": b"\xef\xbb\xbfk\r\n\x00",
+        "authorized_keys": b"ssh-ed25519 AAAA x\n", "network/10-lan.network": b"[Match]\n",
+    }  # fmt: skip
+    done = configure(root, seed(tmp_path / "seed", **files))
+    assert done.returncode == 0, done.stderr
+    assert (root / "etc/snapmirror/snapmirror.toml").read_bytes() == b"[store]\n"
+    assert (root / "etc/snapmirror/image.key").read_bytes() == b"\xef\xbb\xbfk\r\n\x00", "every byte is the key"
+    for name in ("etc/snapmirror/snapmirror.toml", "etc/snapmirror/smb.cred", "root/.ssh/authorized_keys"):
+        assert mode(root / name) == 0o600, name
+        assert mode((root / name).parent) == 0o700
+    assert mode(root / "etc/systemd/network/10-lan.network") == 0o644, "networkd is another user"
+
+
+def test_what_an_editor_of_windows_adds_is_taken_away(root: Path, tmp_path: Path) -> None:
+    written = b"\xef\xbb\xbfusername=backup\r\npassword=secret"
+    assert configure(root, seed(tmp_path / "seed", **{"smb.cred": written})).returncode == 0
+    assert (root / "etc/snapmirror/smb.cred").read_bytes() == b"username=backup\npassword=secret\n"
+
+
+def test_a_second_boot_changes_nothing(root: Path, tmp_path: Path) -> None:
+    settings = (
+        b'hostname = "b1"\ntimezone = "Europe/Berlin"\nroot_password_hash = "$6$x$y"\ntime_servers = ["10.0.0.1"]\n'
+    )
+    folder = seed(tmp_path / "seed", **{"appliance.toml": settings, "smb.cred": b"username=x\n"})
+    assert "configured" in configure(root, folder).stdout
+    before = {path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in root.rglob("*")}
+    done = configure(root, folder)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert before == {path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in root.rglob("*")}
+
+
+def test_what_a_seed_does_not_name_stays_and_a_mode_is_put_right(root: Path, tmp_path: Path) -> None:
+    configure(root, seed(tmp_path / "seed", **{"smb.cred": b"username=x\n", "image.key": b"k"}))
+    (root / "etc/snapmirror/smb.cred").chmod(0o644)
+    configure(root, seed(tmp_path / "other", **{"smb.cred": b"username=x\n"}))
+    assert mode(root / "etc/snapmirror/smb.cred") == 0o600
+    assert (root / "etc/snapmirror/image.key").exists(), "the disk may be taken away, or hold less"
+
+
+def test_settings_become_files(root: Path, tmp_path: Path) -> None:
+    settings = (
+        b'hostname = "backup1"\ntimezone = "Europe/Berlin"\ntime_servers = ["192.168.1.1", "ntp.example"]\n'
+        b'night = "22:05"\njitter_minutes = 30\nsecurity_updates = true\nroot_password_hash = "$6$salt$hash"\n'
+    )
+    assert configure(root, seed(tmp_path / "seed", **{"appliance.toml": settings})).returncode == 0
+    assert "\n5 22 * * *  root  /usr/local/lib/snapmirror-vm/night 30\n" in (root / "etc/cron.d/snapmirror").read_text()
+    assert mode(root / "etc/cron.d/snapmirror") == 0o644, "cron refuses others"
+    assert os.readlink(root / "etc/localtime") == "/usr/share/zoneinfo/Europe/Berlin"
+    assert (root / "etc/hostname").read_text() == "backup1\n"
+    assert (
+        root / "etc/systemd/timesyncd.conf.d/snapmirror.conf"
+    ).read_text() == "[Time]\nNTP=192.168.1.1 ntp.example\n"
+    assert 'Unattended-Upgrade "1"' in (root / "etc/apt/apt.conf.d/20auto-upgrades").read_text()
+    assert (root / "etc/shadow").read_text().splitlines()[0] == "root:$6$salt$hash:20000:0:99999:7:::"
+    assert mode(root / "etc/shadow") == 0o640
+
+
+def test_without_settings_the_night_is_at_three_and_updates_are_off(root: Path) -> None:
+    assert configure(root).returncode == 0
+    assert "\n0 3 * * *  root " in (root / "etc/cron.d/snapmirror").read_text()
+    assert 'Unattended-Upgrade "0"' in (root / "etc/apt/apt.conf.d/20auto-upgrades").read_text()
+    assert not (root / "etc/hostname").exists()
+
+
+def test_wrong_settings_are_named_all_at_once_and_change_nothing(root: Path, tmp_path: Path) -> None:
+    configure(root)
+    cron = (root / "etc/cron.d/snapmirror").read_text()
+    settings = b'night = "25:00"\nhostname = "a b"\njitter_minutes = true\ncolour = 1\ntime_servers = "x"\n'
+    files = {"appliance.toml": settings, "smb.cred": b"username=x\n", "folder/x": b""}
+    done = configure(root, seed(tmp_path / "seed", **files))
+    assert done.returncode == 1
+    for key in ("night", "hostname", "jitter_minutes", "time_servers"):
+        assert f"{key} must be" in done.stderr
+    assert "colour is not known" in done.stderr
+    assert "'folder/x' has no place" in done.stderr
+    assert (root / "etc/cron.d/snapmirror").read_text() == cron
+    assert (root / "etc/snapmirror/smb.cred").exists(), "the rest of the seed counts"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ['timezone = "Mars/Base"', 'timezone = "../../etc/shadow"', "jitter_minutes = 1000", "night = ", "night = 3"],
+)
+def test_wrong_settings(root: Path, tmp_path: Path, settings: str) -> None:
+    done = configure(root, seed(tmp_path / "seed", **{"appliance.toml": settings.encode()}))
+    assert done.returncode == 1
+    assert "appliance.toml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_credentials_are_named_with_dots(tmp_path: Path) -> None:
+    folder = seed(
+        tmp_path / "credentials",
+        **{"snapmirror.smb.cred": b"x", "snapmirror.network..10-a.network": b"y", "ssh.authorized_keys.root": b"z"},
+    )
+    assert program("configure").from_credentials(folder) == {"smb.cred": b"x", "network/10-a.network": b"y"}
+    assert program("configure").from_credentials(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize("name", ["../x", "network/../x.network", "a/b", "network/x.conf", "/etc/passwd", "network/"])
+def test_a_name_of_a_seed_stays_in_its_place(name: str) -> None:
+    assert program("configure").target_of(name) is None
+
+
+def test_a_seed_disk_of_windows_brings_more_than_the_seed(tmp_path: Path) -> None:
+    folder = seed(
+        tmp_path / "seed", **{"System Volume Information/x": b"", ".Trash/y": b"", "$RECYCLE.BIN/z": b"", "a": b"1"}
+    )
+    assert program("configure").from_folder(folder) == {"a": b"1"}
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("2026-11-21 02:59", "2026-11-20 03:00"),
+        ("2026-11-21 03:00", "2026-11-21 03:00"),
+        ("2026-11-21 23:00", "2026-11-21 03:00"),
+    ],
+)
+def test_when_the_last_night_was_due(now: str, due: str) -> None:
+    last_due = program("catch_up").last_due
+    assert last_due(datetime.fromisoformat(now), "03:00") == datetime.fromisoformat(due)
+
+
+def test_secrets_do_not_stand_on_qemus_command_line(tmp_path: Path) -> None:
+    machine = Machine(folder=tmp_path, disk=tmp_path / "disk", kernel=tmp_path / "k", initrd=tmp_path / "i",
+                      credentials={"snapmirror.smb.cred": b"password=hunter2"})  # fmt: skip
+    argv = machine.argv()
+    assert f"type=11,path={tmp_path}/credential.snapmirror.smb.cred" in argv
+    assert mode(tmp_path / "credential.snapmirror.smb.cred") == 0o600
+    assert not any("hunter2" in word or "cGFzc3dvcmQ" in word for word in argv)
+
+
+def test_a_seed_disk_is_made_without_root(tmp_path: Path) -> None:
+    folder = seed(tmp_path / "seed", **{"smb.cred": b"username=x\n", "network/10-a.network": b"[Match]\n"})
+    disk = tmp_path / "seed.raw"
+    subprocess.run([ROOT / "vm/seed", folder, disk], check=True)
+    assert mode(disk) == 0o600
+    listed = subprocess.run(["mdir", "-i", disk, "-b", "-/", "::"], capture_output=True, text=True, check=True).stdout
+    assert set(listed.split()) == {"::/smb.cred", "::/network/", "::/network/10-a.network"}
+    label = subprocess.run(["blkid", "--probe", "--match-tag", "LABEL", "--output", "value", disk],
+                           capture_output=True, text=True, check=True)  # fmt: skip
+    assert label.stdout.strip() == "SNAPSEED"
