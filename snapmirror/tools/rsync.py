@@ -28,6 +28,9 @@ NOWHERE = "/.snapmirror-nothing/"
 
 OK, PARTIAL, VANISHED = 0, 23, 24
 _SSH = 255
+_BROKEN_STREAM = 12
+# only while it connects; the number of an errno, as in "Permission denied (13)", is rsync's
+_SSH_SAYS = re.compile(r"Host key verification failed|Permission denied \([a-z]|^ssh: |^kex_exchange_identification: ")
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _LITERAL_LINE = re.compile(rb"Literal data: (\d+) bytes")
 
@@ -265,6 +268,8 @@ _MEANING: dict[int, tuple[str, str]] = {
 def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
     """The error for an exit code that ends the night. `what` names what was being done."""
     reasons = complaints(stderr, most=1000)
+    if exit_code == _BROKEN_STREAM and any(map(_SSH_SAYS.search, reasons)):
+        exit_code = _SSH  # it read the end of the data before it learned how ssh had ended: chance which comes first
     detail = f" ({reasons[-1 if exit_code == _SSH else 0]})" if reasons else ""  # ssh's last line is the telling one
     if is_full(stderr):
         return StorageError(f"{what}: the store is full{detail}", hint="make room, or keep fewer snapshots")

@@ -73,6 +73,24 @@ def test_the_telling_line_of_ssh_is_shown() -> None:
     assert "Host key verification failed" in rsync.failure(255, frame + closing, "listing").message
 
 
+@pytest.mark.parametrize(
+    ("said", "by_ssh"),
+    [
+        (b"No ED25519 host key is known for server.\r\nHost key verification failed.\r\n", True),
+        (b"root@server: Permission denied (publickey,password).\r\n", True),
+        (b"ssh: connect to host server port 22: Connection refused\r\n", True),
+        (b'rsync: [sender] opendir "/x" failed: Permission denied (13)\n', False),
+        (b"Connection to server closed by remote host.\r\n", False),  # it had connected
+    ],
+)
+def test_ssh_is_believed_whichever_end_rsync_notices_first(said: bytes, by_ssh: bool) -> None:
+    """On a busy machine rsync reads the end of the data before ssh has ended, and calls that 12 instead of 255."""
+    closing = b"rsync: connection unexpectedly closed (0 bytes received so far) [Receiver]\nrsync error: x (code 12)\n"
+    message = rsync.failure(12, said + closing, "listing").message
+    assert ("ssh could not connect" in message) == by_ssh
+    assert said.splitlines()[-1].decode() in message
+
+
 def manifest(count: int) -> bytes:
     writer = Writer(Header("2026-11-20T030000Z", 7))
     for number in range(count):
