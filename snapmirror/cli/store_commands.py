@@ -48,7 +48,7 @@ def mount(context: typer.Context) -> None:
     config = shell_of(context, steps=True).config
     done = mount_for_browsing(config)
     path = printable(config.store.path)
-    if config.image is None:
+    if config.image is None and config.zfs is None:
         out(f"the store {path} is a plain folder; there is nothing to mount")
     else:
         out(f"the snapshots are {'' if done else 'already '}in {path}, read-only; 'snapmirror umount' releases them")

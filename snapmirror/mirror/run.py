@@ -20,6 +20,7 @@ from snapmirror.snapshots.hardlink.store import HardlinkStore
 from snapmirror.snapshots.manifest import Header
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import make_id
+from snapmirror.snapshots.zfs.store import ZfsStore
 from snapmirror.storage.open_store import OpenStore, open_store
 
 log = logging.getLogger("snapmirror.run")
@@ -27,6 +28,8 @@ log = logging.getLogger("snapmirror.run")
 
 def history_of(store: OpenStore, mirror: MirrorConfig) -> SnapshotStore:
     """The history of a mirror on an open store."""
+    if store.dataset is not None:
+        return ZfsStore(store.dataset, store.path, mirror.name)
     return HardlinkStore(store.path / mirror.name)
 
 

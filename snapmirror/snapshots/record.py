@@ -21,7 +21,11 @@ _TIME = "%Y-%m-%dT%H%M%SZ"
 
 
 class Snapshot(BaseModel):
-    """One sealed snapshot. Sizes in bytes; `new_bytes` is the size of the files that are new in it."""
+    """One sealed snapshot. Sizes in bytes; `new_bytes` is the size of the files that are new in it.
+
+    Where the store knows what that takes on the disk: `written_bytes` is what was written for it, `used_bytes` what its
+    end would free.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,6 +42,8 @@ class Snapshot(BaseModel):
     pinned: bool = False
     counts: dict[str, int] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    written_bytes: int | None = Field(default=None, exclude=True)
+    used_bytes: int | None = Field(default=None, exclude=True)
 
     @property
     def taken_at(self) -> datetime:

@@ -26,7 +26,11 @@ _TUNING = {
     "xfs": ["logbsize=256k", "noquota"],  # fewer, larger writes to the log: our load is metadata
     "ext4": ["noinit_itable", "errors=remount-ro"],  # init_itable would fill gigabytes of the image with nothing
 }
-SMALLEST_BYTES = {"xfs": 320 << 20, "ext4": 48 << 20}  # mkfs.xfs asks for 300 MB, a LUKS2 header takes 16
+SMALLEST_BYTES = {
+    "xfs": 320 << 20,
+    "ext4": 48 << 20,
+    "zfs": 256 << 20,
+}  # mkfs.xfs asks for 300 MB, a LUKS2 header takes 16
 
 
 def make(device: Path, record: ImageRecord) -> None:

@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from snapmirror.config import Config, ImageConfig
+from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import StorageError
-from snapmirror.storage import encryption, filesystem, image, share
-from snapmirror.storage.encryption import How
+from snapmirror.storage import encryption, filesystem, image, pool, share
+from snapmirror.storage.encryption import BlockDevice, How
 from snapmirror.storage.image import ImageRecord
-from snapmirror.storage.open_store import need_root, recover
-from snapmirror.storage.selftest import DEFAULT_WORKLOAD, SelftestReport, Workload, selftest, selftest_held
+from snapmirror.storage.open_store import need_root, pool_standing, recover
+from snapmirror.storage.selftest import DEFAULT_WORKLOAD, SelftestReport, Workload, prove, selftest, selftest_held
 from snapmirror.tools import luks
 from snapmirror.tools.mount import mount_at
 from snapmirror.tools.undo import undone_by
@@ -44,9 +44,12 @@ class InitReport:
 
 def initialise(config: Config, progress: Progress = log.info, workload: Workload = DEFAULT_WORKLOAD) -> InitReport:
     """Make the store that the configuration describes. `progress` gets a sentence for each step."""
-    if config.image is None:
+    if config.image is None and config.zfs is None:
         return _make_folder(config, progress, workload)
     need_root()
+    if config.image is None:
+        assert config.zfs is not None
+        return _make_pool(config, config.zfs, progress, workload)
     with share.mounted(config.share):
         return _make_image(config, config.image, progress, workload)
 
@@ -60,6 +63,35 @@ def _make_folder(config: Config, progress: Progress, workload: Workload) -> Init
         report = selftest(config, workload)
         made.clear()
     return InitReport(path, None, "none", 0, seconds, report, ())
+
+
+def _make_pool(config: Config, settings: ZfsConfig, progress: Progress, workload: Workload) -> InitReport:
+    """A pool on disks of its own, or datasets in somebody's pool."""
+    place, started, made = pool.Place(settings, config.store.path), time.monotonic(), list[Path]()
+    with pool.held(place), undone_by(lambda: _remove(made)):
+        pool.release(place)
+        _make_store_folder(place.path, made)
+        pool.make(place)
+        progress(f"made {place.base}; testing the whole stack")
+        seconds = time.monotonic() - started
+        try:
+            report = prove(lambda: pool_standing(place, proved=False), workload, remounted=True)
+            with pool.standing(place, proved=False):
+                pool.check_thoroughly(place)
+                pool.mark_ready(place)
+        except BaseException:
+            pool.remove(place)
+            raise
+        made.clear()
+    return InitReport(place.path, None, "none", 0, seconds, report, ())
+
+
+def _make_inside(config: Config, block: BlockDevice, record: ImageRecord) -> None:
+    """File system or pool, in the opened image."""
+    if config.zfs is not None:
+        pool.make(pool.Place(config.zfs, config.store.path, block.device, record.id))
+    else:
+        filesystem.make(block.device, record)
 
 
 def _make_image(config: Config, image_config: ImageConfig, progress: Progress, workload: Workload) -> InitReport:
@@ -87,14 +119,14 @@ def _make_image(config: Config, image_config: ImageConfig, progress: Progress, w
                 encryption.encrypt(file, record, key, image_config.header_backup)
                 progress(f"encrypted it with {record.encryption}; copy of its header: {image_config.header_backup}")
             with encryption.opened(file, record, key) as block:
-                filesystem.make(block.device, record)
+                _make_inside(config, block, record)
             progress(f"made the {record.filesystem} in it; testing the whole stack")
             taken, seconds = image.allocated_bytes(file), time.monotonic() - started
             report = selftest_held(config, image_config, record, workload)
             if how == "qemu-storage-daemon":  # it cannot trim what the self-test wrote: make it all empty again
                 image.forget_content(file, luks.HEADER_1_BYTES)
                 with encryption.opened(file, record, key) as block:
-                    filesystem.make(block.device, record)
+                    _make_inside(config, block, record)
             image.mark_ready(file, record)
         made.clear()
     return InitReport(path, file, how, taken, seconds, report, _warnings(file, record))

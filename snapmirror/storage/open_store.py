@@ -1,4 +1,4 @@
-"""The store, opened and closed: share, image, encryption, file system on one ExitStack; or a plain folder.
+"""The store, opened and closed: share, image, encryption, file system or pool on one ExitStack; or a plain folder.
 
 What a dead run left is found by what the kernel says, and released first. Closing acts, then verifies; what is stuck
 is a StuckError, and nothing below it is touched.
@@ -11,17 +11,17 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from snapmirror.config import Config, ImageConfig
+from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import StorageError, StuckError
-from snapmirror.storage import encryption, filesystem, image, share
+from snapmirror.storage import encryption, filesystem, image, pool, share
 from snapmirror.storage.encryption import BlockDevice, Places
 from snapmirror.storage.image import ImageRecord
-from snapmirror.tools import filesystems, loop, luks
+from snapmirror.tools import filesystems, loop, luks, zpool
 from snapmirror.tools.filesystems import Counters
 from snapmirror.tools.mount import Mount, mount_at, mounts_of, umount
 from snapmirror.tools.undo import LeaveStanding
@@ -31,12 +31,21 @@ log = logging.getLogger("snapmirror.store")
 
 @dataclass(frozen=True)
 class OpenStore:
-    """A store that can be used: its folder, and what can be asked about the place below it."""
+    """A store that can be used: its folder, and what can be asked about the place below it.
+
+    `dataset` is the one that is mounted there, where history is kept by ZFS.
+    """
 
     path: Path
     image: Path | None = None
     block: BlockDevice | None = None
     read_only: bool = False
+    dataset: str | None = None
+
+    @property
+    def pool(self) -> str | None:
+        """The ZFS pool, or None."""
+        return self.dataset.partition("/")[0] if self.dataset else None
 
     @property
     def device(self) -> str | None:
@@ -70,11 +79,18 @@ class OpenStore:
 
     def flush(self) -> None:
         """All that was written is on the disk. Raises StorageError when any write has failed."""
-        filesystems.flush(self.path)
+        if self.pool is not None:
+            zpool.sync(self.pool)
+        else:
+            filesystems.flush(self.path)
 
     def trim(self) -> int | None:
         """Give space that expired snapshots took back to the disk below; None where this stack cannot."""
         if self.block is None or not self.block.gives_back_space or self.read_only:
+            return None
+        if self.pool is not None:
+            zpool.trim(self.pool)
+            log.info("trimmed the pool %s", self.pool)
             return None
         filesystems.flush(self.path)  # blocks of removed files are free only when their removal is on the disk
         offered = filesystems.trim(self.path)
@@ -87,7 +103,8 @@ def open_store(config: Config, *, read_only: bool = False) -> Iterator[OpenStore
     """The store is open at its path. For reading, a store that is mounted for browsing is used as it is."""
     with _failures_of(config.store.path), ExitStack() as stack:
         if config.image is None:
-            yield _plain(config, read_only=read_only)
+            on_pool = _on_pool(config, config.zfs, read_only=read_only) if config.zfs else None
+            yield stack.enter_context(on_pool) if on_pool else _plain(config, read_only=read_only)
             return
         need_root()
         record = stack.enter_context(held(config, config.image))
@@ -103,6 +120,8 @@ def open_store(config: Config, *, read_only: bool = False) -> Iterator[OpenStore
 def mount_for_browsing(config: Config) -> bool:
     """Leave the store mounted read-only. False when it was already, or is a plain folder that needs no mount."""
     if config.image is None:
+        if config.zfs is not None:
+            return _browse_pool(config, config.zfs)
         _plain(config, read_only=True)
         return False
     need_root()
@@ -119,7 +138,7 @@ def mount_for_browsing(config: Config) -> bool:
 def umount_store(config: Config) -> bool:
     """Release whatever stands of the store, and verify. False when nothing did."""
     if config.image is None:
-        return False
+        return config.zfs is not None and _release_pool(config, config.zfs)
     need_root()
     if config.share is not None and not share.is_mounted(config.share):
         return False  # nothing can stand on it
@@ -143,6 +162,11 @@ def standing(
     with ExitStack() as stack:
         key = encryption.read_key(image_config)
         block = stack.enter_context(encryption.opened(file, record, key))
+        if config.zfs is not None:
+            place = pool.Place(config.zfs, path, block.device, record.id)
+            stack.enter_context(pool.standing(place, read_only=read_only))
+            yield OpenStore(path, image=file, block=block, read_only=read_only, dataset=place.base)
+            return
         filesystem.check(block.device, record, Places(file).replay)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(path.iterdir()):
@@ -156,10 +180,14 @@ def recover(config: Config, image_config: ImageConfig) -> None:
 
     Raises StorageError for what is not ours to release, and for a browsed store that is busy.
     """
+    _recover(config, lambda: _release(config, image_config))
+
+
+def _recover(config: Config, release: Callable[[], bool]) -> None:
     mounted = mount_at(config.store.path)
     browsed = mounted is not None and mounted.read_only
     try:
-        released = _release(config, image_config)
+        released = release()
     except StuckError as stuck:
         if not browsed:
             raise
@@ -172,11 +200,56 @@ def recover(config: Config, image_config: ImageConfig) -> None:
         log.warning("%s; released it", what)
 
 
+def _pool_of(config: Config, image_config: ImageConfig, settings: ZfsConfig) -> pool.Place:
+    """The pool in the image, for those who look what stands of it."""
+    return pool.Place(settings, config.store.path, id=image.read_record(image_config.file).id)
+
+
+@contextmanager
+def _on_pool(config: Config, settings: ZfsConfig, *, read_only: bool) -> Iterator[OpenStore]:
+    """The store on disks of its own, or in somebody's pool."""
+    need_root()
+    place = pool.Place(settings, config.store.path)
+    with pool.held(place):
+        if read_only and pool.is_browsed(place):
+            yield OpenStore(place.path, read_only=True, dataset=place.base)
+            return
+        _recover(config, lambda: pool.release(place))
+        with pool_standing(place, read_only=read_only) as store:
+            yield store
+
+
+@contextmanager
+def pool_standing(place: pool.Place, *, read_only: bool = False, proved: bool = True) -> Iterator[OpenStore]:
+    """Every layer of a store without an image. The caller holds it."""
+    with pool.standing(place, read_only=read_only, proved=proved):
+        yield OpenStore(place.path, read_only=read_only, dataset=place.base)
+
+
+def _browse_pool(config: Config, settings: ZfsConfig) -> bool:
+    need_root()
+    place = pool.Place(settings, config.store.path)
+    with pool.held(place):
+        if pool.is_browsed(place):
+            return False
+        _recover(config, lambda: pool.release(place))
+        with suppress(LeaveStanding), pool.standing(place, read_only=True):
+            raise LeaveStanding
+    return True
+
+
+def _release_pool(config: Config, settings: ZfsConfig) -> bool:
+    need_root()
+    place = pool.Place(settings, config.store.path)
+    with pool.held(place):
+        return pool.release(place)
+
+
 def need_root() -> None:
-    """An image cannot be mounted by anyone else."""
+    """An image, or a pool, cannot be mounted by anyone else."""
     if os.geteuid() != 0:
         raise StorageError(
-            "a store in an image needs root",
+            "a store in an image or a pool needs root",
             hint="run it as root or with sudo; a store without [image] is a plain folder and needs neither",
         )
 
@@ -216,6 +289,10 @@ def _plain(config: Config, *, read_only: bool) -> OpenStore:
 
 def _browsed(config: Config, image_config: ImageConfig) -> OpenStore | None:
     """The store as `snapmirror mount` left it, if it did."""
+    if config.zfs is not None:
+        place = _pool_of(config, image_config, config.zfs)
+        browsed = OpenStore(place.path, image=image_config.file, read_only=True, dataset=place.base)
+        return browsed if pool.is_browsed(place) else None
     mounted = mount_at(config.store.path)
     if mounted is None or not mounted.read_only or mounted not in _our_mounts(image_config.file):
         return None
@@ -236,6 +313,7 @@ def _our_mounts(file: Path) -> list[Mount]:
 def _release(config: Config, image_config: ImageConfig) -> bool:
     """Undo every layer that stands, top to bottom; True when there was any."""
     file, path, places = image_config.file, config.store.path, Places(image_config.file)
+    released = config.zfs is not None and pool.release(_pool_of(config, image_config, config.zfs))
     ours = _our_mounts(file)
     top = mount_at(path)
     if top is not None and top not in ours:
@@ -248,7 +326,7 @@ def _release(config: Config, image_config: ImageConfig) -> bool:
                 f"{file} is mounted on {mounted.target}, not by snapmirror",
                 hint=f"end that with: umount {mounted.target}",
             )
-    standing_before = bool(_devices(file)) or places.folder.exists()
+    standing_before = released or bool(_devices(file)) or places.folder.exists()
     while (top := mount_at(path)) is not None and top in _our_mounts(file):
         umount(path)
     while mount_at(places.replay) is not None:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from snapmirror.config import Config, ImageConfig
 from snapmirror.errors import StorageError
-from snapmirror.storage import encryption, filesystem, image
+from snapmirror.storage import encryption, filesystem, image, pool
 from snapmirror.storage.image import ImageRecord
 from snapmirror.storage.open_store import OpenStore, held, open_store, recover, standing
 from snapmirror.tools import filesystems
@@ -86,6 +86,11 @@ class SelftestReport:
 
 def selftest(config: Config, workload: Workload = DEFAULT_WORKLOAD) -> SelftestReport:
     """Prove the store's storage; leaves nothing behind. Raises StorageError for the smallest difference."""
+    if config.image is None and config.zfs is not None:
+        report = prove(lambda: open_store(config), workload, remounted=True)
+        with open_store(config):
+            pool.check_thoroughly(pool.Place(config.zfs, config.store.path))
+        return report
     if config.image is None:
         with open_store(config) as store:
             return prove(lambda: nullcontext(store), workload)
@@ -100,7 +105,12 @@ def selftest_held(config: Config, image_config: ImageConfig, record: ImageRecord
     report = prove(lambda: standing(config, image_config, record), workload, remounted=True)
     key = encryption.read_key(image_config)
     with encryption.opened(image_config.file, record, key) as block:
-        filesystem.check_thoroughly(block.device, record)
+        if config.zfs is not None:
+            place = pool.Place(config.zfs, config.store.path, block.device, record.id)
+            with pool.standing(place):
+                pool.check_thoroughly(place)
+        else:
+            filesystem.check_thoroughly(block.device, record)
     return report
 
 

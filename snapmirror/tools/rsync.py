@@ -148,6 +148,19 @@ def back_argv(
     ]  # fmt: skip
 
 
+def put_back_argv(tree: Path, slot: Path) -> list[str]:
+    """Give names (from stdin, NUL after each) in a slot the state that they have in a snapshot's tree, wholly.
+
+    Contents are compared block by block, and only what differs is written: unchanged blocks stay shared.
+    """
+    return [
+        "rsync", "--dirs", "--links", "--perms", "--times", "--owner", "--group", "--devices", "--specials",
+        "--numeric-ids", "--hard-links", "--acls", "--xattrs",
+        "--inplace", "--no-whole-file", "--ignore-times", "--no-implied-dirs",
+        "--files-from=-", "--from0", f"{tree}/", f"{slot}/",
+    ]  # fmt: skip
+
+
 def pattern(path: str) -> str:
     """A path as a filter pattern that matches it alone."""
     return re.sub(r"([*?\[\\])", r"\\\1", path) if set(path) & set("*?[") else path

@@ -1,0 +1,1 @@
+"""The ZFS store: a dataset for each mirror, and its snapshots."""

@@ -1,0 +1,87 @@
+"""Where things lie in a mirror's folder.
+
+    <store>/<mirror>/current/                 the mirror's dataset
+    <store>/<mirror>/current/tree/            the slot: what the last night has made of it
+    <store>/<mirror>/by-date/<id>          -> ../current/.zfs/snapshot/<id>/tree
+    <store>/<mirror>/.snapmirror/             manifests and checksums, in the store's own dataset
+
+The tree is a folder inside the dataset, not its root: the server chooses the names in it, and in the root of a dataset
+the name `.zfs` is a door to its snapshots. Manifests lie beside the dataset, not in it: looking a name up in all
+snapshots needs none of them mounted, and a manifest is written, and dropped, without changing the dataset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folder of one mirror and the names in it."""
+
+    root: Path
+
+    @property
+    def private(self) -> Path:
+        """What is snapmirror's own."""
+        return self.root / ".snapmirror"
+
+    @property
+    def current(self) -> Path:
+        """Where the dataset is mounted."""
+        return self.root / "current"
+
+    @property
+    def slot(self) -> Path:
+        """The tree that the next night changes."""
+        return self.current / "tree"
+
+    def tree(self, snapshot_id: str) -> Path:
+        """The tree of a snapshot."""
+        return self.current / ".zfs" / "snapshot" / snapshot_id / "tree"
+
+    @property
+    def by_date(self) -> Path:
+        """Dated names of the snapshots."""
+        return self.root / "by-date"
+
+    @property
+    def manifests(self) -> Path:
+        """The folder of manifests."""
+        return self.private / "manifests"
+
+    @property
+    def sums(self) -> Path:
+        """The folder of checksum files."""
+        return self.private / "sums"
+
+    def manifest(self, snapshot_id: str) -> Path:
+        """The manifest of a snapshot."""
+        return self.manifests / f"{snapshot_id}.zst"
+
+    def checksums(self, sequence: int) -> Path:
+        """The checksums of the files that are new, or have changed, in the snapshot with this number."""
+        return self.sums / f"{sequence:07d}.zst"
+
+    @property
+    def scratch(self) -> Path:
+        """Stays empty: files are received in place."""
+        return self.private / "tmp"
+
+    @property
+    def names(self) -> Path:
+        """The list of names that rsync is given."""
+        return self.private / "names"
+
+    @property
+    def began(self) -> Path:
+        """There while the slot differs from the newest snapshot: its time is when the first change began."""
+        return self.private / "began"
+
+    def make(self) -> None:
+        """Create what is missing, but for the dataset's own folder."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.private.mkdir(exist_ok=True, mode=0o700)
+        for folder in (self.manifests, self.sums, self.scratch, self.by_date):
+            folder.mkdir(exist_ok=True)

@@ -1,0 +1,238 @@
+"""The ZFS store: the slot is a dataset, changed in place; sealing it is `zfs snapshot`.
+
+See `layout` for what lies where, `sealing` for what says that a snapshot is published, `survey` and `clear` for how a
+slot is put right after a night that failed. Such a night is not rolled back: what it has transferred would be lost with
+it, and a first night of many hours would never come to its end.
+
+The order of sealing: the manifest is written, then the snapshot is taken, which waits until all that was written to the
+pool before it is on the devices. A crash between the two leaves a manifest of nothing, which the next run removes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+from snapmirror import interrupts
+from snapmirror.errors import StorageError
+from snapmirror.snapshots import checksums, retention
+from snapmirror.snapshots.names import Tree
+from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.protocol import Preparing, Published, Sealed, Target
+from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.settle import settle
+from snapmirror.snapshots.zfs import sealing
+from snapmirror.snapshots.zfs.clear import clear, put_back
+from snapmirror.snapshots.zfs.layout import Layout
+from snapmirror.snapshots.zfs.survey import Survey, survey
+from snapmirror.storage import pool
+from snapmirror.tools import zfs, zpool
+
+log = logging.getLogger("snapmirror.store")
+
+_TIDY_EVERY = 16  # nights between two looks at which checksums are still needed: each reads all manifests
+
+
+class ZfsStore:
+    """The history of one mirror in the store's dataset `base`, mounted at `path`. See `protocol.SnapshotStore`."""
+
+    def __init__(self, base: str, path: Path, mirror: str) -> None:
+        self.base, self.path, self.mirror = base, path, mirror
+        self.dataset = f"{base}/{mirror}"
+        self.layout = Layout(path / mirror)
+        self._survey = Survey()
+        self._snapshots = self._load()
+
+    def _load(self) -> list[Snapshot]:
+        """What ZFS says, the newest first."""
+        if not zfs.exists(self.dataset):
+            return []
+        facts = zfs.snapshots(self.dataset, sealing.PROPERTY)
+        held = zfs.held(self.dataset, [one.name for one in facts if one.holds and one.note is not None], sealing.HOLD)
+        ours = [found for one in facts if (found := sealing.read(one, 0, pinned=one.name in held)) is not None]
+        ours.sort(key=lambda one: one.id, reverse=True)
+        return [one.model_copy(update={"slot": number}) for number, one in enumerate(ours, start=1)]
+
+    def snapshots(self) -> list[Snapshot]:
+        """What is published, the newest first."""
+        return list(self._snapshots)
+
+    @property
+    def _newest(self) -> Snapshot | None:
+        return self._snapshots[0] if self._snapshots else None
+
+    def next_sequence(self) -> int:
+        """The number of the snapshot that would be published next."""
+        return max((one.sequence for one in self._snapshots), default=0) + 1
+
+    def tree(self, snapshot: Snapshot) -> Path:
+        """The folder of a snapshot, which the kernel mounts when it is first looked into."""
+        return self.layout.tree(snapshot.id)
+
+    def dated(self, snapshot: Snapshot) -> Path:
+        """The dated name of that folder."""
+        return self.layout.by_date / snapshot.id
+
+    def unfinished(self) -> bool:
+        """Never: a snapshot is there or not."""
+        return False
+
+    def manifest(self, snapshot: Snapshot) -> Path:
+        """The manifest of a snapshot."""
+        return self.layout.manifest(snapshot.id)
+
+    def checksums(self, sequence: int) -> Path:
+        """The checksum file of the snapshot with this number."""
+        return self.layout.checksums(sequence)
+
+    def copies(self) -> frozenset[bytes]:
+        """None: nothing is copied here."""
+        return frozenset()
+
+    def recover(self) -> list[str]:
+        """Make what is missing, and clear away what belongs to no snapshot."""
+        self.layout.make()
+        pool.add_mirror(self.base, self.path, self.mirror)
+        self.layout.slot.mkdir(mode=0o700, exist_ok=True)
+        self.layout.names.unlink(missing_ok=True)
+        known = {one.id for one in self._snapshots}
+        for path in self.layout.manifests.iterdir():
+            if path.name.removesuffix(".zst") not in known:
+                path.unlink()
+        self._date()
+        if self.layout.began.exists():
+            return ["the last run did not finish; this one goes on with what it had fetched"]
+        return []
+
+    def _date(self) -> None:
+        """Make the dated names those of the snapshots."""
+        known = {one.id for one in self._snapshots}
+        for link in self.layout.by_date.iterdir():
+            if link.name in known:
+                known.discard(link.name)
+            else:
+                link.unlink()
+        for name in known:
+            (self.layout.by_date / name).symlink_to(Path("..", self.layout.tree(name).relative_to(self.layout.root)))
+
+    # --- the slot
+
+    @contextmanager
+    def preparing(self) -> Iterator[Preparing]:
+        """Finds out, in a thread of its own, what differs from the newest snapshot; nothing does after a good night."""
+        stop = Event()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="slot") as workers:
+            with interrupts.deferred():  # a thread that is being started must not be lost
+                ready = workers.submit(self._prepare, stop)
+
+            def wait() -> bool:
+                self._survey = ready.result()
+                return True
+
+            try:
+                yield wait
+            finally:
+                stop.set()
+
+    def _prepare(self, stop: Event) -> Survey:
+        newest = self._newest
+        if newest is not None:
+            zpool.sync(self.dataset.partition("/")[0])  # what is written is counted when it is on the devices
+            if not zfs.written_since(self.dataset, newest.id):
+                return Survey()
+        return survey(self._entered(newest) if newest else None, self.layout.slot, stop)
+
+    def _entered(self, snapshot: Snapshot) -> Path:
+        """The tree of a snapshot, mounted: the kernel does so when it is gone into, not when it is looked at."""
+        tree = self.tree(snapshot)
+        try:
+            os.close(os.open(tree, os.O_RDONLY | os.O_DIRECTORY))
+        except OSError as error:
+            raise StorageError(
+                f"the snapshot {tree} cannot be entered: {error.strerror}",
+                hint="the kernel mounts it when it is looked into; is this a container, or a private mount namespace?",
+            ) from error
+        return tree
+
+    def clear(self, plan: Plan, clone_above: int | None) -> Target:
+        """Take out of the slot what cannot be updated in place, and put right what a failed night has left."""
+        newest, layout = self._newest, self.layout
+        tree = self._entered(newest) if newest else None
+        clear(plan, self._survey, tree, layout.slot, self._begin())
+        return Target(layout.slot, tree, layout.scratch, layout.scratch, layout.names, self._put_back, in_place=True)
+
+    def _begin(self) -> int:
+        """When the slot began to differ from the newest snapshot, in ns: now, or in an earlier night that failed."""
+        try:
+            return int(self.layout.began.read_text())
+        except (FileNotFoundError, ValueError):
+            if not self._survey.is_clean:
+                return 0  # nobody knows
+        began = time.time_ns()
+        with open(self.layout.began, "w") as file:
+            file.write(str(began))
+            file.flush()
+            os.fsync(file.fileno())
+        return began
+
+    def _put_back(self, paths: Sequence[bytes]) -> None:
+        if self._newest is not None:
+            put_back(paths, self._entered(self._newest), self.layout.slot)
+
+    def settle(self, plan: Plan) -> None:
+        """Give folders that are not in the plan their attributes back."""
+        if self._newest is not None:
+            settle(plan, self._survey.touched, self._entered(self._newest), self.layout.slot)
+
+    def checksum(self, path: bytes) -> bytes | None:
+        """The checksum of a file in the slot."""
+        here = Tree(self.layout.slot)
+        return checksums.of_file(here.at(path)) if here.is_file(path) else None
+
+    def leave(self) -> None:
+        """Nothing: ZFS knows whether the slot differs from the newest snapshot."""
+
+    # --- publishing
+
+    def publish(self, sealed: Sealed, keep_last: int) -> Published:
+        """Write down, seal, and let the expired go."""
+        layout, snapshot = self.layout, sealed.snapshot
+        layout.manifest(snapshot.id).write_bytes(sealed.manifest)
+        layout.checksums(snapshot.sequence).write_bytes(checksums.pack(sealed.checksums))
+        layout.began.unlink(missing_ok=True)
+        with interrupts.deferred():
+            zfs.snapshot(self.dataset, snapshot.id, sealing.written(snapshot))  # the moment at which it exists
+            self._snapshots = self._load()
+            self._survey = Survey()
+            self._date()
+        decisions = retention.decide(self._snapshots, keep_last=keep_last)
+        expired = [decision for decision in decisions if not decision.keep and self._destroy(decision.snapshot)]
+        if expired:
+            self._snapshots = self._load()
+            self._date()
+        if snapshot.sequence % _TIDY_EVERY == 0:
+            checksums.drop_unused(layout.sums, layout.manifests)
+        return Published(self._snapshots[0], expired)
+
+    def _destroy(self, snapshot: Snapshot) -> bool:
+        """Destroy an expired snapshot; one that somebody else holds, or has cloned, stays until the next night."""
+        try:
+            zfs.destroy_snapshot(self.dataset, snapshot.id)
+        except StorageError as error:
+            log.warning("%s: the expired snapshot stays: %s", self.mirror, error.message)
+            return False
+        self.layout.manifest(snapshot.id).unlink(missing_ok=True)
+        return True
+
+    def set_pinned(self, snapshot: Snapshot, pinned: bool) -> Snapshot:
+        """Pin a snapshot by a hold, or let it go."""
+        if pinned != snapshot.pinned:
+            (zfs.hold if pinned else zfs.release)(self.dataset, snapshot.id, sealing.HOLD)
+        self._snapshots = self._load()
+        return next(one for one in self._snapshots if one.id == snapshot.id)

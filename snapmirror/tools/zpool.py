@@ -1,0 +1,168 @@
+"""ZFS pools: made, imported, exported and verified to be gone, scrubbed, trimmed. Programs: zpool, modprobe.
+
+A pool is imported with nothing mounted (-N) and noted in no cache file, so that neither this machine's boot nor its
+zed touches it behind our back; only the devices that are named are looked at. Never with -f: a pool that was not
+exported opens without it on the machine (host id) that had it last, which is all that a crash of ours leaves behind;
+one that another machine had last may still be open there, and being written to by two is the end of a pool.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapmirror.errors import StorageError, StuckError
+from snapmirror.process import Argument, Completed, ProgramFailed, run
+from snapmirror.tools.undo import undone_by, wait_until
+
+log = logging.getLogger("snapmirror.zfs")
+
+_CONTROL = Path("/dev/zfs")
+_EXPORT_SECONDS = 30.0  # it writes out what is in memory
+
+
+@dataclass(frozen=True)
+class Health:
+    """What `zpool status` says: `state` is ONLINE when all is well, `errors` are sentences about damage."""
+
+    state: str
+    errors: tuple[str, ...]
+
+
+def need_module() -> None:
+    """The kernel knows ZFS. Raises StorageError when it does not."""
+    if _CONTROL.exists():
+        return
+    with suppress(ProgramFailed):
+        run(["modprobe", "zfs"])
+    if not wait_until(_CONTROL.exists):
+        raise StorageError(
+            "this kernel has no ZFS", hint="install zfs-dkms, or build the helper VM with ZFS; else use another backend"
+        )
+
+
+def zfs(argv: Sequence[Argument], what: str, *, hint: str = "", stdin: bytes | None = None) -> Completed:
+    """Run zpool or zfs. Raises StorageError: "`what`: the reason"."""
+    try:
+        return run(argv, stdin=stdin)
+    except ProgramFailed as failed:
+        raise StorageError(f"{what}: {reason(failed)}", hint=hint) from failed
+
+
+def reason(failed: ProgramFailed) -> str:
+    """The first line that zpool or zfs has said; those that follow are advice, -f among it."""
+    lines = [line.strip() for line in failed.completed.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[0] if lines else failed.completed.complaint
+
+
+def is_imported(pool: str) -> bool:
+    """Whether a pool of this name is open, by what the kernel says."""
+    if not _CONTROL.exists():
+        return False
+    return pool in run(["zpool", "list", "-H", "-o", "name"]).text.splitlines()
+
+
+def create(pool: str, layout: Sequence[str | Path], properties: Mapping[str, str]) -> None:
+    """Make a pool on empty devices; it stays imported. ZFS itself refuses devices that hold something."""
+    options = [word for name, value in properties.items() for word in ("-O", f"{name}={value}")]
+    argv: list[Argument] = ["zpool", "create", "-o", "ashift=12", "-o", "cachefile=none", *options]
+    hint = "it must be empty: ZFS names what it found; 'wipefs' clears a disk that you do not need any more"
+    zfs([*argv, "-m", "none", pool, *layout], f"the pool {pool} cannot be made", hint=hint)
+    log.info("made the pool %s on %s", pool, " ".join(map(str, layout)))
+
+
+def destroy(pool: str) -> None:
+    """Destroy a pool. Only for one that this very run has made, or that an init which was killed has left."""
+    zfs(["zpool", "destroy", pool], f"the pool {pool} cannot be removed")
+    log.info("removed the pool %s", pool)
+
+
+@contextmanager
+def imported(pool: str, devices: Sequence[Path], *, read_only: bool = False) -> Iterator[None]:
+    """The pool on these devices is imported, which it was not before; nothing of it is mounted."""
+    with undone_by(lambda: export(pool)):
+        import_(pool, devices, read_only=read_only)
+        yield
+
+
+def import_(pool: str, devices: Sequence[Path], *, read_only: bool = False) -> None:
+    """Import a pool, looking for it on these devices only."""
+    places = [word for device in devices for place in _parts(device) for word in ("-d", place)]
+    argv: list[Argument] = ["zpool", "import", "-N", "-o", "cachefile=none", *places]
+    argv += ["-o", "readonly=on"] if read_only else []
+    try:
+        run([*argv, pool])
+    except ProgramFailed as failed:
+        raise StorageError(f"the pool {pool} cannot be opened: {reason(failed)}", hint=_hint(failed)) from failed
+    log.info("imported the pool %s%s", pool, ", read-only" if read_only else "")
+
+
+def _hint(failed: ProgramFailed) -> str:
+    text = failed.completed.stderr
+    if b"another system" in text or b"hostid" in text:
+        return "if that machine is gone for good, open it once by hand: zpool import -f, then zpool export"
+    if b"no such pool" in text:
+        return "is it on these devices, and was it made there? 'zpool import -d DEVICE' shows what is"
+    return "'zpool import' with the same devices says more"
+
+
+def _parts(device: Path) -> list[Path]:
+    """A disk, and its first partition: ZFS makes partitions where it is given a whole disk."""
+    names = (device.name, f"{device.name}-part1", f"{device.name}p1", f"{device.name}1")
+    return [place for name in names if (place := device.with_name(name)).exists()] or [device]
+
+
+def export(pool: str) -> None:
+    """Write everything out and let go of the devices. Raises StuckError when the pool stays open."""
+    if not is_imported(pool):
+        return
+    complaint = ""
+
+    def gone() -> bool:
+        nonlocal complaint
+        try:
+            run(["zpool", "export", pool])
+        except ProgramFailed as failed:
+            complaint = reason(failed)
+        return not is_imported(pool)
+
+    if not wait_until(gone, _EXPORT_SECONDS):
+        raise StuckError(
+            f"the pool {pool} is still imported: {complaint}",
+            hint="end what uses it ('zfs mount' and 'fuser' name it), then run 'snapmirror umount'",
+        )
+    log.info("exported the pool %s", pool)
+
+
+def sync(pool: str) -> None:
+    """Everything written so far is on the devices."""
+    zfs(["zpool", "sync", pool], f"the pool {pool} could not be written out", hint="'zpool status' and 'dmesg' say why")
+
+
+def trim(pool: str) -> None:
+    """Give unused blocks back to the devices, and wait for it."""
+    zfs(["zpool", "trim", "-w", pool], f"the pool {pool} cannot be trimmed")
+
+
+def scrub(pool: str) -> None:
+    """Read every block in use and compare its checksum; ends when all is read. `health` tells what came of it."""
+    zfs(["zpool", "scrub", "-w", pool], f"the pool {pool} cannot be scrubbed")
+
+
+def health(pool: str) -> Health:
+    """State and damage of a pool, as far as it is known."""
+    text = zfs(["zpool", "status", "-v", "-p", pool], f"the pool {pool} cannot be looked at").text
+    state = re.search(r"^ *state: (\w+)", text, re.MULTILINE)
+    known = state[1] if state else "UNKNOWN"
+    errors = [] if known == "ONLINE" else [f"the pool {pool} is {known}"]
+    for name, *counts in re.findall(r"^\t *(\S+) +[A-Z]+ +(\d+) +(\d+) +(\d+)", text, re.MULTILINE):
+        if any(int(count) for count in counts):
+            errors.append("{}: {} read, {} write and {} checksum errors".format(name, *counts))
+    verdict, _, files = text.partition("\nerrors: ")[2].partition("\n")
+    if verdict and not verdict.startswith("No known data errors"):
+        errors += [f"damaged: {line.strip()}" for line in files.splitlines() if line.strip()] or [verdict]
+    return Health(known, tuple(errors))
