@@ -39,6 +39,7 @@ class Machine:
     ssh_port: int = 0
     credentials: Mapping[str, bytes] = field(default_factory=dict)
     append: str = ""
+    clock: str = "utc"  # or a moment of UTC: 2026-11-21T03:00:00
 
     @property
     def qmp_socket(self) -> Path:
@@ -56,7 +57,7 @@ class Machine:
         """The whole command line. Credentials stand in files, since secrets must not stand in argv."""
         argv = [
             "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-user-config", *accelerator(),
-            "-smp", str(self.cpus), "-m", str(self.memory_mib),
+            "-rtc", f"base={self.clock}", "-smp", str(self.cpus), "-m", str(self.memory_mib),
             "-qmp", f"unix:{self.qmp_socket},server=on,wait=off",
             "-chardev", f"socket,id=agent,path={self.agent_socket},server=on,wait=off",
             "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",

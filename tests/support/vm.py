@@ -22,14 +22,14 @@ import tarfile
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.support.sshd import free_port
-from vm.qemu import Agent, Machine, QemuError, Qmp
+from vm.qemu import Agent, Machine, Qmp
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "10.0.2.2"
@@ -121,9 +121,10 @@ class Guest:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def boot(self) -> None:
-        """Start it, and wait until ssh answers."""
+    def boot(self, clock: datetime | None = None) -> None:
+        """Start it, and wait until ssh answers. `clock` is what the machine's own clock shows, instead of now."""
         assert not self.running
+        self.machine = replace(self.machine, clock=f"{clock.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" if clock else "utc")
         for socket in (self.machine.qmp_socket, self.machine.agent_socket):
             socket.unlink(missing_ok=True)
         with (self.folder / "qemu.log").open("ab") as log:
@@ -149,6 +150,7 @@ class Guest:
             self._process.kill()
             self._process.wait()
             self._process = None
+        self.disconnect()
 
     def power_off(self, timeout: float = 400) -> None:
         """The power button: the guest shuts down by itself."""
@@ -156,6 +158,7 @@ class Guest:
         self._qmp.command("system_powerdown")
         self._process.wait(timeout)
         self._process = None
+        self.disconnect()
 
     def reboot(self) -> None:
         self.power_off()
@@ -208,6 +211,11 @@ class Guest:
             return self.machine.console_log.read_text(errors="replace")
         return ""
 
+    def disconnect(self) -> None:
+        """End the connection that ssh keeps for the next command."""
+        argv = ["ssh", "-F", "none", "-o", f"ControlPath={self.folder}/ssh", "-O", "exit", "root@127.0.0.1"]
+        subprocess.run(argv, stderr=subprocess.DEVNULL, check=False)
+
     def _ssh(
         self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = None
     ) -> subprocess.CompletedProcess[bytes]:
@@ -228,9 +236,17 @@ class Guest:
 
 
 @contextmanager
-def guest(image: Image, *, seed: Path | None = None, uefi: str = "", memory_mib: int = 768) -> Iterator[Guest]:
+def guest(
+    image: Image,
+    *,
+    seed: Path | None = None,
+    credentials: Mapping[str, bytes] | None = None,
+    disks: Sequence[Path] = (),
+    uefi: str = "",
+) -> Iterator[Guest]:
     """A guest on a fresh overlay, not booted yet; gone, with its overlay, on the way out.
 
+    `seed` is a seed disk, `credentials` are further files of a seed, by name; `disks` are further disks, raw.
     `uefi` names a format ("vhdx"): that disk boots by firmware, instead of kernel and initrd.
     """
     folder = Path(tempfile.mkdtemp(prefix="smvm-", dir="/var/tmp"))  # short: sockets allow 107 bytes
@@ -238,16 +254,15 @@ def guest(image: Image, *, seed: Path | None = None, uefi: str = "", memory_mib:
         key = folder / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
         disk = folder / "disk.qcow2"
-        base, base_format = (
-            (image.folder / f"snapmirror.{uefi}", uefi) if uefi else (image.folder / "root.qcow2", "qcow2")
-        )
-        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", base_format, "-b", str(base), str(disk)]
+        base, form = (image.folder / f"snapmirror.{uefi}", uefi) if uefi else (image.folder / "root.qcow2", "qcow2")
+        argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", str(base), str(disk)]
         subprocess.run(argv, check=True)
+        files = {"network/10-test.network": NETWORK, **(credentials or {})}
         machine = Machine(
-            folder=folder, disk=disk, seed=seed, memory_mib=memory_mib, ssh_port=free_port(),
+            folder=folder, disk=disk, seed=seed, disks=tuple(disks), ssh_port=free_port(),
             credentials={
-                "ssh.authorized_keys.root": (folder / "key.pub").read_bytes(),
-                "snapmirror.network..10-test.network": NETWORK,
+                "ssh.authorized_keys.root": key.with_suffix(".pub").read_bytes(),
+                **{f"snapmirror.{name.replace('/', '..')}": content for name, content in files.items()},
             },
         )  # fmt: skip
         if not uefi:
@@ -256,20 +271,15 @@ def guest(image: Image, *, seed: Path | None = None, uefi: str = "", memory_mib:
         try:
             yield started
         finally:
-            with suppress(OSError):
-                subprocess.run(
-                    ["ssh", "-F", "none", "-o", f"ControlPath={folder}/ssh", "-O", "exit", "root@127.0.0.1"],
-                    stderr=subprocess.DEVNULL, check=False,
-                )  # fmt: skip
             started.kill()
     finally:
         shutil.rmtree(folder)
 
 
 @contextmanager
-def booted(image: Image, *, seed: Path | None = None, uefi: str = "", memory_mib: int = 768) -> Iterator[Guest]:
+def booted(image: Image, *, credentials: Mapping[str, bytes] | None = None) -> Iterator[Guest]:
     """A guest that is up, with the present sources of snapmirror in it."""
-    with guest(image, seed=seed, uefi=uefi, memory_mib=memory_mib) as started:
+    with guest(image, credentials=credentials) as started:
         started.boot()
         started.push_source()
         yield started
@@ -279,6 +289,3 @@ def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
     return member
-
-
-__all__ = ["HOST", "Done", "Guest", "Image", "QemuError", "booted", "built_image", "cache_folder", "guest"]
