@@ -26,6 +26,12 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+WAY_OUT = (
+    "bring the server of the share back, then the next run releases everything; or restart this machine: 'systemctl "
+    "reboot --force --force'"
+)
+
+
 class SnapmirrorError(Exception):
     """A failure with a sentence for people, a hint what to do next, and an exit code."""
 
@@ -96,3 +102,18 @@ class Interrupted(SnapmirrorError):  # noqa: N818  (a state, not a mistake)
         super().__init__(f"stopped by {signal_name}", hint="what is published stays; the next run goes on from here")
         self.signal_number = signal_number
         self.exit_code = ExitCode.INTERRUPTED if signal_name == "SIGINT" else ExitCode.TERMINATED
+
+
+class ShareLost(Interrupted):
+    """The server of the share has stayed away for too long; the run unwound. A storage error that comes as a signal."""
+
+    def __init__(self, signal_number: int, share: str, seconds: int) -> None:
+        super().__init__(signal_number, "")
+        self.message = f"{share} has not answered for {seconds} seconds"
+        self.args = (self.message,)
+        self.hint = "is the Windows host running, and on the network? history is as it was, the next run goes on"
+        self.exit_code = ExitCode.STORAGE
+
+    def stuck(self, what: StuckError) -> StuckError:
+        """The same, where something on the share could not be released."""
+        return StuckError(f"{self.message}, and {what.message}", hint=WAY_OUT)

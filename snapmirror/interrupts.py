@@ -19,6 +19,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOTE = b"snapmirror: one moment, releasing what is mounted or attached\n"
 
 
+_own: dict[int, Interrupted] = {}
+
+
 class _State:
     raised: Interrupted | None = None
     depth = 0
@@ -32,9 +35,15 @@ def install() -> None:
             signal.signal(number, _handle)
 
 
+def install_own(number: signal.Signals, meaning: Interrupted) -> None:
+    """Take over a further signal, by which another process of ours tells of something."""
+    _own[number] = meaning
+    signal.signal(number, _handle)
+
+
 def ignore() -> None:
     """From now on signals do nothing: the verdict is out."""
-    for number in _SIGNALS:
+    for number in (*_SIGNALS, *_own):
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -83,5 +92,5 @@ def _handle(number: int, _frame: FrameType | None) -> None:
 
 
 def _interrupt(number: int) -> None:
-    _State.raised = Interrupted(number, signal.Signals(number).name)
+    _State.raised = _own.get(number) or Interrupted(number, signal.Signals(number).name)
     raise _State.raised

@@ -16,10 +16,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from snapmirror import process
 from snapmirror.config import Config
-from snapmirror.errors import LockedError, StorageError
+from snapmirror.errors import WAY_OUT, LockedError, StorageError, StuckError
 
 log = logging.getLogger("snapmirror.lock")
 
@@ -39,8 +40,11 @@ def run_lock(config: Config) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            text = file.read()
+            if stuck := _owner_in(text).get("stuck"):
+                raise StuckError(f"the last run has not ended: {stuck}", hint=WAY_OUT) from None
             raise LockedError(
-                f"another run holds the store: {_describe(file.read())}", hint="wait for it, or stop it"
+                f"another run holds the store: {_describe(text)}", hint="wait for it, or stop it"
             ) from None
         _end_leftovers(file.read())
         file.seek(0)
@@ -59,6 +63,22 @@ def lock_file(config: Config) -> Path:
     """Where the lock of this store is: by the image where there is one, else by the folder."""
     what = str(config.image.file if config.image else config.store.path)
     return config.store.state_dir / f"{hashlib.sha256(os.fsencode(what)).hexdigest()[:16]}.lock"
+
+
+def mark_stuck(config: Config, pid: int, message: str) -> None:
+    """Whoever asks for the lock while process `pid` holds it gets to know that it cannot end."""
+    with suppress(OSError), lock_file(config).open("r+") as file:
+        owner = _owner_in(file.read())
+        if owner.get("pid") == pid:
+            file.seek(0)
+            json.dump({**owner, "stuck": message}, file)
+
+
+def _owner_in(text: str) -> dict[str, Any]:
+    with suppress(ValueError):
+        owner = json.loads(text)
+        return owner if isinstance(owner, dict) else {}
+    return {}
 
 
 def _end_leftovers(text: str) -> None:

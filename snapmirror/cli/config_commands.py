@@ -22,9 +22,12 @@ def sample() -> None:
 @app.command()
 def check(context: typer.Context) -> None:
     """Say everything that is wrong with the configuration; changes and contacts nothing."""
+    from snapmirror.config import load
+
     shell = shell_of(context)
-    mirrors = ", ".join(mirror.name for mirror in shell.config.mirrors)
-    out(f"{printable(shell.config_path)} is fine: {count(len(shell.config.mirrors), 'mirror')} ({mirrors})")
+    config = load(shell.config_path)
+    mirrors = ", ".join(mirror.name for mirror in config.mirrors)
+    out(f"{printable(shell.config_path)} is fine: {count(len(config.mirrors), 'mirror')} ({mirrors})")
 
 
 @app.command()

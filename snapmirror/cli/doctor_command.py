@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -27,9 +28,13 @@ def doctor(
     json: Json = False,
 ) -> None:
     """Check tools, key, image, space, sources, host keys, clock and the last success; say how to mend what is wrong."""
+    from snapmirror.errors import ConfigError
     from snapmirror.mirror.doctor import Check, examine, verdict
 
     shell = shell_of(context)
+    if storage:
+        with suppress(ConfigError):  # which is a line of the findings
+            _ = shell.config  # a store on a share is opened under a watch only
     checks: list[Check] = []
     for check in examine(shell.config_path, storage=storage):
         checks.append(check)

@@ -12,10 +12,11 @@ from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, Shell, shell_of
 from snapmirror.cli.text import count, duration, harmless, json_name, printable
-from snapmirror.errors import ExitCode, SnapmirrorError
+from snapmirror.errors import ExitCode, SnapmirrorError, StuckError
 from snapmirror.model import size
 
 if TYPE_CHECKING:
+    from snapmirror.config import Config
     from snapmirror.mirror.planning import Planned
     from snapmirror.mirror.report import MirrorReport, RunReport
 
@@ -49,7 +50,7 @@ def run(
         return
     shell = shell_of(context, steps=True)
     with json_when_failed(json), shown(quiet=shell.quiet) as progress:
-        report = run_mirrors(shell.config, mirrors or [], Options(full, accept_changes), progress)
+        report = run_mirrors(_config(shell, mirrors or []), mirrors or [], Options(full, accept_changes), progress)
     if json:
         out_json(report.as_json())
     else:
@@ -58,6 +59,18 @@ def run(
         _show_verdict(report, shell)
     if report.exit_code:
         raise typer.Exit(int(report.exit_code))
+
+
+def _config(shell: Shell, names: list[str]) -> Config:
+    """The configuration. A run that cannot end cannot write its report either: its watcher does."""
+    try:
+        return shell.config
+    except StuckError as error:
+        from snapmirror.config import load
+        from snapmirror.mirror.run import report_failure
+
+        report_failure(load(shell.config_path), names, error)
+        raise
 
 
 @contextmanager

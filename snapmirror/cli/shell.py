@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from snapmirror.cli import logs
+from snapmirror.cli.output import flush
 
 if TYPE_CHECKING:
     from snapmirror.config import Config
@@ -33,10 +34,20 @@ class Shell:
 
     @cached_property
     def config(self) -> Config:
-        """The configuration; read at the first use."""
+        """The configuration; read at the first use. With a share, what follows is done by a worker that is watched.
+
+        In the process that watches it, this ends with the worker's exit code.
+        """
         from snapmirror.config import load
 
-        return load(self.config_path)
+        config = load(self.config_path)
+        if config.share is not None:
+            from snapmirror.mirror.watchdog import watch
+
+            flush()  # what is written by then belongs to one of the two only
+            if (code := watch(config)) is not None:
+                raise typer.Exit(code)
+        return config
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

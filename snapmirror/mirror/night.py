@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import SnapmirrorError, StorageError, TransferError
+from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, TransferError
 from snapmirror.mirror import guard, transfer
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
@@ -111,7 +111,7 @@ class Night:
                     planned = make_plan(self.mirror, self.history, header, full=full, progress=self.progress)
                 self._guard(planned.plan)
             except SnapmirrorError as error:
-                if error.exit_code < 100:  # an interrupted run does not wait for the slot
+                if not isinstance(error, Interrupted):  # an interrupted run does not wait for the slot
                     ready()
                     self.history.leave()
                 raise

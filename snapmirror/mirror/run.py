@@ -52,13 +52,24 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
     except LockedError:
         raise  # the report is the other run's
     except SnapmirrorError as error:
-        for mirror in mirrors[len(report.mirrors) :]:
-            report.mirrors.append(MirrorReport(mirror.name))
-            report.mirrors[-1].fail(error)
+        _fail(report, mirrors, error)
         reports.write(report, config, time.time(), last_success)
         raise
     reports.write(report, config, time.time(), last_success)
     return report
+
+
+def report_failure(config: Config, names: Sequence[str], error: SnapmirrorError) -> None:
+    """Write the report of a run that could not do it itself."""
+    report = RunReport()
+    _fail(report, config.select(names), error)
+    reports.write(report, config, time.time(), {})
+
+
+def _fail(report: RunReport, mirrors: Sequence[MirrorConfig], error: SnapmirrorError) -> None:
+    for mirror in mirrors[len(report.mirrors) :]:
+        report.mirrors.append(MirrorReport(mirror.name))
+        report.mirrors[-1].fail(error)
 
 
 def _one(

@@ -36,7 +36,7 @@ _OPTIONS = (
     "nosharesock",  # a connection of our own: sharing one with a soft mount of the same share would make ours soft
     "nolease",  # no promises to take back: a lock reaches the server when it is taken, not some time later
     "closetimeo=0",  # closed is closed on Windows too, which may copy the image right then; the default is 1 s
-    "echo_interval=10",  # ask a silent server every 10 s, connect anew after 30; by default that takes 3 minutes
+    "echo_interval=20",  # ask a silent server every 20 s, connect anew after 60; by default that takes 3 minutes
     "uid=0", "forceuid", "gid=0", "forcegid", "file_mode=0600", "dir_mode=0700",  # on this side it is root's alone
     "nodev", "nosuid", "noexec",  # what Windows puts there stays inert here
 )  # fmt: skip

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from snapmirror.errors import StorageError, StuckError
 from snapmirror.process import ProgramFailed, run
-from snapmirror.tools.mount import mount_of, mounts_of
+from snapmirror.tools.mount import mount_of, mounts_of, real_path
 from snapmirror.tools.undo import undone_by, wait_until
 
 log = logging.getLogger("snapmirror.loop")
@@ -63,7 +63,8 @@ def attached_to(file: Path) -> tuple[LoopDevice, ...]:
 
 def attached_below(folder: Path) -> tuple[LoopDevice, ...]:
     """The loop devices that show any file in this folder, by their paths."""
-    return tuple(device for device in _all() if Path(device.backing_file).is_relative_to(folder.resolve()))
+    below = real_path(folder)
+    return tuple(device for device in _all() if Path(device.backing_file).is_relative_to(below))
 
 
 def _all() -> list[LoopDevice]:

@@ -43,9 +43,14 @@ def mounts() -> tuple[Mount, ...]:
 
 def mount_at(target: Path) -> Mount | None:
     """What is mounted on exactly this folder or file (the topmost, if several are)."""
-    real = target.resolve()
-    found = [mount for mount in mounts() if mount.target == real]
+    found = _mounts_at(target)
     return found[-1] if found else None
+
+
+def real_path(folder: Path) -> Path:
+    """Where a folder really is. One that is a mount point, as it is written, is not looked at: its server may be dead,
+    and whoever looks would wait for it."""
+    return folder if any(mount.target == folder for mount in mounts()) else folder.resolve()
 
 
 def mount_of(file: Path) -> Mount | None:
@@ -81,14 +86,14 @@ def mount(device: Path, target: Path, *, filesystem: str, options: Sequence[str]
 
 def umount(target: Path, *, seconds: float = DEADLINE_SECONDS) -> None:
     """End the topmost mount on `target`. Raises StuckError, naming who holds it, when it stays."""
-    before = _count_at(target)
+    before, real = len(_mounts_at(target)), real_path(target)
     if not before:
         return
 
     def gone() -> bool:
         with suppress(ProgramFailed):  # what counts is what the kernel says next
-            run(["umount", target])
-        return _count_at(target) < before
+            run(["umount", "--no-canonicalize", real])  # else it looks at the folder, and waits for a dead server
+        return len(_mounts_at(target)) < before
 
     if not wait_until(gone, seconds):
         raise StuckError(
@@ -142,9 +147,9 @@ def _inside(path: bytes, folder: bytes) -> bool:
     return path == folder or path.startswith(folder + b"/")
 
 
-def _count_at(target: Path) -> int:
-    real = target.resolve()
-    return sum(mount.target == real for mount in mounts())
+def _mounts_at(target: Path) -> list[Mount]:
+    real = real_path(target)
+    return [mount for mount in mounts() if mount.target == real]
 
 
 def _parse(line: bytes) -> Mount:

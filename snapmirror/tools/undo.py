@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from snapmirror.errors import SnapmirrorError, StuckError
+from snapmirror.errors import ShareLost, SnapmirrorError, StuckError
 from snapmirror.interrupts import deferred
 
 DEADLINE_SECONDS = 5.0
@@ -38,7 +38,9 @@ def undone_by(release: Callable[[], None]) -> Iterator[None]:
         try:
             with deferred():
                 release()
-        except StuckError:
+        except StuckError as stuck:
+            if isinstance(error, ShareLost):
+                raise error.stuck(stuck) from stuck
             raise
         except SnapmirrorError as second:
             error.add_note(f"while undoing: {second.message}")

@@ -1,0 +1,117 @@
+"""The watch over a share: what happens when its server stays away for longer than `lost_after_seconds`.
+
+The share is mounted `hard`: while its server is away, writes wait, and go on when it is back, which costs nothing. But
+nothing that waits below the image can be ended: in a guest (Linux 6.1) neither SIGKILL nor `umount --force` of the
+share nor a shutdown of the file system freed a thread that waited for the loop device, and a peer that accepts and
+closes connections only made the client try again. So a command that uses a share is split in two (see `worker`). The
+watcher has the share asked by a helper; when there is no answer for too long it sends the worker SIGUSR1, which ends
+the run as a storage error (11). Most of what waits can be left that way. What cannot be left in time is stuck (20): the
+watcher says so and ends, and the worker, which is still there, releases everything by itself once the server is back.
+
+Runs no program.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import time
+from contextlib import suppress
+
+from snapmirror import interrupts, worker
+from snapmirror.config import Config, ShareConfig
+from snapmirror.errors import WAY_OUT, ShareLost, StuckError
+from snapmirror.lock import mark_stuck
+from snapmirror.storage import share as shares
+
+log = logging.getLogger("snapmirror.watchdog")
+
+_TICK_SECONDS = 1.0
+_UNWIND_SECONDS = 60.0  # that a worker may take to leave, when the server does not answer
+_ASK_SECONDS = 5.0
+
+
+def watch(config: Config) -> int | None:
+    """Split the command. None: this is the worker, go on. Else it has ended, with this exit code.
+
+    Raises StuckError when it cannot end.
+    """
+    share = config.share
+    if share is None:
+        return None
+    with worker.split() as child:
+        if child is None:
+            interrupts.install_own(signal.SIGUSR1, ShareLost(signal.SIGUSR1, share.unc, share.lost_after_seconds))
+            return None
+        return _stand(child, config, share)
+
+
+def _stand(child: worker.Worker, config: Config, share: ShareConfig) -> int:
+    question = _Question(child, share)
+    lost, deadline = False, 0.0
+    try:
+        while True:
+            code = child.wait(_TICK_SECONDS)
+            if code is not None:
+                return code
+            silence = question.silence()
+            if not lost and silence > share.lost_after_seconds:
+                log.error("%s has not answered for %.0f seconds; ending the run", share.unc, silence)
+                child.signal(signal.SIGUSR1)
+                lost = True
+            if lost and silence <= _TICK_SECONDS * 2 + _ASK_SECONDS:
+                deadline = 0.0  # it is back: what waited goes on, and ends
+            elif lost and not deadline:
+                deadline = time.monotonic() + _UNWIND_SECONDS
+            if deadline and time.monotonic() > deadline:
+                error = _stuck(child, share)
+                mark_stuck(config, child.pid, error.message)
+                raise error
+    finally:
+        question.end()
+
+
+def _stuck(child: worker.Worker, share: ShareConfig) -> StuckError:
+    return StuckError(
+        f"{share.unc} is away, and the store on it cannot be closed: process {child.pid} waits for the server",
+        hint=WAY_OUT,
+    )
+
+
+class _Question:
+    """Asks the server, through the mount, for its free space: again and again, by a helper that may hang."""
+
+    def __init__(self, child: worker.Worker, share: ShareConfig) -> None:
+        self._child, self._share = child, share
+        self._answers, self._asked = os.pipe()
+        os.set_blocking(self._answers, False)
+        self._last = time.monotonic()
+        self._helper = worker.helper(self._ask, child)
+
+    def silence(self) -> float:
+        """Seconds since the last answer. While nothing is mounted there is nobody to be missed."""
+        ready, _, _ = select.select([self._answers], [], [], 0)
+        if ready:
+            os.read(self._answers, 1 << 16)
+            self._last = time.monotonic()
+        if self._helper.ended():
+            self._helper = worker.helper(self._ask, self._child)
+        return time.monotonic() - self._last
+
+    def end(self) -> None:
+        """Stop asking."""
+        self._helper.kill()
+        os.close(self._answers)
+        os.close(self._asked)
+
+    def _ask(self) -> None:
+        os.close(self._answers)
+        watcher = os.getppid()
+        while os.getppid() == watcher:
+            with suppress(OSError):  # an error is no answer
+                if shares.is_mounted(self._share):
+                    os.statvfs(self._share.mount_point)  # never answered from a cache
+                os.write(self._asked, b".")
+            time.sleep(min(_ASK_SECONDS, self._share.lost_after_seconds / 5))
