@@ -83,7 +83,7 @@ def input_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def built_image(only: str = "qemu,vhdx") -> Image:
+def built_image() -> Image:
     """The image of the present inputs, out of the cache or built now (a minute, and the downloads)."""
     if given := os.environ.get("SNAPMIRROR_VM_IMAGE"):
         return Image(Path(given))
@@ -95,7 +95,7 @@ def built_image(only: str = "qemu,vhdx") -> Image:
             for old in cache.glob("image-*"):
                 shutil.rmtree(old)
             building = cache / "image-building"
-            argv = [str(ROOT / "vm/build"), "--output", str(building), "--only", only]
+            argv = [str(ROOT / "vm/build"), "--output", str(building)]
             done = subprocess.run(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
             assert done.returncode == 0, f"vm/build failed:\n{done.stderr.decode(errors='replace')[-4000:]}"
             building.rename(folder)

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-import tempfile
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 DEFAULT_NIGHT = "03:00"
 
@@ -32,9 +30,8 @@ class Problems(Exception):  # noqa: N818
         self.problems = problems
 
 
-@dataclass(frozen=True)
-class Settings:
-    """None: not set."""
+class Settings(NamedTuple):
+    """None: not set. (No dataclass: its imports cost a second of the boot under software emulation.)"""
 
     hostname: str | None = None
     timezone: str | None = None
@@ -68,7 +65,7 @@ def read_settings(file: Path) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Problems([f"appliance.toml: {error}"]) from error
     problems = []
-    known = [field.name for field in fields(Settings)]
+    known = Settings._fields
     for key, value in values.items():
         if key not in known:
             problems.append(f"appliance.toml: {key} is not known; there are {', '.join(known)}")
@@ -127,8 +124,9 @@ def apply_settings(settings: Settings, root: Path) -> Iterator[str]:
         yield "/etc/localtime"
     if settings.root_password_hash is not None and _set_password(root / "etc/shadow", settings.root_password_hash):
         yield "/etc/shadow"
-    if settings.hostname is not None and root == Path("/") and socket.gethostname() != settings.hostname:
-        socket.sethostname(settings.hostname)
+    running = Path("/proc/sys/kernel/hostname")
+    if settings.hostname is not None and root == Path("/") and running.read_text().strip() != settings.hostname:
+        running.write_text(settings.hostname)
         yield "the host name"
 
 
@@ -139,17 +137,15 @@ def write_if_different(path: Path, content: bytes, mode: int) -> bool:
             return False
         path.chmod(mode)
         return True
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)  # of a boot that was broken off
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    new.replace(path)
     return True
 
 
