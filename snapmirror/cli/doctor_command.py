@@ -32,9 +32,8 @@ def doctor(
     from snapmirror.mirror.doctor import Check, examine, verdict
 
     shell = shell_of(context)
-    if storage:
-        with suppress(ConfigError):  # which is a line of the findings
-            _ = shell.config  # a store on a share is opened under a watch only
+    with suppress(ConfigError):  # which is a line of the findings
+        _ = shell.config  # what is on a share is looked at under a watch only
     checks: list[Check] = []
     for check in examine(shell.config_path, storage=storage):
         checks.append(check)

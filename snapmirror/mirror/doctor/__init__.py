@@ -13,7 +13,7 @@ from pathlib import Path
 from snapmirror.config import Config, load
 from snapmirror.errors import ConfigError, ExitCode, SnapmirrorError
 from snapmirror.lock import run_lock
-from snapmirror.mirror.doctor import programs, sources, store
+from snapmirror.mirror.doctor import programs, share, sources, store
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, verdict, warn
 from snapmirror.storage.open_store import open_store
 from snapmirror.storage.selftest import selftest
@@ -32,7 +32,7 @@ def examine(config_path: Path, *, storage: bool = False) -> Iterator[Check]:
     yield from _configuration(config_path, config)
     yield from programs.examine(config)
     yield from programs.rights(config)
-    yield from store.examine(config)
+    yield from share.examine(config)
     for mirror in config.mirrors:
         yield from sources.examine(mirror)
     if storage:

@@ -14,6 +14,7 @@ from snapmirror.errors import ExitCode, StorageError
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
 from snapmirror.process import ProgramFailed, find, run
 from snapmirror.storage import encryption
+from snapmirror.tools import cifs
 
 Version = tuple[int, ...]
 
@@ -39,6 +40,8 @@ def examine(config: Config) -> Iterator[Check]:
             wanted |= {"mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs"}
         if image.encryption != "none":
             wanted["cryptsetup"] = "cryptsetup-bin"
+    if config.share is not None:
+        wanted[cifs.PROGRAM] = "cifs-utils"
     missing = {program: package for program, package in wanted.items() if find(program) is None}
     for program, package in missing.items():
         yield fail("programs", f"{program} is not installed", f"apt-get install {package}", ExitCode.USAGE)
