@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -103,12 +104,17 @@ def _read_key_file(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
             if os.fstat(opened.fileno()).st_mode & 0o077:
-                log.warning("the key file %s can be read by others; mend it with: chmod 600 %s", file, file)
+                _warn_of_readers(file)
             return opened.read()
     except FileNotFoundError:
         raise StorageError(f"the key file {file} is missing", hint=_NEW_KEY) from None
     except OSError as error:
         raise StorageError(f"the key file {file} cannot be read: {error.strerror}") from error
+
+
+@cache  # once a run, however often the store is opened in it
+def _warn_of_readers(file: Path) -> None:
+    log.warning("the key file %s can be read by others; mend it with: chmod 600 %s", file, file)
 
 
 def choose(encryption: str) -> How:
