@@ -1,0 +1,159 @@
+"""Who mounts the share, who uses it, who unmounts it: with programs that only keep a table of mounts."""
+
+from __future__ import annotations
+
+import fcntl
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from snapmirror.config import ShareConfig
+from snapmirror.errors import ShareLost, StorageError, StuckError
+from snapmirror.storage import claim, image, share
+from snapmirror.tools import mount
+from snapmirror.tools.undo import LeaveStanding, undone_by
+from tests.support.storage import put_first_on_path
+
+MOUNT = 'echo "9 1 0:9 / $2 rw - cifs $1 rw,vers=3.1.1,seal,hard" >> {table}; echo mount >> {log}'
+UMOUNT = "sed -i '$d' {table}; echo umount >> {log}"
+
+
+class Scene:
+    """A share that can be "mounted", and what was done to it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.table, self.log, self.loops = folder / "mountinfo", folder / "log", folder / "loops"
+        self.table.write_text("1 0 0:1 / / rw - ext4 /dev/a rw\n")
+        self.log.touch()
+        self.loops.touch()
+        monkeypatch.setattr(mount, "_MOUNTINFO", self.table)
+        monkeypatch.setattr(share, "RUNTIME_FOLDER", folder / "run")
+        monkeypatch.setattr(share, "_TURN_SECONDS", 0.2)
+        for name, script in (("mount.cifs", MOUNT), ("umount", UMOUNT), ("losetup", f"cat {self.loops}")):
+            put_first_on_path(folder / "bin", name, script.format(table=self.table, log=self.log), monkeypatch.setenv)
+        credentials = folder / "smb.cred"
+        credentials.write_text("username=a\npassword=b\n")
+        credentials.chmod(0o600)
+        self.config = ShareConfig(unc="//winhost/backup", credentials=credentials, mount_point=folder / "share")
+
+    @property
+    def done(self) -> list[str]:
+        return self.log.read_text().split()
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return Scene(tmp_path, monkeypatch)
+
+
+def test_mounted_and_unmounted(scene: Scene) -> None:
+    with share.mounted(scene.config):
+        assert share.is_mounted(scene.config)
+        assert scene.done == ["mount"]
+    assert scene.done == ["mount", "umount"]
+    with share.mounted(None):
+        pass
+
+
+def test_the_last_one_unmounts(scene: Scene) -> None:
+    with share.mounted(scene.config):
+        with share.mounted(scene.config):
+            assert scene.done == ["mount"]
+        assert scene.done == ["mount"], "someone else uses it"
+    assert scene.done == ["mount", "umount"]
+
+
+def test_what_a_dead_run_left_is_used_and_then_unmounted(scene: Scene) -> None:
+    with suppress(LeaveStanding), share.mounted(scene.config):
+        raise LeaveStanding
+    assert scene.done == ["mount"]
+    with share.mounted(scene.config):
+        pass
+    assert scene.done == ["mount", "umount"]
+
+
+def test_a_store_left_for_browsing_keeps_its_share(scene: Scene) -> None:
+    row = '{"name": "/dev/loop9", "back-file": "%s/x.img", "back-ino": 1, "back-maj:min": "0:9", "dio": true}'
+    with share.mounted(scene.config):
+        scene.loops.write_text('{"loopdevices": [%s]}' % (row % scene.config.mount_point))
+    assert scene.done == ["mount"]
+    scene.loops.write_text('{"loopdevices": [%s]}' % (row % "/elsewhere"))
+    with share.mounted(scene.config):
+        pass
+    assert scene.done == ["mount", "umount"]
+
+
+def test_what_someone_else_mounted_there_is_left_alone(scene: Scene) -> None:
+    scene.table.write_text(f"9 1 0:9 / {scene.config.mount_point} rw - cifs //other/share rw,vers=3.1.1,seal,hard\n")
+    with pytest.raises(StorageError, match=r"is no mount of //winhost/backup"), share.mounted(scene.config):
+        pass
+
+
+def test_a_mount_without_our_options_is_refused(scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = MOUNT.replace(",hard", "").format(table=scene.table, log=scene.log)
+    put_first_on_path(tmp_path / "bin", "mount.cifs", script, monkeypatch.setenv)
+    with pytest.raises(StorageError, match="without hard"), share.mounted(scene.config):
+        pass
+    assert scene.done == ["mount", "umount"]
+
+
+def test_nobody_waits_for_ever_for_someone_who_is_mounting(scene: Scene, tmp_path: Path) -> None:
+    with share.mounted(scene.config):
+        pass
+    (lock,) = (tmp_path / "run").iterdir()
+    with lock.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(StorageError, match="is busy mounting"), share.mounted(scene.config):
+            pass
+
+
+def test_what_is_stuck_on_a_lost_share_says_both() -> None:
+    def release() -> None:
+        raise StuckError("/srv is still mounted", hint="end what uses it")
+
+    with pytest.raises(StuckError) as caught, undone_by(release):
+        raise ShareLost(10, "//winhost/backup", 300)
+    assert caught.value.message == "//winhost/backup has not answered for 300 seconds, and /srv is still mounted"
+    assert "bring the server of the share back" in caught.value.hint
+
+
+# --- whose the image is -----------------------------------------------------------------------------------------------
+
+
+def test_one_machine_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = tmp_path / "x.img"
+    with claim.claimed_on_server(picture):
+        with pytest.raises(StorageError, match="is in use by snapmirror on") as caught:
+            with claim.claimed_on_server(picture):
+                pass
+        assert "it has had the image since 20" in caught.value.hint
+        monkeypatch.setattr(claim, "_MACHINE", (tmp_path / "other",))
+        (tmp_path / "other").write_text("another machine")
+        with pytest.raises(StorageError, match="is in use by"), claim.claimed_on_server(picture):
+            pass
+    with claim.claimed_on_server(picture):
+        pass
+
+
+def test_the_lock_of_our_own_last_life_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A VM lost its power, and its server has not noticed yet."""
+    picture = tmp_path / "x.img"
+    with claim.claimed_on_server(picture):
+        boot = tmp_path / "boot"
+        boot.write_text("another boot")
+        monkeypatch.setattr(claim, "_BOOT", boot)
+        with claim.claimed_on_server(picture):
+            pass
+
+
+def test_a_folder_that_takes_no_lock_file(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"x.img.lock cannot be opened"):
+        with claim.claimed_on_server(tmp_path / "missing" / "x.img"):
+            pass
+
+
+def test_where_an_image_lies(scene: Scene, tmp_path: Path) -> None:
+    assert not image.on_share(tmp_path / "x.img")
+    with share.mounted(scene.config):
+        assert image.on_share(scene.config.mount_point / "x.img")
