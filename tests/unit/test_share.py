@@ -124,9 +124,11 @@ def test_what_is_stuck_on_a_lost_share_says_both() -> None:
 def test_one_machine_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = tmp_path / "x.img"
     with claim.claimed_on_server(picture):
-        with pytest.raises(StorageError, match="is in use by snapmirror on") as caught:
-            with claim.claimed_on_server(picture):
-                pass
+        with (
+            pytest.raises(StorageError, match="is in use by snapmirror on") as caught,
+            claim.claimed_on_server(picture),
+        ):
+            pass
         assert "it has had the image since 20" in caught.value.hint
         monkeypatch.setattr(claim, "_MACHINE", (tmp_path / "other",))
         (tmp_path / "other").write_text("another machine")
@@ -148,9 +150,9 @@ def test_the_lock_of_our_own_last_life_does_not_count(tmp_path: Path, monkeypatc
 
 
 def test_a_folder_that_takes_no_lock_file(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"x.img.lock cannot be opened"):
-        with claim.claimed_on_server(tmp_path / "missing" / "x.img"):
-            pass
+    place = tmp_path / "missing" / "x.img"
+    with pytest.raises(StorageError, match=r"x.img.lock cannot be opened"), claim.claimed_on_server(place):
+        pass
 
 
 def test_where_an_image_lies(scene: Scene, tmp_path: Path) -> None:
