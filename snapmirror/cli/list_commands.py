@@ -81,8 +81,15 @@ def _row(mirror: str, snapshot: Snapshot) -> list[str]:
         marks.append(f"{len(snapshot.warnings)} warnings" if len(snapshot.warnings) > 1 else "1 warning")
     return [
         mirror, str(snapshot.slot), snapshot.id, local_time(snapshot.taken_at)[:-3],
-        f"{snapshot.files:,}", size(snapshot.bytes), size(snapshot.new_bytes), ", ".join(marks),
+        f"{snapshot.files:,}", size(snapshot.bytes),
+        size(snapshot.new_bytes if snapshot.written_bytes is None else snapshot.written_bytes), ", ".join(marks),
     ]  # fmt: skip
+
+
+def _on_disk(snapshot: Snapshot) -> dict[str, int]:
+    """What ZFS says of a snapshot's blocks; nothing where the store cannot tell."""
+    told = {"written_bytes": snapshot.written_bytes, "used_bytes": snapshot.used_bytes}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _as_json(mirror: str, snapshot: Snapshot, tree: Path) -> dict[str, Any]:
@@ -96,6 +103,7 @@ def _as_json(mirror: str, snapshot: Snapshot, tree: Path) -> dict[str, Any]:
         "entries": snapshot.entries,
         "bytes": snapshot.bytes,
         "new_bytes": snapshot.new_bytes,
+        **_on_disk(snapshot),
         "seconds": snapshot.seconds,
         "full": snapshot.full,
         "degraded": snapshot.degraded,

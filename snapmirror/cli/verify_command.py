@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from snapmirror.model import size
 if TYPE_CHECKING:
     from snapmirror.errors import ExitCode
     from snapmirror.mirror.histories import Histories
+    from snapmirror.model import Progress
     from snapmirror.snapshots.protocol import SnapshotStore
     from snapmirror.snapshots.record import Snapshot
     from snapmirror.snapshots.verify import Depth, Finding, Report
@@ -48,28 +50,44 @@ def verify(
     """Check that snapshots are what they were when they were sealed. Changes nothing; ends with 14 if it finds damage.
 
     By default names, types, modes, owners, sizes, times, link targets and hard links are compared with the manifest;
-    --full and --sample also compare contents with the checksums that were taken at sealing.
+    --full and --sample also compare contents with the checksums that were taken at sealing. With the ZFS backend the
+    pool is scrubbed as well, except for a sample: ZFS reads every block in use and compares it with its own checksum.
     """
     from snapmirror.mirror.histories import opened
 
     depth = _depth(full, sample, seed)
     shell = shell_of(context)
-    with opened(shell.config, names_of(mirror), locked=True) as histories, shown(quiet=shell.quiet) as progress:
+    config, scrubbing = shell.config, shell.config.zfs is not None and sample is None
+    with (
+        opened(config, names_of(mirror), locked=True, read_only=not scrubbing) as histories,
+        shown(quiet=shell.quiet) as progress,
+    ):
         from snapmirror.mirror.checking import check
 
+        damage = _scrub(histories, progress) if scrubbing else None
         reports = [
             check(histories.mirrors[name], history, chosen, depth, progress)
             for name, (history, chosen) in _chosen(histories, snapshots or []).items()
         ]
-    code = _exit_code(reports)
+    code = _exit_code(reports, damage or ())
     if json:
-        out_json(_as_json(reports, depth, code))
+        out_json({**_as_json(reports, depth, code), **({} if damage is None else {"scrub": list(damage)})})
     else:
+        for sentence in damage or ():
+            out(f"scrub: {harmless(sentence)}")
         for report in reports:
             _show(report, several=len(reports) > 1)
-        _conclude(reports, depth)
+        _conclude(reports, depth, damage)
     if code:
         raise typer.Exit(int(code))
+
+
+def _scrub(histories: Histories, progress: Progress) -> tuple[str, ...] | None:
+    progress.begin("scrubbing the pool")
+    try:
+        return histories.store.scrub()
+    finally:
+        progress.end()
 
 
 def _depth(full: bool, sample: str | None, seed: int | None) -> Depth:
@@ -102,10 +120,10 @@ def _chosen(histories: Histories, words: list[str]) -> dict[str, tuple[SnapshotS
     return chosen
 
 
-def _exit_code(reports: list[Report]) -> ExitCode:
+def _exit_code(reports: list[Report], damage: Sequence[str]) -> ExitCode:
     from snapmirror.errors import ExitCode
 
-    if any(report.findings for report in reports):
+    if damage or any(report.findings for report in reports):
         return ExitCode.DAMAGE
     return ExitCode.WARNINGS if any(report.unchecked for report in reports) else ExitCode.DONE
 
@@ -131,7 +149,7 @@ def _sentence(finding: Finding) -> str:
     )
 
 
-def _conclude(reports: list[Report], depth: Depth) -> None:
+def _conclude(reports: list[Report], depth: Depth, damage: Sequence[str] | None) -> None:
     found = sum(len(report.findings) + report.left_out for report in reports)
     snapshots, names = sum(len(report.snapshots) for report in reports), sum(report.names for report in reports)
     read = sum(report.files_read for report in reports)
@@ -140,9 +158,11 @@ def _conclude(reports: list[Report], depth: Depth) -> None:
         what += f", {count(read, 'content')} read ({size(sum(report.bytes_read for report in reports))})"
     if 0 < depth.share < 1:
         what += f", a sample of {depth.share:.3%} with seed {depth.seed}"
+    if damage is not None:
+        what += f", scrubbed with {count(len(damage), 'finding')}"
     hit = len({(report.mirror, one) for report in reports for finding in report.findings for one in finding.snapshots})
-    verdict = "no damage" if not found else f"{count(found, 'finding')} in {count(hit, 'snapshot')}"
-    out(f"{what}: {verdict}")
+    verdict = f"{count(found, 'finding')} in {count(hit, 'snapshot')}" if found else "no damage"
+    out(f"{what}: {'the pool is damaged' if damage and not found else verdict}")
 
 
 def _as_json(reports: list[Report], depth: Depth, code: ExitCode) -> dict[str, Any]:

@@ -84,6 +84,16 @@ class OpenStore:
         else:
             filesystems.flush(self.path)
 
+    def scrub(self) -> tuple[str, ...] | None:
+        """Let ZFS read every block in use and compare its checksum; sentences about damage, None where there is no ZFS.
+
+        Takes as long as reading all of the pool; blocks that snapshots share are read once.
+        """
+        if self.pool is None:
+            return None
+        zpool.scrub(self.pool)
+        return zpool.health(self.pool).errors
+
     def trim(self) -> int | None:
         """Give space that expired snapshots took back to the disk below; None where this stack cannot."""
         if self.block is None or not self.block.gives_back_space or self.read_only:
