@@ -14,7 +14,7 @@ from snapmirror.errors import ExitCode, StorageError
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
 from snapmirror.process import ProgramFailed, find, run
 from snapmirror.storage import encryption
-from snapmirror.tools import cifs
+from snapmirror.tools import cifs, zpool
 
 Version = tuple[int, ...]
 
@@ -31,10 +31,14 @@ def examine(config: Config) -> Iterator[Check]:
     if any(mirror.source.kind == "ssh" for mirror in config.mirrors):
         wanted["ssh"] = "openssh-client"
     image = config.image
+    if config.zfs is not None:
+        wanted |= {"zpool": "zfsutils-linux", "zfs": "zfsutils-linux", "mount": "mount", "umount": "mount"}
     if image is not None:
         wanted |= {"losetup": "mount", "mount": "mount", "umount": "mount", "fstrim": "util-linux"}
         wanted |= {"blkid": "util-linux"}
-        if image.filesystem == "xfs":
+        if image.filesystem == "zfs":
+            del wanted["fstrim"]
+        elif image.filesystem == "xfs":
             wanted |= {"mkfs.xfs": "xfsprogs", "xfs_repair": "xfsprogs"}
         else:
             wanted |= {"mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs"}
@@ -47,6 +51,12 @@ def examine(config: Config) -> Iterator[Check]:
         yield fail("programs", f"{program} is not installed", f"apt-get install {package}", ExitCode.USAGE)
     if wanted and not missing:
         yield ok("programs", f"{', '.join(wanted)} are installed" if len(wanted) > 1 else "ssh is installed")
+    if config.zfs is not None and not missing:
+        try:
+            zpool.need_module()
+            yield ok("zfs", "the kernel has ZFS")
+        except StorageError as error:
+            yield failed("zfs", error)
     if image is None:
         return
     try:
@@ -60,7 +70,7 @@ def examine(config: Config) -> Iterator[Check]:
 
 def rights(config: Config) -> Iterator[Check]:
     """What an ordinary user cannot keep."""
-    if os.geteuid() == 0 or config.image is not None:
+    if os.geteuid() == 0 or config.image is not None or config.zfs is not None:
         return
     plain = [mirror.name for mirror in config.mirrors if not mirror.fake_super]
     if plain:

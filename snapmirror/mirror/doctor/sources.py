@@ -69,14 +69,14 @@ def last_success(config: Config, store: Path | None, now: datetime) -> Iterator[
         return
     for mirror in config.mirrors:
         try:
-            newest = record.load(Layout(store / mirror.name).record).newest
+            newest = _newest_of(config, store, mirror)
         except SnapmirrorError as error:
             yield failed(_topic(mirror), error)
             continue
         if newest is None:
             yield warn(_topic(mirror), "there is no snapshot yet", f"snapmirror run {mirror.name}")
         else:
-            yield _age(mirror, f"the newest snapshot is {newest.id}", newest.taken_at, now)
+            yield _age(mirror, f"the newest snapshot is {newest}", record.parse_id(newest), now)
 
 
 def _last_report(config: Config, now: datetime) -> Iterator[Check]:
@@ -114,9 +114,19 @@ def _ago(when: datetime, now: datetime) -> str:
 def _newest(config: Config, store: Path | None) -> Iterator[datetime]:
     for mirror in config.mirrors if store else ():
         with suppress(SnapmirrorError):  # what is wrong with it is told by last_success
-            newest = record.load(Layout(store / mirror.name).record).newest if store else None
+            newest = _newest_of(config, store, mirror) if store else None
             if newest is not None:
-                yield newest.taken_at
+                yield record.parse_id(newest)
+
+
+def _newest_of(config: Config, store: Path, mirror: MirrorConfig) -> str | None:
+    """The name of the newest snapshot; ZFS keeps no record, but the dated names tell."""
+    if config.zfs is not None:
+        with suppress(FileNotFoundError):
+            return max((link.name for link in (store / mirror.name / "by-date").iterdir()), default=None)
+        return None
+    newest = record.load(Layout(store / mirror.name).record).newest
+    return newest.id if newest is not None else None
 
 
 def _topic(mirror: MirrorConfig) -> str:

@@ -32,7 +32,7 @@ def visible_folder(config: Config) -> Path | None:
     path = config.store.path
     if not path.is_dir():
         return None
-    if config.image is not None and mount_at(path) is None:
+    if (config.image is not None or config.zfs is not None) and mount_at(path) is None:
         return None
     return path
 
@@ -110,14 +110,14 @@ def _image(config: Config, image_config: ImageConfig) -> Iterator[Check]:
 
 
 def _path(config: Config) -> Iterator[Check]:
-    path, on_image = config.store.path, config.image is not None
+    path, on_image = config.store.path, config.image is not None or config.zfs is not None
     mounted = mount_at(path) if path.is_dir() else None
     if on_image and mounted is None:
         if path.is_dir() and any(path.iterdir()):
-            mend = "move them away; they are hidden while the image is mounted there"
+            mend = "move them away; they are hidden while the store is mounted there"
             yield warn("store", f"{path} holds files that do not belong to the store", mend)
         else:
-            yield ok("store", f"{path} is where the image will be mounted; it is not mounted now")
+            yield ok("store", f"{path} is where the store will be mounted; it is not mounted now")
         return
     if not path.is_dir():
         what = "is not a folder" if path.exists() else "does not exist"
