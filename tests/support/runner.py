@@ -64,6 +64,7 @@ class Scene:
     environment: dict[str, str] = field(default_factory=dict)
     name: str = "web"
     user: int | None = None
+    zfs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.store = self.folder / "store"
@@ -86,9 +87,12 @@ class Scene:
         entry = {"name": self.name, "source": f"{self.source}/", **self.mirror}
         guard = entry.pop("guard", {"max_deleted": "100%", "max_changed": "100%", "at_least": 1_000_000_000,
                                     "min_free": "1M", "min_free_inodes": 10})  # fmt: skip
-        lines = ["[store]", *_toml({"path": str(self.store), "state_dir": str(self.state)})]
+        backend = "zfs" if self.zfs else None
+        lines = ["[store]", *_toml({"path": str(self.store), "state_dir": str(self.state), "backend": backend})]
         if self.image:
             lines += ["[image]", *_toml(self.image)]
+        if self.zfs:
+            lines += ["[zfs]", *_toml(self.zfs)]
         lines += ["[[mirror]]", *_toml(entry), "[mirror.guard]", *_toml(guard)]
         lines += ["[mirror.retention]", *_toml({"keep_last": keep_last})]
         self.config.write_text("\n".join(lines) + "\n")
@@ -182,7 +186,7 @@ class Scene:
     @contextmanager
     def browsing(self) -> Iterator[None]:
         """The store can be looked at: mounted read-only where it lives in an image, as it stands otherwise."""
-        if not self.image:
+        if not self.image and not self.zfs:
             yield
             return
         result = self.command("mount")

@@ -1,0 +1,105 @@
+"""What is read from zpool and zfs, and what is written on a snapshot. The programs only print: no ZFS is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from snapmirror.errors import StorageError
+from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.zfs import sealing
+from snapmirror.tools import zfs, zpool
+
+HEALTHY = """  pool: p
+ state: ONLINE
+  scan: scrub repaired 0B in 00:00:01 with 0 errors on Sat Nov 21 05:39:29 2026
+config:
+
+\tNAME        STATE     READ WRITE CKSUM
+\tp           ONLINE       0     0     0
+\t  loop0     ONLINE       0     0     0
+
+errors: No known data errors
+"""
+DAMAGED = """  pool: p
+ state: DEGRADED
+status: One or more devices has experienced an error resulting in data corruption.
+config:
+
+\tNAME        STATE     READ WRITE CKSUM
+\tp           DEGRADED     0     0     0
+\t  sda       DEGRADED     1     0    12  too many errors
+
+errors: Permanent errors have been detected in the following files:
+
+        p/store/web@2026-11-20T030000Z:/tree/a b
+        <0x51>:<0x0>
+"""
+
+
+@pytest.fixture
+def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder first on PATH."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return tmp_path
+
+
+def program(folder: Path, name: str, text: str, exit_code: int = 0, stderr: str = "") -> None:
+    (folder / "out").write_text(text)
+    (folder / "err").write_text(stderr)
+    path = folder / name
+    path.write_text(
+        f'#!/bin/sh\necho "$*" >>{folder}/calls\ncat {folder}/out\ncat {folder}/err >&2\nexit {exit_code}\n'
+    )
+    path.chmod(0o755)
+
+
+def test_health(says: Path) -> None:
+    program(says, "zpool", HEALTHY)
+    assert zpool.health("p") == zpool.Health("ONLINE", ())
+    program(says, "zpool", DAMAGED)
+    health = zpool.health("p")
+    assert health.state == "DEGRADED"
+    assert health.errors == (
+        "the pool p is DEGRADED",
+        "sda: 1 read, 0 write and 12 checksum errors",
+        "damaged: p/store/web@2026-11-20T030000Z:/tree/a b",
+        "damaged: <0x51>:<0x0>",
+    )
+
+
+def test_the_advice_to_force_is_not_passed_on(says: Path) -> None:
+    program(says, "zpool", "", 1, "cannot import 'p': pool was previously in use from another system.\n"
+            "Last accessed by other (hostid=1) at noon\nThe pool can be imported, use 'zpool import -f'\n")  # fmt: skip
+    with pytest.raises(StorageError) as caught:
+        zpool.import_("p", [says])
+    assert "previously in use from another system" in caught.value.message
+    assert "-f" not in caught.value.message
+    assert "gone for good" in caught.value.hint
+    assert " -f" not in (says / "calls").read_text()
+
+
+def test_snapshots_of_others_are_not_ours(says: Path) -> None:
+    seal = sealing.written(_snapshot(warnings=("one\twith a tab",)))[sealing.PROPERTY]
+    program(says, "zfs", f"p/w@auto\t1\t2\t3\t0\t-\np/w@2026-11-20T030000Z\t0\t20\t12\t1\t{seal}\n"
+            "p/w@x\t0\t0\t0\t0\tnonsense\np/w@y\t0\t0\t0\t0\t{}\n" + f"p/w@notatime\t0\t0\t0\t0\t{seal}\n")  # fmt: skip
+    facts = zfs.snapshots("p/w", sealing.PROPERTY)
+    assert [one.name for one in facts] == ["auto", "2026-11-20T030000Z", "x", "y", "notatime"]
+    read = [sealing.read(one, 1, pinned=True) for one in facts]
+    assert read[0] is read[2] is read[3] is read[4] is None
+    expected = _snapshot(warnings=("one\twith a tab",), slot=1, pinned=True, written_bytes=12, used_bytes=0)
+    assert read[1] == expected
+
+
+@pytest.mark.parametrize("warnings", [(), ("ä" * 20_000,), tuple(f"warning {n} " + "w" * 300 for n in range(100))])
+def test_a_seal_fits_into_a_property(warnings: tuple[str, ...]) -> None:
+    text = sealing.written(_snapshot(warnings=warnings))[sealing.PROPERTY]
+    assert len(text.encode()) < 8192
+    assert "\t" not in text and "\n" not in text
+
+
+def _snapshot(**fields: object) -> Snapshot:
+    known: dict[str, object] = {"id": "2026-11-20T030000Z", "sequence": 3, "slot": 0, "files": 1, "entries": 2,
+                                "bytes": 3, "new_bytes": 4}  # fmt: skip
+    return Snapshot.model_validate({**known, **fields})
