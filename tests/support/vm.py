@@ -27,6 +27,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from tests.support.sshd import free_port
 from vm.qemu import Agent, Machine, Qmp
@@ -34,6 +35,7 @@ from vm.qemu import Agent, Machine, Qmp
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "10.0.2.2"
 BOOT_SECONDS = 400.0  # 20 on a quiet machine
+_IN_USE: list[IO[str]] = []
 NOT_IN_THE_IMAGE = {"__pycache__", "zfs-module", "run", "seed", "qemu.py", "__init__.py"}
 NETWORK = b"[Match]\nName=en* eth*\n\n[Network]\nAddress=10.0.2.15/24\nLinkLocalAddressing=no\n"
 
@@ -91,15 +93,30 @@ def built_image() -> Image:
     folder = cache / f"image-{input_hash()}"
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        in_use = folder.with_suffix(".in-use").open("w")
+        fcntl.flock(in_use, fcntl.LOCK_SH)  # until this process ends: overlays stand on the image
+        _IN_USE.append(in_use)
         if not folder.exists():
-            for old in cache.glob("image-*"):
-                shutil.rmtree(old)
-            building = cache / "image-building"
+            remove_old_images(cache, but=folder)
+            building = cache / "building"
             argv = [str(ROOT / "vm/build"), "--output", str(building)]
             done = subprocess.run(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
             assert done.returncode == 0, f"vm/build failed:\n{done.stderr.decode(errors='replace')[-4000:]}"
             building.rename(folder)
     return Image(folder)
+
+
+def remove_old_images(cache: Path, but: Path) -> None:
+    """All but one, and but those that another process uses."""
+    for old in set(cache.glob("image-????????????????")) - {but}:
+        in_use = old.with_suffix(".in-use")
+        with in_use.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(old)
+            in_use.unlink()
 
 
 class Guest:
