@@ -99,6 +99,15 @@ def accelerator() -> list[str]:
     return ["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"]
 
 
+def ssh_answers(port: int) -> bool:
+    """Does a server of ssh greet behind the port? (QEMU takes the connection in any case.)"""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
 class Qmp:
     """QEMU's control socket: one connection for each command, so that a crash of ours leaves nothing open."""
 
