@@ -1,4 +1,4 @@
-"""The README against the program: the reference of the configuration is the present one, and every page can be found."""
+"""The README against the program: the reference of the configuration is the present one, every page can be found."""
 
 from __future__ import annotations
 
