@@ -106,8 +106,6 @@ class ZfsStore:
             if path.name.removesuffix(".zst") not in known:
                 path.unlink()
         self._date()
-        if self.layout.began.exists():
-            return ["the last run did not finish; this one goes on with what it had fetched"]
         return []
 
     def _date(self) -> None:
@@ -145,8 +143,12 @@ class ZfsStore:
         if newest is not None:
             zpool.sync(self.dataset.partition("/")[0])  # what is written is counted when it is on the devices
             if not zfs.written_since(self.dataset, newest.id):
+                self.layout.began.unlink(missing_ok=True)
                 return Survey()
-        return survey(self._entered(newest) if newest else None, self.layout.slot, stop)
+        found = survey(self._entered(newest) if newest else None, self.layout.slot, stop)
+        if not found.is_clean:
+            log.info("%s: the last run did not finish; this one goes on with what it had fetched", self.mirror)
+        return found
 
     def _entered(self, snapshot: Snapshot) -> Path:
         """The tree of a snapshot, mounted: the kernel does so when it is gone into, not when it is looked at."""
@@ -205,9 +207,9 @@ class ZfsStore:
         layout, snapshot = self.layout, sealed.snapshot
         layout.manifest(snapshot.id).write_bytes(sealed.manifest)
         layout.checksums(snapshot.sequence).write_bytes(checksums.pack(sealed.checksums))
-        layout.began.unlink(missing_ok=True)
         with interrupts.deferred():
             zfs.snapshot(self.dataset, snapshot.id, sealing.written(snapshot))  # the moment at which it exists
+            layout.began.unlink(missing_ok=True)
             self._snapshots = self._load()
             self._survey = Survey()
             self._date()
