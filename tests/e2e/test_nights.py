@@ -1,0 +1,146 @@
+"""Real nights of the appliance under QEMU: kernel cifs, LUKS2 by dm-crypt, XFS, rsync over ssh, fired by its own cron.
+
+Samba on loopback stands for the Windows server (SMB 3.1.1, encryption required), a private sshd with a random tree for
+the remote server. What the guest sealed is compared with what the server was that night, from inside, and, on a copy of
+the image taken off the share, by stock cryptsetup and mount in a second guest from which snapmirror was removed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support.appliance import (
+    IMAGE_KEY,
+    STORE,
+    Chain,
+    chain,
+    clock,
+    initialise_quickly,
+    journal,
+    last_night,
+    marks_of,
+    next_night_by_cron,
+    night_succeeded,
+)
+from tests.support.fingerprint import Fingerprint, compare
+from tests.support.vm import ROOT, Guest, Image, guest
+
+pytestmark = pytest.mark.timeout(5400)  # a busy machine, without KVM
+
+
+def test_nights_by_cron(image: Image, tmp_path: Path) -> None:
+    """Three nights, one of which was missed; then the same history from inside and from outside."""
+    with chain(tmp_path / "chain") as scene:
+        days: list[Fingerprint] = []
+        with guest(image, credentials=scene.seed()) as machine:
+            machine.boot()
+            machine.push_source()
+            initialise_quickly(machine)
+            days.append(scene.tree.fingerprint())
+            assert next_night_by_cron(machine), journal(machine)
+            scene.tree.published()
+            days.append(scene.a_day_passes(1))
+            assert next_night_by_cron(machine), journal(machine)
+            scene.tree.published()
+            after_two_nights, last = clock(machine), last_night(machine)
+            machine.power_off()
+
+            days.append(scene.a_day_passes(2))  # and the Windows host is off at three o'clock
+            machine.boot(clock=after_two_nights + timedelta(days=1, hours=4))
+            assert night_succeeded(machine, after=last), journal(machine)
+            scene.tree.published()
+
+            assert next_boot_is_quiet(machine), "nothing was missed: no night after boot"
+            marks = history(machine, len(days))
+            nothing_is_left(machine)
+            machine.power_off()
+        for number, (day, mark) in enumerate(zip(days, reversed(marks), strict=True)):
+            assert compare(day, mark, ignore=("xattrs",)) == [], f"night {number}"
+        looked_at_from_outside(image, scene, marks, tmp_path)
+
+
+def test_the_vhdx_boots_by_uefi_and_reads_its_seed(image: Image, tmp_path: Path) -> None:
+    """The disk for Hyper-V under OVMF: everything it knows comes from the seed disk; it completes a night at 22:30."""
+    with chain(tmp_path / "chain", entries=60) as scene:
+        settings = b'hostname = "backup1"\r\ntimezone = "Asia/Tokyo"\r\nnight = "22:30"\r\n'
+        with (
+            seed_disk(tmp_path, scene.seed() | {"appliance.toml": settings}) as disk,
+            guest(image, seed=disk, uefi="vhdx") as machine,
+        ):
+            machine.boot()
+            machine.push_source()
+            assert machine.run(["hostname"]).text == "backup1"
+            assert machine.run(["date", "+%Z"]).text == "JST"
+            assert machine.run(["test", "-d", "/sys/firmware/efi"]).exit_code == 0
+            modes = machine.run(["sh", "-c", "stat --format='%a %n' /etc/snapmirror/*"]).text.splitlines()
+            assert {line.split()[0] for line in modes} == {"600"}, modes
+            assert machine.run(["findmnt", "--source", "LABEL=SNAPSEED"], ok=[1]).exit_code == 1
+            initialise_quickly(machine)
+            assert next_night_by_cron(machine, 22, 30), journal(machine)
+            (mark,) = history(machine, 1)
+            assert compare(scene.tree.fingerprint(), mark) == []
+            machine.power_off()
+
+
+@contextmanager
+def seed_disk(folder: Path, files: dict[str, bytes]) -> Iterator[Path]:
+    seed = folder / "seed"
+    seed.mkdir()
+    for name, content in files.items():
+        (seed / name).write_bytes(content)
+    disk = folder / "seed.raw"
+    subprocess.run([ROOT / "vm/seed", seed, disk], check=True)
+    yield disk
+
+
+def next_boot_is_quiet(machine: Guest) -> bool:
+    """Boot again, half an hour later by the machine's clock: was there no night?"""
+    later = clock(machine) + timedelta(minutes=30)
+    machine.power_off()
+    machine.boot(clock=later)
+    machine.run(["systemctl", "start", "snapmirror-catch-up.service"])  # waits for the one of the boot
+    argv = ["journalctl", "--boot", "--quiet", "--unit=snapmirror-night.service"]
+    return machine.run(argv).text == ""
+
+
+def history(machine: Guest, nights: int) -> list[Fingerprint]:
+    """The guest's own fingerprints of its snapshots, newest first."""
+    machine.run(["snapmirror", "mount"])
+    listed = json.loads(machine.run(["snapmirror", "list", "--json"]).stdout)
+    assert [entry["slot"] for entry in listed] == list(range(1, nights + 1))
+    marks = [marks_of(machine, f"{STORE}/web1/by-date/{entry['id']}/.") for entry in listed]
+    machine.run(["snapmirror", "umount"])
+    return marks
+
+
+def nothing_is_left(machine: Guest) -> None:
+    mounts = machine.run(["findmnt", "--noheadings", "--types", "cifs,xfs"], ok=[1]).text
+    loops = machine.run(["losetup", "--noheadings"]).text
+    mappings = machine.run(["dmsetup", "ls"]).text
+    assert (mounts, loops, mappings) == ("", "", "No devices found")
+
+
+def looked_at_from_outside(image: Image, scene: Chain, marks: list[Fingerprint], folder: Path) -> None:
+    """A copy of the image, as Windows would copy it to a USB disk, opened where there is no snapmirror."""
+    copied = folder / "copied.img"
+    subprocess.run(["cp", "--sparse=always", scene.image, copied], check=True)
+    with copied.open("rb") as file:
+        assert file.read(6) == b"LUKS\xba\xbe"
+    with guest(image, disks=[copied]) as other:
+        other.boot()
+        other.push_source()  # for the fingerprint, not for the image:
+        other.run(["rm", "--recursive", "/opt/snapmirror/snapmirror", "/usr/local/bin/snapmirror"])
+        argv = ["cryptsetup", "open", "--readonly", "--key-file=-", "/dev/vdb", "by-hand"]
+        other.run(argv, stdin=IMAGE_KEY)
+        other.run(["mount", "--read-only", "--options=norecovery", "/dev/mapper/by-hand", "/mnt"])
+        for number, mark in enumerate(marks, 1):
+            assert compare(mark, marks_of(other, f"/mnt/web1/backup.{number}")) == []
+        other.run(["umount", "/mnt"])
+        other.run(["cryptsetup", "close", "by-hand"])
