@@ -39,7 +39,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if backend not in made:
             scene = _make(backend, tmp_path_factory.mktemp(backend))
             try:
-                result = scene.command("init")
+                result = scene.finish(scene.start("init"), timeout=2400)  # emulated, on a busy machine
                 assert result.exit_code == 0, str(result)
             finally:
                 scene.release()
