@@ -18,7 +18,7 @@ from snapmirror.errors import StorageError
 from snapmirror.storage import encryption, filesystem, image, pool, share
 from snapmirror.storage.encryption import BlockDevice, How
 from snapmirror.storage.image import ImageRecord
-from snapmirror.storage.open_store import need_root, pool_standing, recover
+from snapmirror.storage.open_store import failures_of, need_root, pool_standing, recover
 from snapmirror.storage.selftest import DEFAULT_WORKLOAD, SelftestReport, Workload, prove, selftest, selftest_held
 from snapmirror.tools import luks
 from snapmirror.tools.mount import mount_at
@@ -44,14 +44,15 @@ class InitReport:
 
 def initialise(config: Config, progress: Progress = log.info, workload: Workload = DEFAULT_WORKLOAD) -> InitReport:
     """Make the store that the configuration describes. `progress` gets a sentence for each step."""
-    if config.image is None and config.zfs is None:
-        return _make_folder(config, progress, workload)
-    need_root()
-    if config.image is None:
-        assert config.zfs is not None
-        return _make_pool(config, config.zfs, progress, workload)
-    with share.mounted(config.share):
-        return _make_image(config, config.image, progress, workload)
+    with failures_of(config.store.path):
+        if config.image is None and config.zfs is None:
+            return _make_folder(config, progress, workload)
+        need_root()
+        if config.image is None:
+            assert config.zfs is not None
+            return _make_pool(config, config.zfs, progress, workload)
+        with share.mounted(config.share):
+            return _make_image(config, config.image, progress, workload)
 
 
 def _make_folder(config: Config, progress: Progress, workload: Workload) -> InitReport:

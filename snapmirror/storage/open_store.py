@@ -111,7 +111,7 @@ class OpenStore:
 @contextmanager
 def open_store(config: Config, *, read_only: bool = False) -> Iterator[OpenStore]:
     """The store is open at its path. For reading, a store that is mounted for browsing is used as it is."""
-    with _failures_of(config.store.path), ExitStack() as stack:
+    with failures_of(config.store.path), ExitStack() as stack:
         if config.image is None:
             on_pool = _on_pool(config, config.zfs, read_only=read_only) if config.zfs else None
             yield stack.enter_context(on_pool) if on_pool else _plain(config, read_only=read_only)
@@ -129,31 +129,33 @@ def open_store(config: Config, *, read_only: bool = False) -> Iterator[OpenStore
 
 def mount_for_browsing(config: Config) -> bool:
     """Leave the store mounted read-only. False when it was already, or is a plain folder that needs no mount."""
-    if config.image is None:
-        if config.zfs is not None:
-            return _browse_pool(config, config.zfs)
-        _plain(config, read_only=True)
-        return False
-    need_root()
-    with held(config, config.image) as record:
-        if _browsed(config, config.image) is not None:
+    with failures_of(config.store.path):
+        if config.image is None:
+            if config.zfs is not None:
+                return _browse_pool(config, config.zfs)
+            _plain(config, read_only=True)
             return False
-        recover(config, config.image)
-        image.compare(config.image.file, record, config.image)
-        with suppress(LeaveStanding), standing(config, config.image, record, read_only=True):
-            raise LeaveStanding
-    return True
+        need_root()
+        with held(config, config.image) as record:
+            if _browsed(config, config.image) is not None:
+                return False
+            recover(config, config.image)
+            image.compare(config.image.file, record, config.image)
+            with suppress(LeaveStanding), standing(config, config.image, record, read_only=True):
+                raise LeaveStanding
+        return True
 
 
 def umount_store(config: Config) -> bool:
     """Release whatever stands of the store, and verify. False when nothing did."""
-    if config.image is None:
-        return config.zfs is not None and _release_pool(config, config.zfs)
-    need_root()
-    if config.share is not None and not share.is_mounted(config.share):
-        return False  # nothing can stand on it
-    with held(config, config.image):
-        return _release(config, config.image) or config.share is not None
+    with failures_of(config.store.path):
+        if config.image is None:
+            return config.zfs is not None and _release_pool(config, config.zfs)
+        need_root()
+        if config.share is not None and not share.is_mounted(config.share):
+            return False  # nothing can stand on it
+        with held(config, config.image):
+            return _release(config, config.image) or config.share is not None
 
 
 @contextmanager
@@ -265,7 +267,7 @@ def need_root() -> None:
 
 
 @contextmanager
-def _failures_of(path: Path) -> Iterator[None]:
+def failures_of(path: Path) -> Iterator[None]:
     """What the disk, and not the caller, is to blame for becomes a sentence, wherever it came up."""
     try:
         yield

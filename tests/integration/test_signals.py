@@ -138,7 +138,7 @@ def test_stopped_at_any_moment(scene: Scene, name: str) -> None:
 
 
 def test_stopped_while_python_starts_and_ends(scene: Scene) -> None:
-    """What no system call marks: imports, the way between two calls, the end. Moments by the clock, all over a night."""
+    """What no system call marks: imports, what lies between two calls, the end: moments by the clock."""
     many_files(scene, 10, 3000)
     scene.night()
     history = History(scene)

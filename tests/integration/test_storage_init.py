@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -250,6 +251,18 @@ def test_a_failed_init_removes_what_it_made(
         with pytest.raises(StorageError, match=says):
             initialise(scene.config, workload=TINY)
     assert contents(scene) == ["bin"]
+    assert scene.standing() == []
+
+
+def test_a_disk_that_fails_under_init_is_a_sentence(make: Make) -> None:
+    scene = make()
+
+    def fails(_: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/x")
+
+    with pytest.raises(StorageError, match="failed at '/x': Input/output error"):
+        initialise(scene.config, fails, TINY)
+    assert contents(scene) == []
     assert scene.standing() == []
 
 
