@@ -75,6 +75,10 @@ class TransferError(SnapmirrorError):
     exit_code = ExitCode.TRANSFER
 
 
+class StumbledError(TransferError):
+    """rsync tripped over a tree that changed while it was read: the same night may well succeed at once."""
+
+
 class GuardError(SnapmirrorError):
     """A guard stopped the run before anything was changed."""
 

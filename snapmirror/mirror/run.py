@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from snapmirror.config import Config, MirrorConfig
-from snapmirror.errors import Interrupted, LockedError, SnapmirrorError
+from snapmirror.errors import Interrupted, LockedError, SnapmirrorError, StumbledError
 from snapmirror.lock import run_lock
 from snapmirror.mirror import report as reports
 from snapmirror.mirror.night import Night, Options, is_full_due
@@ -24,6 +24,7 @@ from snapmirror.snapshots.zfs.store import ZfsStore
 from snapmirror.storage.open_store import OpenStore, open_store
 
 log = logging.getLogger("snapmirror.run")
+_ATTEMPTS = 3  # of a night whose source changed under rsync's feet; what has arrived is not sent again
 
 
 def history_of(store: OpenStore, mirror: MirrorConfig) -> SnapshotStore:
@@ -81,13 +82,20 @@ def _one(
     last_success: dict[str, float],
 ) -> MirrorReport:
     history = history_of(store, mirror)
-    night = Night(mirror, store, history, options, pipeline, progress)
     try:
-        return night.run()
-    except Interrupted:
-        raise
-    except SnapmirrorError as error:
-        night.report.fail(error)
+        for attempt in range(1, _ATTEMPTS + 1):
+            night = Night(mirror, store, history, options, pipeline, progress)
+            try:
+                return night.run()
+            except Interrupted:
+                raise
+            except StumbledError as error:
+                night.report.fail(error)
+                if attempt < _ATTEMPTS:
+                    log.warning("%s; trying again", error.message)
+            except SnapmirrorError as error:
+                night.report.fail(error)
+                break
         return night.report
     finally:
         if snapshots := history.snapshots():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from snapmirror.config import MirrorConfig
 from snapmirror.config.source import Source
-from snapmirror.errors import SnapmirrorError, StorageError, TransferError
+from snapmirror.errors import SnapmirrorError, StorageError, StumbledError, TransferError
 from snapmirror.tools import ssh
 
 LIST_FORMAT = "%i|%B|%U|%G|%l|%M|%L//%n"
@@ -28,6 +28,9 @@ NOWHERE = "/.snapmirror-nothing/"
 
 OK, PARTIAL, VANISHED = 0, 23, 24
 _SSH = 255
+_PROTOCOL = 2
+_STUMBLED = b"Invalid packet at end of run"
+"""rsync 3.5.0, when the first name of a hard link group vanishes at the end: it asks for another after the goodbye."""
 _BROKEN_STREAM = 12
 # only while it connects; the number of an errno, as in "Permission denied (13)", is rsync's
 _SSH_SAYS = re.compile(r"Host key verification failed|Permission denied \([a-z]|^ssh: |^kex_exchange_identification: ")
@@ -283,7 +286,9 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
     reasons = complaints(stderr, most=1000)
     if exit_code == _BROKEN_STREAM and any(map(_SSH_SAYS.search, reasons)):
         exit_code = _SSH  # it read the end of the data before it learned how ssh had ended: chance which comes first
-    detail = f" ({reasons[-1 if exit_code == _SSH else 0]})" if reasons else ""  # ssh's last line is the telling one
+    # A vanished file is no reason to end; of what ssh says, the last line is the telling one.
+    reasons = [reason for reason in reasons if not reason.startswith("file has vanished")] or reasons
+    detail = f" ({reasons[-1 if exit_code == _SSH else 0]})" if reasons else ""
     if is_full(stderr):
         return StorageError(f"{what}: the store is full{detail}", hint="make room, or keep fewer snapshots")
     if exit_code < 0:
@@ -293,6 +298,8 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
             f"{what}: some files could not be read{detail}", hint='exclude them, or set on_unreadable = "publish"'
         )
     meaning, hint = _MEANING.get(exit_code, (f"rsync ended with {exit_code}", "its manual explains the number"))
+    if exit_code == _PROTOCOL and _STUMBLED in stderr:
+        return StumbledError(f"{what}: the source changes too fast for rsync{detail}", hint="the next run goes on")
     return TransferError(f"{what}: {meaning}{detail}", hint=hint)
 
 

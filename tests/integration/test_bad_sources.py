@@ -185,6 +185,23 @@ def test_exit_code_of_the_transfer(scene: Scene, code: int) -> None:
     assert_recovers(scene, history)
 
 
+def test_a_stumble_of_rsync_is_tried_again_but_not_for_ever(scene: Scene) -> None:
+    history = first_night(scene)
+    write(scene, "a", "changed")
+    Tree(scene.source).settle()
+    fake_rsync.stumbles(scene, 3)
+    failed = scene.night(expect=None)
+    assert_failed(scene, history, failed, code=12, says="Invalid packet at end of run")
+    assert failed.stderr.count("trying again") == 2
+    fake_rsync.remove(scene)
+    fake_rsync.stumbles(scene, 2)
+    result = scene.night()
+    assert result.mirror["bytes_transferred"] == 0, "it is here already"
+    assert len(history.check()) == 2
+    fake_rsync.remove(scene)
+    assert_recovers(scene, history)
+
+
 @pytest.mark.parametrize("code", [10, 11, 12, 20, 25, 30, 35, 255, 77])
 def test_exit_code_of_the_listing(scene: Scene, code: int) -> None:
     """A listing that did not end well is not believed: what it lacks would be deleted."""

@@ -41,6 +41,13 @@ def ends_with(scene: Scene, code: int, *, phase: str = "transfer") -> None:
     install(scene, f'if [ "$phase" = {phase} ]; then "$real" "$@"; echo "rsync: said so" >&2; exit {code}; fi')
 
 
+def stumbles(scene: Scene, times: int) -> None:
+    """The first transfers do all their work, and then end as rsync 3.5.0 may where files vanish as it goes."""
+    says = 'echo "Invalid packet at end of run (198) [sender]" >&2; exit 2'
+    few = f'[ "$(grep --count ^transfer {shlex.quote(str(scene.folder / "rsync.calls"))})" -le {times} ]'
+    install(scene, f'if [ "$phase" = transfer ] && {few}; then "$real" "$@"; {says}; fi')
+
+
 def dies_of(scene: Scene, signal: str, *, phase: str = "transfer") -> None:
     """The real rsync does all its work; then a signal ends the program."""
     install(scene, f'if [ "$phase" = {phase} ]; then "$real" "$@"; kill -{signal} $$; sleep 5; fi')
