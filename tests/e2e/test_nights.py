@@ -122,7 +122,7 @@ def history(machine: Guest, nights: int) -> list[Fingerprint]:
 
 def nothing_is_left(machine: Guest) -> None:
     mounts = machine.run(["findmnt", "--noheadings", "--types", "cifs,xfs"], ok=[0, 1]).text
-    loops = machine.run(["losetup", "--noheadings"]).text
+    loops = machine.run(["losetup", "--list", "--noheadings"]).text
     mappings = machine.run(["dmsetup", "ls"]).text
     assert (mounts, loops, mappings) == ("", "", "No devices found")
 

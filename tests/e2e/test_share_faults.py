@@ -173,7 +173,7 @@ def test_faults_of_a_share(image: Image, tmp_path: Path) -> None:
         life.sealed[in_mid_rotation] = life.in_mid_rotation
         machine.run(["snapmirror", "mount"])
         for name, day in life.sealed.items():
-            assert compare(day, marks_of(machine, f"{STORE}/web1/by-date/{name}"), ignore=("xattrs",)) == [], name
+            assert compare(day, marks_of(machine, f"{STORE}/web1/by-date/{name}/."), ignore=("xattrs",)) == [], name
         machine.run(["snapmirror", "umount"])
         assert life.standing() == ""
         the_doctor_finds_all_in_order(life)
