@@ -38,6 +38,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     put(source / "type", b"file")
     put(source / "sly", b"12345")
     (source / "link").symlink_to("etc/app.conf")
+    for changing in (source / "link", source / "etc", source / "srv", source):  # else within one second of the change
+        os.utime(changing, (OLD, OLD), follow_symlinks=False)
     scene.night()  # slot 4
     put(source / "etc" / "app.conf", b"two!", OLD + 1)
     scene.night()  # slot 3
