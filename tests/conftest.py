@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from snapmirror import interrupts
 
 # No deadline: a busy machine must not turn a true test red. `--hypothesis-profile=thorough` searches longer.
 settings.register_profile("usual", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,3 +31,16 @@ for _number, _handler in (
 ):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
+
+
+@pytest.fixture(autouse=True)
+def _a_process_as_it_was() -> Iterator[None]:
+    """What the command line sets once for a whole process is taken back: the log, and a signal that has been seen."""
+    logger = logging.getLogger("snapmirror")
+    before = logger.handlers[:], logger.propagate, logger.level
+    try:
+        yield
+    finally:
+        logger.handlers[:], logger.propagate = before[:2]
+        logger.setLevel(before[2])
+        interrupts._State.raised = None

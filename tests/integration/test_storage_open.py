@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from snapmirror.errors import StorageError, StuckError
+from snapmirror import interrupts
+from snapmirror.errors import Interrupted, StorageError, StuckError
 from snapmirror.storage.encryption import Places, choose
 from snapmirror.storage.open_store import mount_for_browsing, open_store, umount_store
 from snapmirror.tools import loop, mount, qsd
@@ -446,22 +447,18 @@ def test_a_daemon_that_died_with_the_run_is_recovered(make: Make) -> None:
 
 def test_a_signal_while_opening_leaves_nothing(make: Make) -> None:
     """Wherever it hits: what was half acquired is found by what the kernel says."""
-
-    class Stopped(Exception):  # noqa: N818  (no mistake)
-        pass
-
-    def stop(*_: object) -> None:
-        raise Stopped
-
     scene = make("luks1")
-    before = signal.signal(signal.SIGALRM, stop)
+    before = signal.getsignal(signal.SIGALRM)
+    stopped = Interrupted(signal.SIGALRM, "SIGALRM")
+    interrupts.install_own(signal.SIGALRM, stopped)
     try:
         for milliseconds in range(15, 700, 60):
-            with suppress(Stopped):
+            with pytest.raises(Interrupted, match="SIGALRM"):
                 signal.setitimer(signal.ITIMER_REAL, milliseconds / 1000)
                 with open_store(scene.config):
                     time.sleep(2)
             assert scene.standing() == [], f"after {milliseconds} ms"
+            interrupts._State.raised = None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
