@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from snapmirror.config.checks import cross_checks
-from snapmirror.config.schema import Config, Section, ZfsConfig
+from snapmirror.config.schema import Config, ZfsConfig
+from snapmirror.config.section import Section
 from snapmirror.config.share import Location, placed
 from snapmirror.errors import ConfigError
 

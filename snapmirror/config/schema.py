@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
+from snapmirror.config.section import SHOWN, Section
 from snapmirror.config.share import MOUNT_POINT, parse_unc
 from snapmirror.config.source import Source, parse_source
 from snapmirror.config.values import (
@@ -39,8 +40,6 @@ SourceField = Annotated[
     Source, PlainValidator(parse_source), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
 ]
 Unc = Annotated[str, BeforeValidator(parse_unc)]
-Example = dict[str, bool]
-SHOWN: Example = {"x-in-sample": True}  # optional, yet written into the sample as a live line
 
 
 def default_state_dir() -> Path:
@@ -49,12 +48,6 @@ def default_state_dir() -> Path:
         return Path("/var/lib/snapmirror")
     base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(base).expanduser() / "snapmirror"
-
-
-class Section(BaseModel):
-    """What all sections share: unknown keys are mistakes, and a loaded configuration does not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class StoreConfig(Section):
