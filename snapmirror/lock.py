@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,27 @@ def lock_file(config: Config) -> Path:
     """Where the lock of this store is: by the image where there is one, else by the folder."""
     what = str(config.image.file if config.image else config.store.path)
     return config.store.state_dir / f"{hashlib.sha256(os.fsencode(what)).hexdigest()[:16]}.lock"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a lock: since when (seconds since 1970), and why it cannot end, if it cannot."""
+
+    since: float | None
+    stuck: str | None
+
+
+def owner_of(config: Config) -> Owner | None:
+    """The live run that holds the store, or None. Only looks: a lock taken to find out could turn a night away."""
+    try:
+        owner = _owner_in(lock_file(config).read_text())
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        return None
+    if not any(words[1] == "FLOCK" and words[4] == str(owner.get("pid")) for words in locks):
+        return None  # its owner died, or has ended
+    since, stuck = owner.get("since"), owner.get("stuck")
+    return Owner(since if isinstance(since, float) else None, stuck if isinstance(stuck, str) else None)
 
 
 def mark_stuck(config: Config, pid: int, message: str) -> None:

@@ -10,11 +10,13 @@ import typer
 from snapmirror import __version__
 from snapmirror.cli import (
     config_commands,
+    copy_command,
     doctor_command,
     history_commands,
     list_commands,
     restore_command,
     run_commands,
+    status_command,
     store_commands,
     verify_command,
 )
@@ -65,6 +67,8 @@ def options(
 for group in (
     store_commands,
     run_commands,
+    copy_command,
+    status_command,
     list_commands,
     history_commands,
     restore_command,

@@ -10,6 +10,7 @@ from typing import Literal
 from snapmirror.config import Config
 from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
 from snapmirror.lock import lock_file
+from snapmirror.mirror import memory
 
 Result = Literal["published", "planned", "failed"]
 
@@ -60,14 +61,21 @@ class RunReport:
         return {"exit_code": int(self.exit_code), "mirrors": [asdict(mirror) for mirror in self.mirrors]}
 
 
-def write(report: RunReport, config: Config, finished: float, last_success: dict[str, float]) -> None:
+def write(
+    report: RunReport,
+    config: Config,
+    finished: float,
+    last_success: dict[str, float],
+    space: memory.Space | None = None,
+) -> None:
     """Write the report files that are configured, and a copy into the state folder, beside the lock.
 
-    `finished` and `last_success` are seconds since 1970.
+    `finished` and `last_success` are seconds since 1970; `space` is what is left, if that could be seen.
     """
     text = json.dumps({"finished_at": finished, **report.as_json()}, indent=1)
     try:
         _replace(lock_file(config).with_suffix(".json"), text)
+        memory.keep(config, report.mirrors, finished, last_success, space)
         if config.report.json_file:
             _replace(config.report.json_file, text)
         if config.report.metrics_file:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import Interrupted, LockedError, SnapmirrorError, StumbledError
 from snapmirror.lock import run_lock
+from snapmirror.mirror import memory
 from snapmirror.mirror import report as reports
 from snapmirror.mirror.night import Night, Options, is_full_due
 from snapmirror.mirror.planning import Planned, make_plan
@@ -42,6 +43,7 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
     mirrors = config.select(names)
     report = RunReport()
     last_success: dict[str, float] = {}
+    space: memory.Space | None = None
     try:
         with Pipeline() as pipeline:
             pipeline.hold("lock", run_lock(config))
@@ -50,13 +52,14 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
                 report.mirrors.append(_one(mirror, store, options, pipeline, progress, last_success))
             if any(mirror.expired for mirror in report.mirrors):
                 store.trim()
+            space = memory.space_of(store, time.time())
     except LockedError:
         raise  # the report is the other run's
     except SnapmirrorError as error:
         _fail(report, mirrors, error)
-        reports.write(report, config, time.time(), last_success)
+        reports.write(report, config, time.time(), last_success, space)
         raise
-    reports.write(report, config, time.time(), last_success)
+    reports.write(report, config, time.time(), last_success, space)
     return report
 
 

@@ -1,0 +1,137 @@
+"""`snapmirror status`: the last success, the last night, and what is left, without opening the store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypedDict
+
+import typer
+
+from snapmirror.cli.output import note, out, out_json, table
+from snapmirror.cli.shell import Json, shell_of
+from snapmirror.cli.text import age, count, harmless, local_time, utc_time
+from snapmirror.model import size
+
+if TYPE_CHECKING:
+    from snapmirror.mirror.status import MirrorStatus, Status
+
+
+class MirrorFields(TypedDict):
+    """A mirror in `status --json`. What is not known is null; times are UTC."""
+
+    mirror: str
+    last_success_at: str | None
+    last_success_age_seconds: int | None
+    last_run_at: str | None
+    result: str | None
+    exit_code: int | None
+    snapshot: str | None
+    warnings: list[str]
+    error: str | None
+    hint: str | None
+
+
+class StatusFields(TypedDict):
+    """What `status --json` prints. Space is as it was after the last run that could see it, in bytes."""
+
+    exit_code: int
+    findings: list[str]
+    running_since: str | None
+    space_at: str | None
+    store_free_bytes: int | None
+    image_bytes: int | None
+    disk_free_bytes: int | None
+    mirrors: list[MirrorFields]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the program."""
+    app.command()(status)
+
+
+def status(context: typer.Context, json: Json = False) -> None:
+    """Tell how old the last success is, how the last night went, and what space is left. Opens nothing.
+
+    Exit code 3 when something needs a look: an old or missing success, a failed night, warnings, little space.
+    """
+    from snapmirror.config import load
+    from snapmirror.mirror.status import status as look
+
+    shell = shell_of(context)
+    now = datetime.now(UTC)
+    found = look(load(shell.config_path), now)  # not shell.config: the share is not touched, so nobody need watch
+    if json:
+        out_json(_as_json(found, now))
+    else:
+        _show(found, now)
+    if found.exit_code:
+        raise typer.Exit(int(found.exit_code))
+
+
+def _show(found: Status, now: datetime) -> None:
+    headings = ["MIRROR", "LAST SUCCESS", "AGE", "LAST RUN", "RESULT"]
+    table(headings, ([harmless(cell) for cell in _row(mirror, now)] for mirror in found.mirrors))
+    for mirror in found.mirrors:
+        for warning in mirror.warnings:
+            note(f"{mirror.mirror}: warning: {warning}")
+    if found.running_since is not None:
+        note(f"a run holds the store, since {local_time(found.running_since)}")
+    if found.space is not None:
+        space = found.space
+        parts = [f"the store has {size(space.store_free)} left"]
+        parts += [f"its image takes {size(space.image)}"] if space.image is not None else []
+        parts += [f"the disk below has {size(space.disk_free)} left"] if space.disk_free is not None else []
+        note(f"{'; '.join(parts)} (after the run of {local_time(datetime.fromtimestamp(space.at, UTC))})")
+    for finding in found.findings:
+        out(harmless(finding))
+    if not found.findings:
+        out("all is well")
+
+
+def _row(mirror: MirrorStatus, now: datetime) -> list[str]:
+    result = mirror.result or ""
+    if mirror.warnings:
+        result = f"{result}, {count(len(mirror.warnings), 'warning')}"
+    if mirror.exit_code and mirror.result == "failed":
+        result = f"{result} ({mirror.exit_code})"
+    return [
+        mirror.mirror,
+        local_time(mirror.last_success) if mirror.last_success else "never",
+        age(mirror.last_success, now) if mirror.last_success else "",
+        local_time(mirror.last_run) if mirror.last_run else "",
+        result,
+    ]
+
+
+def _as_json(found: Status, now: datetime) -> StatusFields:
+    space = found.space
+    return {
+        "exit_code": int(found.exit_code),
+        "findings": [harmless(finding) for finding in found.findings],
+        "running_since": _utc(found.running_since),
+        "space_at": utc_time(datetime.fromtimestamp(space.at, UTC)) if space else None,
+        "store_free_bytes": space.store_free if space else None,
+        "image_bytes": space.image if space else None,
+        "disk_free_bytes": space.disk_free if space else None,
+        "mirrors": [_mirror(mirror, now) for mirror in found.mirrors],
+    }
+
+
+def _mirror(mirror: MirrorStatus, now: datetime) -> MirrorFields:
+    last = mirror.last_success
+    return {
+        "mirror": mirror.mirror,
+        "last_success_at": _utc(last),
+        "last_success_age_seconds": int((now - last).total_seconds()) if last else None,
+        "last_run_at": _utc(mirror.last_run),
+        "result": mirror.result,
+        "exit_code": mirror.exit_code,
+        "snapshot": mirror.snapshot,
+        "warnings": [harmless(warning) for warning in mirror.warnings],
+        "error": harmless(mirror.error) if mirror.error else None,
+        "hint": harmless(mirror.hint) if mirror.hint else None,
+    }
+
+
+def _utc(moment: datetime | None) -> str | None:
+    return utc_time(moment) if moment else None

@@ -1,0 +1,107 @@
+"""What runs leave in the state folder for those who ask without opening the store: each mirror's last night, and space.
+
+An image is opened in minutes on a slow machine, and not at all while a night runs or its server is away; a question
+like "how old is the last success?" must not wait for that. A run that gets no further than the lock leaves nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from snapmirror.config import Config
+from snapmirror.lock import lock_file
+from snapmirror.storage.open_store import OpenStore
+
+if TYPE_CHECKING:
+    from snapmirror.mirror.report import MirrorReport
+
+log = logging.getLogger("snapmirror.memory")
+
+
+class Night(BaseModel):
+    """The last night of a mirror, and when its newest snapshot was begun. Times are seconds since 1970."""
+
+    model_config = ConfigDict(frozen=True)
+
+    finished: float
+    result: str
+    exit_code: int
+    snapshot: str | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    hint: str | None = None
+    last_success: float | None = None
+
+
+class Space(BaseModel):
+    """Bytes at the end of a run: free on the store, taken by its image, free on the disk that holds the image."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: float
+    store_free: int
+    image: int | None = None
+    disk_free: int | None = None
+
+
+class Memory(BaseModel):
+    """Everything that is remembered of a store."""
+
+    version: int = 1
+    space: Space | None = None
+    nights: dict[str, Night] = Field(default_factory=dict)
+
+
+def space_of(store: OpenStore, now: float) -> Space | None:
+    """The space of an open store; None if it cannot be told, which is no reason to fail a night that is done."""
+    try:
+        free, image, below = store.free_bytes(), store.allocated_bytes(), store.backing_free_bytes()
+    except OSError as error:
+        log.warning("the space of %s cannot be told: %s", store.path, error.strerror)
+        return None
+    return Space(at=now, store_free=free, image=image, disk_free=below)
+
+
+def load(config: Config) -> Memory:
+    """What is remembered; nothing, if nothing can be read."""
+    try:
+        return Memory.model_validate_json(_file(config).read_bytes())
+    except FileNotFoundError:
+        return Memory()
+    except (OSError, ValidationError) as error:
+        log.warning("%s cannot be read: %s", _file(config), str(error).splitlines()[0])
+        return Memory()
+
+
+def keep(
+    config: Config,
+    reports: list[MirrorReport],
+    finished: float,
+    last_success: dict[str, float],
+    space: Space | None = None,
+) -> None:
+    """Remember a run. What it did not get to see stays as it was: the last success, the space, the other mirrors."""
+    before = load(config)
+    nights = dict(before.nights)
+    for report in reports:
+        previous = nights.get(report.mirror)
+        nights[report.mirror] = Night(
+            finished=finished, result=report.result, exit_code=report.exit_code, snapshot=report.snapshot,
+            warnings=tuple(report.warnings), error=report.error, hint=report.hint,
+            last_success=last_success.get(report.mirror, previous.last_success if previous else None),
+        )  # fmt: skip
+    names = {mirror.name for mirror in config.mirrors}
+    known = {name: night for name, night in nights.items() if name in names}
+    text = Memory(space=space or before.space, nights=known).model_dump_json(indent=1)
+    path = _file(config)
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
+    scratch.replace(path)
+
+
+def _file(config: Config) -> Path:
+    return lock_file(config).with_suffix(".status.json")

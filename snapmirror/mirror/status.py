@@ -1,0 +1,111 @@
+"""How a store is doing, for people and for monitoring: last success, last night, space; and what needs a look.
+
+Answers at once, also while a night runs or the server of the share is away: it reads what runs have left (see
+`memory`) and opens nothing. Only a store that is a plain folder is looked at itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from snapmirror.config import Config, MirrorConfig
+from snapmirror.errors import ExitCode, SnapmirrorError
+from snapmirror.lock import owner_of
+from snapmirror.mirror import memory
+from snapmirror.mirror.doctor.sources import OLD
+from snapmirror.mirror.doctor.store import min_free
+from snapmirror.model import size
+from snapmirror.snapshots import record
+from snapmirror.snapshots.hardlink.layout import Layout
+
+
+@dataclass(frozen=True)
+class MirrorStatus:
+    """A mirror: when its newest snapshot was begun, and how its last night went. None: it is not known."""
+
+    mirror: str
+    last_success: datetime | None = None
+    last_run: datetime | None = None
+    result: str | None = None
+    exit_code: int | None = None
+    snapshot: str | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """A store. `findings` are sentences about what needs a look; without any, all is well."""
+
+    mirrors: list[MirrorStatus]
+    space: memory.Space | None
+    running_since: datetime | None = None
+    stuck: str | None = None
+    findings: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """3 if something needs a look."""
+        return ExitCode.WARNINGS if self.findings else ExitCode.DONE
+
+
+def status(config: Config, now: datetime) -> Status:
+    """The status of the store that is configured."""
+    remembered = memory.load(config)
+    mirrors = [_mirror(config, mirror, remembered.nights.get(mirror.name)) for mirror in config.mirrors]
+    owner = owner_of(config)
+    found = Status(
+        mirrors,
+        remembered.space,
+        running_since=_moment(owner.since) if owner else None,
+        stuck=owner.stuck if owner else None,
+    )
+    found.findings.extend(_findings(config, found, now))
+    return found
+
+
+def _mirror(config: Config, mirror: MirrorConfig, night: memory.Night | None) -> MirrorStatus:
+    seen = _newest_in_folder(config, mirror)
+    if night is None:
+        return MirrorStatus(mirror.name, seen)
+    return MirrorStatus(
+        mirror.name, seen or _moment(night.last_success), _moment(night.finished), night.result, night.exit_code,
+        night.snapshot, night.warnings, night.error, night.hint,
+    )  # fmt: skip
+
+
+def _newest_in_folder(config: Config, mirror: MirrorConfig) -> datetime | None:
+    """The newest snapshot by the record itself, where that can be read without opening anything."""
+    if config.image is None and config.zfs is None:
+        with suppress(SnapmirrorError):
+            newest = record.load(Layout(config.store.path / mirror.name).record).newest
+            return newest.taken_at if newest is not None else None
+    return None
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
+
+
+def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
+    if found.stuck:
+        yield f"the last run has not ended: {found.stuck}"
+    for mirror in found.mirrors:
+        if mirror.last_success is None:
+            yield f"{mirror.mirror}: there is no snapshot yet"
+        elif now - mirror.last_success > OLD:
+            yield f"{mirror.mirror}: the last success is {(now - mirror.last_success).days} days old"
+        if mirror.result == "failed":
+            yield f"{mirror.mirror}: the last run failed: {mirror.error}"
+        elif mirror.warnings:
+            number = len(mirror.warnings)
+            yield f"{mirror.mirror}: the last night had {number} {'warning' if number == 1 else 'warnings'}"
+    space, least = found.space, min_free(config)
+    if space is not None and space.store_free < least:
+        yield f"the store had {size(space.store_free)} left after the last run, less than min_free"
+    if space is not None and space.disk_free is not None and space.disk_free < least:
+        yield f"the disk below the image had {size(space.disk_free)} left after the last run, less than min_free"

@@ -1,0 +1,120 @@
+"""`snapmirror status`: what it tells after real nights, good and bad, and that it never waits for a store."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snapmirror.snapshots.record import parse_id
+from tests.support.runner import Scene
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    scene.source.joinpath("file").write_text("0")
+    yield scene
+    scene.release()
+
+
+def status(scene: Scene, expect: int) -> dict[str, Any]:
+    done = scene.command("status", "--json")
+    assert (done.exit_code, done.json["exit_code"]) == (expect, expect), str(done)
+    assert (done.exit_code == 3) == bool(done.json["findings"])
+    found: dict[str, Any] = done.json
+    return found
+
+
+def test_before_the_first_night(scene: Scene) -> None:
+    found = status(scene, expect=3)
+    assert found["findings"] == ["web: there is no snapshot yet"]
+    assert found["space_at"] is None
+    assert found["mirrors"][0]["last_success_at"] is None
+
+
+def test_after_a_good_night_all_is_well(scene: Scene) -> None:
+    scene.night()
+    found = status(scene, expect=0)
+    [mirror], [snapshot] = found["mirrors"], scene.published()
+    assert (mirror["mirror"], mirror["result"], mirror["snapshot"]) == ("web", "published", snapshot)
+    assert mirror["last_success_at"].replace(":", "") == snapshot
+    assert 0 <= mirror["last_success_age_seconds"] <= (datetime.now(UTC) - parse_id(snapshot)).total_seconds() + 1
+    assert (found["image_bytes"], found["disk_free_bytes"]) == (None, None), "a plain folder"
+    free = os.statvfs(scene.store).f_bavail * os.statvfs(scene.store).f_frsize
+    assert abs(found["store_free_bytes"] - free) < 1 << 30
+    shown = scene.command("status")
+    assert shown.exit_code == 0
+    assert shown.stdout.splitlines()[-1] == "all is well"
+
+
+def test_a_failed_night_and_warnings_are_told_and_the_last_success_stays(scene: Scene) -> None:
+    scene.night()
+    [snapshot] = scene.published()
+    scene.source.rename(scene.folder / "elsewhere")
+    scene.night(expect=[12])
+    found = status(scene, expect=3)
+    [mirror] = found["mirrors"]
+    assert (mirror["result"], mirror["exit_code"], mirror["snapshot"]) == ("failed", 12, None)
+    assert mirror["last_success_at"].replace(":", "") == snapshot
+    assert found["findings"] == [f"web: the last run failed: {mirror['error']}"]
+    assert "(12)" in scene.command("status").stdout
+
+
+def test_what_a_run_did_not_see_is_remembered(scene: Scene) -> None:
+    """The store cannot be opened any more: last success and space are those of the last run that saw them."""
+    scene.night()
+    before = status(scene, expect=0)
+    scene.store.rename(scene.folder / "gone")
+    scene.night(expect=[11])
+    found = status(scene, expect=3)
+    for name in ("space_at", "store_free_bytes"):
+        assert found[name] == before[name] is not None
+    [mirror] = found["mirrors"]
+    assert mirror["last_success_at"] == before["mirrors"][0]["last_success_at"]
+    assert mirror["exit_code"] == 11
+
+
+def test_an_old_success_and_little_space_need_a_look(scene: Scene) -> None:
+    scene.configure()
+    scene.night()
+    memory = next(scene.state.glob("*.status.json"))
+    remembered = json.loads(memory.read_text())
+    remembered["nights"]["web"]["last_success"] -= 5 * 86400
+    remembered["space"].update(store_free=1000, image=5, disk_free=2000)
+    memory.write_text(json.dumps(remembered))
+    scene.store.rename(scene.folder / "gone")  # else the record itself is asked
+    assert status(scene, expect=3)["findings"] == [
+        "web: the last success is 5 days old",
+        "the store had 1000 B left after the last run, less than min_free",
+        "the disk below the image had 2.0 KiB left after the last run, less than min_free",
+    ]
+
+
+def test_it_answers_while_a_night_runs(scene: Scene) -> None:
+    scene.fake_program("rsync", "#!/bin/sh\nexec sleep 600\n")
+    night = scene.start("run")
+    try:
+        deadline = time.monotonic() + 60
+        while (since := scene.command("status", "--json").json["running_since"]) is None:
+            assert time.monotonic() < deadline
+        assert abs(datetime.fromisoformat(since) - datetime.now(UTC)).total_seconds() < 120
+    finally:
+        night.send_signal(signal.SIGTERM)
+        night.communicate()
+    assert status(scene, expect=3)["running_since"] is None
+
+
+def test_a_damaged_memory_is_no_memory(scene: Scene) -> None:
+    scene.night()
+    next(scene.state.glob("*.status.json")).write_text("{")
+    done = scene.command("status", "--json")
+    assert done.exit_code == 0, "the record of a plain folder still tells the last success"
+    assert "cannot be read" in done.stderr
