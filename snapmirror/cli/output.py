@@ -22,8 +22,8 @@ def out(line: str = "") -> None:
 
 
 def out_json(value: Any) -> None:
-    """The result as JSON."""
-    out(json.dumps(value, indent=2, ensure_ascii=False))
+    """The result as JSON; its own escapes for letters that the reader's encoding lacks."""
+    out(json.dumps(value, indent=2, ensure_ascii=sys.stdout.encoding.lower() == "ascii"))
 
 
 def note(line: str) -> None:

@@ -123,6 +123,24 @@ def test_without_settings_the_night_is_at_three_and_updates_are_off(root: Path) 
     assert not (root / "etc/hostname").exists()
 
 
+def test_a_night_that_somebody_else_starts_is_neither_croned_nor_caught_up(root: Path, tmp_path: Path) -> None:
+    assert configure(root, seed(tmp_path / "seed", **{"appliance.toml": b'night = "off"\n'})).returncode == 0
+    assert "root" not in (root / "etc/cron.d/snapmirror").read_text()
+    caught_up = program("catch_up")
+    caught_up.SETTINGS, caught_up.STAMP = root / "etc/snapmirror/appliance.toml", root / "stamp"
+    (root / "stamp").touch()
+    os.utime(root / "stamp", (0, 0))
+    assert caught_up.main() == 0
+
+
+def test_a_seed_may_say_who_the_machine_is_to_ssh(root: Path, tmp_path: Path) -> None:
+    """So that whoever made the seed knows the key before the first connection."""
+    key = b"-----BEGIN OPENSSH PRIVATE KEY-----\r\nx\r\n-----END OPENSSH PRIVATE KEY-----\r\n"
+    assert configure(root, seed(tmp_path / "seed", ssh_host_ed25519_key=key)).returncode == 0
+    placed = root / "etc/ssh/ssh_host_ed25519_key"
+    assert (placed.read_bytes(), mode(placed)) == (key.replace(b"\r\n", b"\n"), 0o600)
+
+
 def test_wrong_settings_are_named_all_at_once_and_change_nothing(root: Path, tmp_path: Path) -> None:
     configure(root)
     cron = (root / "etc/cron.d/snapmirror").read_text()

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from settings import Problems, read_settings
+from settings import NO_NIGHT, Problems, read_settings
 
 SETTINGS = Path("/etc/snapmirror/appliance.toml")
 STAMP = Path("/var/lib/snapmirror-vm/last-night")
@@ -31,7 +31,7 @@ def main() -> int:
     except Problems as error:
         print(error, file=sys.stderr)
         return 1
-    if not settings.catch_up or not STAMP.exists():
+    if not settings.catch_up or settings.night == NO_NIGHT or not STAMP.exists():
         return 0
     last = datetime.fromtimestamp(STAMP.stat().st_mtime)
     due = last_due(datetime.now(), settings.night)

@@ -6,6 +6,7 @@ they are called `snapmirror.` and the name, with `..` for each slash:
 
     appliance.toml        settings of the machine (see settings.py)     -> /etc/snapmirror/appliance.toml
     authorized_keys       who may log in as root, by ssh                -> /root/.ssh/authorized_keys
+    ssh_host_ed25519_key  who the machine is to ssh, else it decides    -> /etc/ssh/ssh_host_ed25519_key
     network/NAME          files of systemd-networkd                     -> /etc/systemd/network/NAME
     NAME                  everything else: snapmirror.toml, smb.cred, … -> /etc/snapmirror/NAME, 0600
 
@@ -34,6 +35,7 @@ from settings import Problems, apply_settings, read_settings, write_if_different
 LABEL = "SNAPSEED"
 CREDENTIALS = Path("/run/credentials/@system")
 CREDENTIAL_PREFIX = "snapmirror."
+HOST_KEY = "ssh_host_ed25519_key"
 DISK_WAIT_SECONDS = 5.0
 LARGEST = 1 << 20
 
@@ -116,6 +118,8 @@ def target_of(name: str) -> str | None:
         return None
     if name == "authorized_keys":
         return "root/.ssh/authorized_keys"
+    if name == HOST_KEY:
+        return f"etc/ssh/{name}"
     if len(parts) == 2 and parts[0] == "network" and parts[1].endswith((".network", ".netdev", ".link")):
         return f"etc/systemd/network/{parts[1]}"
     return f"etc/snapmirror/{name}" if len(parts) == 1 else None

@@ -3,7 +3,7 @@
 hostname = "backup1"
 timezone = "Europe/Berlin"          # cron and logs; snapshots are named in UTC
 time_servers = ["192.168.1.1"]      # default: Debian's pool
-night = "03:00"                     # when cron runs it, local time
+night = "03:00"                     # when cron runs it, local time; "off": somebody else starts it, such as Windows
 jitter_minutes = 0                  # a random pause of up to so many minutes before it
 catch_up = true                     # a night that was missed while the machine was off runs after boot
 security_updates = false            # Debian's, unattended; the kernel comes with a new appliance
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 DEFAULT_NIGHT = "03:00"
+NO_NIGHT = "off"
 
 
 class Problems(Exception):  # noqa: N818
@@ -46,7 +47,7 @@ class Settings(NamedTuple):
 _PATTERNS = {
     "hostname": (r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?", "lower-case letters, digits and hyphens"),
     "timezone": (r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", 'the name of a time zone, like "Europe/Berlin"'),
-    "night": (r"([01][0-9]|2[0-3]):[0-5][0-9]", 'a time, like "03:00"'),
+    "night": (r"([01][0-9]|2[0-3]):[0-5][0-9]|off", 'a time, like "03:00", or "off"'),
     "root_password_hash": (r"\$[A-Za-z0-9./$=,-]+", "what `openssl passwd -6` prints"),
 }
 _TYPES: dict[str, tuple[type, str]] = {
@@ -95,11 +96,9 @@ def read_settings(file: Path) -> Settings:
 
 def apply_settings(settings: Settings, root: Path) -> Iterator[str]:
     """Write what follows from the settings into the tree at `root`; give the names of those files that changed."""
-    hour, minute = (int(part) for part in settings.night.split(":"))
     files = {
         "etc/cron.d/snapmirror": (
-            "# From appliance.toml, by configure.py, at each boot: changes here do not last.\n"
-            f"{minute} {hour} * * *  root  /usr/local/lib/snapmirror-vm/night {settings.jitter_minutes}\n"
+            f"# From appliance.toml, by configure.py, at each boot: changes here do not last.\n{_cron_line(settings)}"
         ),
         "etc/apt/apt.conf.d/20auto-upgrades": "".join(
             f'APT::Periodic::{what} "{int(settings.security_updates)}";\n'
@@ -128,6 +127,13 @@ def apply_settings(settings: Settings, root: Path) -> Iterator[str]:
     if settings.hostname is not None and root == Path("/") and running.read_text().strip() != settings.hostname:
         running.write_text(settings.hostname)
         yield "the host name"
+
+
+def _cron_line(settings: Settings) -> str:
+    if settings.night == NO_NIGHT:
+        return ""
+    hour, minute = (int(part) for part in settings.night.split(":"))
+    return f"{minute} {hour} * * *  root  /usr/local/lib/snapmirror-vm/night {settings.jitter_minutes}\n"
 
 
 def write_if_different(path: Path, content: bytes, mode: int) -> bool:
