@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import TransferError
+from snapmirror.mirror import stall
 from snapmirror.snapshots.entry import escape, parse, path_of, plain_line
 from snapmirror.tools import rsync
 
@@ -39,7 +39,7 @@ class Listing:
 @contextmanager
 def source_listed(mirror: MirrorConfig) -> Iterator[Listing]:
     """A mirror's source is being listed. Its blocks end with TransferError where rsync gives no usable listing."""
-    with _listed(rsync.listing_argv(mirror), f"listing {mirror.source}") as listing:
+    with _listed(rsync.listing_argv(mirror), f"listing {mirror.source}", stall.patience(mirror)) as listing:
         if mirror.exclude_marker:
             marker = mirror.exclude_marker.encode("utf-8", "surrogateescape")
             listing.blocks = ([line] for line in _pruned(Listing(listing.blocks).lines(), marker))
@@ -54,24 +54,24 @@ def tree_lines(mirror: MirrorConfig, tree: Path) -> list[bytes]:
 
 def changed_names(mirror: MirrorConfig, tree: Path) -> set[bytes]:
     """Compare the source with a snapshot's tree itself: the names that differ, in ACLs and xattrs as well."""
-    with _listed(rsync.check_argv(mirror, tree), f"comparing {mirror.source} with {tree}", root=False) as listing:
+    what, seconds = f"comparing {mirror.source} with {tree}", stall.patience(mirror)
+    with _listed(rsync.check_argv(mirror, tree), what, seconds, root=False) as listing:
         return {path_of(line) for line in listing.lines()}
 
 
 @contextmanager
-def _listed(argv: list[str], what: str, *, root: bool = True) -> Iterator[Listing]:
+def _listed(argv: list[str], what: str, seconds: int = 0, *, root: bool = True) -> Iterator[Listing]:
     listing = Listing(iter(()))
-    with closing(_read(argv, listing, what, needs_root=root)) as blocks:
+    with closing(_read(argv, listing, what, seconds, needs_root=root)) as blocks:
         listing.blocks = blocks
         yield listing
 
 
-def _read(argv: list[str], listing: Listing, what: str, *, needs_root: bool) -> Generator[list[bytes]]:
+def _read(argv: list[str], listing: Listing, what: str, seconds: int, *, needs_root: bool) -> Generator[list[bytes]]:
     has_root = False
     with process.running(argv) as child:
-        assert child.stdout is not None
         rest = b""
-        while chunk := os.read(child.stdout.fileno(), _CHUNK):
+        for chunk in stall.printed(child, _CHUNK, seconds=seconds, what=what):
             if len(chunk) < _CHUNK // 4:
                 time.sleep(_PAUSE_SECONDS)  # rsync writes line by line: a reader that is always awake costs both of us
             *lines, rest = (rest + chunk).split(b"\n")

@@ -9,8 +9,6 @@ put right.
 from __future__ import annotations
 
 import os
-import select
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import SnapmirrorError
+from snapmirror.mirror import stall
 from snapmirror.snapshots.entry import Entry, escape, join, linked_line, parent, parse, path_of, plain_line
 from snapmirror.snapshots.manifest import PREFIX, since_prefix
 from snapmirror.snapshots.merge import Pair
@@ -29,7 +28,6 @@ from snapmirror.tools import rsync
 
 _BATCH = 10_000
 _COMPLAINTS = 100
-_WATCH_SECONDS = 1.0
 
 
 @dataclass
@@ -184,11 +182,17 @@ class _Fetching:
             scratch=self.target.scratch, partial=self.target.partial, patch=patch,
         )  # fmt: skip
         with process.running(argv) as child:
-            for raw in _lines(child, self._look):
+            for raw in self._lines(child):
                 self._line(raw, missing)
             code, stderr = child.wait(), child.stderr_tail()
         _judge(code, stderr, self.mirror, self.landed)
         _settle_missing(list(missing.values()), code, self.target, self.landed)
+
+    def _lines(self, child: process.Running) -> Iterator[bytes]:
+        what, rest = _what(self.mirror), b""
+        for chunk in stall.printed(child, 1 << 16, seconds=stall.patience(self.mirror), what=what, tick=self._look):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
 
     def _look(self) -> None:
         """About every second: room on the store, and how far the file on its way has come."""
@@ -243,23 +247,6 @@ class _Fetching:
                 landed.unchecked.append(entry.path)
 
 
-def _lines(child: process.Running, watch: Callable[[], None]) -> Iterator[bytes]:
-    """What rsync prints, line by line; `watch` is called about every second, also while nothing is printed."""
-    assert child.stdout is not None
-    descriptor, rest, last = child.stdout.fileno(), b"", time.monotonic()
-    while True:
-        ready, _, _ = select.select([descriptor], [], [], _WATCH_SECONDS)
-        if not ready or time.monotonic() - last > _WATCH_SECONDS:
-            watch()
-            last = time.monotonic()
-        if ready:
-            chunk = os.read(descriptor, 1 << 16)
-            if not chunk:
-                return
-            *lines, rest = (rest + chunk).split(b"\n")
-            yield from lines
-
-
 def _judge(code: int, stderr: bytes, mirror: MirrorConfig, landed: Landed) -> None:
     """Go on, or raise what ends the night."""
     if code not in {rsync.OK, rsync.PARTIAL, rsync.VANISHED} or rsync.is_full(stderr):
@@ -274,7 +261,11 @@ def _judge(code: int, stderr: bytes, mirror: MirrorConfig, landed: Landed) -> No
 
 
 def _failure(code: int, stderr: bytes, mirror: MirrorConfig) -> SnapmirrorError:
-    return rsync.failure(code, stderr, f"the transfer from {mirror.source} stopped")
+    return rsync.failure(code, stderr, _what(mirror))
+
+
+def _what(mirror: MirrorConfig) -> str:
+    return f"the transfer from {mirror.source} stopped"
 
 
 def _with_size(attributes: bytes, size: int) -> bytes:
