@@ -10,6 +10,7 @@ import typer
 from snapmirror import __version__
 from snapmirror.cli import (
     config_commands,
+    copy_command,
     doctor_command,
     history_commands,
     list_commands,
@@ -66,6 +67,7 @@ def options(
 for group in (
     store_commands,
     run_commands,
+    copy_command,
     status_command,
     list_commands,
     history_commands,

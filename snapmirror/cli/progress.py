@@ -85,7 +85,9 @@ class _Counted:
 
     def figures(self, now: float) -> str:
         """12,000 of 50,000 names, 1.2 GiB of 8.0 GiB, 11.5 MiB/s."""
-        parts = [_of(f"{self.names:,}", None if self.total_names is None else f"{self.total_names:,}") + " names"]
+        parts = []
+        if self.names or self.total_size is None or self.total_names is not None:
+            parts = [_of(f"{self.names:,}", None if self.total_names is None else f"{self.total_names:,}") + " names"]
         if self.total_size or self.size:
             parts.append(_of(readable_size(self.size), readable_size(self.total_size) if self.total_size else None))
             parts.append(f"{readable_size(self.size / max(now - self.began, 0.001))}/s")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snapmirror.cli import copy_command
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, Shell, shell_of
@@ -56,6 +57,7 @@ def run(
     else:
         for mirror in report.mirrors:
             _show(mirror, shell)
+        _show_copy(report, shell)
         _show_verdict(report, shell)
     if report.exit_code:
         raise typer.Exit(int(report.exit_code))
@@ -91,6 +93,18 @@ def _show_verdict(report: RunReport, shell: Shell) -> None:
         note(f"{failed} of {count(len(report.mirrors), 'mirror')} failed")
     elif not shell.quiet:
         out("done, with warnings" if report.exit_code == ExitCode.WARNINGS else "done")
+
+
+def _show_copy(report: RunReport, shell: Shell) -> None:
+    if report.copy is None:
+        return
+    if report.copy.done is not None:
+        copy_command.show(report.copy.done, quiet=shell.quiet)
+        return
+    for warning in report.copy.warnings:
+        note(f"warning: {warning}")
+    if report.copy.hint:
+        note(f"  hint: {report.copy.hint}")
 
 
 def _show(mirror: MirrorReport, shell: Shell) -> None:

@@ -41,7 +41,7 @@ class Shell:
         from snapmirror.config import load
 
         config = load(self.config_path)
-        if config.share is not None:
+        if config.share is not None or config.image_copy is not None:
             from snapmirror.mirror.watchdog import watch
 
             flush()  # what is written by then belongs to one of the two only

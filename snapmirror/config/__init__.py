@@ -1,5 +1,7 @@
 """The configuration: declared once in `schema`, read by `load`, shown by `sample`."""
 
+from snapmirror.config.copy import MOUNT_POINT as COPY_MOUNT_POINT
+from snapmirror.config.copy import CopyConfig, Destination, parse_destination
 from snapmirror.config.load import load, parse
 from snapmirror.config.schema import (
     Config,
@@ -15,7 +17,10 @@ from snapmirror.config.schema import (
 from snapmirror.config.source import Source
 
 __all__ = [
+    "COPY_MOUNT_POINT",
     "Config",
+    "CopyConfig",
+    "Destination",
     "GuardConfig",
     "ImageConfig",
     "MirrorConfig",
@@ -27,4 +32,5 @@ __all__ = [
     "ZfsConfig",
     "load",
     "parse",
+    "parse_destination",
 ]

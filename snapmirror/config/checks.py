@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from snapmirror.config.copy import copy_checks
 from snapmirror.config.share import Location, Table, share_checks
 from snapmirror.config.source import Source, parse_source
 from snapmirror.config.values import parse_size
@@ -25,6 +26,7 @@ def cross_checks(data: Table) -> Iterator[tuple[Location, str]]:
     if store.get("path") == "/":
         yield ("store", "path"), "the root of this machine cannot be the store; name a folder"
     yield from share_checks(data)
+    yield from copy_checks(data)
     if "image" in data:
         yield from _image(image)
         yield from _places(store, image)

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
+from snapmirror.config.copy import CopyConfig
 from snapmirror.config.section import SHOWN, Section
 from snapmirror.config.share import MOUNT_POINT, parse_unc
 from snapmirror.config.source import Source, parse_source
@@ -329,6 +330,7 @@ class Config(Section):
     )
     zfs: ZfsConfig | None = Field(default=None, description='What backend = "zfs" needs to know.')
     report: ReportConfig = Field(default_factory=ReportConfig, description="Where results are written.")
+    image_copy: CopyConfig | None = Field(default=None, alias="copy", description="Where the image is copied to.")
     mirrors: tuple[MirrorConfig, ...] = Field(alias="mirror", min_length=1, description="The trees to mirror.")
 
     def select(self, names: Iterable[str] = ()) -> tuple[MirrorConfig, ...]:

@@ -65,7 +65,8 @@ def format_fraction(fraction: float) -> str:
     return f"{fraction * 100:g}%"
 
 
-def _absolute(value: Any) -> Path:
+def parse_absolute(value: Any) -> Path:
+    """A path from the root, or from a home folder."""
     if not isinstance(value, str | Path) or not str(value):
         raise ValueError(f'{_shown(value)} is not a path; write one in quotes, like "/srv/snapmirror"')
     if "\0" in str(value):
@@ -150,7 +151,7 @@ Fraction = Annotated[
     float, BeforeValidator(parse_fraction), WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?%$"})
 ]
 AbsolutePath = Annotated[
-    Path, BeforeValidator(_absolute), WithJsonSchema({"type": "string", "format": "path", "pattern": "^[/~]"})
+    Path, BeforeValidator(parse_absolute), WithJsonSchema({"type": "string", "format": "path", "pattern": "^[/~]"})
 ]
 Text = Annotated[str, AfterValidator(_text)]
 FileName = Annotated[str, AfterValidator(_file_name)]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from snapmirror.config import Config
 from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
 from snapmirror.lock import lock_file
 from snapmirror.mirror import memory
+
+if TYPE_CHECKING:
+    from snapmirror.storage.copy import CopyReport
 
 Result = Literal["published", "planned", "failed"]
 
@@ -44,21 +47,45 @@ class MirrorReport:
 
 
 @dataclass
+class CopyResult:
+    """The copy of the image after a night: what it was, or why there is none."""
+
+    done: CopyReport | None = None
+    error: str | None = None
+    hint: str | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What people must know; a copy that failed takes nothing from the night."""
+        if self.done is not None:
+            return self.done.warnings
+        return [f"the image was not copied: {self.error}"]
+
+    def as_json(self) -> dict[str, object]:
+        """As `run --json` prints it."""
+        return {**(asdict(self.done) if self.done else {}), "error": self.error, "hint": self.hint}
+
+
+@dataclass
 class RunReport:
-    """All mirrors of a run."""
+    """All mirrors of a run, and the copy of the image, where one is wanted."""
 
     mirrors: list[MirrorReport] = field(default_factory=list)
+    copy: CopyResult | None = None
 
     @property
     def exit_code(self) -> ExitCode:
         """The code of the first mirror that failed; else 3 if there are warnings; else 0."""
         codes = [mirror.exit_code for mirror in self.mirrors]
+        if self.copy is not None and self.copy.warnings:
+            codes.append(ExitCode.WARNINGS)
         failed = [code for code in codes if code not in {ExitCode.DONE, ExitCode.WARNINGS}]
         return ExitCode(failed[0] if failed else max(codes, default=0))
 
     def as_json(self) -> dict[str, object]:
         """The report as `run --json` prints it."""
-        return {"exit_code": int(self.exit_code), "mirrors": [asdict(mirror) for mirror in self.mirrors]}
+        copied = {"copy": self.copy.as_json()} if self.copy is not None else {}
+        return {"exit_code": int(self.exit_code), "mirrors": [asdict(mirror) for mirror in self.mirrors], **copied}
 
 
 def write(

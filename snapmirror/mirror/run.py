@@ -1,4 +1,4 @@
-"""A run: lock, open the store, a night for each mirror, report, release."""
+"""A run: lock, open the store, a night for each mirror, release, report; then the copy of the image, if one is due."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from snapmirror.config import Config, MirrorConfig
-from snapmirror.errors import Interrupted, LockedError, SnapmirrorError, StumbledError
+from snapmirror.errors import Interrupted, LockedError, ShareLost, SnapmirrorError, StuckError, StumbledError
 from snapmirror.lock import run_lock
 from snapmirror.mirror import memory
 from snapmirror.mirror import report as reports
 from snapmirror.mirror.night import Night, Options, is_full_due
 from snapmirror.mirror.planning import Planned, make_plan
-from snapmirror.mirror.report import MirrorReport, RunReport
+from snapmirror.mirror.report import CopyResult, MirrorReport, RunReport
 from snapmirror.model import Progress
 from snapmirror.pipeline import Pipeline
 from snapmirror.snapshots.hardlink.store import HardlinkStore
@@ -59,8 +59,26 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
         _fail(report, mirrors, error)
         reports.write(report, config, time.time(), last_success, space)
         raise
-    reports.write(report, config, time.time(), last_success, space)
+    finished = time.time()
+    reports.write(report, config, finished, last_success, space)
+    if config.image_copy is not None and config.image_copy.after_night:
+        report.copy = _copied(config, progress)
+        reports.write(report, config, finished, last_success, space)
     return report
+
+
+def _copied(config: Config, progress: Progress) -> CopyResult:
+    """The image, now that it is closed, copied to its disk. What goes wrong there takes nothing from the night."""
+    from snapmirror.storage.copy import copy_image  # not at every start, which is counted in milliseconds
+
+    try:
+        return CopyResult(copy_image(config, progress=progress))
+    except (StuckError, Interrupted) as error:
+        if not isinstance(error, ShareLost):
+            raise
+        return CopyResult(error=error.message, hint=error.hint)
+    except SnapmirrorError as error:
+        return CopyResult(error=error.message, hint=error.hint)
 
 
 def report_failure(config: Config, names: Sequence[str], error: SnapmirrorError) -> None:

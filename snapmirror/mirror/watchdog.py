@@ -19,12 +19,14 @@ import select
 import signal
 import time
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 from snapmirror import interrupts, worker
-from snapmirror.config import Config, ShareConfig
+from snapmirror.config import COPY_MOUNT_POINT, Config, ShareConfig
 from snapmirror.errors import WAY_OUT, ShareLost, StuckError
 from snapmirror.lock import mark_stuck
-from snapmirror.storage import share as shares
+from snapmirror.tools.mount import mount_at
 
 log = logging.getLogger("snapmirror.watchdog")
 
@@ -38,7 +40,7 @@ def watch(config: Config) -> int | None:
 
     Raises StuckError when it cannot end.
     """
-    share = config.share
+    share = _watched(config)
     if share is None:
         return None
     with worker.split() as child:
@@ -48,7 +50,27 @@ def watch(config: Config) -> int | None:
         return _stand(child, config, share)
 
 
-def _stand(child: worker.Worker, config: Config, share: ShareConfig) -> int:
+@dataclass(frozen=True)
+class _Watched:
+    """What may be mounted: the share of the image and that of its copy, which often is on the same server."""
+
+    unc: str
+    lost_after_seconds: int
+    mount_points: tuple[Path, ...]
+
+
+def _watched(config: Config) -> _Watched | None:
+    share, copy = config.share, config.image_copy
+    copy_point = copy.mount_point if copy else COPY_MOUNT_POINT  # its share may be named on the command line
+    if share is not None:
+        return _Watched(share.unc, share.lost_after_seconds, (share.mount_point, copy_point))
+    if copy is not None and isinstance(copy.destination, str):
+        seconds: int = ShareConfig.model_fields["lost_after_seconds"].default
+        return _Watched(copy.destination, seconds, (copy_point,))
+    return None
+
+
+def _stand(child: worker.Worker, config: Config, share: _Watched) -> int:
     question = _Question(child, share)
     lost, deadline = False, 0.0
     try:
@@ -73,7 +95,7 @@ def _stand(child: worker.Worker, config: Config, share: ShareConfig) -> int:
         question.end()
 
 
-def _stuck(child: worker.Worker, share: ShareConfig) -> StuckError:
+def _stuck(child: worker.Worker, share: _Watched) -> StuckError:
     return StuckError(
         f"{share.unc} is away, and the store on it cannot be closed: process {child.pid} waits for the server",
         hint=WAY_OUT,
@@ -83,7 +105,7 @@ def _stuck(child: worker.Worker, share: ShareConfig) -> StuckError:
 class _Question:
     """Asks the server, through the mount, for its free space: again and again, by a helper that may hang."""
 
-    def __init__(self, child: worker.Worker, share: ShareConfig) -> None:
+    def __init__(self, child: worker.Worker, share: _Watched) -> None:
         self._child, self._share = child, share
         self._answers, self._asked = os.pipe()
         os.set_blocking(self._answers, False)
@@ -111,7 +133,8 @@ class _Question:
         watcher = os.getppid()
         while os.getppid() == watcher:
             with suppress(OSError):  # an error is no answer
-                if shares.is_mounted(self._share):
-                    os.statvfs(self._share.mount_point)  # never answered from a cache
+                for point in self._share.mount_points:
+                    if mount_at(point) is not None:
+                        os.statvfs(point)  # never answered from a cache
                 os.write(self._asked, b".")
             time.sleep(min(_ASK_SECONDS, self._share.lost_after_seconds / 5))

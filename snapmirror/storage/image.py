@@ -23,7 +23,7 @@ from snapmirror.config import ImageConfig
 from snapmirror.errors import StorageError
 from snapmirror.storage.claim import claimed_here, claimed_on_server
 from snapmirror.tools import cifs
-from snapmirror.tools.loop import SECTOR_BYTES
+from snapmirror.tools.loop import SECTOR_BYTES, attached_to
 from snapmirror.tools.mount import mount_of
 
 log = logging.getLogger("snapmirror.image")
@@ -70,7 +70,7 @@ def create(image: Path, record: ImageRecord) -> None:
         os.fchmod(file.fileno(), 0o600)
         # A hole punched into the empty file sets the sparse flag on an NTFS share, which must come before the size;
         # elsewhere it does nothing, and may be unsupported.
-        _punch(file.fileno(), 0, 1 << 20)
+        punch(file.fileno(), 0, 1 << 20)
         file.truncate(record.size)
         os.fsync(file.fileno())
     if on_share(image) and cifs.is_sparse(image) is False:
@@ -90,11 +90,13 @@ def on_share(image: Path) -> bool:
 def forget_content(image: Path, start: int) -> None:
     """Make everything from `start` on a hole again, where the file system below can; the size stays."""
     with image.open("r+b") as file:
-        _punch(file.fileno(), start, image.stat().st_size - start)
+        punch(file.fileno(), start, image.stat().st_size - start)
 
 
-def _punch(descriptor: int, start: int, length: int) -> None:
-    _libc.fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64(start), ctypes.c_int64(length))
+def punch(descriptor: int, start: int, length: int) -> bool:
+    """Make a stretch of a file a hole, which reads as zeros; False where the file system below cannot."""
+    how = _KEEP_SIZE | _PUNCH_HOLE
+    return int(_libc.fallocate(descriptor, how, ctypes.c_int64(start), ctypes.c_int64(length))) == 0
 
 
 def write_record(image: Path, record: ImageRecord, *, new: bool) -> None:
@@ -192,6 +194,16 @@ def compare(image: Path, record: ImageRecord, config: ImageConfig) -> None:
 def missing(image: Path) -> StorageError:
     """The sentence for an image that is not there."""
     return StorageError(f"the image {image} is missing", hint="is its disk mounted? 'snapmirror init' makes a new one")
+
+
+def is_sparse(image: Path) -> bool:
+    """Whether a file on a share is marked as sparse; where the server does not tell, it is taken to be."""
+    return cifs.is_sparse(image) is not False
+
+
+def is_attached(image: Path) -> bool:
+    """Whether a loop device shows this file."""
+    return bool(attached_to(image))
 
 
 def allocated_bytes(image: Path) -> int:

@@ -257,6 +257,11 @@ def _release_pool(config: Config, settings: ZfsConfig) -> bool:
         return pool.release(place)
 
 
+def is_standing(image_config: ImageConfig) -> bool:
+    """Whether any layer of a store stands on the image, be it a dead run's. The caller holds the image."""
+    return bool(_devices(image_config.file))
+
+
 def need_root() -> None:
     """An image, or a pool, cannot be mounted by anyone else."""
     if os.geteuid() != 0:

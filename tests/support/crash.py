@@ -36,9 +36,9 @@ class Point:
     number: int
 
 
-def points(scene: Scene, calls: Iterable[str], *words: str) -> tuple[list[Point], Result]:
-    """Every point of a night that is left alone, in the order of time, and how the night ended."""
-    result = scene.command("run", *words, under=[*_strace(scene, calls), "--seccomp-bpf"])
+def points(scene: Scene, calls: Iterable[str], *words: str, command: str = "run") -> tuple[list[Point], Result]:
+    """Every point of a night (or another command) that is left alone, in the order of time, and how that ended."""
+    result = scene.command(command, *words, under=[*_strace(scene, calls), "--seccomp-bpf"])
     seen: dict[Point, None] = {}
     counts: Counter[tuple[str, str]] = Counter()
     for who, call in _calls(scene):
@@ -47,10 +47,19 @@ def points(scene: Scene, calls: Iterable[str], *words: str) -> tuple[list[Point]
     return list(seen), result
 
 
-def killed_at(scene: Scene, point: Point, *words: str, signal: str = "SIGKILL") -> Result:
+def killed_at(scene: Scene, point: Point, *words: str, signal: str = "SIGKILL", command: str = "run") -> Result:
     """Run a night in which whoever comes to this point first gets `signal`."""
-    inject = f"--inject={point.call}:signal={signal}:when={point.number}"
-    return scene.command("run", *words, under=[*_strace(scene, [point.call]), inject])
+    return _injected(scene, point, f"signal={signal}", command, *words)
+
+
+def failing_at(scene: Scene, point: Point, error: str, *words: str, command: str = "run") -> Result:
+    """Run a night in which this call fails with `error` ("ENOSPC"), from that time on."""
+    return _injected(scene, point, f"error={error}", command, *words, after="+")
+
+
+def _injected(scene: Scene, point: Point, what: str, command: str, *words: str, after: str = "") -> Result:
+    inject = f"--inject={point.call}:{what}:when={point.number}{after}"
+    return scene.command(command, *words, under=[*_strace(scene, [point.call]), inject])
 
 
 def last_call(scene: Scene) -> str:

@@ -65,6 +65,7 @@ class Scene:
     name: str = "web"
     user: int | None = None
     zfs: dict[str, Any] = field(default_factory=dict)
+    sections: dict[str, dict[str, Any]] = field(default_factory=dict)  # further ones, such as "copy"
 
     def __post_init__(self) -> None:
         self.store = self.folder / "store"
@@ -93,6 +94,8 @@ class Scene:
             lines += ["[image]", *_toml(self.image)]
         if self.zfs:
             lines += ["[zfs]", *_toml(self.zfs)]
+        for name, values in self.sections.items():
+            lines += [f"[{name}]", *_toml(values)]
         lines += ["[[mirror]]", *_toml(entry), "[mirror.guard]", *_toml(guard)]
         lines += ["[mirror.retention]", *_toml({"keep_last": keep_last})]
         self.config.write_text("\n".join(lines) + "\n")

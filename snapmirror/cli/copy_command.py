@@ -1,0 +1,87 @@
+"""`snapmirror copy-image`: the closed image, copied to a disk that is taken away."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from snapmirror.cli.output import note, out, out_json
+from snapmirror.cli.progress import shown
+from snapmirror.cli.shell import Json, shell_of
+from snapmirror.cli.text import duration, printable
+from snapmirror.errors import ExitCode
+from snapmirror.model import size
+
+if TYPE_CHECKING:
+    from snapmirror.config import Destination
+    from snapmirror.storage.copy import CopyReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the program."""
+    app.command("copy-image")(copy_image)
+
+
+def copy_image(
+    context: typer.Context,
+    destination: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DESTINATION]", help="A folder, or //host/share/folder. Without it that of [copy] in the "
+            "configuration.",
+        ),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Read the copy that is there as well, and compare it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only compare, and say what would be done.")] = False,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Copy the closed image to a disk that is taken away: only what differs, sparse, and read back.
+
+    A copy that was there stays good if this is interrupted. The store must not be in use.
+    """
+    from snapmirror.storage import copy
+
+    shell = shell_of(context, steps=True)
+    place = _destination(destination)
+    with shown(quiet=shell.quiet) as progress:
+        report = copy.copy_image(shell.config, place, full=full, dry_run=dry_run, progress=progress)
+    code = ExitCode.WARNINGS if report.warnings else ExitCode.DONE
+    if json:
+        out_json({"exit_code": int(code), **asdict(report)})
+    else:
+        show(report, quiet=shell.quiet)
+    if code:
+        raise typer.Exit(int(code))
+
+
+def show(report: CopyReport, *, quiet: bool) -> None:
+    """What was done, for people."""
+    for warning in report.warnings:
+        note(f"warning: {warning}")
+    if quiet:
+        return
+    if report.result == "planned":
+        out(printable(f"{report.copy}: {size(report.changed_bytes)} to write, {size(report.cleared_bytes)} to clear"))
+        return
+    out(
+        printable(
+            f"{report.copy}: {report.result}{' (after an interruption)' if report.resumed else ''}; "
+            f"{size(report.changed_bytes)} differed, {size(report.read_bytes + report.compared_bytes)} read, "
+            f"{size(report.written_bytes)} written, {size(report.verified_bytes)} read back in "
+            f"{duration(report.seconds)}; it takes {size(report.allocated_bytes)}"
+        )
+    )
+
+
+def _destination(text: str | None) -> Destination | None:
+    from snapmirror.config import parse_destination
+    from snapmirror.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        return parse_destination(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

@@ -1,0 +1,65 @@
+"""The checksums of a copy, kept beside it: what its blocks were when they were last read back. Runs no program.
+
+`<copy>.sums` is a line of JSON, then the table of `blocks`, both in zstd. It is believed only while the copy has the
+size and the time that stand in it: a whole second that is set on purpose, so that whoever writes to the copy changes
+it, and no file system rounds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from snapmirror.storage.blocks import Shape
+from snapmirror.storage.update import write_file
+
+_HEAD = {"format": "snapmirror copy sums", "version": 1}
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A table, and when the whole copy was last read and compared with it (seconds since 1970)."""
+
+    table: bytearray
+    checked: float
+
+
+def sums_file(copy: Path) -> Path:
+    """Where they are kept."""
+    return copy.with_name(f"{copy.name}.sums")
+
+
+def save(copy: Path, target: Path, sums: Sums, image_id: str, shape: Shape) -> None:
+    """Keep the checksums of `target`, which is the copy or is about to become it."""
+    now = int(time.time())
+    os.utime(target, (now, now))
+    head = {
+        **_HEAD, "image": image_id, "size": shape.size, "block": shape.block, "modified": now,
+        "checked": sums.checked, "sha256": hashlib.sha256(sums.table).hexdigest(),
+    }  # fmt: skip
+    content = json.dumps(head).encode() + b"\n" + sums.table
+    write_file(sums_file(copy), zstandard.ZstdCompressor(level=1).compress(content))
+
+
+def load(copy: Path, image_id: str, shape: Shape) -> Sums | None:
+    """The checksums, if they are whole and the copy was not touched since; else None."""
+    try:
+        head, _, table = zstandard.ZstdDecompressor().decompress(sums_file(copy).read_bytes()).partition(b"\n")
+        fields = json.loads(head)
+        status = copy.stat()
+    except (OSError, ValueError, zstandard.ZstdError):
+        return None
+    expected = {
+        **_HEAD, "image": image_id, "size": shape.size, "block": shape.block, "modified": status.st_mtime,
+        "sha256": hashlib.sha256(table).hexdigest(),
+    }  # fmt: skip
+    checked = fields.pop("checked", None) if isinstance(fields, dict) else None
+    if fields != expected or status.st_size != shape.size or not isinstance(checked, int | float):
+        return None
+    return Sums(bytearray(table), float(checked))

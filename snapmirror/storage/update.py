@@ -1,0 +1,237 @@
+"""An update of a copy: the blocks that differ, written down beside it in full before the copy itself is touched.
+
+    snapmirror.img.update         the blocks, one after the other
+    snapmirror.img.update.list    which they are; there only when the blocks are complete, on the disk, and read back
+
+A redo journal: until the list is there the copy is the old one, and from then on it can be made the new one, again and
+again, by the next run or by hand, with no other program than `dd` (README). Two whole copies in turn would promise the
+same and take twice the disk; writing into the only copy without a journal would promise nothing. Runs no program.
+
+The list: a line of JSON, then a line for each run of blocks: first block, count, BLAKE2b (128 bits) of the content, or
+`hole`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapmirror.errors import DamageError, StorageError
+from snapmirror.storage import image
+from snapmirror.storage.blocks import NONE, SUM_BYTES, Advance, Reader, Run, Shape, sum_of, uncached
+
+_HEAD = {"format": "snapmirror copy update", "version": 1}
+_ZEROS = bytes(1 << 20)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A run of blocks, and the checksum of what it is to hold; NONE for a hole."""
+
+    run: Run
+    sum: bytes
+
+
+@dataclass(frozen=True)
+class Update:
+    """What there is to do to a copy."""
+
+    image_id: str
+    shape: Shape
+    patches: tuple[Patch, ...]
+
+    @property
+    def data_bytes(self) -> int:
+        """How much is to be written."""
+        return sum(self.shape.span(patch.run)[1] for patch in self.patches if not patch.run.hole)
+
+
+def blocks_file(copy: Path) -> Path:
+    """Where the blocks are."""
+    return copy.with_name(f"{copy.name}.update")
+
+
+def list_file(copy: Path) -> Path:
+    """Where the list is."""
+    return copy.with_name(f"{copy.name}.update.list")
+
+
+def is_there(copy: Path) -> bool:
+    """Whether a complete update waits to be applied."""
+    return list_file(copy).exists()
+
+
+def write(
+    copy: Path, source: Reader, image_id: str, shape: Shape, runs: Iterable[Run], want: bytearray, advance: Advance
+) -> Update:
+    """Write an update and make it complete. Interrupted before that, it leaves nothing that counts."""
+    patches: list[Patch] = []
+    with _new(blocks_file(copy)) as descriptor:
+        for run in runs:
+            if run.hole:
+                patches.append(Patch(run, NONE))
+                continue
+            start, length = shape.span(run)
+            data = source.read(start, length)
+            if source.sums(data) != want[run.block * SUM_BYTES : (run.block + run.count) * SUM_BYTES]:
+                raise StorageError(
+                    "the image changed while it was copied",
+                    hint="something else writes to it: end that, and copy again",
+                )
+            patches.append(Patch(run, sum_of(data)))
+            write_all(descriptor, data)
+            advance(length)
+        os.fsync(descriptor)
+    update = Update(image_id, shape, tuple(patches))
+    check(copy, update, advance)
+    _commit(copy, update)
+    return update
+
+
+def load(copy: Path) -> Update:
+    """The update that waits. Raises StorageError when it cannot be understood."""
+    path = list_file(copy)
+    try:
+        head, *lines = path.read_text(encoding="ascii").splitlines()
+        fields = json.loads(head)
+        if fields["format"] != _HEAD["format"] or fields["version"] != _HEAD["version"]:
+            raise ValueError(head)
+        if fields["runs"] != len(lines):
+            raise ValueError("it is cut")
+        shape = Shape(int(fields["size"]), int(fields["block"]))
+        return Update(str(fields["image"]), shape, tuple(_parse(line) for line in lines))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"{path} is damaged: the copy beside it cannot be finished",
+            hint=f"remove {copy.name}* there, then a new copy is made",
+        ) from error
+
+
+def check(copy: Path, update: Update, advance: Advance) -> None:
+    """Read the blocks back. Raises DamageError when they are not what the list says."""
+    for patch, data in _blocks(copy, update):
+        if sum_of(data) != patch.sum:
+            raise unreadable(blocks_file(copy))
+        advance(len(data))
+
+
+def apply(copy: Path, target: Path, update: Update, advance: Advance) -> None:
+    """Make `target` what the update says, flushed and read back. May be done again, as often as it takes."""
+    descriptor = os.open(target, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for patch in update.patches:
+            if patch.run.hole:
+                clear(descriptor, *update.shape.span(patch.run))
+        for patch, data in _blocks(copy, update):
+            write_all(descriptor, data, update.shape.span(patch.run)[0])
+            advance(len(data))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    with uncached(target, update.shape) as reader:
+        for patch in update.patches:
+            start, length = update.shape.span(patch.run)
+            right = reader.is_zero(start, length) if patch.run.hole else sum_of(reader.read(start, length)) == patch.sum
+            if not right:
+                raise unreadable(target)
+            advance(0 if patch.run.hole else length)
+
+
+def discard(copy: Path) -> None:
+    """Forget an update, applied or incomplete. The list goes first: blocks alone mean nothing."""
+    for path in (list_file(copy), _new_list(copy), blocks_file(copy)):
+        path.unlink(missing_ok=True)
+
+
+def clear(descriptor: int, start: int, length: int) -> None:
+    """Make a stretch read as zeros: a hole, or where that cannot be, zeros."""
+    if image.punch(descriptor, start, length):
+        return
+    for at in range(start, start + length, len(_ZEROS)):
+        write_all(descriptor, memoryview(_ZEROS)[: min(len(_ZEROS), start + length - at)], at)
+
+
+def write_all(descriptor: int, data: memoryview, start: int | None = None) -> None:
+    """All of it, however little the kernel takes at once; at the file's position, or from `start` on."""
+    while data:
+        done = os.write(descriptor, data) if start is None else os.pwrite(descriptor, data, start)
+        data = data[done:]
+        start = None if start is None else start + done
+
+
+def unreadable(file: Path) -> DamageError:
+    """The sentence for a disk that does not keep what it is given."""
+    return DamageError(
+        f"{file} does not read back as it was written",
+        hint="this disk, its cable or its enclosure loses data: copy to another one",
+    )
+
+
+def settle_folder(folder: Path) -> None:
+    """Names that were changed are on the disk, where the file system lets folders be flushed."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a share flushes names with the files
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _commit(copy: Path, update: Update) -> None:
+    lines = [
+        json.dumps(
+            {**_HEAD, "image": update.image_id, "size": update.shape.size, "block": update.shape.block,
+             "runs": len(update.patches)}
+        ),
+        *(f"{p.run.block} {p.run.count} {'hole' if p.run.hole else p.sum.hex()}" for p in update.patches),
+    ]  # fmt: skip
+    write_file(list_file(copy), "".join(f"{line}\n" for line in lines).encode("ascii"))
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """A small file: the old one or the new one, whatever happens, and on the disk."""
+    new = path.with_name(f"{path.name}.new")
+    with _new(new) as descriptor:
+        write_all(descriptor, memoryview(content))
+        os.fsync(descriptor)
+    new.replace(path)
+    settle_folder(path.parent)
+
+
+def _new_list(copy: Path) -> Path:
+    return list_file(copy).with_name(f"{list_file(copy).name}.new")
+
+
+def _parse(line: str) -> Patch:
+    block, count, value = line.split()
+    if value == "hole":
+        return Patch(Run(int(block), int(count), True), NONE)
+    found = bytes.fromhex(value)
+    if len(found) != SUM_BYTES:
+        raise ValueError(line)
+    return Patch(Run(int(block), int(count), False), found)
+
+
+def _blocks(copy: Path, update: Update) -> Iterator[tuple[Patch, memoryview]]:
+    """Every patch that has content, with it."""
+    at = 0
+    with uncached(blocks_file(copy), Shape(update.data_bytes, update.shape.block)) as reader:
+        for patch in update.patches:
+            if not patch.run.hole:
+                length = update.shape.span(patch.run)[1]
+                yield patch, reader.read(at, length)
+                at += length
+
+
+@contextmanager
+def _new(path: Path) -> Iterator[int]:
+    """A file that is made anew is open for writing, as a descriptor."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
