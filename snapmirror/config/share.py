@@ -14,6 +14,7 @@ from typing import Any
 Location = tuple[str | int, ...]
 Table = Mapping[str, Any]
 
+_SHORTEST_SECONDS = 60  # a busy VM has stood still for 20; the client connects anew after 60 (see tools.cifs)
 MOUNT_POINT = Path("/run/snapmirror/share")
 _UNC = re.compile(r"//(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<share>[^/]+)(?P<folder>(/[^/]+)*)/?")
 
@@ -52,6 +53,12 @@ def share_checks(data: Table) -> Iterator[tuple[Location, str]]:
             "a store of plain folders cannot lie on a share, which loses owners, modes and links; add [image]",
         )
         return
+    lost_after = share.get("lost_after_seconds")
+    if type(lost_after) is int and 0 < lost_after < _SHORTEST_SECONDS:
+        yield (
+            ("share", "lost_after_seconds"),
+            f"a server that is merely slow may need that long to answer; give it {_SHORTEST_SECONDS} at least",
+        )
     point = _mount_point(share)
     files = image if isinstance(image, dict) else {}
     if isinstance(file := files.get("file"), str) and file and not _lies_in(file, point):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from snapmirror.config import ShareConfig
-from snapmirror.errors import StorageError
+from snapmirror.errors import ShareLost, StorageError, StuckError
 from snapmirror.storage.encryption import RUNTIME_FOLDER
 from snapmirror.tools import cifs, loop
 from snapmirror.tools.mount import mount_at, umount
@@ -38,8 +38,12 @@ def mounted(share: ShareConfig | None) -> Iterator[None]:
         yield
         return
     with _users(share.mount_point) as users, undone_by(lambda: _release(users, share.mount_point)):
-        _join(users, share)
-        yield
+        try:
+            _join(users, share)
+            yield
+        except ShareLost as lost:
+            _check_left(users, share.mount_point, lost)
+            raise
 
 
 def place(share: ShareConfig) -> cifs.Place:
@@ -89,6 +93,12 @@ def _release(users: IO[bytes], mount_point: Path) -> None:
         return
     while mount_at(mount_point) is not None:
         umount(mount_point)
+
+
+def _check_left(users: IO[bytes], mount_point: Path, lost: ShareLost) -> None:
+    """A run that cannot reach the share cannot release either what a dead one has left standing on it."""
+    if _lock(users, fcntl.LOCK_EX) and (left := loop.attached_below(mount_point)):
+        raise lost.stuck(StuckError(f"{left[0]} is still attached")) from lost
 
 
 @contextmanager

@@ -27,6 +27,7 @@ log = logging.getLogger("snapmirror.loop")
 # Never smaller: disks with 4 KiB sectors refuse smaller direct I/O, and a file system that was made for a sector size
 # cannot be mounted on a larger one. Larger than the device's own is fine, so stock `mount --options loop` works.
 SECTOR_BYTES = 4096
+_BLOCK_DEVICES = Path("/sys/block")
 _COLUMNS = "NAME,BACK-FILE,BACK-INO,BACK-MAJ:MIN,DIO"
 
 
@@ -46,7 +47,7 @@ class LoopDevice:
 
     def users(self) -> list[str]:
         """What stands on the device: mounts, and devices such as an opened LUKS mapping."""
-        below = Path("/sys/block", self.name, "holders")
+        below = _BLOCK_DEVICES / self.name / "holders"
         names = [_mapper_name(holder) for holder in below.iterdir()] if below.is_dir() else []
         return [f"the mount {mount.target}" for mount in mounts_of(self.device)] + names
 
@@ -61,10 +62,16 @@ def attached_to(file: Path) -> tuple[LoopDevice, ...]:
     return tuple(d for d in _all() if d._inode == inode or d.backing_file in (path, f"{path} (deleted)"))
 
 
-def attached_below(folder: Path) -> tuple[LoopDevice, ...]:
-    """The loop devices that show any file in this folder, by their paths."""
-    below = real_path(folder)
-    return tuple(device for device in _all() if Path(device.backing_file).is_relative_to(below))
+def attached_below(folder: Path) -> tuple[Path, ...]:
+    """The files in this folder that a loop device shows, by the kernel's own paths.
+
+    losetup is not asked: it wants each file's inode, and would wait for a server that is away.
+    """
+    below, found = real_path(folder), []
+    for backing in _BLOCK_DEVICES.glob("loop*/loop/backing_file"):
+        with suppress(OSError):  # detached in this very moment
+            found.append(Path(os.fsdecode(backing.read_bytes().rstrip(b"\n"))))
+    return tuple(file for file in found if file.is_relative_to(below))
 
 
 def _all() -> list[LoopDevice]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -16,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from snapmirror.errors import StorageError
+from snapmirror.storage import encryption, image
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
-from snapmirror.tools import luks
+from snapmirror.tools import loop, luks, mount
 from tests.support.storage import STACKS, TINY, Scene, put_first_on_path, released
 
 Make = Callable[..., Scene]
@@ -47,6 +49,26 @@ def refused(scene: Scene, *, because: str) -> StorageError:
     assert contents(scene) == before
     assert scene.standing() == []
     return caught.value
+
+
+def test_on_a_share_the_header_is_written_through_a_loop_device(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """cryptsetup locks a file that it writes to, and the server would hold that lock against cryptsetup itself."""
+    scene = make("luks1")
+    record = image.new_record(scene.image_config)
+    image.create(scene.image, record)
+    table = scene.folder.with_name("mountinfo")
+    table.write_text(f"1 0 0:1 / / rw - ext4 /dev/a rw\n9 1 0:9 / {scene.folder} rw - cifs //winhost/b rw\n")
+    monkeypatch.setattr(mount, "_MOUNTINFO", table)
+    log = scene.folder.with_name("cryptsetup.log")
+    real = shutil.which("cryptsetup", path=f"{os.environ['PATH']}:/usr/sbin")
+    script = f'echo "$*" >> {log}; exec {real} "$@"'
+    put_first_on_path(scene.folder.with_name("bin"), "cryptsetup", script, monkeypatch.setenv)
+    encryption.encrypt(scene.image, record, scene.key_file.read_bytes(), scene.header_backup)
+    formatted = next(line for line in log.read_text().splitlines() if "luksFormat" in line)
+    assert formatted.split()[-1].startswith("/dev/loop")
+    assert luks.header_uuid(scene.image, version=1) == record.id
+    assert luks.header_uuid(scene.header_backup, version=1) == record.id
+    assert loop.attached_to(scene.image) == ()
 
 
 # --- made -------------------------------------------------------------------------------------------------------------

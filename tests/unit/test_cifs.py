@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,16 @@ def test_what_the_kernel_has_negotiated(tmp_path: Path, monkeypatch: pytest.Monk
     assert cifs.connection(cifs.Place("//10.0.0.9/other", 445)) is None
     file.unlink()
     assert cifs.connection(PLACE) is None
+
+
+def test_what_a_sparse_file_takes_by_its_extents(tmp_path: Path) -> None:
+    """Asked in more than one go: there are more extents than one answer holds. (Any disk's file system tells them.)"""
+    file = tmp_path / "sparse"
+    with file.open("wb") as opened:
+        for number in range(600):
+            opened.seek(number * (64 << 10))
+            opened.write(b"x" * 4096)
+        opened.truncate(1 << 30)
+        os.fsync(opened.fileno())
+    assert cifs.allocated_bytes(file) == 600 * 4096
+    assert cifs.allocated_bytes(Path("/proc/self/status")) is None, "no such question there"

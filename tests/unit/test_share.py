@@ -11,7 +11,7 @@ import pytest
 from snapmirror.config import ShareConfig
 from snapmirror.errors import ShareLost, StorageError, StuckError
 from snapmirror.storage import claim, image, share
-from snapmirror.tools import mount
+from snapmirror.tools import loop, mount
 from snapmirror.tools.undo import LeaveStanding, undone_by
 from tests.support.storage import put_first_on_path
 
@@ -23,19 +23,25 @@ class Scene:
     """A share that can be "mounted", and what was done to it."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.table, self.log, self.loops = folder / "mountinfo", folder / "log", folder / "loops"
+        self.table, self.log, self._blocks = folder / "mountinfo", folder / "log", folder / "block"
         self.table.write_text("1 0 0:1 / / rw - ext4 /dev/a rw\n")
         self.log.touch()
-        self.loops.touch()
+        monkeypatch.setattr(loop, "_BLOCK_DEVICES", self._blocks)
         monkeypatch.setattr(mount, "_MOUNTINFO", self.table)
         monkeypatch.setattr(share, "RUNTIME_FOLDER", folder / "run")
         monkeypatch.setattr(share, "_TURN_SECONDS", 0.2)
-        for name, script in (("mount.cifs", MOUNT), ("umount", UMOUNT), ("losetup", f"cat {self.loops}")):
+        for name, script in (("mount.cifs", MOUNT), ("umount", UMOUNT)):
             put_first_on_path(folder / "bin", name, script.format(table=self.table, log=self.log), monkeypatch.setenv)
         credentials = folder / "smb.cred"
         credentials.write_text("username=a\npassword=b\n")
         credentials.chmod(0o600)
         self.config = ShareConfig(unc="//winhost/backup", credentials=credentials, mount_point=folder / "share")
+
+    def attach(self, file: Path) -> None:
+        """A loop device shows this file, and no other one does."""
+        table = self._blocks / "loop9/loop/backing_file"
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text(f"{file}\n")
 
     @property
     def done(self) -> list[str]:
@@ -74,11 +80,10 @@ def test_what_a_dead_run_left_is_used_and_then_unmounted(scene: Scene) -> None:
 
 
 def test_a_store_left_for_browsing_keeps_its_share(scene: Scene) -> None:
-    row = '{"name": "/dev/loop9", "back-file": "%s/x.img", "back-ino": 1, "back-maj:min": "0:9", "dio": true}'
     with share.mounted(scene.config):
-        scene.loops.write_text('{"loopdevices": [%s]}' % (row % scene.config.mount_point))
+        scene.attach(scene.config.mount_point / "x.img")
     assert scene.done == ["mount"]
-    scene.loops.write_text('{"loopdevices": [%s]}' % (row % "/elsewhere"))
+    scene.attach(Path("/elsewhere/x.img"))
     with share.mounted(scene.config):
         pass
     assert scene.done == ["mount", "umount"]
@@ -116,6 +121,23 @@ def test_what_is_stuck_on_a_lost_share_says_both() -> None:
         raise ShareLost(10, "//winhost/backup", 300)
     assert caught.value.message == "//winhost/backup has not answered for 300 seconds, and /srv is still mounted"
     assert "bring the server of the share back" in caught.value.hint
+
+
+def test_what_a_dead_run_left_on_a_share_that_is_away_is_stuck(scene: Scene) -> None:
+    """Nothing is released, for nothing can be; but the code says that something stands."""
+    lost = ShareLost(10, "//winhost/backup", 300)
+    with suppress(LeaveStanding), share.mounted(scene.config):
+        scene.attach(scene.config.mount_point / "x.img")
+        raise LeaveStanding
+    says = r"not answered for 300 seconds, and .*/x\.img is still attached"
+    with pytest.raises(StuckError, match=says) as caught, share.mounted(scene.config):
+        raise lost
+    assert caught.value.exit_code == 20
+    assert scene.done == ["mount"]
+    scene.attach(Path("/elsewhere/x.img"))
+    with pytest.raises(ShareLost), share.mounted(scene.config):
+        raise lost
+    assert scene.done == ["mount", "umount"]
 
 
 # --- whose the image is -----------------------------------------------------------------------------------------------

@@ -47,9 +47,10 @@ mount._MOUNTINFO.write_text(f"1 0 0:1 / {{folder}}/share rw - cifs //w/b rw\\n")
 watchdog._TICK_SECONDS, watchdog._UNWIND_SECONDS = 0.1, 1.0
 config = parse({{
     "store": {{"path": str(folder / "store"), "state_dir": str(folder)}},
-    "share": {{"unc": "//w/b", "credentials": "/c", "mount_point": str(folder / "share"), "lost_after_seconds": 1}},
+    "share": {{"unc": "//w/b", "credentials": "/c", "mount_point": str(folder / "share")}},
     "image": {{"file": "i", "size": "1G", "encryption": "none"}}, "mirror": [{{"name": "m", "source": "/etc"}}],
 }})
+config = config.model_copy(update={{"share": config.share.model_copy(update={{"lost_after_seconds": 1}})}})
 interrupts.install()
 try:
     code = watchdog.watch(config)
