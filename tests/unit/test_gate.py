@@ -31,6 +31,12 @@ def test_a_run_outlives_its_connection() -> None:
     assert {"--wait", "--pipe", "--property=KillMode=mixed"} <= set(argv), "its output and exit code are handed on"
 
 
+def test_a_copy_outlives_its_connection_as_well() -> None:
+    argv = gate.argv_of(request("copy-image", "//10.253.71.1/usb"))
+    assert argv[0] == "/usr/bin/systemd-run"
+    assert not any("night_ended.py" in word for word in argv), "it is no night"
+
+
 @pytest.mark.parametrize("asked", ["/usr/lib/openssh/sftp-server", "internal-sftp"])
 def test_files_are_read_only_and_keys_are_out_of_reach(asked: str) -> None:
     argv = gate.argv_of(asked)

@@ -9,7 +9,7 @@ The forced command of its line in authorized_keys (the PowerShell module writes 
 ssh hands quotes, blanks and letters beyond ASCII on as they are. What snapmirror prints is ASCII for the same reason:
 whatever code page reads it, JSON stays JSON.
 
-A run is a unit of its own, as cron's night is: it does not end with the connection, and is stopped before the network
+A run or a copy is a unit of its own, as cron's night is: it outlives its connection, and is stopped before the network
 when the machine goes down. Reading by sftp (restored files, the copy of the LUKS header) does not reach keys.
 
 Python's standard library only. Becomes snapmirror, systemd-run or sftp-server.
@@ -26,7 +26,7 @@ import sys
 from collections.abc import Mapping
 
 COMMANDS = (
-    "diff", "doctor", "find", "init", "list", "mount", "pin", "plan", "restore", "run", "status",
+    "copy-image", "diff", "doctor", "find", "init", "list", "mount", "pin", "plan", "restore", "run", "status",
     "umount", "unpin", "verify",
 )  # fmt: skip
 SNAPMIRROR = "/usr/local/bin/snapmirror"
@@ -60,7 +60,7 @@ def argv_of(request: str) -> list[str]:
         raise RefusedError(f"this key is for {', '.join(COMMANDS)}")
     if command[0] == "restore" and any(word.split("=")[0] == "--to" for word in command):
         raise RefusedError("restore --to would write into this machine; read by sftp, or restore --push")
-    if command[0] == "run":
+    if command[0] in ("run", "copy-image"):
         properties = [f"--property={one}" for one in LIKE_A_NIGHT]
         return [*AS_A_UNIT, "--service-type=exec", *properties, "--", SNAPMIRROR, *command]
     return [SNAPMIRROR, *command]
