@@ -196,6 +196,22 @@ def test_a_configuration_that_others_can_write(doctor: Doctor, tree: Path) -> No
     assert said(checks, "configuration")["mend"] == f"chmod go-w {doctor.config}"
 
 
+def test_a_failed_night_and_the_last_good_one(doctor: Doctor, tree: Path) -> None:
+    night = [sys.executable, "-m", "snapmirror", "--config", doctor.config, "--quiet", "run"]
+    doctor.examine(str(tree))
+    tree.rename(tree.with_name("away"))
+    assert subprocess.run(night, check=False, cwd=ROOT).returncode == 12
+    for good in ("none has succeeded yet", "the last success is from 0 hours ago"):
+        found = [check["message"] for check in doctor.run()[1] if "the last run" in check["message"]]
+        assert len(found) == 1
+        assert "the last run, 0 hours ago, failed: listing " in found[0]
+        assert found[0].endswith(good)
+        tree.with_name("away").rename(tree)
+        assert subprocess.run(night, check=False, cwd=ROOT).returncode == 0
+        tree.rename(tree.with_name("away"))
+        assert subprocess.run(night, check=False, cwd=ROOT).returncode == 12
+
+
 def test_a_missing_store(doctor: Doctor, tree: Path) -> None:
     doctor.store.rmdir()
     code, checks = doctor.examine(str(tree))

@@ -5,17 +5,15 @@ Runs rsync, through `tools.reach`.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
-from snapmirror.lock import lock_file
+from snapmirror.mirror import memory
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
@@ -63,39 +61,32 @@ def clock(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
 
 
 def last_success(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
-    """How old the newest snapshot of each mirror is; where the store is closed, what the last run reported."""
-    if store is None:
-        yield from _last_report(config, now)
-        return
+    """How each mirror's last run went, and how old its newest snapshot is; where the store is closed, as remembered."""
+    nights = memory.load(config).nights
     for mirror in config.mirrors:
+        night = nights.get(mirror.name)
         try:
-            newest = _newest_of(config, store, mirror)
+            newest = _newest_of(config, store, mirror) if store is not None else None
         except SnapmirrorError as error:
             yield failed(_topic(mirror), error)
             continue
-        if newest is None:
-            yield warn(_topic(mirror), "there is no snapshot yet", f"snapmirror run {mirror.name}")
-        else:
+        if night is not None and night.result == "failed":
+            yield _failed_night(mirror, night, record.parse_id(newest) if newest else None, now)
+        elif newest is not None:
             yield _age(mirror, f"the newest snapshot is {newest}", record.parse_id(newest), now)
+        elif store is not None:
+            yield warn(_topic(mirror), "there is no snapshot yet", f"snapmirror run {mirror.name}")
+        elif night is not None:
+            yield _age(mirror, f"the last run made {night.snapshot}", datetime.fromtimestamp(night.finished, UTC), now)
 
 
-def _last_report(config: Config, now: datetime) -> Iterator[Check]:
-    """From the reports that runs leave outside of the store."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in (config.report.json_file, lock_file(config).with_suffix(".json")):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            report = json.loads(path.read_bytes()) if path else {}
-            for entry in report["mirrors"]:
-                found[entry["mirror"]] = {**entry, "at": datetime.fromtimestamp(report["finished_at"], UTC)}
-    for mirror in config.mirrors:
-        last = found.get(mirror.name)
-        if last is None:
-            continue
-        if last["result"] == "failed":
-            message = f"the last run, {_ago(last['at'], now)}, failed: {last['error']}"
-            yield warn(_topic(mirror), message, last["hint"] or "look at the log of the last run")
-        else:
-            yield _age(mirror, f"the last run made {last['snapshot']}", last["at"], now)
+def _failed_night(mirror: MirrorConfig, night: memory.Night, newest: datetime | None, now: datetime) -> Check:
+    if newest is None and night.last_success is not None:
+        newest = datetime.fromtimestamp(night.last_success, UTC)
+    good = f"the last success is from {_ago(newest, now)}" if newest is not None else "none has succeeded yet"
+    when = _ago(datetime.fromtimestamp(night.finished, UTC), now)
+    message = f"the last run, {when}, failed: {night.error}; {good}"
+    return warn(_topic(mirror), message, night.hint or "look at the log of the last run")
 
 
 def _age(mirror: MirrorConfig, what: str, when: datetime, now: datetime) -> Check:
