@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,6 +32,27 @@ for _number, _handler in (
 ):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
+
+
+class Figures:
+    """What a test has tried and lost, told at the end of the run."""
+
+    lines: ClassVar[list[str]] = []
+
+    def add(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.fixture
+def figures() -> Figures:
+    return Figures()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if Figures.lines:
+        terminalreporter.section("tried and lost")
+        for line in Figures.lines:
+            terminalreporter.line(line)
 
 
 @pytest.fixture(autouse=True)
