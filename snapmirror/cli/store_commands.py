@@ -6,9 +6,9 @@ import logging
 
 import typer
 
-from snapmirror.cli.output import note, out
-from snapmirror.cli.shell import shell_of
-from snapmirror.cli.text import duration, printable
+from snapmirror.cli.output import note, out, out_json
+from snapmirror.cli.shell import Json, shell_of
+from snapmirror.cli.text import duration, json_name, printable
 from snapmirror.model import size
 
 log = logging.getLogger("snapmirror.cli")
@@ -41,14 +41,16 @@ def init(context: typer.Context) -> None:
     out("'snapmirror run' makes the first snapshot")
 
 
-def mount(context: typer.Context) -> None:
+def mount(context: typer.Context, json: Json = False) -> None:
     """Mount the store read-only, for browsing; 'snapmirror umount' ends that."""
     from snapmirror.storage.open_store import mount_for_browsing
 
-    config = shell_of(context, steps=True).config
+    config = shell_of(context, steps=not json).config
     done = mount_for_browsing(config)
     path = printable(config.store.path)
-    if config.image is None and config.zfs is None:
+    if json:
+        out_json({**json_name(config.store.path), "mounted": done})
+    elif config.image is None and config.zfs is None:
         out(f"the store {path} is a plain folder; there is nothing to mount")
     else:
         out(f"the snapshots are {'' if done else 'already '}in {path}, read-only; 'snapmirror umount' releases them")

@@ -1,0 +1,41 @@
+function New-SnapMirrorKey {
+    # Keys that are not there yet: of the image, of this host for the VM, of the VM for the servers, and who the VM is.
+    [CmdletBinding(SupportsShouldProcess)]
+    param(
+        [Parameter(Mandatory)] [string] $Address,
+        [string] $SeedPath
+    )
+
+    $root = Get-SnapMirrorHome
+    if (-not $PSCmdlet.ShouldProcess($root, 'make the keys that are missing')) {
+        return
+    }
+    $ConfirmPreference = 'None' # asked once is enough
+    $image = Join-Path -Path $root -ChildPath 'image.key'
+    $given = if ($SeedPath) { Join-Path -Path $SeedPath -ChildPath 'image.key' }
+    if ($given -and (Test-Path -LiteralPath $given)) {
+        if ((Test-Path -LiteralPath $image) -and (Get-FileHash -LiteralPath $image).Hash -ne (Get-FileHash -LiteralPath $given).Hash) {
+            throw "$image is another key than $given. An image may depend on it: move it away by hand if not."
+        }
+        Copy-Item -LiteralPath $given -Destination $image
+    } elseif (-not (Test-Path -LiteralPath $image)) {
+        Write-SnapMirrorText -Path $image -Text (New-SnapMirrorSecret)
+    }
+    # An empty passphrase: 5.1 and 7.2 drop empty arguments, later ones hand them on.
+    $none = if ($PSVersionTable.PSVersion -ge [version]'7.3') { '' } else { '""' }
+    $keygen = Get-SnapMirrorProgram -Name 'ssh-keygen'
+    foreach ($name in 'id_ed25519', 'id_server', 'ssh_host_ed25519_key') {
+        $path = Join-Path -Path $root -ChildPath $name
+        if (-not (Test-Path -LiteralPath $path)) {
+            $null = & $keygen -q -t ed25519 -C "snapmirror-$name" -N $none -f $path
+            if ($LASTEXITCODE -ne 0) {
+                throw "ssh-keygen ended with $LASTEXITCODE"
+            }
+            # ssh refuses a key that anybody else may read, be it only whoever made it: the task runs as the system.
+            $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $path, '/reset'
+            $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $path, '/setowner', '*S-1-5-32-544'
+        }
+    }
+    $public = (Get-Content -LiteralPath (Join-Path $root 'ssh_host_ed25519_key.pub') -Raw).Trim()
+    Write-SnapMirrorText -Path (Join-Path $root 'known_hosts') -Text "$Address $public`n"
+}

@@ -1,0 +1,43 @@
+function New-SnapMirrorSeed {
+    # The folder of files that configure the VM: one's own first, then what was made, then templates.
+    [CmdletBinding(SupportsShouldProcess)]
+    param(
+        [string] $SeedPath,
+        [Parameter(Mandatory)] [hashtable] $Template
+    )
+
+    $root = Get-SnapMirrorHome
+    $seed = Join-Path -Path $root -ChildPath 'seed'
+    if (-not $PSCmdlet.ShouldProcess($seed, "make the VM's configuration")) {
+        return
+    }
+    $ConfirmPreference = 'None' # asked once is enough
+    $null = New-Item -ItemType Directory -Path (Join-Path $seed 'network') -Force
+    if ($SeedPath) {
+        Copy-Item -Path (Join-Path $SeedPath '*') -Destination $seed -Recurse -Force
+    }
+    $made = @{ 'smb.cred' = 'smb.cred'; 'image.key' = 'image.key'; 'id_ed25519' = 'id_server'; 'ssh_host_ed25519_key' = 'ssh_host_ed25519_key' }
+    foreach ($name in $made.Keys) {
+        if ($name -in 'smb.cred', 'image.key' -or -not (Test-Path -LiteralPath (Join-Path $seed $name))) {
+            Copy-Item -LiteralPath (Join-Path $root $made[$name]) -Destination (Join-Path $seed $name)
+        }
+    }
+    $folder = Join-Path -Path (Split-Path -Path $PSScriptRoot -Parent) -ChildPath 'Templates'
+    foreach ($name in 'snapmirror.toml', 'appliance.toml', '10-windows.network') {
+        $target = Join-Path -Path $seed -ChildPath $(if ($name -like '*.network') { "network/$name" } else { $name })
+        $given = if (Test-Path -LiteralPath $target) { $target } else { Join-Path -Path $folder -ChildPath $name }
+        $text = Get-Content -LiteralPath $given -Raw -Encoding UTF8
+        foreach ($word in $Template.Keys) {
+            $text = $text.Replace("@$word@", $Template[$word])
+        }
+        Write-SnapMirrorText -Path $target -Text $text
+    }
+    $public = (Get-Content -LiteralPath (Join-Path $root 'id_ed25519.pub') -Raw).Trim()
+    $gate = 'restrict,command="/usr/bin/python3 -I /usr/local/lib/snapmirror-vm/gate.py"'
+    $authorized = Join-Path -Path $seed -ChildPath 'authorized_keys'
+    $kept = @(Get-Content -LiteralPath $authorized -Encoding UTF8 -ErrorAction SilentlyContinue | Where-Object { $_ -notlike '*gate.py*' })
+    Write-SnapMirrorText -Path $authorized -Text ((@($kept) + "$gate $public" -join "`n") + "`n")
+    if (-not (Test-Path -LiteralPath (Join-Path $seed 'known_hosts'))) {
+        Write-Warning -Message "there is no known_hosts in ${seed}: put the servers' host keys there (ssh-keyscan), then call Install-SnapMirror again"
+    }
+}

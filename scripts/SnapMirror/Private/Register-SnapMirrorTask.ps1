@@ -1,0 +1,33 @@
+function Register-SnapMirrorTask {
+    # The task of the night: with nobody logged on, wakes the host, makes up for a missed night, is never cut short.
+    [CmdletBinding(SupportsShouldProcess)]
+    param(
+        [Parameter(Mandatory)] [string] $TaskName,
+        [Parameter(Mandatory)] [string] $At,
+        [string] $CopyPath
+    )
+
+    if (-not $PSCmdlet.ShouldProcess($TaskName, "register the scheduled task, every night at $At")) {
+        return
+    }
+    $ConfirmPreference = 'None' # asked once is enough
+    $manifest = Join-Path -Path (Split-Path -Path $PSScriptRoot -Parent) -ChildPath 'SnapMirror.psd1'
+    $copy = if ($CopyPath) { " -CopyPath '$($CopyPath -replace "'", "''")'" } else { '' }
+    $command = "Import-Module '$($manifest -replace "'", "''")'; Invoke-SnapMirrorRun$copy; exit `$LASTEXITCODE"
+    $program = Join-Path -Path $env:SystemRoot -ChildPath 'System32\WindowsPowerShell\v1.0\powershell.exe'
+    $argument = "-NoProfile -NonInteractive -ExecutionPolicy Bypass -Command `"$command`""
+    $action = New-ScheduledTaskAction -Execute $program -Argument $argument
+    $trigger = New-ScheduledTaskTrigger -Daily -At $At
+    $principal = New-ScheduledTaskPrincipal -UserId 'SYSTEM' -LogonType ServiceAccount -RunLevel Highest
+    $choice = @{
+        WakeToRun                  = $true
+        StartWhenAvailable         = $true
+        AllowStartIfOnBatteries    = $true
+        DontStopIfGoingOnBatteries = $true
+        ExecutionTimeLimit         = [timespan]::Zero
+        MultipleInstances          = 'IgnoreNew'
+    }
+    $settings = New-ScheduledTaskSettingsSet @choice
+    $task = New-ScheduledTask -Action $action -Trigger $trigger -Principal $principal -Settings $settings -Description 'A snapshot of every mirror'
+    $null = Register-ScheduledTask -TaskName $TaskName -InputObject $task -Force
+}

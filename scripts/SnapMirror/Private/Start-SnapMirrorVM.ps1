@@ -1,0 +1,15 @@
+function Start-SnapMirrorVM {
+    # The VM runs and answers; a VM that is kept elsewhere than in Hyper-V is taken to run.
+    [CmdletBinding(SupportsShouldProcess)]
+    param()
+
+    $setting = Get-SnapMirrorSetting
+    if (-not (Get-Command -Name 'Get-VM' -ErrorAction SilentlyContinue)) {
+        return
+    }
+    $vm = Get-VM -Name $setting.VMName -ErrorAction SilentlyContinue
+    if ($vm -and $vm.State -ne 'Running' -and $PSCmdlet.ShouldProcess($vm.Name, 'start the VM')) {
+        Start-VM -VM $vm -Confirm:$false
+        Wait-SnapMirrorVM
+    }
+}

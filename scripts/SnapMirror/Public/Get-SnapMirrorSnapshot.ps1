@@ -1,0 +1,40 @@
+function Get-SnapMirrorSnapshot {
+    <#
+    .SYNOPSIS
+        Lists the snapshots, the newest first.
+    .DESCRIPTION
+        Asks 'snapmirror list' in the VM. That opens the store: while a night runs it is refused with exit code 10.
+    .PARAMETER Mirror
+        Only the snapshots of this mirror.
+    .PARAMETER Newest
+        Only so many of the newest ones of each mirror.
+    .EXAMPLE
+        Get-SnapMirrorSnapshot
+
+        All snapshots.
+    .EXAMPLE
+        Get-SnapMirrorSnapshot -Mirror web1 | Where-Object Taken -lt (Get-Date).AddDays(-7)
+
+        Those of web1 that are older than a week.
+    .OUTPUTS
+        SnapMirror.Snapshot
+    .LINK
+        Restore-SnapMirrorItem
+    #>
+    [CmdletBinding()]
+    [OutputType('SnapMirror.Snapshot')]
+    param(
+        [Parameter(Position = 0)] [string] $Mirror,
+        [ValidateRange(1, 100000)] [int] $Newest = 100000
+    )
+
+    $word = @('list', '--json')
+    if ($Mirror) {
+        $word += '--mirror', $Mirror
+    }
+    $answer = Invoke-SnapMirrorCommand -Word $word
+    if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {
+        $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'list' -ExitCode $answer.ExitCode))
+    }
+    $answer.Output | Group-Object -Property Mirror | ForEach-Object -Process { $_.Group | Select-Object -First $Newest }
+}

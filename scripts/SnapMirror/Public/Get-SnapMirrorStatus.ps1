@@ -1,0 +1,50 @@
+function Get-SnapMirrorStatus {
+    <#
+    .SYNOPSIS
+        Tells how old the last success is, how the last night went, and what space is left.
+    .DESCRIPTION
+        Asks 'snapmirror status' in the VM, which answers at once, also while a night runs. Adds what only Windows knows:
+        the state of the VM, when the scheduled task runs next, and what is free now on the volume that holds the image.
+        Findings are sentences about what needs a look; without any, all is well. $LASTEXITCODE is 0 or 3.
+    .EXAMPLE
+        Get-SnapMirrorStatus
+
+        Shows everything.
+    .EXAMPLE
+        (Get-SnapMirrorStatus).Mirrors | Where-Object { $_.LastSuccessAge.TotalHours -gt 30 }
+
+        The mirrors without a snapshot of the last 30 hours.
+    .OUTPUTS
+        SnapMirror.Status
+    .LINK
+        Invoke-SnapMirrorRun
+    #>
+    [CmdletBinding()]
+    [OutputType('SnapMirror.Status')]
+    param()
+
+    $setting = Get-SnapMirrorSetting
+    $answer = Invoke-SnapMirrorCommand -Word 'status', '--json'
+    if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {
+        $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'status' -ExitCode $answer.ExitCode))
+    }
+    $code = $answer.ExitCode
+    $look = @{
+        VMState         = { (Get-VM -Name $setting.VMName -ErrorAction Stop).State }
+        NextRun         = { (Get-ScheduledTaskInfo -TaskName $setting.TaskName -ErrorAction Stop).NextRunTime }
+        VolumeFreeBytes = { (Get-Volume -FilePath $setting.SharePath -ErrorAction Stop).SizeRemaining }
+    }
+    foreach ($status in $answer.Output) {
+        foreach ($name in $look.Keys) {
+            $value = $null
+            try {
+                $value = & $look[$name]
+            } catch {
+                Write-Verbose -Message "$name is not known: $_"
+            }
+            Add-Member -InputObject $status -MemberType NoteProperty -Name $name -Value $value
+        }
+        $status
+    }
+    $global:LASTEXITCODE = $code
+}

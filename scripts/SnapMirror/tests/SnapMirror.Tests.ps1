@@ -1,0 +1,176 @@
+# The module's own tests, for Pester 5: Invoke-Pester -Path scripts/SnapMirror/tests
+#
+# They change nothing and need no Windows: a program called ssh, first on PATH, stands for the VM. It prints what the
+# file 'answer' holds, ends with what 'code' holds, and notes what it was asked in 'asked'.
+
+BeforeAll {
+    Import-Module -Name (Join-Path (Split-Path $PSScriptRoot -Parent) 'SnapMirror.psd1') -Force
+    $script:OldPath = $env:PATH
+    $script:OldData = $env:ProgramData
+    $script:Place = Join-Path $TestDrive 'place'
+    $env:ProgramData = Join-Path $TestDrive 'data'
+    $folder = Join-Path $env:ProgramData 'SnapMirror'
+    $null = New-Item -ItemType Directory -Path $script:Place, $folder -Force
+    $setting = @{
+        VMName = 'snapmirror-test'; User = 'root'; Address = '10.253.71.2'; HostAddress = '10.253.71.1'
+        SharePath = $TestDrive; ShareName = 'snapmirror'; Account = 'snapmirror'; TaskName = 'snapmirror-test'
+        WireName = 'snapmirror-test'
+    }
+    ConvertTo-Json $setting | Set-Content -Path (Join-Path $folder 'settings.json')
+    if ($env:OS -eq 'Windows_NT') {
+        $lines = '@echo off', 'echo %* >> "%~dp0asked"', 'type "%~dp0answer"', 'set /p code=<"%~dp0code"', 'exit /b %code%'
+        Set-Content -Path (Join-Path $script:Place 'ssh.cmd') -Value $lines
+    } else {
+        $lines = '#!/bin/sh', 'here=$(dirname "$0")', 'echo "$*" >>"$here/asked"', 'cat "$here/answer"', 'exit "$(cat "$here/code")"'
+        Set-Content -Path (Join-Path $script:Place 'ssh') -Value ($lines -join "`n")
+        chmod 755 (Join-Path $script:Place 'ssh')
+    }
+    $env:PATH = $script:Place + [System.IO.Path]::PathSeparator + $env:PATH
+
+    function Set-Answer {
+        param([object] $Json, [int] $Code = 0)
+        Set-Content -Path (Join-Path $script:Place 'answer') -Value (ConvertTo-Json -InputObject $Json -Depth 5)
+        Set-Content -Path (Join-Path $script:Place 'code') -Value $Code
+        Set-Content -Path (Join-Path $script:Place 'asked') -Value $null
+    }
+
+    function Get-Asked {
+        # The words of each command that was asked for.
+        foreach ($line in Get-Content -Path (Join-Path $script:Place 'asked') | Where-Object { $_ -match 'snapmirror (\S+)\s*$' }) {
+            $null = $line -match 'snapmirror (\S+)\s*$'
+            $json = [System.Text.Encoding]::UTF8.GetString([System.Convert]::FromBase64String($Matches[1]))
+            , (ConvertFrom-Json -InputObject $json)
+        }
+    }
+}
+
+AfterAll {
+    $env:PATH = $script:OldPath
+    $env:ProgramData = $script:OldData
+    Remove-Module -Name 'SnapMirror'
+}
+
+Describe 'The module' {
+    It 'exports what its manifest says' {
+        $manifest = Test-ModuleManifest -Path (Get-Module -Name 'SnapMirror').Path.Replace('.psm1', '.psd1')
+        (Get-Command -Module 'SnapMirror').Name | Sort-Object | Should -Be ($manifest.ExportedFunctions.Keys | Sort-Object)
+    }
+
+    It 'has help with examples for every command' {
+        foreach ($command in Get-Command -Module 'SnapMirror') {
+            $help = Get-Help -Name $command.Name -Full
+            $help.Synopsis | Should -Not -BeNullOrEmpty
+            $help.Examples.Example.Count | Should -BeGreaterThan 0
+        }
+    }
+
+    It 'uses approved verbs' {
+        (Get-Command -Module 'SnapMirror').Verb | Sort-Object -Unique | Should -BeIn (Get-Verb).Verb
+    }
+}
+
+Describe 'Words' {
+    It 'arrive whole, whatever is in them' {
+        InModuleScope 'SnapMirror' {
+            $words = 'find', 'a b', "it's", 'say "x"', ([string][char]0xc4 + 'rger'), '$(x)', ''
+            $encoded = ConvertTo-SnapMirrorWord -Word $words
+            $encoded | Should -Match '^[A-Za-z0-9+/=]+$'
+            $json = [System.Text.Encoding]::UTF8.GetString([System.Convert]::FromBase64String($encoded))
+            @(ConvertFrom-Json -InputObject $json | ForEach-Object { $_ }) | Should -Be $words
+        }
+    }
+
+    It 'are a list when there is only one' {
+        InModuleScope 'SnapMirror' { ConvertTo-SnapMirrorWord -Word 'status' | Should -Be 'WyJzdGF0dXMiXQ==' }
+    }
+}
+
+Describe 'Get-SnapMirrorStatus' {
+    It 'gives objects with dates and spans' {
+        $mirror = @{
+            mirror = 'web1'; last_success_at = '2026-11-21T03:14:14Z'; last_success_age_seconds = 7200
+            last_run_at = $null; result = 'published'; exit_code = 0; snapshot = '2026-11-21T031414Z'; warnings = @()
+        }
+        Set-Answer -Code 3 -Json @{ exit_code = 3; findings = @('look'); image_bytes = 5; mirrors = @($mirror) }
+        $status = Get-SnapMirrorStatus
+        $LASTEXITCODE | Should -Be 3
+        $status.PSObject.TypeNames[0] | Should -Be 'SnapMirror.Status'
+        $status.Findings | Should -Be 'look'
+        $status.Mirrors[0].LastSuccess.ToUniversalTime().Hour | Should -Be 3
+        $status.Mirrors[0].LastSuccessAge.TotalHours | Should -Be 2
+        $status.Mirrors[0].LastRun | Should -BeNullOrEmpty
+        (Get-Asked)[0] | Should -Be @('status', '--json')
+    }
+}
+
+Describe 'Get-SnapMirrorSnapshot' {
+    It 'gives one object for each, also when there is one' {
+        Set-Answer -Json @(, @{ mirror = 'web1'; id = '2026-11-21T031414Z'; slot = 1; taken_at = '2026-11-21T03:14:14Z' })
+        @(Get-SnapMirrorSnapshot -Mirror 'web1').Count | Should -Be 1
+        (Get-Asked)[0] | Should -Be @('list', '--json', '--mirror', 'web1')
+    }
+
+    It 'is an error that names the reason when the store is in use' {
+        Set-Answer -Code 10 -Json @()
+        { Get-SnapMirrorSnapshot } | Should -Throw -ErrorId 'SnapMirror.LOCKED*'
+        $LASTEXITCODE | Should -Be 10
+    }
+}
+
+Describe 'Invoke-SnapMirrorRun' {
+    It 'asks nothing of the VM with -WhatIf' {
+        Set-Answer -Json @{}
+        Invoke-SnapMirrorRun -WhatIf
+        Get-Asked | Should -BeNullOrEmpty
+    }
+
+    It 'hands on the exit code, the report and the warnings' {
+        $night = @{ mirror = 'web1'; result = 'published'; warnings = @('2 files vanished'); seconds = 1.5; exit_code = 3 }
+        Set-Answer -Code 3 -Json @{ exit_code = 3; mirrors = @($night) }
+        $done = Invoke-SnapMirrorRun -Mirror 'web1' -Full -WarningVariable told -WarningAction SilentlyContinue
+        $LASTEXITCODE | Should -Be 3
+        $done.Duration.TotalSeconds | Should -Be 1.5
+        $told | Should -Match 'vanished'
+        (Get-Asked)[-1] | Should -Be @('run', '--json', '--full', 'web1')
+    }
+
+    It 'is an error when no snapshot was made' {
+        Set-Answer -Code 12 -Json @{ exit_code = 12; mirrors = @() }
+        Invoke-SnapMirrorRun -ErrorVariable failed -ErrorAction SilentlyContinue
+        $LASTEXITCODE | Should -Be 12
+        $failed[0].FullyQualifiedErrorId | Should -BeLike 'SnapMirror.TRANSFER*'
+    }
+}
+
+Describe 'Restore-SnapMirrorItem' {
+    It 'only asks what it would write with -WhatIf' {
+        Set-Answer -Json @{ mirror = 'web1'; snapshot = '2026-11-21T031414Z'; to = 'root@web1:/'; new = 1; overwritten = 0; attributes = 0 }
+        $plan = Restore-SnapMirrorItem -Path '/etc/hosts' -Id '2026-11-21T031414Z' -ToServer -WhatIf
+        $plan.New | Should -Be 1
+        @(Get-Asked).Count | Should -Be 1
+        (Get-Asked)[0] | Should -Be @('restore', '--json', '--push', '--dry-run', '--', '2026-11-21T031414Z', '/etc/hosts')
+    }
+
+    It 'writes with -Force' {
+        Set-Answer -Json @{ mirror = 'web1'; snapshot = 'x'; to = 'root@web1:/'; new = 1; overwritten = 0; attributes = 0; restored = 1 }
+        (Restore-SnapMirrorItem -Path '/etc/hosts' -ToServer -Force).Restored | Should -Be 1
+        (Get-Asked)[1] | Should -Contain '--yes'
+    }
+}
+
+Describe 'Show-SnapMirrorHistory' {
+    It 'knows where it is' {
+        Show-SnapMirrorHistory -PassThru | Should -BeLike '\\10.253.71.2\*'
+    }
+}
+
+Describe 'Contract' {
+    It 'has a name for every success' {
+        InModuleScope 'SnapMirror' {
+            Test-SnapMirrorSuccess -ExitCode 0 | Should -BeTrue
+            Test-SnapMirrorSuccess -ExitCode 3 | Should -BeTrue
+            Test-SnapMirrorSuccess -ExitCode 11 | Should -BeFalse
+            Test-SnapMirrorSuccess -ExitCode 255 | Should -BeFalse
+        }
+    }
+}

@@ -1,0 +1,104 @@
+"""What PowerShell 5.1 and Windows' own modules offer, as far as we use it: approved verbs, cmdlets, their parameters.
+
+From Microsoft's reference (PowerShell 5.1; Windows Server 2016 and later). Only here to catch a name that does not
+exist, or does not in 5.1: whoever calls something new looks it up there, and adds it.
+"""
+
+from __future__ import annotations
+
+_VERBS = """
+    Add Approve Assert Backup Block Build Checkpoint Clear Close Compare Complete Compress Confirm Connect Convert
+    ConvertFrom ConvertTo Copy Debug Deny Deploy Disable Disconnect Dismount Edit Enable Enter Exit Expand Export Find
+    Format Get Grant Group Hide Import Initialize Install Invoke Join Limit Lock Measure Merge Mount Move New Open
+    Optimize Out Ping Pop Protect Publish Push Read Receive Redo Register Remove Rename Repair Request Reset Resize
+    Resolve Restart Restore Resume Revoke Save Search Select Send Set Show Skip Split Start Step Stop Submit Suspend
+    Switch Sync Test Trace Unblock Undo Uninstall Unlock Unprotect Unpublish Unregister Update Use Wait Watch Write
+"""
+VERBS = frozenset(_VERBS.split())
+
+# Of every cmdlet, and of every function with CmdletBinding.
+COMMON = frozenset(("ErrorAction", "ErrorVariable", "WarningAction", "Verbose", "Debug", "OutVariable"))
+
+_USED = """
+    Add-Member: InputObject MemberType Name Value
+    Add-Type: MemberDefinition Name Namespace
+    Add-VMHardDiskDrive: Path VMName
+    Add-VMNetworkAdapter: Name StaticMacAddress SwitchName VMName
+    ConvertFrom-Json: InputObject
+    ConvertTo-Json: Compress Depth InputObject
+    Copy-Item: Destination Force LiteralPath Path Recurse
+    Dismount-VHD: Path
+    ForEach-Object: Process
+    Format-Volume: FileSystem NewFileSystemLabel Partition
+    Get-ChildItem: Filter LiteralPath Path
+    Get-Command: CommandType Name
+    Get-Content: Encoding LiteralPath Raw
+    Get-Date:
+    Get-Disk:
+    Get-FileHash: LiteralPath
+    Get-Item: LiteralPath
+    Get-LocalUser: Name
+    Get-NetAdapter: Name
+    Get-NetFirewallRule: Name
+    Get-NetIPAddress: IPAddress InterfaceIndex
+    Get-ScheduledTaskInfo: TaskName
+    Get-SmbShare: Name
+    Get-VM: Name
+    Get-VMHardDiskDrive: VMName
+    Get-VMSwitch: Name
+    Get-Volume: FilePath
+    Group-Object: Property
+    Import-PowerShellDataFile: Path
+    Initialize-Disk: Number PartitionStyle
+    Join-Path: ChildPath Path
+    Mount-VHD: Passthru Path
+    New-Item: Confirm Force ItemType Path
+    New-LocalUser: AccountNeverExpires Description Name Password PasswordNeverExpires UserMayNotChangePassword
+    New-NetFirewallRule: Action Direction DisplayName LocalAddress LocalPort Name Protocol RemoteAddress
+    New-NetIPAddress: IPAddress InterfaceIndex PrefixLength
+    New-Object: ArgumentList Property TypeName
+    New-Partition: AssignDriveLetter DiskNumber UseMaximumSize
+    New-ScheduledTask: Action Description Principal Settings Trigger
+    New-ScheduledTaskAction: Argument Execute
+    New-ScheduledTaskPrincipal: LogonType RunLevel UserId
+    New-ScheduledTaskSettingsSet: AllowStartIfOnBatteries DontStopIfGoingOnBatteries ExecutionTimeLimit
+    New-ScheduledTaskSettingsSet: MultipleInstances StartWhenAvailable WakeToRun
+    New-ScheduledTaskTrigger: At Daily
+    New-SmbShare: CachingMode ChangeAccess Description EncryptData Name Path
+    New-VHD: Dynamic Path SizeBytes
+    New-VM: Generation MemoryStartupBytes Name Path SwitchName VHDPath
+    New-VMSwitch: Name SwitchType
+    Out-Null:
+    Register-ScheduledTask: Force InputObject TaskName
+    Remove-Item: Confirm Force LiteralPath Recurse
+    Remove-LocalUser: Confirm Name
+    Remove-NetFirewallRule: Confirm Name
+    Remove-SmbShare: Confirm Force Name
+    Remove-VM: Confirm Force Name
+    Remove-VMHardDiskDrive:
+    Remove-VMSwitch: Confirm Force Name
+    Resolve-Path: LiteralPath
+    Select-Object: ExpandProperty First Unique
+    Set-Content: Encoding LiteralPath Value
+    Set-LocalUser: Name Password
+    Set-SmbShare: CachingMode EncryptData Force Name
+    Set-StrictMode: Version
+    Set-VM: AutomaticStartAction AutomaticStopAction CheckpointType Name ProcessorCount
+    Set-VMFirmware: EnableSecureBoot VMName
+    Set-VMMemory: DynamicMemoryEnabled VMName
+    Split-Path: Parent Path
+    Start-Process: ArgumentList FilePath
+    Start-Sleep: Seconds
+    Start-VM: Confirm Name VM
+    Stop-VM: Confirm Force Name
+    Test-Path: LiteralPath PathType
+    Unregister-ScheduledTask: Confirm TaskName
+    Where-Object: eq lt like
+    Write-Verbose: Message
+    Write-Warning: Message
+"""
+
+WINDOWS: dict[str, set[str]] = {}
+for _line in _USED.strip().splitlines():
+    _name, _, _parameters = _line.strip().partition(":")
+    WINDOWS.setdefault(_name, set()).update(_parameters.split())

@@ -1,0 +1,327 @@
+"""The PowerShell that is shipped: real syntax, complete manifest and help, and at one with the Python side.
+
+No engine runs here (see tests/support/powershell.py). The Pester tests of the module run wherever there is one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+import uuid
+import xml.etree.ElementTree as ET
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import snapmirror
+from snapmirror.cli.app import app
+from snapmirror.cli.status_command import MirrorFields, StatusFields
+from snapmirror.config import parse
+from snapmirror.errors import ExitCode
+from snapmirror.mirror.report import MirrorReport, RunReport
+from tests.support import powershell
+from tests.support.powershell import Function, calls, data, functions, parsed, script, text, walk
+from tests.support.powershell_commands import COMMON, VERBS, WINDOWS
+from tests.unit.test_appliance import program
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "scripts/SnapMirror"
+SCRIPT = ROOT / "scripts/Invoke-SnapMirror.ps1"
+_LISTED = [
+    "git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard", "--",
+    "*.ps1", "*.psm1", "*.psd1",
+]  # fmt: skip
+FILES = sorted(
+    ROOT / line
+    for line in subprocess.run(_LISTED, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    if (ROOT / line).exists()
+)
+OURS = [path for path in FILES if path.is_relative_to(ROOT / "scripts") and "tests" not in path.parts[-3:]]
+MANIFEST = data(MODULE / "SnapMirror.psd1")
+CONTRACT = data(MODULE / "SnapMirror.Contract.psd1")
+FUNCTIONS = {function.name: function for path in OURS if path.suffix == ".ps1" for function in functions(path)}
+EXPORTED = sorted(path.stem for path in (MODULE / "Public").glob("*.ps1"))
+CHANGING = ("Install", "Uninstall", "Invoke", "Restore", "Copy")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+gate = program("gate")
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {MODULE / "SnapMirror.psm1", MODULE / "SnapMirror.psd1", SCRIPT} <= set(FILES)
+
+
+@pytest.mark.parametrize("path", FILES, ids=short)
+def test_every_file_is_powershell(path: Path) -> None:
+    assert powershell.mistakes(parsed(path)) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=short)
+def test_every_file_is_plain_text_that_5_1_reads(path: Path) -> None:
+    """Without a mark at its beginning 5.1 takes a file for the machine's own code page: so, ASCII only."""
+    content = path.read_bytes()
+    assert content.isascii(), "letters beyond ASCII"
+    assert b"\r" not in content and b"\t" not in content
+    assert content.endswith(b"\n") and not re.search(rb" +\n", content)
+
+
+@pytest.mark.parametrize("path", FILES, ids=short)
+def test_no_syntax_that_5_1_lacks(path: Path) -> None:
+    """Ternary, ??, ?. and chains with && are none to the grammar; classes work, but differ between 5.1 and 7."""
+    root = parsed(path)
+    assert not list(walk(root, "class_statement", "enum_statement", "pipeline_chain_tail"))
+    tokens = {text(node) for node in walk(root) if not node.children and node.type != "comment"}
+    assert not tokens & {"??", "??=", "?.", "&&", "||", "-Parallel", "-AsHashtable", "-AsByteStream", "-NoEnumerate"}
+    variables = {text(node).lower() for node in walk(root, "variable")}
+    assert not variables & {"$iswindows", "$islinux", "$ismacos", "$psstyle", "$iscoreclr"}
+
+
+# -- the module --------------------------------------------------------------------------------------------------
+
+
+def test_the_manifest_is_complete() -> None:
+    assert MANIFEST["RootModule"] == "SnapMirror.psm1"
+    assert MANIFEST["ModuleVersion"] == snapmirror.__version__
+    assert uuid.UUID(MANIFEST["GUID"])
+    assert (MANIFEST["PowerShellVersion"], MANIFEST["CompatiblePSEditions"]) == ("5.1", ["Desktop", "Core"])
+    for key in ("Author", "CompanyName", "Copyright", "Description"):
+        assert MANIFEST[key]
+    assert MANIFEST["FunctionsToExport"] == EXPORTED, "by name: a * costs PowerShell its search for commands"
+    assert [MANIFEST[f"{kind}ToExport"] for kind in ("Cmdlets", "Variables", "Aliases")] == [[], [], []]
+    assert all((MODULE / name).exists() for name in MANIFEST["FormatsToProcess"])
+    assert {"Windows", "PSEdition_Desktop", "PSEdition_Core"} <= set(MANIFEST["PrivateData"]["PSData"]["Tags"])
+
+
+@pytest.mark.parametrize("path", sorted(MODULE.glob("P*/*.ps1")), ids=lambda path: path.stem)
+def test_a_file_holds_the_function_of_its_name(path: Path) -> None:
+    [function] = functions(path)
+    assert function.name == path.stem
+    verb, _, noun = function.name.partition("-")
+    assert verb in VERBS, f"{verb} is no approved verb (Get-Verb)"
+    assert noun.startswith("SnapMirror")
+    assert "CmdletBinding" in function.attributes
+    assert len(path.read_text().splitlines()) <= 150
+
+
+def test_what_only_administrators_can_undo_asks_first() -> None:
+    for name in EXPORTED:
+        assert FUNCTIONS[name].asks == name.startswith(CHANGING), name
+    for name in ("Restore-SnapMirrorItem", "Uninstall-SnapMirror"):
+        assert "ConfirmImpact = 'High'" in FUNCTIONS[name].attributes
+    for function in [*FUNCTIONS.values(), script(SCRIPT)]:
+        if function.asks and function.name != "Install-SnapMirror":  # whose steps ask, each for itself
+            assert ".ShouldProcess(" in function.path.read_text(), function.name
+    steps = {call.name for call in calls(MODULE / "Public/Install-SnapMirror.ps1")} & set(FUNCTIONS)
+    silent = {name for name in steps if not FUNCTIONS[name].asks}
+    assert all(name.startswith(("Assert", "Get", "Invoke", "Wait")) for name in silent), silent
+
+
+@pytest.mark.parametrize("function", [*(FUNCTIONS[name] for name in EXPORTED), script(SCRIPT)], ids=lambda f: f.name)
+def test_help_is_complete(function: Function) -> None:
+    told = function.help
+    assert len(told["SYNOPSIS"]) == len(told["DESCRIPTION"]) == 1
+    [synopsis], [description] = told["SYNOPSIS"].values(), told["DESCRIPTION"].values()
+    assert synopsis.endswith(".") or function.name.endswith(".ps1")
+    assert len(description) > len(synopsis)
+    assert list(told.get("PARAMETER", {})) == list(function.parameters), "each, in order, and no other"
+    assert all(told.get("PARAMETER", {}).values())
+    for example in told["EXAMPLE"].values():
+        assert function.name.removesuffix(".ps1") in example
+        assert "\n\n" in example, "what it does stands below it"
+    for link in told.get("LINK", {}).values():
+        assert link in EXPORTED
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_every_command_is_in_the_readme(name: str) -> None:
+    page = README.split("\n## Set up on Windows, start to end\n")[1].split("\n## ")[0]
+    assert f"`{name}`" in page or re.search(rf"^    .*{name}\b", page, flags=re.MULTILINE), f"{name} is not explained"
+
+
+@pytest.mark.parametrize("path", OURS, ids=short)
+def test_calls_fit_what_is_called(path: Path) -> None:
+    """Functions of the module by their own parameters; Windows' cmdlets by those of Microsoft's reference for 5.1."""
+    for call in calls(path) if path.suffix != ".psd1" else ():
+        known = FUNCTIONS.get(call.name)
+        if known is not None:
+            allowed = set(known.parameters) | COMMON | ({"Confirm", "WhatIf"} if known.asks else set())
+        else:
+            assert call.name in WINDOWS, f"{call.where}: {call.name} is not known; look it up, and add it"
+            allowed = WINDOWS[call.name] | COMMON
+        wrong = {one.lstrip("-") for one in call.parameters} - allowed
+        assert not wrong, f"{call.where}: {call.name} has no {wrong}"
+
+
+def test_views_show_properties_that_there_are() -> None:
+    added = {
+        "SnapMirror.Status": {"VMState", "NextRun", "VolumeFreeBytes"},
+        "SnapMirror.Installation": {"VMName", "SharePath", "TaskName", "ServerKey", "Keep", "Checks"},
+    }
+    for name, properties in added.items():
+        sources = [path.read_text() for path in (MODULE / "Public").glob("*.ps1")]
+        assert any(all(re.search(rf"\b{one}\b", source) for one in properties) for source in sources), name
+    nested = {"Mirrors": "SnapMirror.MirrorStatus", "Checks": "SnapMirror.Check"}
+    views = ET.parse(MODULE / "SnapMirror.Format.ps1xml").getroot().findall(".//View")
+    assert len(views) > 5
+    for view in views:
+        kind = view.findtext("ViewSelectedBy/TypeName") or ""
+        known = set(CONTRACT["Type"].get(kind, ())) | added.get(kind, set())
+        shown = {one.text for one in view.iter("PropertyName")}
+        for block in view.iter("ScriptBlock"):
+            shown |= {word.partition(".")[0] for word in re.findall(r"\$_\.(\w+)", block.text or "")}
+            for inner in shown & set(nested):
+                known |= set(CONTRACT["Type"][nested[inner]])
+        assert shown <= known, f"{kind}: {shown - known}"
+
+
+# -- at one with the Python side ----------------------------------------------------------------------------------
+
+
+def test_exit_codes_are_snapmirrors() -> None:
+    assert CONTRACT["ExitCode"] == {str(int(code)): code.name for code in ExitCode}
+    assert CONTRACT["Success"] == [ExitCode.DONE.name, ExitCode.WARNINGS.name]
+    for path in OURS:
+        source = path.read_text()
+        if path.name != "SnapMirror.Contract.psd1":
+            assert not re.search(r"-eq (?:1[0-4]|20|130|143)\b", source), f"{path.name} knows an exit code by itself"
+
+
+def fields_of(kind: str) -> set[str]:
+    """What the Python side gives, where that is declared; tests/integration/test_powershell.py looks at all of it."""
+    declared: dict[str, set[str]] = {
+        "SnapMirror.Status": set(StatusFields.__annotations__),
+        "SnapMirror.MirrorStatus": set(MirrorFields.__annotations__),
+        "SnapMirror.Run": set(RunReport().as_json()),
+        "SnapMirror.MirrorRun": {one.name for one in fields(MirrorReport)},
+    }
+    return declared[kind]
+
+
+@pytest.mark.parametrize(
+    "kind", ["SnapMirror.Status", "SnapMirror.MirrorStatus", "SnapMirror.Run", "SnapMirror.MirrorRun"]
+)
+def test_the_fields_that_are_read_are_there(kind: str) -> None:
+    missing = set(CONTRACT["Type"][kind].values()) - fields_of(kind)
+    assert not missing, f"{kind} reads {missing}"
+
+
+def test_every_type_is_made_by_a_command_and_made_of_fields_that_are_read() -> None:
+    made = {entry["Type"] for entry in CONTRACT["Command"].values()}
+    for entry in CONTRACT["Command"].values():
+        for field, inner in entry["Inner"].items():
+            assert field in CONTRACT["Type"][entry["Type"]].values()
+            made.add(inner)
+    assert made == set(CONTRACT["Type"])
+
+
+def test_nothing_else_reads_json() -> None:
+    """Else the contract would not be all that is read."""
+    reading = {path.name for path in OURS if any(call.name == "ConvertFrom-Json" for call in calls(path))}
+    assert reading == {"Invoke-SnapMirrorCommand.ps1", "Get-SnapMirrorSetting.ps1"}
+
+
+@pytest.mark.parametrize("path", sorted(MODULE.glob("P*/*.ps1")), ids=lambda path: path.stem)
+def test_commands_and_options_exist(path: Path) -> None:
+    """Each word with two hyphens is an option of a command that the same file names, and the VM lets it through."""
+    words = {text(node).strip("'\"") for node in walk(parsed(path), "string_literal")}
+    if not any(call.name == "Invoke-SnapMirrorCommand" for call in calls(path)):
+        assert not any(word.startswith("--") for word in words)
+        return
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    named = words & set(commands)
+    assert named <= set(gate.COMMANDS), f"the VM does not let {named - set(gate.COMMANDS)} through"
+    options = {option for name in named for parameter in commands[name].params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--") and word != "--"} <= options
+    assert named, "names no command"
+
+
+def test_the_line_that_lets_windows_in_names_the_gate() -> None:
+    """And what the VM reads from it is what Windows has written."""
+    where = "/usr/local/lib/snapmirror-vm/gate.py"
+    line = f'restrict,command="/usr/bin/python3 -I {where}"'
+    assert (ROOT / f"vm/rootfs{where}").is_file()
+    for path in (MODULE / "Private/New-SnapMirrorSeed.ps1", SCRIPT):
+        assert line in path.read_text()
+    assert line in (gate.__doc__ or "")
+    [constant] = re.findall(r"'snapmirror' '([A-Za-z0-9+/=]+)' \| Out-Null", SCRIPT.read_text())
+    assert gate.decoded(constant) == ["status"]
+    assert json.loads(base64.b64decode(constant)) == ["status"]
+
+
+# -- what the VM is configured with ------------------------------------------------------------------------------
+
+
+def filled(name: str) -> str:
+    """A template with what Install-SnapMirror puts in by default."""
+    parameters = FUNCTIONS["Install-SnapMirror"].parameters
+    default = {key: match[1] for key, it in parameters.items() if (match := re.search(r"= '([^']*)'$", it))}
+    values = {
+        "HostAddress": f"{default['Network']}.1", "Address": f"{default['Network']}.2",
+        "MacAddress": "00:15:5d:0a:fd:47", "ShareName": default["ShareName"], "ImageSize": default["ImageSize"],
+        "MirrorName": default["MirrorName"], "Source": "root@web1.example:/",
+    }  # fmt: skip
+    [table] = [
+        data_of
+        for node in walk(parsed(MODULE / "Public/Install-SnapMirror.ps1"), "assignment_expression")
+        if text(node).startswith("$template") and (data_of := powershell.keys(node))
+    ]
+    assert set(table) == set(values), "the test fills in what the command does"
+    content = (MODULE / "Templates" / name).read_text()
+    for key, value in values.items():
+        content = content.replace(f"@{key}@", value)
+    assert not re.search(r"@[A-Z][A-Za-z]+@", content.replace("@Names@", ""))
+    return content
+
+
+def test_the_configuration_of_the_vm_is_right() -> None:
+    config = parse(tomllib.loads(filled("snapmirror.toml")))
+    assert config.share is not None and config.image is not None
+    assert config.share.unc == "//10.253.71.1/snapmirror"
+    assert config.image.encryption == "luks2"
+    assert str(config.image.header_backup) in (MODULE / "Private/Initialize-SnapMirrorImage.ps1").read_text()
+    assert config.image.file.name in (MODULE / "Private/Initialize-SnapMirrorImage.ps1").read_text()
+
+
+def test_the_machine_leaves_the_night_to_windows(tmp_path: Path) -> None:
+    file = tmp_path / "appliance.toml"
+    file.write_text(filled("appliance.toml"))
+    settings = program("settings").read_settings(file)
+    assert settings.night == program("settings").NO_NIGHT
+
+
+def test_the_wire_has_its_address_and_a_place_in_the_seed() -> None:
+    network = filled("10-windows.network")
+    assert "Address=10.253.71.2/24\n" in network
+    assert "MACAddress=00:15:5d:0a:fd:47\n" in network
+    assert "10-windows.network" < "80-dhcp.network", "the first that matches wins"
+    assert program("configure").target_of("network/10-windows.network") == "etc/systemd/network/10-windows.network"
+    for name in ("snapmirror.toml", "smb.cred", "image.key", "id_ed25519", "ssh_host_ed25519_key", "authorized_keys"):
+        assert program("configure").target_of(name) is not None
+        assert name in (MODULE / "Private/New-SnapMirrorSeed.ps1").read_text()
+
+
+# -- where there is an engine --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["pwsh", "powershell"])
+def test_pester(engine: str) -> None:
+    """The module's own tests, by Pester 5."""
+    found = shutil.which(engine)
+    if found is None:
+        pytest.skip(f"there is no {engine} here: the Pester tests in scripts/SnapMirror/tests were NOT run")
+    engine_argv = [found, "-NoProfile", "-NonInteractive", "-Command"]
+    command = f"Import-Module Pester -MinimumVersion 5.0; Invoke-Pester -CI -Path '{MODULE / 'tests'}'"
+    asked = "if (Get-Module -ListAvailable Pester | Where-Object { $_.Version -ge [version]'5.0' }) { exit 0 }; exit 9"
+    if subprocess.run([*engine_argv, asked], check=False).returncode == 9:
+        pytest.skip(f"{engine} has no Pester 5: the tests in scripts/SnapMirror/tests were NOT run")
+    done = subprocess.run([*engine_argv, command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
