@@ -19,11 +19,9 @@ function ConvertTo-SnapMirrorObject {
         }
         if ($Inner.ContainsKey($field)) {
             $value = @(foreach ($one in $value) { ConvertTo-SnapMirrorObject -InputObject $one -TypeName $Inner[$field] })
-        } elseif ($null -eq $value) {
-            $value = $null
-        } elseif ($field -match '_(at|since)$') {
+        } elseif ($null -ne $value -and $field -match '_(at|since)$') {
             $value = ConvertTo-SnapMirrorDate -Value $value
-        } elseif ($field -match '(^|_)seconds$') {
+        } elseif ($null -ne $value -and $field -match '(^|_)seconds$') {
             $value = [timespan]::FromSeconds($value)
         }
         Add-Member -InputObject $result -MemberType NoteProperty -Name $name -Value $value

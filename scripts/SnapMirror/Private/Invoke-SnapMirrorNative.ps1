@@ -4,11 +4,12 @@ function Invoke-SnapMirrorNative {
     [OutputType([string[]])]
     param(
         [Parameter(Mandatory)] [string] $Program,
-        [Parameter(Mandatory)] [string[]] $Argument
+        [Parameter(Mandatory)] [string[]] $Argument,
+        [int[]] $Success = @(0)
     )
 
     $printed = & $Program $Argument
-    if ($LASTEXITCODE -ne 0) {
+    if ($Success -notcontains $LASTEXITCODE) {
         throw "$Program $Argument ended with ${LASTEXITCODE}: $($printed -join ' ')"
     }
     $printed

@@ -1,20 +1,25 @@
 function New-SnapMirrorFolder {
-    # A folder for administrators and the system, and for the account, if one is named. NTFS does not compress it.
+    # A folder for administrators and the system, and for the account, if one is named. NTFS does not compress it. A
+    # folder that was there keeps the rights that it had, except our own, which holds keys.
     [CmdletBinding(SupportsShouldProcess)]
     param(
         [Parameter(Mandatory)] [string] $Path,
         [string] $Account
     )
 
-    if (-not $PSCmdlet.ShouldProcess($Path, 'make the folder, for administrators, the system and the account only')) {
+    if (-not $PSCmdlet.ShouldProcess($Path, 'make the folder, and let administrators, the system and the account in')) {
         return
     }
     $ConfirmPreference = 'None' # asked once is enough
+    $wasThere = Test-Path -LiteralPath $Path
     $null = New-Item -ItemType Directory -Path $Path -Force
     # By number: in other languages the groups have other names.
-    $grant = @('/inheritance:r', '/grant:r', '*S-1-5-18:(OI)(CI)F', '*S-1-5-32-544:(OI)(CI)F')
+    $grant = @()
+    if (-not $wasThere -or -not $Account) {
+        $grant += '/inheritance:r', '/grant:r', '*S-1-5-18:(OI)(CI)F', '*S-1-5-32-544:(OI)(CI)F'
+    }
     if ($Account) {
-        $grant += '/grant:r', "${Account}:(OI)(CI)M"
+        $grant += '/grant', "${Account}:(OI)(CI)M"
     }
     $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument (@($Path) + $grant)
     if ((Get-Item -LiteralPath $Path).Attributes -band [System.IO.FileAttributes]::Compressed) {

@@ -3,16 +3,25 @@ function Show-SnapMirrorHistory {
     .SYNOPSIS
         Opens the history in Explorer.
     .DESCRIPTION
-        Opens the share of the VM that shows every snapshot as a folder with its date, read-only. The VM must export it:
-        table [export] of snapmirror.toml, off by default. Explorer asks for a user and a password that are named there.
+        Opens the share of the VM that shows every snapshot as a folder with its date, read-only. With -Mirror, that of the
+        mirror's newest snapshot, where a right click on a file shows its Previous Versions.
+
+        The VM must export them: table [export] of snapmirror.toml, off by default. Explorer asks for a user who is named
+        there, and the password.
+    .PARAMETER Mirror
+        The mirror whose newest snapshot is opened.
     .PARAMETER ShareName
-        The name of that share, if it is not the usual one.
+        The name of the share with the dated folders, if it is not the usual one.
     .PARAMETER PassThru
         Give the path instead of opening it.
     .EXAMPLE
         Show-SnapMirrorHistory
 
         Opens \\10.253.71.2\history.
+    .EXAMPLE
+        Show-SnapMirrorHistory -Mirror web1
+
+        Opens \\10.253.71.2\web1. Right click, Restore previous versions, choose a date, Open, drag out what is wanted.
     .EXAMPLE
         Show-SnapMirrorHistory -PassThru | Get-ChildItem
 
@@ -25,13 +34,16 @@ function Show-SnapMirrorHistory {
     [CmdletBinding()]
     [OutputType([string])]
     param(
+        [Parameter(Position = 0, ValueFromPipelineByPropertyName)] [string] $Mirror,
         [ValidatePattern('^[^\\/]+$')] [string] $ShareName = 'history',
         [switch] $PassThru
     )
 
-    $path = "\\$((Get-SnapMirrorSetting).Address)\$ShareName"
-    if ($PassThru) {
-        return $path
+    process {
+        $path = "\\$((Get-SnapMirrorSetting).Address)\$(if ($Mirror) { $Mirror } else { $ShareName })"
+        if ($PassThru) {
+            return $path
+        }
+        Start-Process -FilePath 'explorer.exe' -ArgumentList $path
     }
-    Start-Process -FilePath 'explorer.exe' -ArgumentList $path
 }
