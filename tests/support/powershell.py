@@ -129,6 +129,31 @@ def _keys_of(path: Path, variable: str) -> list[str]:
     return []
 
 
+def variables(path: Path) -> tuple[set[str], set[str]]:
+    """The variables that a file uses, and those that it sets itself; in lower case, as PowerShell sees them."""
+    root = parsed(path)
+    used = {_name(node) for node in walk(root, "variable") if not text(node).lower().startswith(("$env:", "$global:"))}
+    given = {_name(child) for parameter in walk(root, "script_parameter") for child in walk(parameter, "variable")}
+    for node in walk(root, "left_assignment_expression"):
+        given |= {_name(child) for child in walk(node, "variable")}
+    for node in walk(root, "foreach_statement"):
+        given.add(_name(next(child for child in node.children if child.type == "variable")))
+    return used, given
+
+
+def members(path: Path, variable: str) -> set[str]:
+    """The properties of a variable that a file reads."""
+    found = set()
+    for node in walk(parsed(path), "member_access"):
+        if _name(node.children[0]) == variable:
+            found.add(text(next(walk(node, "member_name"))))
+    return found
+
+
+def _name(node: Node) -> str:
+    return text(node).lstrip("$@").strip("{}").lower()
+
+
 def keys(node: Node) -> list[str]:
     """The keys of the first table at or below a node."""
     table = next(walk(node, "hash_literal_expression"), None)

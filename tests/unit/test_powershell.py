@@ -161,6 +161,53 @@ def test_calls_fit_what_is_called(path: Path) -> None:
         assert not wrong, f"{call.where}: {call.name} has no {wrong}"
 
 
+def test_what_a_function_of_ours_cannot_do_without_is_given() -> None:
+    """By name, that is; else PowerShell asks for it, with nobody there to answer."""
+    for path in OURS:
+        for call in calls(path) if path.suffix == ".ps1" else ():
+            known = FUNCTIONS.get(call.name)
+            needed = [name for name, it in known.parameters.items() if "Mandatory)" in it] if known else []
+            assert {f"-{name}" for name in needed} <= set(call.parameters), call
+
+
+@pytest.mark.parametrize("path", [path for path in OURS if path.suffix != ".psd1"], ids=short)
+def test_every_variable_has_a_value(path: Path) -> None:
+    """Under strict mode a mistyped one ends the command, at night."""
+    automatic = (
+        "_ null true false pscmdlet psscriptroot lastexitcode psversiontable matches "
+        "whatifpreference confirmpreference erroractionpreference"
+    )
+    used, given = powershell.variables(path)
+    assert used - given - set(automatic.split()) == set()
+
+
+def test_settings_that_are_read_are_written() -> None:
+    install = MODULE / "Public/Install-SnapMirror.ps1"
+    [written] = [
+        set(powershell.keys(node))
+        for node in walk(parsed(install), "assignment_expression")
+        if text(node).startswith("$setting = @{")
+    ]
+    read = {member for path in OURS for member in powershell.members(path, "setting")}
+    assert read <= written, f"nobody writes {read - written}"
+    assert written - read == set(), "nobody reads these"
+
+
+@pytest.mark.parametrize(
+    ("variables", "known"),
+    [
+        ("answer planned done mounted made checked", {"ExitCode", "Output"}),
+        ("plan", set(CONTRACT["Type"]["SnapMirror.Restore"])),
+        ("night", set(CONTRACT["Type"]["SnapMirror.MirrorRun"])),
+        ("snapshot", set(CONTRACT["Type"]["SnapMirror.Snapshot"])),
+    ],
+)
+def test_properties_that_are_read_are_there(variables: str, known: set[str]) -> None:
+    paths = list(MODULE.glob("P*/*.ps1"))
+    read = {member for path in paths for variable in variables.split() for member in powershell.members(path, variable)}
+    assert read and read <= known, f"{read - known}"
+
+
 def test_views_show_properties_that_there_are() -> None:
     added = {
         "SnapMirror.Status": {"VMState", "NextRun", "VolumeFreeBytes"},

@@ -1,5 +1,5 @@
 function Invoke-SnapMirrorCommand {
-    # Run a command of snapmirror in the VM, by ssh, and give its exit code and what it printed as objects.
+    # Run a command of snapmirror in the VM, by ssh, and give its exit code and, as objects, the JSON that it printed.
     # What it says on stderr goes to the console as it comes. $LASTEXITCODE is snapmirror's, or ssh's 255.
     [CmdletBinding()]
     [OutputType([psobject])]
@@ -23,5 +23,5 @@ function Invoke-SnapMirrorCommand {
             ConvertTo-SnapMirrorObject -InputObject $one -TypeName $kind.Type -Inner $kind.Inner
         })
     }
-    New-Object -TypeName psobject -Property @{ ExitCode = $code; Output = $found; Printed = $printed }
+    New-Object -TypeName psobject -Property @{ ExitCode = $code; Output = $found }
 }
