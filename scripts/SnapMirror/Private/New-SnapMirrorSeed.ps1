@@ -16,10 +16,10 @@ function New-SnapMirrorSeed {
     if ($SeedPath) {
         Copy-Item -Path (Join-Path $SeedPath '*') -Destination $seed -Recurse -Force
     }
-    $made = @{ 'smb.cred' = 'smb.cred'; 'image.key' = 'image.key'; 'id_ed25519' = 'id_server'; 'ssh_host_ed25519_key' = 'ssh_host_ed25519_key' }
-    foreach ($name in $made.Keys) {
+    $taken = @{ 'smb.cred' = 'smb.cred'; 'image.key' = 'image.key'; 'id_ed25519' = 'id_server'; 'ssh_host_ed25519_key' = 'ssh_host_ed25519_key' }
+    foreach ($name in $taken.Keys) {
         if ($name -in 'smb.cred', 'image.key' -or -not (Test-Path -LiteralPath (Join-Path $seed $name))) {
-            Copy-Item -LiteralPath (Join-Path $root $made[$name]) -Destination (Join-Path $seed $name)
+            Copy-Item -LiteralPath (Join-Path $root $taken[$name]) -Destination (Join-Path $seed $name)
         }
     }
     $folder = Join-Path -Path (Split-Path -Path $PSScriptRoot -Parent) -ChildPath 'Templates'
