@@ -69,6 +69,12 @@ class StorageError(SnapmirrorError):
     exit_code = ExitCode.STORAGE
 
 
+class HostError(SnapmirrorError):
+    """The Windows host cannot be asked, or what was asked of it failed. Never the end of a night."""
+
+    exit_code = ExitCode.STORAGE
+
+
 class TransferError(SnapmirrorError):
     """Listing or transferring the source failed; nothing was published."""
 

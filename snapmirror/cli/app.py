@@ -13,6 +13,7 @@ from snapmirror.cli import (
     copy_command,
     doctor_command,
     history_commands,
+    host_commands,
     list_commands,
     restore_command,
     run_commands,
@@ -77,3 +78,4 @@ for group in (
 ):
     group.register(app)
 app.add_typer(config_commands.app, name="config")
+app.add_typer(host_commands.app, name="host")

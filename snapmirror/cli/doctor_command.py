@@ -38,7 +38,7 @@ def doctor(
     for check in examine(shell.config_path, storage=storage):
         checks.append(check)
         if not json and not (shell.quiet and check.level == "ok"):
-            _show(check)
+            show(check)
     code = verdict(checks)
     if json:
         fields = ("level", "topic", "message", "mend")
@@ -46,7 +46,8 @@ def doctor(
     raise typer.Exit(code)
 
 
-def _show(check: object) -> None:
+def show(check: object) -> None:
+    """A finding, and how to mend it."""
     level, topic, message, mend = (str(getattr(check, name)) for name in ("level", "topic", "message", "mend"))
     mark = f"{level:4}"
     if sys.stdout.isatty():

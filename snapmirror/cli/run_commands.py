@@ -83,11 +83,13 @@ def json_when_failed(wanted: bool) -> Iterator[None]:
     except SnapmirrorError as error:
         if wanted:
             fields = {"error": harmless(error.message), "hint": harmless(error.hint)}
-            out_json({"exit_code": int(error.exit_code), "mirrors": [], **fields})
+            out_json({"exit_code": int(error.exit_code), "mirrors": [], "warnings": [], **fields})
         raise
 
 
 def _show_verdict(report: RunReport, shell: Shell) -> None:
+    for warning in report.warnings:
+        note(f"warning: {warning}")
     failed = sum(mirror.result == "failed" for mirror in report.mirrors)
     if failed:
         note(f"{failed} of {count(len(report.mirrors), 'mirror')} failed")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from snapmirror.config.copy import copy_checks
+from snapmirror.config.host import host_checks
 from snapmirror.config.share import Location, Table, share_checks
 from snapmirror.config.source import Source, parse_source
 from snapmirror.config.values import parse_size
@@ -31,6 +32,7 @@ def cross_checks(data: Table) -> Iterator[tuple[Location, str]]:
         yield from _image(image)
         yield from _places(store, image)
     yield from _zfs(store, _table(data, "zfs"), image if "image" in data else None)
+    yield from host_checks(data)
     yield from _names(_mirrors(data))
     for index, mirror in enumerate(_mirrors(data)):
         for key, problem in _mirror(mirror, store):

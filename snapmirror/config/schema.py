@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from snapmirror.config.copy import CopyConfig
+from snapmirror.config.host import HostConfig
 from snapmirror.config.section import SHOWN, Section
 from snapmirror.config.share import MOUNT_POINT, parse_unc
 from snapmirror.config.source import Source, parse_source
@@ -329,6 +330,7 @@ class Config(Section):
         default=None, description="The image file that holds the store.", json_schema_extra={**SHOWN}
     )
     zfs: ZfsConfig | None = Field(default=None, description='What backend = "zfs" needs to know.')
+    host: HostConfig | None = Field(default=None, description="The Windows machine that serves the share.")
     report: ReportConfig = Field(default_factory=ReportConfig, description="Where results are written.")
     image_copy: CopyConfig | None = Field(default=None, alias="copy", description="Where the image is copied to.")
     mirrors: tuple[MirrorConfig, ...] = Field(alias="mirror", min_length=1, description="The trees to mirror.")

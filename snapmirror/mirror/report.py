@@ -68,16 +68,17 @@ class CopyResult:
 
 @dataclass
 class RunReport:
-    """All mirrors of a run, and the copy of the image, where one is wanted."""
+    """All mirrors of a run, and the copy of the image, where one is wanted; warnings that belong to none of them."""
 
     mirrors: list[MirrorReport] = field(default_factory=list)
     copy: CopyResult | None = None
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> ExitCode:
         """The code of the first mirror that failed; else 3 if there are warnings; else 0."""
         codes = [mirror.exit_code for mirror in self.mirrors]
-        if self.copy is not None and self.copy.warnings:
+        if self.warnings or (self.copy is not None and self.copy.warnings):
             codes.append(ExitCode.WARNINGS)
         failed = [code for code in codes if code not in {ExitCode.DONE, ExitCode.WARNINGS}]
         return ExitCode(failed[0] if failed else max(codes, default=0))
@@ -85,7 +86,8 @@ class RunReport:
     def as_json(self) -> dict[str, object]:
         """The report as `run --json` prints it."""
         copied = {"copy": self.copy.as_json()} if self.copy is not None else {}
-        return {"exit_code": int(self.exit_code), "mirrors": [asdict(mirror) for mirror in self.mirrors], **copied}
+        mirrors = [asdict(mirror) for mirror in self.mirrors]
+        return {"exit_code": int(self.exit_code), "mirrors": mirrors, "warnings": self.warnings, **copied}
 
 
 def write(

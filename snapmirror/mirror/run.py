@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from snapmirror.config import Config, MirrorConfig
@@ -44,27 +45,47 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
     report = RunReport()
     last_success: dict[str, float] = {}
     space: memory.Space | None = None
-    try:
-        with Pipeline() as pipeline:
-            pipeline.hold("lock", run_lock(config))
-            store = pipeline.hold("open the store", open_store(config))
-            for mirror in mirrors:
-                report.mirrors.append(_one(mirror, store, options, pipeline, progress, last_success))
-            if any(mirror.expired for mirror in report.mirrors):
-                store.trim()
-            space = memory.space_of(store, time.time())
-    except LockedError:
-        raise  # the report is the other run's
-    except SnapmirrorError as error:
-        _fail(report, mirrors, error)
-        reports.write(report, config, time.time(), last_success, space)
-        raise
-    finished = time.time()
-    reports.write(report, config, finished, last_success, space)
-    if config.image_copy is not None and config.image_copy.after_night:
-        report.copy = _copied(config, progress)
+    with _host(config, report) as tell:
+        try:
+            with Pipeline() as pipeline:
+                pipeline.hold("lock", run_lock(config))
+                store = pipeline.hold("open the store", open_store(config))
+                for mirror in mirrors:
+                    report.mirrors.append(_one(mirror, store, options, pipeline, progress, last_success))
+                if any(mirror.expired for mirror in report.mirrors):
+                    store.trim()
+                space = memory.space_of(store, time.time())
+        except LockedError:
+            raise  # the report is the other run's
+        except SnapmirrorError as error:
+            _fail(report, mirrors, error)
+            if not isinstance(error, Interrupted):  # who is stopped, or has lost the host, keeps nobody waiting
+                tell()
+            reports.write(report, config, time.time(), last_success, space)
+            for warning in report.warnings:
+                log.warning("%s", warning)
+            raise
+        finished = time.time()
         reports.write(report, config, finished, last_success, space)
+        if config.image_copy is not None and config.image_copy.after_night:
+            report.copy = _copied(config, progress)
+        tell()
+        if report.copy is not None or report.warnings:
+            reports.write(report, config, finished, last_success, space)
     return report
+
+
+@contextmanager
+def _host(config: Config, report: RunReport) -> Iterator[Callable[[], None]]:
+    """The Windows host, if there is one to ask, kept awake meanwhile; call what this yields when the run is over."""
+    if config.host is None:
+        yield lambda: None
+        return
+    from snapmirror.mirror.host.night import HostNight  # not at every start, which is counted in milliseconds
+
+    night = HostNight(config, report)
+    with night.awake():
+        yield night.finish
 
 
 def _copied(config: Config, progress: Progress) -> CopyResult:

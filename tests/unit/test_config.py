@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapmirror.config import Config, ZfsConfig, load, parse
+from snapmirror.config import Config, HostConfig, ZfsConfig, load, parse
 from snapmirror.config.sample import json_schema, reference, sample
 from snapmirror.config.values import format_fraction, format_size, parse_fraction, parse_size
 from snapmirror.errors import ConfigError, ExitCode, UsageError
@@ -92,7 +92,7 @@ def test_sample_loads_and_shows_every_option() -> None:
 def test_sample_is_right_when_every_line_is_taken() -> None:
     """Every commented line of the sample is a valid line, too; those of other kinds of sources and stores excepted."""
     other_kind = ("key_command", "password_file")
-    before, zfs, after = re.split(r"(?m)^(?=\[zfs\]|\[report\])", sample())
+    before, zfs, host, after = re.split(r"(?m)^(?=\[zfs\]|#\[host\]|\[report\])", sample())
     lines = [
         line.removeprefix("#")
         if re.match(r"#(\w+ = |\[(share|copy)\])", line) and not line[1:].startswith(other_kind)
@@ -102,6 +102,9 @@ def test_sample_is_right_when_every_line_is_taken() -> None:
     given = tomllib.loads(re.sub(r"(?m)^#(?=\w+ = )", "", zfs))["zfs"]
     assert set(given) == set(ZfsConfig.model_fields)
     assert ZfsConfig.model_validate(given).layout == "mirror"
+    given = tomllib.loads(re.sub(r"(?m)^#(?=\w+ = |\[)", "", host))["host"]
+    assert set(given) == set(HostConfig.model_fields)
+    assert HostConfig.model_validate(given).keep_awake
     config = parse(tomllib.loads("\n".join(lines)))
     assert config.mirrors[0].guard == parse(SMALLEST).mirrors[0].guard
     assert config.mirrors[0].retention == parse(SMALLEST).mirrors[0].retention

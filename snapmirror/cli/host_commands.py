@@ -1,0 +1,79 @@
+"""`snapmirror host check|prepare`: the Windows machine that serves the share, asked over WinRM."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from snapmirror.cli.doctor_command import show
+from snapmirror.cli.output import note, out, out_json
+from snapmirror.cli.shell import Json, shell_of
+from snapmirror.cli.text import count, harmless
+from snapmirror.errors import ExitCode, HostError
+
+app = typer.Typer(
+    help="The Windows machine that serves the share: look at it, and prepare it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_FIELDS = ("level", "topic", "message", "mend")
+
+
+@app.command()
+def check(context: typer.Context, json: Json = False) -> None:
+    """Volume, image, SMB, sleep, pending restart and clock, as Windows sees them; says how to mend what is wrong."""
+    from snapmirror.config import load
+    from snapmirror.mirror.doctor.check import failed, verdict
+    from snapmirror.mirror.host.asking import configured
+    from snapmirror.mirror.host.checks import judge
+    from snapmirror.mirror.host.facts import Facts, survey
+
+    shell = shell_of(context)
+    config = load(shell.config_path)
+    configured(config)
+    facts = Facts()
+    try:
+        facts = survey(config)
+        checks = list(judge(config, facts))
+    except HostError as error:
+        checks = [failed("host", error)]
+    code = verdict(checks)
+    if json:
+        lines = [{name: getattr(line, name) for name in _FIELDS} for line in checks]
+        out_json({"exit_code": int(code), "checks": lines, "facts": asdict(facts)})
+    else:
+        for line in checks:
+            if not (shell.quiet and line.level == "ok"):
+                show(line)
+    raise typer.Exit(int(code))
+
+
+@app.command()
+def prepare(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be done.")] = False,
+    json: Json = False,
+) -> None:
+    """Do on Windows what 'check' finds missing: event source, sparse mark, encryption. Needs administrator's rights."""
+    from snapmirror.config import load
+    from snapmirror.mirror.host.prepare import prepare as carry_out
+
+    shell = shell_of(context, steps=True)
+    steps = carry_out(load(shell.config_path), dry_run=dry_run)
+    failures = sum(step.error is not None for step in steps)
+    code = ExitCode.STORAGE if failures else ExitCode.DONE
+    if json:
+        out_json({"exit_code": int(code), "steps": [asdict(step) for step in steps]})
+        raise typer.Exit(int(code))
+    for step in steps:
+        if step.error:
+            note(f"failed: {step.what}: {harmless(step.error)}")
+        else:
+            out(f"{'done' if step.done else 'would'}: {harmless(step.what)}")
+    if not steps:
+        out("nothing is to be done")
+    elif failures:
+        note(f"{failures} of {count(len(steps), 'step')} failed; an administrator's account may do them")
+    raise typer.Exit(int(code))

@@ -1,0 +1,97 @@
+"""How the host is asked: its login from the configuration, and the scripts that are shipped. Runs `tools.winrm`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from snapmirror.config import Config, HostConfig
+from snapmirror.errors import HostError, UsageError
+from snapmirror.process import ProgramFailed, ProgramTimeout, run
+from snapmirror.tools import winrm
+
+SCRIPTS = Path(__file__).with_name("scripts")
+
+
+class Host:
+    """The host of the configuration."""
+
+    def __init__(self, config: HostConfig) -> None:
+        self.config = config
+        self._login: winrm.Login | None = None
+
+    def ask(self, script: str, **parameters: object) -> dict[str, Any]:
+        """Run one of our scripts there. Raises HostError."""
+        return winrm.ask(self._logged_in(), _text(script), parameters)
+
+    def held(self, script: str, **parameters: object) -> AbstractContextManager[winrm.Held]:
+        """One of our scripts runs there meanwhile. Raises HostError."""
+        return winrm.held(self._logged_in(), _text(script), parameters)
+
+    def _logged_in(self) -> winrm.Login:
+        """The login, with its secret; read once."""
+        if self._login is None:
+            config = self.config
+            for path in (config.ca_file, config.certificate) if config.transport != "http" else ():
+                if path is not None and not path.is_file():
+                    raise HostError(f"{path} is missing", hint="it is named in [host]; the README tells how to make it")
+            if config.certificate_key is not None:
+                _check_mode(config.certificate_key)
+            self._login = winrm.Login(
+                host=config.address,
+                port=config.port or winrm.PORTS[config.transport],
+                transport=config.transport,
+                user=config.user or "",
+                password=_password(config),
+                ca_file=str(config.ca_file),
+                certificate=str(config.certificate) if config.certificate else None,
+                certificate_key=str(config.certificate_key) if config.certificate_key else None,
+                timeout=config.timeout_seconds,
+            )
+        return self._login
+
+
+def configured(config: Config) -> HostConfig:
+    """The section [host]. Raises UsageError when there is none."""
+    if config.host is None:
+        raise UsageError(
+            "the configuration has no section [host]", hint="the README's page 'The Windows host' tells what goes there"
+        )
+    return config.host
+
+
+def _text(script: str) -> str:
+    return (SCRIPTS / f"{script}.ps1").read_text(encoding="utf-8")
+
+
+def _password(config: HostConfig) -> str:
+    if config.transport == "certificate":
+        return ""
+    if config.password_file is not None:
+        _check_mode(config.password_file)
+        said, where = config.password_file.read_bytes(), str(config.password_file)
+    else:
+        words = config.password_command or ()
+        try:
+            said, where = run(words, timeout=config.timeout_seconds).stdout, words[0]
+        except ProgramTimeout as late:
+            raise HostError(str(late), hint="run it by hand to see why") from late
+        except ProgramFailed as failed:
+            raise HostError(
+                f"password_command {words[0]} failed: {failed.completed.complaint}", hint="run it by hand to see why"
+            ) from failed
+    password = said.decode("utf-8", "replace").partition("\n")[0].removesuffix("\r")
+    if not password:
+        raise HostError(f"{where} gives no password for the Windows host", hint="its first line is the password")
+    return password
+
+
+def _check_mode(file: Path) -> None:
+    try:
+        mode = file.stat().st_mode
+        file.open("rb").close()
+    except OSError as error:
+        raise HostError(f"{file} cannot be read: {error.strerror}", hint="it is named in [host]") from error
+    if mode & 0o077:
+        raise HostError(f"{file} can be read by others", hint=f"chmod 600 {file}")
