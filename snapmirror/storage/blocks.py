@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snapmirror import interrupts
+from snapmirror.storage import image
+from snapmirror.tools import cifs
 
 SUM_BYTES = 16  # of BLAKE2b: that two contents share one is beyond accident, and beyond what a server could arrange
 NONE = bytes(SUM_BYTES)
@@ -97,8 +99,9 @@ def differences(have: bytes | bytearray, want: bytes | bytearray, shape: Shape) 
 class Reader:
     """A file that is read from where it is kept: with direct I/O, or where that cannot be, with its pages dropped."""
 
-    def __init__(self, descriptor: int, shape: Shape) -> None:
+    def __init__(self, descriptor: int, shape: Shape, *, on_share: bool = False) -> None:
         self._descriptor = descriptor
+        self._on_share = on_share
         self._shape = shape
         self._room = memoryview(mmap.mmap(-1, max(CHUNK_BYTES, shape.block)))  # page-aligned, as direct I/O wants it
         self._zeros = {length: sum_of(bytes(length)) for length in {shape.block, shape.size % shape.block}}
@@ -127,18 +130,32 @@ class Reader:
     def ranges(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
         """Where there is data, as whole blocks: (start, end), end excluded. A file system without holes has it all."""
         at, end, block = start, self._shape.size if end is None else end, self._shape.block
-        while at < end:
-            try:
-                first = os.lseek(self._descriptor, at, os.SEEK_DATA)
-                last = os.lseek(self._descriptor, first, os.SEEK_HOLE)
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # nothing but a hole from here on
-                    return
-                first, last = at, end
+        for first, last in self._extents(start):
             first, last = max(at, first - first % block), min(end, -(-last // block) * block)
             if first < last:
                 yield first, last
-            at = max(last, at + block)
+                at = last
+            if at >= end:
+                return
+
+    def _extents(self, start: int) -> Iterator[tuple[int, int]]:
+        """What the file system says that it has space for, from somewhere on."""
+        if self._on_share:
+            try:
+                yield from cifs.allocated_ranges(self._descriptor, start)
+            except OSError:
+                yield start, self._shape.size  # after what has come already, which is not read twice
+            return
+        at = start
+        while True:
+            try:
+                first = os.lseek(self._descriptor, at, os.SEEK_DATA)
+                at = os.lseek(self._descriptor, first, os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # no holes to be told apart here; else: nothing but a hole from here on
+                    yield at, self._shape.size
+                return
+            yield first, at
 
     def data_bytes(self) -> int:
         """How much there is to read: all that is no hole."""
@@ -201,6 +218,6 @@ def uncached(file: Path, shape: Shape) -> Iterator[Reader]:
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     try:
-        yield Reader(descriptor, shape)
+        yield Reader(descriptor, shape, on_share=image.on_share(file))
     finally:
         os.close(descriptor)

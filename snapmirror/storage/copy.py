@@ -129,6 +129,7 @@ class _Work:
 
     def run(self, full: bool, days: int, *, dry_run: bool) -> None:
         """Everything, from whatever the last one left."""
+        image.flush(self.source)  # until then a server may not list what was written last among what has space
         known = image.record_file(self.copy).exists()
         if known:
             self._check_record()

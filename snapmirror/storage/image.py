@@ -87,6 +87,12 @@ def on_share(image: Path) -> bool:
     return below is not None and below.filesystem in cifs.FILESYSTEMS
 
 
+def flush(image: Path) -> None:
+    """What was written to the closed image is where it is kept."""
+    with image.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
 def forget_content(image: Path, start: int) -> None:
     """Make everything from `start` on a hole again, where the file system below can; the size stays."""
     with image.open("r+b") as file:

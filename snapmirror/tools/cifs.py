@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,21 +165,29 @@ def is_sparse(file: Path) -> bool | None:
 
 def allocated_bytes(file: Path) -> int | None:
     """What a sparse file on a mounted share holds, by the ranges that the server lists; None when it does not."""
-    total, start = 0, 0
     try:
         with file.open("rb") as opened:
-            while True:
-                answer = bytearray(_FIEMAP_HEAD.size + _EXTENTS * _EXTENT.size)
-                _FIEMAP_HEAD.pack_into(answer, 0, start, (1 << 64) - 1 - start, 0, 0, _EXTENTS, 0)
-                fcntl.ioctl(opened, _FIEMAP, answer)
-                count = _FIEMAP_HEAD.unpack_from(answer)[3]
-                found: list[tuple[int, int, int, int]] = list(_EXTENT.iter_unpack(answer[_FIEMAP_HEAD.size :]))[:count]
-                total += sum(length for _, _, length, _ in found)
-                if not found or found[-1][3] & _EXTENT_LAST:
-                    return total
-                start = found[-1][0] + found[-1][2]
+            return sum(end - start for start, end in allocated_ranges(opened.fileno()))
     except OSError:
         return None
+
+
+def allocated_ranges(descriptor: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    """The ranges of an open file that the server has space for: (start, end). Raises OSError when it does not tell.
+
+    By FIEMAP: over Samba, the client's SEEK_DATA is an I/O error for a file with more than one range (Linux 6.1).
+    """
+    while True:
+        answer = bytearray(_FIEMAP_HEAD.size + _EXTENTS * _EXTENT.size)
+        _FIEMAP_HEAD.pack_into(answer, 0, start, (1 << 64) - 1 - start, 0, 0, _EXTENTS, 0)
+        fcntl.ioctl(descriptor, _FIEMAP, answer)
+        count = _FIEMAP_HEAD.unpack_from(answer)[3]
+        found: list[tuple[int, int, int, int]] = list(_EXTENT.iter_unpack(answer[_FIEMAP_HEAD.size :]))[:count]
+        for at, _, length, _ in found:
+            yield at, at + length
+        if not found or found[-1][3] & _EXTENT_LAST:
+            return
+        start = found[-1][0] + found[-1][2]
 
 
 def _is_known() -> bool:
