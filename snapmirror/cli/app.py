@@ -12,6 +12,7 @@ from snapmirror.cli import (
     config_commands,
     copy_command,
     doctor_command,
+    export_commands,
     history_commands,
     host_commands,
     list_commands,
@@ -77,5 +78,6 @@ for group in (
     doctor_command,
 ):
     group.register(app)
+app.add_typer(export_commands.app, name="export")
 app.add_typer(config_commands.app, name="config")
 app.add_typer(host_commands.app, name="host")

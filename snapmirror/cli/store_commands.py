@@ -58,7 +58,11 @@ def mount(context: typer.Context, json: Json = False) -> None:
 
 def umount(context: typer.Context) -> None:
     """End what 'snapmirror mount' began, and check that all is released."""
+    from snapmirror.errors import LockedError
+    from snapmirror.storage import turns
     from snapmirror.storage.open_store import umount_store
 
     config = shell_of(context, steps=True).config
+    if config.export is not None and turns.is_exported(config):
+        raise LockedError("the store is open for the export", hint="'systemctl stop snapmirror-export' ends that")
     out("the store is released" if umount_store(config) else "nothing was mounted or attached")

@@ -2,6 +2,7 @@
 
 from snapmirror.config.copy import MOUNT_POINT as COPY_MOUNT_POINT
 from snapmirror.config.copy import CopyConfig, Destination, parse_destination
+from snapmirror.config.export import ExportConfig
 from snapmirror.config.host import HostConfig
 from snapmirror.config.load import load, parse
 from snapmirror.config.schema import (
@@ -22,6 +23,7 @@ __all__ = [
     "Config",
     "CopyConfig",
     "Destination",
+    "ExportConfig",
     "GuardConfig",
     "HostConfig",
     "ImageConfig",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from snapmirror.config.copy import copy_checks
+from snapmirror.config.export import export_checks
 from snapmirror.config.host import host_checks
 from snapmirror.config.share import Location, Table, share_checks
 from snapmirror.config.source import Source, parse_source
@@ -28,6 +29,7 @@ def cross_checks(data: Table) -> Iterator[tuple[Location, str]]:
         yield ("store", "path"), "the root of this machine cannot be the store; name a folder"
     yield from share_checks(data)
     yield from copy_checks(data)
+    yield from export_checks(data)
     if "image" in data:
         yield from _image(image)
         yield from _places(store, image)

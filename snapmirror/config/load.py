@@ -62,7 +62,7 @@ def parse(data: Mapping[str, Any], origin: str = "") -> Config:
         config = Config.model_validate(data)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
-            place = detail["loc"]
+            place = tuple(part for part in detail["loc"] if part != "[key]")  # how pydantic marks a name in a table
             if detail["type"] == "too_short" and any(
                 len(p) > len(place) and p[: len(place)] == place for p in problems
             ):

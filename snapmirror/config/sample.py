@@ -56,6 +56,8 @@ def toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + " }"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from snapmirror.config.copy import CopyConfig
+from snapmirror.config.export import ExportConfig
 from snapmirror.config.host import HostConfig
 from snapmirror.config.section import SHOWN, Section
 from snapmirror.config.share import MOUNT_POINT, parse_unc
@@ -333,6 +334,7 @@ class Config(Section):
     host: HostConfig | None = Field(default=None, description="The Windows machine that serves the share.")
     report: ReportConfig = Field(default_factory=ReportConfig, description="Where results are written.")
     image_copy: CopyConfig | None = Field(default=None, alias="copy", description="Where the image is copied to.")
+    export: ExportConfig | None = Field(default=None, description="The history, served to Windows machines.")
     mirrors: tuple[MirrorConfig, ...] = Field(alias="mirror", min_length=1, description="The trees to mirror.")
 
     def select(self, names: Iterable[str] = ()) -> tuple[MirrorConfig, ...]:

@@ -28,7 +28,7 @@ from snapmirror.config import Config, Destination, ImageConfig
 from snapmirror.errors import DamageError, StorageError, UsageError
 from snapmirror.lock import run_lock
 from snapmirror.model import Progress, Silent, size
-from snapmirror.storage import blocks, image, sums, update
+from snapmirror.storage import blocks, image, sums, turns, update
 from snapmirror.storage.blocks import Reader, Run, Shape
 from snapmirror.storage.destination import Target, mounted
 from snapmirror.storage.image import ImageRecord
@@ -82,7 +82,12 @@ def copy_image(
         )
     need_root()
     started = time.monotonic()
-    with run_lock(config), held(config, config.image) as record, mounted(config, destination) as target:
+    with (
+        run_lock(config),
+        turns.closed(config),
+        held(config, config.image) as record,
+        mounted(config, destination) as target,
+    ):
         _refuse(config.image, record, target)
         work = _Work(config.image.file, record, target, progress or Silent(), CopyReport(target.shown))
         with _failures(target.shown):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import StorageError, StuckError
-from snapmirror.storage import encryption, filesystem, image, pool, share
+from snapmirror.storage import encryption, filesystem, image, pool, share, turns
 from snapmirror.storage.encryption import BlockDevice, Places
 from snapmirror.storage.image import ImageRecord
 from snapmirror.tools import filesystems, loop, luks, zpool
@@ -112,6 +112,8 @@ class OpenStore:
 def open_store(config: Config, *, read_only: bool = False) -> Iterator[OpenStore]:
     """The store is open at its path. For reading, a store that is mounted for browsing is used as it is."""
     with failures_of(config.store.path), ExitStack() as stack:
+        if not read_only:
+            stack.enter_context(turns.closed(config))
         if config.image is None:
             on_pool = _on_pool(config, config.zfs, read_only=read_only) if config.zfs else None
             yield stack.enter_context(on_pool) if on_pool else _plain(config, read_only=read_only)

@@ -44,8 +44,10 @@ def examine(config: Config) -> Iterator[Check]:
             wanted |= {"mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs"}
         if image.encryption != "none":
             wanted["cryptsetup"] = "cryptsetup-bin"
-    if config.share is not None:
+    if config.share is not None or (config.image_copy and isinstance(config.image_copy.destination, str)):
         wanted[cifs.PROGRAM] = "cifs-utils"
+    if config.export is not None:
+        wanted |= {"smbd": "samba", "testparm": "samba-common-bin", "pdbedit": "samba-common-bin", "useradd": "passwd"}
     missing = {program: package for program, package in wanted.items() if find(program) is None}
     for program, package in missing.items():
         yield fail("programs", f"{program} is not installed", f"apt-get install {package}", ExitCode.USAGE)

@@ -1,0 +1,55 @@
+"""`snapmirror export serve|status`: the history for Explorer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from snapmirror.cli.output import out, out_json
+from snapmirror.cli.shell import Json, shell_of
+
+app = typer.Typer(help="Serve the history read-only over SMB: dated folders, and Previous Versions.")
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    if_enabled: Annotated[
+        bool, typer.Option("--if-enabled", help="Do nothing unless the configuration says enabled = true.")
+    ] = False,
+) -> None:
+    """Serve until stopped. While a night runs it pauses, and then goes on with what is new."""
+    shell = shell_of(context, steps=True)
+    from snapmirror.config import load
+
+    export = load(shell.config_path).export
+    if if_enabled and (export is None or not export.enabled):
+        out("nothing is to be exported: [export] is not enabled in the configuration")
+        return
+    from snapmirror.storage import export as exporting
+
+    exporting.serve(shell.config)
+
+
+@app.command()
+def status(context: typer.Context, json: Json = False) -> None:
+    """Say whether the history is served, to whom, and where."""
+    from snapmirror.config import load
+    from snapmirror.storage import turns
+
+    config = load(shell_of(context).config_path)
+    export = config.export
+    serving = export is not None and turns.is_serving(config)
+    state = "off" if not serving else "on" if turns.is_exported(config) else "paused"
+    shares = [export.share, *(mirror.name for mirror in config.mirrors)] if export else []
+    if json:
+        fields = {"state": state, "enabled": bool(export and export.enabled), "shares": shares}
+        out_json({**fields, "users": list(export.users) if export else [], "port": export.port if export else None})
+        return
+    sentences = {
+        "off": "the history is not served",
+        "paused": "the history pauses: the store is in use",
+        "on": f"served: {', '.join(shares)}, to {', '.join(export.users)}" if export else "",
+    }
+    out(sentences[state])

@@ -1,0 +1,96 @@
+"""Samba as a server of ours: its settings checked, users made known, smbd running. Programs: smbd, testparm, pdbedit,
+useradd, getent.
+
+Everything that it keeps lies in one folder of ours, so that a Samba of this machine is not touched. A password goes in
+through stdin only.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from snapmirror import interrupts
+from snapmirror.errors import StorageError
+from snapmirror.process import ProgramFailed, Running, run, running
+
+log = logging.getLogger("snapmirror.samba")
+
+_START_SECONDS = 60.0
+_COMMENT = "reads snapmirror's history"
+
+
+def check(settings: Path) -> None:
+    """Samba understands every line of its settings."""
+    try:
+        said = run(["testparm", "--suppress-prompt", settings]).stderr.decode(errors="replace")
+    except ProgramFailed as failed:
+        said = failed.completed.stderr.decode(errors="replace") or failed.completed.complaint
+        raise StorageError(f"Samba does not take {settings}: {_first(said)}") from failed
+    wrong = [line for line in said.splitlines() if line.startswith(("ERROR", "Unknown parameter", "Ignoring unknown"))]
+    if wrong:
+        raise StorageError(f"Samba does not take {settings}: {wrong[0]}", hint="is this Samba older than 4.17?")
+
+
+def add_user(settings: Path, name: str, password: bytes) -> None:
+    """Let a user in with this password. Samba wants an account of the machine for each: it gets one without a login."""
+    if run(["getent", "passwd", name], ok=(0, 2)).exit_code:
+        argv = ["useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
+        try:
+            run([*argv, "--comment", _COMMENT, name])
+        except ProgramFailed as failed:
+            raise StorageError(
+                f"the account {name} cannot be made: {failed.completed.complaint}", hint="make it with useradd"
+            ) from failed
+        log.info("made the account %s, without a login", name)
+    argv = ["pdbedit", f"--configfile={settings}", "--create", "--password-from-stdin", f"--user={name}"]
+    try:
+        run(argv, stdin=password + b"\n" + password + b"\n")
+    except ProgramFailed as failed:
+        raise StorageError(f"Samba does not take the user {name}: {failed.completed.complaint}") from failed
+
+
+@contextmanager
+def serving(settings: Path, port: int) -> Iterator[Running]:
+    """smbd runs with these settings and answers; it and all its connections are gone afterwards."""
+    if _answers(port):
+        raise StorageError(
+            f"another server listens on port {port} already",
+            hint="'ss --listening --tcp --processes' names it; Debian's own Samba: 'systemctl disable --now smbd'",
+        )
+    argv = ["smbd", "--foreground", "--no-process-group", f"--configfile={settings}"]
+    with running(argv, capture=False) as child:
+        deadline = time.monotonic() + _START_SECONDS
+        while not _answers(port):
+            if not is_alive(child):
+                raise StorageError(
+                    f"smbd ended at once: {_first(child.stderr_tail().decode(errors='replace'))}",
+                    hint=f"its log is in {settings.parent}",
+                )
+            if time.monotonic() >= deadline:
+                raise StorageError("smbd does not answer", hint=f"its log is in {settings.parent}")
+            interrupts.check()
+            time.sleep(0.1)
+        yield child
+
+
+def is_alive(child: Running) -> bool:
+    """Whether the server still runs."""
+    stat = Path(f"/proc/{child.pid}/stat")
+    with suppress(OSError):
+        return stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def _first(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "it does not say why")
