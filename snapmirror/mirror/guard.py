@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from snapmirror.config import GuardConfig, MirrorConfig
-from snapmirror.errors import GuardError, StorageError
+from snapmirror.errors import GuardError, StorageError, TransferError
 from snapmirror.model import size
+from snapmirror.snapshots.entry import parse, path_of
+from snapmirror.snapshots.manifest import PREFIX, Reader
+from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.storage.open_store import OpenStore
 
@@ -29,6 +34,28 @@ def _check_share(guard: GuardConfig, count: int, limit: float, total: int, what:
             f"{count} of {total} entries {what}: more than {option} = {limit:.0%} allows",
             hint=f"look at 'snapmirror plan'; {_ACCEPT}",
         )
+
+
+def check_names(mirror: MirrorConfig, plan: Plan, newest: Path) -> None:
+    """Raises TransferError when the source lists one name as a folder and as something else: no tree is like that.
+
+    `newest` is the newest snapshot's tree, where such a name shows up: it is there, and yet said to be new.
+    """
+    tree = Tree(newest)
+    deleted = {parse(line[PREFIX:]).path for line in plan.delete}
+    added = (parse(new).path for old, new in plan.pairs() if old is None and new is not None)
+    suspects = {path for path in added if path not in deleted and tree.inode(path) is not None}
+    if not suspects:
+        return
+    seen: set[bytes] = set()
+    for path in (path_of(line[PREFIX:]) for line in Reader(plan.manifest)):
+        if path in seen:
+            raise TransferError(
+                f"{mirror.source} lists {path!r} both as a folder and as something else",
+                hint="nothing was changed; the server is broken, or hostile",
+            )
+        if path in suspects:
+            seen.add(path)
 
 
 def check_room(mirror: MirrorConfig, store: OpenStore, needed_bytes: int, needed_inodes: int) -> None:

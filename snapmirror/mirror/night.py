@@ -119,6 +119,8 @@ class Night:
                 return planned, ready()
 
     def _guard(self, plan: Plan) -> None:
+        if snapshots := self.history.snapshots():
+            guard.check_names(self.mirror, plan, self.history.tree(snapshots[0]))
         if not self.options.accept_changes:
             guard.check_changes(self.mirror, plan)
         counts = plan.counts

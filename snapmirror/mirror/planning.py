@@ -100,7 +100,12 @@ def _compare(
     except OutOfOrder:
         log.info("the source lists its names in another order than usual; sorting them")
         with closing(old.reopened()) as again, listing.source_listed(mirror) as listed:
-            return compare(again, in_order(listed.blocks), header, marked=marked, left_out=left_out), listed
+            try:
+                return compare(again, in_order(listed.blocks), header, marked=marked, left_out=left_out), listed
+            except OutOfOrder:
+                raise TransferError(
+                    f"{mirror.source} lists a name twice", hint="nothing was changed; the server is broken, or hostile"
+                ) from None
     finally:
         progress.end()
 

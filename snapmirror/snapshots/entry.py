@@ -23,6 +23,8 @@ import stat
 from dataclasses import dataclass
 from functools import cached_property
 
+from snapmirror.errors import DamageError
+
 _ESCAPE = re.compile(rb"\\#([0-7]{3})")
 _MUST_ESCAPE = re.compile(rb"[\x00-\x08\x0a-\x1f]|\\(?=#[0-9]{3})")
 _TYPE_BITS = {
@@ -34,8 +36,11 @@ _TYPE_BITS = {
 }
 
 
-class BadLine(ValueError):  # noqa: N818
-    """A line that is no entry: the listing, or the manifest, is damaged or from a stranger."""
+class BadLine(DamageError):  # noqa: N818
+    """A line that is no entry, or whose name leaves the tree: damaged, or from a stranger."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="'snapmirror verify' tells which snapshots are hit")
 
 
 def unescape(name: bytes) -> bytes:
@@ -103,8 +108,8 @@ def parse(line: bytes) -> Entry:
     elif kind == b"L":
         target = unescape(_pointed(link, b" -> "))
     path = unescape(name.removesuffix(b"/") if kind == b"d" else name)
-    if not path or not slashes:
-        raise BadLine(f"an entry without a name: {line[:200]!r}")
+    if not slashes or not is_inside(path) or (leader is not None and not is_inside(leader)):
+        raise BadLine(f"an entry whose name cannot be: {line[:200]!r}")
     return Entry(line, path, kind, permissions, owner, group, size, time_text, target, leader)
 
 
@@ -153,6 +158,14 @@ def key_of(path: bytes, *, is_directory: bool) -> bytes:
         return b"\1" + path.replace(b"/", b"/\1") + b"/"
     folder, slash, name = path.rpartition(b"/")
     return (b"\1" + folder.replace(b"/", b"/\1") + slash if slash else b"") + b"\0" + name
+
+
+def is_inside(path: bytes) -> bool:
+    """Whether a name, joined to a folder, stays in it. A server may tell us any."""
+    if path == b".":
+        return True
+    parts = path.split(b"/")
+    return b"\0" not in path and not (b"" in parts or b"." in parts or b".." in parts)
 
 
 def parent(path: bytes) -> bytes:

@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from snapmirror import process
-from snapmirror.snapshots.entry import join, parent
+from snapmirror.errors import DamageError
+from snapmirror.snapshots.entry import is_inside, join, parent
 
 
 class Tree:
@@ -28,7 +29,10 @@ class Tree:
         self._real: set[bytes] = {b"."}
 
     def at(self, path: bytes) -> bytes:
-        """The absolute path. Raises NotADirectoryError or FileNotFoundError if a folder on the way is no real one."""
+        """The absolute path. Raises NotADirectoryError or FileNotFoundError if a folder on the way is no real one, and
+        DamageError for a path that leads out of the tree."""
+        if not is_inside(path):
+            raise DamageError(f"{path!r} leaves the tree", hint="nothing was done with it; run 'snapmirror verify'")
         self._check(parent(path))
         return join(self.root, path)
 

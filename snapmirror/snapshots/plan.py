@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
+from snapmirror.errors import TransferError
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.links import is_grouped, resolve
 from snapmirror.snapshots.manifest import PREFIX, Header, Totals, Writer, since_prefix
@@ -135,7 +136,7 @@ def compare(
 
     Lines of the listing that are no entries are passed over. `marked` are paths that count as changed although their
     lines are equal: a full run has found that they differ in what a line does not show. `left_out` are kinds of
-    entries that the store cannot keep. Raises OutOfOrder.
+    entries that the store cannot keep. Raises OutOfOrder, TransferError.
     """
     plan = Plan(header.id, header.sequence)
     writer = Writer(header)
@@ -165,6 +166,7 @@ def compare(
         if line[1:2] in left_out:
             plan.left_out += 1
             return True
+        _check(line)
         if line[:1] == b"h":
             new_links.append(line)
             return True
@@ -192,6 +194,16 @@ def compare(
     plan.manifest = writer.finish()
     plan.totals = writer.totals
     return plan
+
+
+def _check(line: bytes) -> None:
+    """A line that is new tonight. What it says becomes names on the store: it is believed only when it is one."""
+    try:
+        entry.parse(line)
+    except entry.BadLine as bad:
+        raise TransferError(
+            f"the source lists {bad.message}", hint="nothing was changed; the server is broken, or hostile"
+        ) from bad
 
 
 def _totals(before: Totals, changed: Iterable[Pair], old_links: list[bytes], new_links: list[bytes]) -> Totals:
