@@ -41,12 +41,12 @@ def copy_image(
 
     A copy that was there stays good if this is interrupted. The store must not be in use.
     """
-    from snapmirror.storage import copy
+    from snapmirror.mirror.copying import copy_and_remember
 
     shell = shell_of(context, steps=True)
     place = _destination(destination)
     with shown(quiet=shell.quiet) as progress:
-        report = copy.copy_image(shell.config, place, full=full, dry_run=dry_run, progress=progress)
+        report = copy_and_remember(shell.config, place, full=full, dry_run=dry_run, progress=progress)
     code = ExitCode.WARNINGS if report.warnings else ExitCode.DONE
     if json:
         out_json({"exit_code": int(code), **asdict(report)})

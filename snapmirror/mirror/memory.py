@@ -48,12 +48,25 @@ class Space(BaseModel):
     disk_free: int | None = None
 
 
+class Copy(BaseModel):
+    """The last copy of the image, and when the last good one was made. Times are seconds since 1970."""
+
+    model_config = ConfigDict(frozen=True)
+
+    finished: float
+    last_success: float | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    hint: str | None = None
+
+
 class Memory(BaseModel):
     """Everything that is remembered of a store."""
 
     version: int = 1
     space: Space | None = None
     nights: dict[str, Night] = Field(default_factory=dict)
+    copied: Copy | None = None
 
 
 def space_of(store: OpenStore, now: float) -> Space | None:
@@ -96,10 +109,22 @@ def keep(
         )  # fmt: skip
     names = {mirror.name for mirror in config.mirrors}
     known = {name: night for name, night in nights.items() if name in names}
-    text = Memory(space=space or before.space, nights=known).model_dump_json(indent=1)
+    _write(config, Memory(space=space or before.space, nights=known, copied=before.copied))
+
+
+def keep_copy(config: Config, copy: Copy) -> None:
+    """Remember a copy of the image; one that failed leaves the last good one's time."""
+    before = load(config)
+    if copy.last_success is None and before.copied is not None:
+        copy = copy.model_copy(update={"last_success": before.copied.last_success})
+    _write(config, before.model_copy(update={"copied": copy}))
+
+
+def _write(config: Config, memory: Memory) -> None:
     path = _file(config)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
+    scratch.write_text(memory.model_dump_json(indent=1), encoding="utf-8", errors="backslashreplace")
     scratch.replace(path)
 
 

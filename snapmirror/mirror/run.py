@@ -13,6 +13,7 @@ from snapmirror.errors import Interrupted, LockedError, ShareLost, SnapmirrorErr
 from snapmirror.lock import run_lock
 from snapmirror.mirror import memory
 from snapmirror.mirror import report as reports
+from snapmirror.mirror.copying import copy_and_remember
 from snapmirror.mirror.night import Night, Options, is_full_due
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import CopyResult, MirrorReport, RunReport
@@ -90,10 +91,8 @@ def _host(config: Config, report: RunReport) -> Iterator[Callable[[], None]]:
 
 def _copied(config: Config, progress: Progress) -> CopyResult:
     """The image, now that it is closed, copied to its disk. What goes wrong there takes nothing from the night."""
-    from snapmirror.storage.copy import copy_image  # not at every start, which is counted in milliseconds
-
     try:
-        return CopyResult(copy_image(config, progress=progress))
+        return CopyResult(copy_and_remember(config, progress=progress))
     except (StuckError, Interrupted) as error:
         if not isinstance(error, ShareLost):
             raise

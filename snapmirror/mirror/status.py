@@ -45,6 +45,7 @@ class Status:
     space: memory.Space | None
     running_since: datetime | None = None
     stuck: str | None = None
+    copied: memory.Copy | None = None
     findings: list[str] = field(default_factory=list)
 
     @property
@@ -63,6 +64,7 @@ def status(config: Config, now: datetime) -> Status:
         remembered.space,
         running_since=_moment(owner.since) if owner else None,
         stuck=owner.stuck if owner else None,
+        copied=remembered.copied,
     )
     found.findings.extend(_findings(config, found, now))
     return found
@@ -104,8 +106,23 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
         elif mirror.warnings:
             number = len(mirror.warnings)
             yield f"{mirror.mirror}: the last night had {number} {'warning' if number == 1 else 'warnings'}"
+    yield from _findings_of_copy(config, found.copied, now)
     space, least = found.space, min_free(config)
     if space is not None and space.store_free < least:
         yield f"the store had {size(space.store_free)} left after the last run, less than min_free"
     if space is not None and space.disk_free is not None and space.disk_free < least:
         yield f"the disk below the image had {size(space.disk_free)} left after the last run, less than min_free"
+
+
+def _findings_of_copy(config: Config, copied: memory.Copy | None, now: datetime) -> Iterator[str]:
+    """About the copy of the image, where one is wanted or was made."""
+    if copied is None:
+        if config.image_copy is not None:
+            yield "the image was not copied yet"
+        return
+    last = _moment(copied.last_success)
+    if config.image_copy is not None and last is not None and now - last > OLD:
+        yield f"the last copy of the image is {(now - last).days} days old"
+    if copied.error is not None:
+        yield f"the last copy of the image failed: {copied.error}"
+    yield from (f"the last copy of the image: {warning}" for warning in copied.warnings)

@@ -293,6 +293,7 @@ def test_a_copy_after_the_night(copying: Copying) -> None:
     """It belongs to the run; where it fails, the night is as good as before, and that is said."""
     copying.scene.sections["copy"] = {"destination": str(copying.disk), "after_night": True}
     copying.scene.configure()
+    assert "not copied yet" in copying.scene.command("status").stdout
     night = copying.scene.night()
     assert night.json["copy"]["result"] == "made"
     assert sum_of(copying.copy) == sum_of(copying.image)
@@ -306,8 +307,12 @@ def test_a_copy_after_the_night(copying: Copying) -> None:
     last = json.loads(next(copying.scene.state.glob("*.lock")).with_suffix(".json").read_text())
     assert last["mirrors"][0]["result"] == "published"
     assert last["copy"]["error"].endswith("is not there")
+    told = copying.scene.command("status")
+    assert told.exit_code == 3
+    assert "the last copy of the image failed: " in told.stdout
     unplugged.rename(copying.disk)
     assert copying.scene.command("copy-image").exit_code == 0, "without an argument: that of the configuration"
+    assert copying.scene.command("status").exit_code == 0
     assert sum_of(copying.copy) == sum_of(copying.image)
 
 

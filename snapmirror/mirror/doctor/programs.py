@@ -47,7 +47,7 @@ def examine(config: Config) -> Iterator[Check]:
     if config.share is not None or (config.image_copy and isinstance(config.image_copy.destination, str)):
         wanted[cifs.PROGRAM] = "cifs-utils"
     if config.export is not None:
-        wanted |= {"smbd": "samba", "testparm": "samba-common-bin", "pdbedit": "samba-common-bin", "useradd": "passwd"}
+        wanted |= {"smbd": "samba", "testparm": "samba-common-bin", "pdbedit": "samba", "useradd": "passwd"}
     missing = {program: package for program, package in wanted.items() if find(program) is None}
     for program, package in missing.items():
         yield fail("programs", f"{program} is not installed", f"apt-get install {package}", ExitCode.USAGE)
