@@ -23,6 +23,7 @@ import snapmirror
 from snapmirror.cli.app import app
 from snapmirror.cli.status_command import MirrorFields, StatusFields
 from snapmirror.config import parse
+from snapmirror.config.export import ExportConfig
 from snapmirror.errors import ExitCode
 from snapmirror.mirror.report import MirrorReport, RunReport
 from tests.support import powershell
@@ -289,6 +290,11 @@ def test_commands_and_options_exist(path: Path) -> None:
     options = {option for name in named for parameter in commands[name].params for option in parameter.opts}
     assert {word for word in words if word.startswith("--") and word != "--"} <= options
     assert named, "names no command"
+
+
+def test_explorer_is_sent_to_the_share_that_the_vm_has() -> None:
+    usual = ExportConfig.model_fields["share"].default
+    assert f"$ShareName = '{usual}'" in FUNCTIONS["Show-SnapMirrorHistory"].parameters["ShareName"]
 
 
 def test_the_line_that_lets_windows_in_names_the_gate() -> None:

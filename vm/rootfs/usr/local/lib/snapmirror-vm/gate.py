@@ -26,8 +26,8 @@ import sys
 from collections.abc import Mapping
 
 COMMANDS = (
-    "copy-image", "diff", "doctor", "find", "init", "list", "mount", "pin", "plan", "restore", "run", "status",
-    "umount", "unpin", "verify",
+    "copy-image", "diff", "doctor", "find", "host", "init", "list", "mount", "pin", "plan", "restore", "run",
+    "status", "umount", "unpin", "verify",
 )  # fmt: skip
 SNAPMIRROR = "/usr/local/bin/snapmirror"
 SFTP_SERVER = "/usr/lib/openssh/sftp-server"
