@@ -65,6 +65,38 @@ def test_snapmirror_is_there_and_nobody_else_may_change_it(root: Path) -> None:
         assert path.is_symlink() or not state.st_mode & 0o022, path
 
 
+def test_updates_are_of_security_only(root: Path) -> None:
+    argv = ["chroot", root, "apt-config", "dump", "Unattended-Upgrade::Origins-Pattern"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r'::Origins-Pattern:: "(.*)";', said) == [
+        "origin=Debian,codename=${distro_codename}-security,label=Debian-Security"
+    ]
+
+
+def test_what_is_to_start_is_enabled(root: Path) -> None:
+    names = ("cron", "ssh", *(f"snapmirror-{name}" for name in ("configure", "hostkeys", "hostid", "catch-up")))
+    wanted = {path.name for path in (root / "etc/systemd/system").glob("*.wants/*")}
+    assert {f"{name}.service" for name in names} | {"snapmirror-catch-up.timer", "fstrim.timer"} <= wanted
+
+
+def test_the_kernel_has_what_the_pages_name(image: Image, root: Path) -> None:
+    """Disks and networks of Hyper-V, VirtualBox, VMware; and the two without which their defaults do not do."""
+    modules = root / "lib/modules" / image.kernel_release
+    names = {path.stem for path in modules.rglob("*.ko")}
+    names |= {Path(line).stem for line in (modules / "modules.builtin").read_text().splitlines()}
+    assert {
+        "hv_storvsc",
+        "hv_netvsc",
+        "ata_piix",
+        "virtio_scsi",
+        "virtio_net",
+        "vmw_pvscsi",
+        "nvme",
+        "vmxnet3",
+    } <= names
+    assert not {"ahci", "e1000"} & names, "README says otherwise"
+
+
 def test_the_list_of_packages_is_true(image: Image, root: Path) -> None:
     """Two builds are compared by this list, so it has one form: name, version, architecture, in order."""
     lines = (image.folder / "packages").read_text().splitlines()

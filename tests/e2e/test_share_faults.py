@@ -150,7 +150,8 @@ def test_faults_of_a_share(image: Image, tmp_path: Path) -> None:
     ):
         machine.boot()
         machine.push_source()
-        machine.run(["systemctl", "disable", "--now", "cron.service", "snapmirror-catch-up.service"])  # nights are ours
+        units = ["cron.service", "snapmirror-catch-up.service", "snapmirror-catch-up.timer"]
+        machine.run(["systemctl", "disable", "--now", *units])  # nights are ours
         initialise_quickly(machine)
         machine.run(["sync"])  # what the plug is pulled on is the store, not the preparation
         life = Life(machine, scene)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import re
 import subprocess
 import sys
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from tests.support.storage import put_first_on_path
 from vm.qemu import Machine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,7 +131,7 @@ def test_a_night_that_somebody_else_starts_is_neither_croned_nor_caught_up(root:
     assert configure(root, seed(tmp_path / "seed", **{"appliance.toml": b'night = "off"\n'})).returncode == 0
     assert "root" not in (root / "etc/cron.d/snapmirror").read_text()
     caught_up = program("catch_up")
-    caught_up.SETTINGS, caught_up.STAMP = root / "etc/snapmirror/appliance.toml", root / "stamp"
+    caught_up.SETTINGS, caught_up.STAMPS = root / "etc/snapmirror/appliance.toml", (root / "stamp",)
     (root / "stamp").touch()
     os.utime(root / "stamp", (0, 0))
     assert caught_up.main() == 0
@@ -199,6 +203,122 @@ def test_a_seed_disk_of_windows_brings_more_than_the_seed(tmp_path: Path) -> Non
 def test_when_the_last_night_was_due(now: str, due: str) -> None:
     last_due = program("catch_up").last_due
     assert last_due(datetime.fromisoformat(now), "03:00") == datetime.fromisoformat(due)
+
+
+class Nights:
+    """The programs around a night, with small systemctl, snapmirror, agetty before them on PATH."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self._monkeypatch = folder, monkeypatch
+        self.catch_up, self.night_ended = program("catch_up"), program("night_ended")
+        self.good, self.ended, self.failure = (folder / name for name in ("last-night", "last-ended", "failure"))
+        self.settings = self.catch_up.SETTINGS = folder / "appliance.toml"
+        self.catch_up.STAMPS = (self.good, self.ended)
+        self.night_ended.ISSUE = folder / "issue.d/snapmirror.issue"
+        self.good.touch()
+        monkeypatch.setenv("STATE_DIRECTORY", str(folder))
+        self.fake("systemctl", f'echo "$*" >> {folder}/systemctl; echo running')
+        self.fake("agetty", "")
+        self.fake("snapmirror", f"cat {folder}/status")
+
+    def fake(self, name: str, script: str) -> None:
+        put_first_on_path(self.folder / "bin", name, script, self._monkeypatch.setenv)
+
+    def ends(self, status: str) -> None:
+        self._monkeypatch.setenv("EXIT_STATUS", status)
+        assert self.night_ended.main() == 0
+
+    def caught_up(self) -> bool:
+        (self.folder / "systemctl").unlink(missing_ok=True)
+        assert self.catch_up.main() == 0
+        log = self.folder / "systemctl"
+        return log.exists() and "start --no-block snapmirror-night.service" in log.read_text()
+
+    def state(self, *words: str) -> str:
+        return subprocess.run([PROGRAMS / "state", *words], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nights:
+    return Nights(tmp_path, monkeypatch)
+
+
+def days_ago(path: Path, days: float) -> None:
+    moment = time.time() - days * 86400
+    os.utime(path, (moment, moment))
+
+
+def test_a_night_is_made_up_only_if_nothing_could_start_or_end_it(nights: Nights) -> None:
+    assert not nights.caught_up(), "the first boot counts"
+    days_ago(nights.good, 2)
+    assert nights.caught_up()
+    nights.ends("11")
+    assert not nights.caught_up(), "it failed by itself, and that is told"
+    days_ago(nights.ended, 2)
+    nights.settings.write_text("catch_up = false\n")
+    assert not nights.caught_up()
+    nights.settings.write_text("")
+    assert nights.caught_up()
+    nights.fake("systemctl", "echo activating")
+    assert not nights.caught_up(), "it is under way"
+
+
+def test_cron_goes_first_after_its_pause(nights: Nights) -> None:
+    """The night was due 20 minutes ago, and cron's pause may still last."""
+    due = datetime.now() - timedelta(minutes=20)
+    days_ago(nights.good, 0.5)
+    nights.settings.write_text(f'night = "{due:%H:%M}"\njitter_minutes = 30\n')
+    assert not nights.caught_up()
+    nights.settings.write_text(f'night = "{due:%H:%M}"\n')
+    assert nights.caught_up()
+
+
+def test_a_night_that_a_shutdown_breaks_off_has_not_ended(nights: Nights) -> None:
+    nights.fake("systemctl", "echo stopping; exit 1")
+    nights.ends("143")
+    assert not nights.ended.exists()
+    assert not nights.failure.exists()
+
+
+def test_who_logs_in_is_told_how_the_nights_are_doing(nights: Nights) -> None:
+    assert nights.state() == "snapmirror: there was no good night yet\n"
+    nights.ends("3")
+    assert re.fullmatch(r"snapmirror: the last good night ended on 20..-..-.. ..:.., 0 hours ago\n", nights.state())
+    days_ago(nights.good, 3.1)
+    sentence, hint = r"web1: //winhost/b has not answered for 300 seconds \o/", "is the Windows host running?"
+    findings = {"findings": [sentence], "mirrors": [{"hint": hint}, {"hint": None}]}
+    (nights.folder / "status").write_text(json.dumps(findings))
+    nights.ends("11")
+    told = nights.state()
+    assert ", 3 DAYS AGO\nsnapmirror: THE LAST NIGHT FAILED, on " in told
+    assert f"    exit code 11\n    {sentence}\n      hint: {hint}\n" in told
+    console = nights.night_ended.ISSUE.read_text()
+    assert "AGO" not in console, "it stays on the console"
+    assert r"\\o/" in console, "agetty takes backslashes for its own"
+    nights.ends("0")
+    assert "FAILED" not in nights.state() + nights.night_ended.ISSUE.read_text()
+
+
+def test_a_night_that_says_nothing_is_told_as_well(nights: Nights) -> None:
+    (nights.folder / "status").write_text("")
+    nights.ends("KILL")
+    assert "exit code KILL\n    'journalctl" in nights.state()
+
+
+@pytest.mark.parametrize(("minutes", "sleeps"), [("30", True), ("0", False)])
+def test_cron_pauses_before_the_night(nights: Nights, minutes: str, sleeps: bool) -> None:
+    nights.fake("sleep", f'echo "$1" > {nights.folder}/slept')
+    subprocess.run([PROGRAMS / "night", minutes], check=True)
+    slept = nights.folder / "slept"
+    assert slept.exists() == sleeps
+    assert not sleeps or 0 <= int(slept.read_text()) <= 1800
+    assert (nights.folder / "systemctl").read_text() == "start --no-block snapmirror-night.service\n"
+
+
+def test_another_tree_is_not_the_machine(root: Path) -> None:
+    """(A chroot is one: its root is not that of process 1.)"""
+    is_this_machine = program("settings").is_this_machine
+    assert not is_this_machine(root)
 
 
 def test_secrets_do_not_stand_on_qemus_command_line(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ def test_a_run_outlives_its_connection() -> None:
     argv = gate.argv_of(request("run", "--json", "web 1"))
     assert argv[0] == "/usr/bin/systemd-run"
     assert argv[argv.index("--") :] == ["--", "/usr/local/bin/snapmirror", "run", "--json", "web 1"]
-    assert {"--wait", "--pipe", "--property=KillMode=mixed"} <= set(argv), "its output and exit code are handed on"
+    assert {"--wait", "--pipe", "--property=KillMode=process"} <= set(argv), "its output and exit code are handed on"
+    assert any("night_ended.py" in word for word in argv), "logins are told of it, as of cron's"
+    assert not any("night_ended.py" in word for word in gate.argv_of(request("run", "--dry-run")))
 
 
 def test_a_copy_outlives_its_connection_as_well() -> None:

@@ -1,7 +1,11 @@
 #!/usr/bin/python3
-"""After boot: starts the night if the last good one is older than the last time at which cron should have run it.
+"""Starts a night that was missed: after boot, when the clock has jumped (the host slept), and every quarter of an hour.
 
-A night that failed counts as missed. Runs `systemctl start`.
+A night is missed, as with systemd's own timers (Persistent=), when its time came while nothing could start it; and when
+a shutdown or a pulled plug broke it off. One that ended by itself is not, whatever its verdict: a failed night is told
+(see night_ended.py), and not tried again until the next.
+
+Runs `systemctl show` and `systemctl start`.
 """
 
 from __future__ import annotations
@@ -15,7 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from settings import NO_NIGHT, Problems, read_settings
 
 SETTINGS = Path("/etc/snapmirror/appliance.toml")
-STAMP = Path("/var/lib/snapmirror-vm/last-night")
+STAMPS = (Path("/var/lib/snapmirror-vm/last-night"), Path("/var/lib/snapmirror-vm/last-ended"))
+NIGHT = "snapmirror-night.service"
+CRONS_TURN = timedelta(minutes=5)
 
 
 def last_due(now: datetime, night: str) -> datetime:
@@ -31,14 +37,21 @@ def main() -> int:
     except Problems as error:
         print(error, file=sys.stderr)
         return 1
-    if not settings.catch_up or settings.night == NO_NIGHT or not STAMP.exists():
+    ended = [datetime.fromtimestamp(stamp.stat().st_mtime) for stamp in STAMPS if stamp.exists()]
+    if not settings.catch_up or settings.night == NO_NIGHT or not ended:
         return 0
-    last = datetime.fromtimestamp(STAMP.stat().st_mtime)
-    due = last_due(datetime.now(), settings.night)
-    if last >= due:
+    # cron goes first, after its pause
+    due = last_due(datetime.now() - CRONS_TURN - timedelta(minutes=settings.jitter_minutes), settings.night)
+    if max(ended) >= due or is_under_way():
         return 0
-    print(f"the night of {due:%Y-%m-%d %H:%M} was missed; the last good one ended {last:%Y-%m-%d %H:%M}")
-    return subprocess.run(["systemctl", "start", "--no-block", "snapmirror-night.service"], check=False).returncode
+    print(f"the night of {due:%Y-%m-%d %H:%M} was missed; the last one ended {max(ended):%Y-%m-%d %H:%M}")
+    return subprocess.run(["systemctl", "start", "--no-block", NIGHT], check=False).returncode
+
+
+def is_under_way() -> bool:
+    argv = ["systemctl", "show", "--property=ActiveState", "--value", NIGHT]
+    state = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    return state in ("activating", "active", "deactivating")
 
 
 if __name__ == "__main__":

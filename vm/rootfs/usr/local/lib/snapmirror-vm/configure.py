@@ -9,6 +9,7 @@ they are called `snapmirror.` and the name, with `..` for each slash:
     ssh_host_ed25519_key  who the machine is to ssh, else it decides    -> /etc/ssh/ssh_host_ed25519_key
     network/NAME          files of systemd-networkd                     -> /etc/systemd/network/NAME
     NAME                  everything else: snapmirror.toml, smb.cred, … -> /etc/snapmirror/NAME, 0600
+                          (night-failed.sh: a shell script for after a night that failed, see its unit)
 
 Applied in that order, credentials first; a file is written only if it differs, so that nothing changes at a boot that
 brings nothing new. What a seed does not name stays: the disk may be taken away after the first boot. Files ending in

@@ -33,9 +33,10 @@ SNAPMIRROR = "/usr/local/bin/snapmirror"
 SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 AS_A_UNIT = ["/usr/bin/systemd-run", "--wait", "--pipe", "--quiet", "--collect"]
 LIKE_A_NIGHT = (
-    "After=network-online.target", "Conflicts=shutdown.target", "Before=shutdown.target", "KillMode=mixed",
+    "After=network-online.target", "Conflicts=shutdown.target", "Before=shutdown.target", "KillMode=process",
     "TimeoutStopSec=5min", "Environment=PYTHONIOENCODING=ascii",
 )  # fmt: skip
+NOTED = "ExecStopPost=/usr/bin/python3 -I /usr/local/lib/snapmirror-vm/night_ended.py"  # for logins and the console
 CLOSED = ("/etc/snapmirror", "/etc/ssh", "/etc/shadow", "-/etc/shadow-", "/root")
 USAGE = 2  # as snapmirror's
 
@@ -61,7 +62,8 @@ def argv_of(request: str) -> list[str]:
     if command[0] == "restore" and any(word.split("=")[0] == "--to" for word in command):
         raise RefusedError("restore --to would write into this machine; read by sftp, or restore --push")
     if command[0] in ("run", "copy-image"):
-        properties = [f"--property={one}" for one in LIKE_A_NIGHT]
+        is_night = command[0] == "run" and not {"--dry-run", "-n"} & set(command)
+        properties = [f"--property={one}" for one in (*LIKE_A_NIGHT, *([NOTED] if is_night else []))]
         return [*AS_A_UNIT, "--service-type=exec", *properties, "--", SNAPMIRROR, *command]
     return [SNAPMIRROR, *command]
 

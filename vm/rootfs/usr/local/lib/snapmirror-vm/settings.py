@@ -5,7 +5,7 @@ timezone = "Europe/Berlin"          # cron and logs; snapshots are named in UTC
 time_servers = ["192.168.1.1"]      # default: Debian's pool
 night = "03:00"                     # when cron runs it, local time; "off": somebody else starts it, such as Windows
 jitter_minutes = 0                  # a random pause of up to so many minutes before it
-catch_up = true                     # a night that was missed while the machine was off runs after boot
+catch_up = true                     # a night that was missed while the machine was off, or stood still, is made up
 security_updates = false            # Debian's, unattended; the kernel comes with a new appliance
 root_password_hash = "$6$…"         # for the console only, ssh takes keys; `openssl passwd -6` makes one
 """
@@ -124,9 +124,17 @@ def apply_settings(settings: Settings, root: Path) -> Iterator[str]:
     if settings.root_password_hash is not None and _set_password(root / "etc/shadow", settings.root_password_hash):
         yield "/etc/shadow"
     running = Path("/proc/sys/kernel/hostname")
-    if settings.hostname is not None and root == Path("/") and running.read_text().strip() != settings.hostname:
+    if settings.hostname is not None and is_this_machine(root) and running.read_text().strip() != settings.hostname:
         running.write_text(settings.hostname)
         yield "the host name"
+
+
+def is_this_machine(root: Path) -> bool:
+    """Whether that tree is the one which runs: in a chroot, the running machine is another one."""
+    try:
+        return root.samefile("/proc/1/root/.")
+    except OSError:
+        return False
 
 
 def _cron_line(settings: Settings) -> str:
