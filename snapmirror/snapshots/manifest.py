@@ -283,7 +283,7 @@ class Reader:
         """Number and entry of one of its lines. Raises DamagedManifest."""
         try:
             return int(line[: PREFIX - 1]), entry.parse(line[PREFIX:])
-        except ValueError as error:
+        except (ValueError, entry.BadLine) as error:
             raise self._damaged(f"is damaged: {error}") from error
 
 

@@ -11,13 +11,38 @@ import os
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from snapmirror.errors import StorageError
 
 _TIME = "%Y-%m-%dT%H%M%SZ"
+
+
+def make_id(when: datetime) -> str:
+    """The name of a snapshot that was begun at `when`: UTC, to the second, fit for file names on Windows."""
+    return when.astimezone(UTC).strftime(_TIME)
+
+
+def parse_id(text: str) -> datetime:
+    """The time of a name. Raises ValueError."""
+    return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+
+
+def _id(text: str) -> str:
+    parse_id(text)
+    return text
+
+
+def _below(name: str) -> str:
+    if name.startswith("/") or ".." in Path(name).parts:
+        raise ValueError(f"{name!r} leaves the mirror's folder")
+    return name
+
+
+_Id = Annotated[str, AfterValidator(_id)]
+_Below = Annotated[str, AfterValidator(_below)]
 
 
 class Snapshot(BaseModel):
@@ -29,7 +54,7 @@ class Snapshot(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: str
+    id: _Id
     sequence: int
     slot: int
     files: int
@@ -57,8 +82,8 @@ class Move(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     inode: int
-    source: str
-    target: str
+    source: _Below
+    target: _Below
 
 
 class Record(BaseModel):
@@ -72,8 +97,8 @@ class Record(BaseModel):
     version: Literal[1] = 1
     sequence: int = 0
     snapshots: list[Snapshot] = Field(default_factory=list)
-    parked: str | None = None
-    slot_equals: str | None = None
+    parked: _Id | None = None
+    slot_equals: _Id | None = None
     moves: list[Move] = Field(default_factory=list)
     checksum_files_kept: int = 0
 
@@ -122,13 +147,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def make_id(when: datetime) -> str:
-    """The name of a snapshot that was begun at `when`: UTC, to the second, fit for file names on Windows."""
-    return when.astimezone(UTC).strftime(_TIME)
-
-
-def parse_id(text: str) -> datetime:
-    """The time of a name. Raises ValueError."""
-    return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
