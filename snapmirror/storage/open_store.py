@@ -144,6 +144,8 @@ def mount_for_browsing(config: Config) -> bool:
             recover(config, config.image)
             image.compare(config.image.file, record, config.image)
             with suppress(LeaveStanding), standing(config, config.image, record, read_only=True):
+                if config.zfs is not None:
+                    pool.show_snapshots(_pool_of(config, config.image, config.zfs))
                 raise LeaveStanding
         return True
 
@@ -248,6 +250,7 @@ def _browse_pool(config: Config, settings: ZfsConfig) -> bool:
             return False
         _recover(config, lambda: pool.release(place))
         with suppress(LeaveStanding), pool.standing(place, read_only=True):
+            pool.show_snapshots(place)
             raise LeaveStanding
     return True
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -35,7 +36,9 @@ MIRROR = "org.snapmirror:mirror"
 CURRENT = "current"
 
 # What a hostile server sent us stays inert on this machine; reading a snapshot does not write access times into it.
-_OPTIONS = ["noatime", "nodev", "nosuid", "noexec"]
+OPTIONS = ("noatime", "nodev", "nosuid", "noexec")
+# Of the root of a mirror's dataset. Whoever gets past it makes the kernel mount any snapshot, without these options.
+_MODE = 0o700
 _PROPERTIES = {
     "mountpoint": "legacy",
     "atime": "off",
@@ -123,10 +126,21 @@ def add_mirror(base: str, path: Path, name: str) -> None:
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     if mount_at(target) is None:
         _mount(dataset, target, read_only=False)
+    if stat.S_IMODE(target.stat().st_mode) != _MODE:  # (an idle change would be one that the next night looks for)
+        target.chmod(_MODE)
+
+
+def show_snapshots(place: Place) -> None:
+    """Mount the snapshots of a store that is standing, for people to walk into."""
+    for dataset in zfs.children(place.base):
+        if (name := zfs.local_property(dataset, MIRROR)) is not None:
+            for one in zfs.snapshots(dataset):
+                target = place.path / name / CURRENT / ".zfs" / "snapshot" / one.name
+                zfs.mount_snapshot(dataset, one.name, target, OPTIONS)
 
 
 def _mount(dataset: str, target: Path, *, read_only: bool) -> None:
-    zfs.mount(dataset, target, ["ro" if read_only else "rw", *_OPTIONS])
+    zfs.mount(dataset, target, ["ro" if read_only else "rw", *OPTIONS])
 
 
 def _check(place: Place, *, proved: bool) -> None:

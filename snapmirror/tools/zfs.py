@@ -13,7 +13,7 @@ from pathlib import Path
 
 from snapmirror.errors import StorageError
 from snapmirror.process import Argument, ProgramFailed, run
-from snapmirror.tools.mount import Mount, mounts, umount
+from snapmirror.tools.mount import Mount, mount_at, mounts, umount
 from snapmirror.tools.undo import undone_by
 from snapmirror.tools.zpool import reason, zfs
 
@@ -136,7 +136,19 @@ def mount(dataset: str, target: Path, options: Sequence[str]) -> None:
 # --- snapshots
 
 
-def snapshots(dataset: str, note: str) -> list[SnapshotFacts]:
+def mount_snapshot(dataset: str, name: str, target: Path, options: Sequence[str]) -> None:
+    """Mount a snapshot where its dataset shows it, if it is not there yet.
+
+    The kernel would do so by itself for whoever enters that folder, but with no option at all: with devices and setuid
+    programs, for five minutes, and only where the machine's first process sees the dataset.
+    """
+    if mount_at(target) is None:
+        argv: list[Argument] = ["mount", "--types", "zfs", "--options", ",".join(["ro", *options])]
+        source = f"{dataset}@{name}"
+        zfs([*argv, "--source", source, "--target", target], f"the snapshot {source} cannot be mounted on {target}")
+
+
+def snapshots(dataset: str, note: str = "name") -> list[SnapshotFacts]:
     """The snapshots of one dataset, the oldest first; `note` is a property to tell as well."""
     columns = f"name,used,referenced,written,userrefs,{note}"
     argv: list[Argument] = ["zfs", "list", "-H", "-p", "-d", "1", "-t", "snapshot", "-s", "createtxg", "-o", columns]
