@@ -66,6 +66,7 @@ def test_killed_at_the_moment_of_sealing(scene: ZfsScene, after: str) -> None:
 
 def test_snapshots_and_holds_of_others_stay(scene: ZfsScene) -> None:
     scene.configure(keep_last=1)
+    (scene.source / "file").write_text("old")
     first = scene.night().mirror["snapshot"]
     with by_hand(scene) as dataset:
         zfs("zfs", "snapshot", f"{dataset}@mine")

@@ -35,9 +35,8 @@ _INITIALISE = """
 from pathlib import Path
 from snapmirror.config import load
 from snapmirror.storage.initialise import initialise
-from snapmirror.storage.selftest import Workload
-tiny = Workload(small_files=120, big_files=1, big_bytes=1 << 20, rounds=1)
-initialise(load(Path("/etc/snapmirror/snapmirror.toml")), workload=tiny)
+from tests.support.storage import TINY
+initialise(load(Path("/etc/snapmirror/snapmirror.toml")), workload=TINY)
 """
 
 

@@ -22,7 +22,7 @@ from snapmirror.mirror.run import run_mirrors
 from snapmirror.model import Silent
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
-from snapmirror.storage.selftest import Workload
+from tests.support.storage import TINY
 
 SECTORS, SECTOR = 8, 512
 
@@ -54,7 +54,7 @@ def measure(folder: Path, kind: str, mib: int, nights: int) -> dict[str, object]
         for _ in range(mib):
             file.write(rng.randbytes(1 << 20))
     config = config_of(folder, kind, mib, nights)
-    initialise(config, workload=Workload(small_files=100, big_files=1, big_bytes=1 << 20, rounds=1))
+    initialise(config, workload=TINY)
     taken, seconds = [], []
     before = free(config)
     for night in range(nights + 1):
