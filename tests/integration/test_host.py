@@ -20,9 +20,11 @@ from typing import Any
 import psutil
 import pytest
 
+from snapmirror.errors import HostError
+from snapmirror.tools.winrm import Login, ask
 from tests.support.sshd import free_port
 from tests.support.windows import Windows, make_certificate
-from tests.support.winrm import PASSWORD, USER, WinRM, settled, winrm_running
+from tests.support.winrm import PASSWORD, SCRIPTS, USER, WinRM, settled, winrm_running
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -147,10 +149,16 @@ def test_a_host_as_it_should_be(tmp_path: Path, winrm: WinRM) -> None:
 def test_other_logins(tmp_path: Path, tls: WinRM, ours: Path, transport: str) -> None:
     options: dict[str, Any] = {"transport": transport}
     if transport == "certificate":
-        options |= {"user": None, "password_file": None, "certificate": str(ours), "certificate_key": str(ours)}
+        options = by(ours)
     code, lines = Client(tmp_path, tls, options).check()
     assert code == 0, lines
     assert set(tls.logins) == {{"basic": "Basic good", "certificate": "certificate good TLSv1.2"}[transport]}
+
+
+def by(certificate: Path) -> dict[str, Any]:
+    """A login without a password."""
+    files = {"certificate": str(certificate), "certificate_key": str(certificate)}
+    return {"transport": "certificate", "user": None, "password_file": None, **files}
 
 
 def test_a_password_that_a_program_prints(tmp_path: Path, tls: WinRM) -> None:
@@ -160,10 +168,15 @@ def test_a_password_that_a_program_prints(tmp_path: Path, tls: WinRM) -> None:
     assert Client(tmp_path, tls, {"password_file": None, "password_command": [str(program)]}).check()[0] == 0
 
 
-def test_the_environment_does_not_leak_in(tmp_path: Path, winrm: WinRM) -> None:
+@pytest.mark.parametrize("by_certificate", [False, True])
+def test_the_environment_does_not_leak_in(tmp_path: Path, winrm: WinRM, ours: Path, by_certificate: bool) -> None:
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login wrong password wrong\n")
     nowhere = f"http://127.0.0.1:{free_port()}"
     client = Client(tmp_path, winrm)
+    if by_certificate:
+        if not winrm.tls:
+            return
+        client.host = by(ours)
     client.environment = {
         "HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere, "http_proxy": nowhere, "https_proxy": nowhere,
         "ALL_PROXY": nowhere, "REQUESTS_CA_BUNDLE": "/nonexistent", "CURL_CA_BUNDLE": "/nonexistent",
@@ -208,9 +221,54 @@ def test_an_account_with_few_rights_is_told_what_it_cannot_see(tmp_path: Path, t
     tls.windows.native = {"fragments": (1, "fsutil ended with 1: needs administrative privileges")}
     code, out, _ = Client(tmp_path, tls).run("host", "check")
     assert code == 3
-    assert "warn  rights: open cannot be seen: Zugriff verweigert" in out
-    assert "warn  rights: fragments cannot be seen: fsutil ended with 1: needs administrative privileges" in out
-    assert "SMB:" not in out, "what is not known is not guessed"
+    assert "warn  rights: who has the image open cannot be seen: Zugriff verweigert" in out
+    assert "in how many pieces the image lies cannot be seen: fsutil ended with 1: needs administrative" in out
+    assert "served" not in out, "what is not known is not guessed"
+
+
+def test_an_account_that_cannot_even_see_the_share(tmp_path: Path, tls: WinRM) -> None:
+    tls.windows.unknown = dict.fromkeys(("path", "volume", "folder_compressed", "image"), "Access denied")
+    code, out, _ = Client(tmp_path, tls).run("host", "check")
+    assert code == 3
+    assert "set image_path in [host], or use an administrator's account" in out
+    assert tls.scripts() == ["system", "image"]
+    tls.windows.unknown = {}
+    path = "E:\\Ein Ordner\\x.img"
+    tls.windows.path = path
+    assert Client(tmp_path, tls, {"image_path": path}).check()[1]["image"]["message"].startswith(f"it is {path}")
+    assert tls.calls[3] == ("image", {"path": path})
+
+
+def test_the_doctor_tells_whether_it_answers(tmp_path: Path, tls: WinRM) -> None:
+    for options, level, part in (
+        ({}, "ok", "answers: Windows 10.0"),
+        ({"port": free_port()}, "warn", "does not answer"),
+    ):
+        _, out, _ = Client(tmp_path, tls, options).run("doctor", "--json")
+        [line] = [check for check in json.loads(out)["checks"] if check["topic"] == "host"]
+        assert line["level"] == level
+        assert part in line["message"]
+
+
+def test_an_account_of_a_domain(tmp_path: Path, winrm: WinRM) -> None:
+    assert Client(tmp_path, winrm, {"user": "WORK\\snapmirror"}).check()[0] == 0
+
+
+def test_the_double_takes_only_what_is_shipped(tmp_path: Path, tls: WinRM) -> None:
+    options = {"password": PASSWORD, "ca_file": str(tls.ca_file), "certificate": None, "certificate_key": None}
+    login = Login("127.0.0.1", tls.port, "https", USER, timeout=20, **options)
+    shipped = (SCRIPTS / "task.ps1").read_text()
+    for script, parameters in (
+        (shipped + " ", {"task": "x"}),
+        (shipped.replace("/Run", "/Delete"), {"task": "x"}),
+        (shipped, {"path": "x"}),
+        (shipped, {"task": {"a": "table"}}),
+    ):
+        with pytest.raises(HostError):
+            ask(login, script, parameters)
+        assert tls.refused.pop()
+    assert ask(login, shipped, {"task": "'; Remove-Item C:\\ -Recurse #"}) == {"done": True}
+    assert tls.windows.tasks == ["'; Remove-Item C:\\ -Recurse #"]
 
 
 @pytest.mark.parametrize("form", [None, [], {"value": [], "Count": 0}])
@@ -234,6 +292,7 @@ def test_this_machine_in_each_of_those_forms(tmp_path: Path, tls: WinRM, form: s
         ("redirects", "broke off", True),
         ("is a web server", "HTTP status 404", True),
         ("5 MB", "sends more than", True),
+        ("never stops sending", "sends more than", True),
         ("5 MB in pieces", "sends more than", True),
         ("fault", "reports a fault: The WS-Management service cannot process the request: quota exceeded.", True),
         ("denies", "lets snapmirror log in, but run nothing", True),

@@ -65,6 +65,21 @@ def test_a_good_night(tmp_path: Path, winrm: WinRM) -> None:
     settled(winrm)  # the shell that kept Windows awake is gone with the night
 
 
+def test_the_task_is_started_once_the_image_is_closed_and_windows_is_awake(tmp_path: Path, winrm: WinRM) -> None:
+    scene = scene_of(tmp_path, winrm, copy_task="Copy")
+    scene.image = {"file": str(tmp_path / "x.img"), "size": "512M", "encryption": "none"}
+    scene.configure()
+    assert scene.command("init").exit_code == 0
+    seen: list[tuple[list[str], int]] = []
+    mounts = Path("/proc/self/mountinfo")
+    winrm.windows.when["task"] = lambda: seen.append(
+        ([line for line in mounts.read_text().splitlines() if str(scene.folder) in line], len(winrm.shells))
+    )
+    scene.night()
+    assert seen == [([], 2)], "nothing is mounted; there are the task's shell, and the one that keeps Windows awake"
+    assert not scene.leftovers()
+
+
 def test_a_night_that_fails_is_told_and_starts_no_copy(tmp_path: Path, winrm: WinRM) -> None:
     scene = scene_of(tmp_path, winrm, copy_task="Copy")
     scene.source.rename(tmp_path / "elsewhere")

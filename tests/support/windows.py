@@ -6,6 +6,7 @@ A stand-in for what no machine of ours can run; the fields are those that the sc
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,9 +43,12 @@ class Windows:
     native: dict[str, tuple[int, str]] = field(default_factory=dict)  # scripts that fail, with code and sentence
     events: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[str] = field(default_factory=list)
+    when: dict[str, Callable[[], None]] = field(default_factory=dict)  # what else happens when a script runs
 
     def answer(self, script: str, p: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Exit code and what is printed."""
+        if script in self.when:
+            self.when[script]()
         if script in self.native:
             code, sentence = self.native[script]
             return code, {"error": sentence}

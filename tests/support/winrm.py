@@ -170,6 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path != "/wsman":
+            self.winrm.refused.append(f"a request for {self.path}")
         match self.winrm.mode:
             case "hangs":
                 self.winrm.closing.wait()
@@ -184,13 +186,19 @@ class _Handler(BaseHTTPRequestHandler):
                 while not self.winrm.closing.wait(0.1):
                     self.wfile.write(b" ")
                 self.close_connection = True
+            case "never stops sending":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
+                while not self.winrm.closing.is_set():
+                    self.wfile.write(b" " * 100_000)
             case "redirects":
-                self._send(307, b"", ("Location", f"http://127.0.0.1:{self.winrm.port}/elsewhere"))
+                self._send(
+                    307,
+                    b"",
+                    ("Location", f"{'https' if self.winrm.tls else 'http'}://127.0.0.1:{self.winrm.port}/elsewhere"),
+                )
             case "is a web server":
                 self._send(404, b"<html>Not Found</html>")
             case _:
-                if self.path != "/wsman":
-                    self.winrm.refused.append(f"a request for {self.path}")
                 if self._logged_in():
                     self._serve(body)
 
@@ -347,7 +355,7 @@ def winrm_running(folder: Path, *, tls: bool = True, client_ca: Path | None = No
     winrm = WinRM(folder, tls)
     make_certificate(winrm.ca_file, "winhost", "127.0.0.1")
     users = folder / "users"
-    users.write_text(f":{USER}:{PASSWORD}\n", encoding="utf-8")
+    users.write_text(f":{USER}:{PASSWORD}\nWORK:{USER}:{PASSWORD}\n", encoding="utf-8")
     before = os.environ.get("NTLM_USER_FILE")
     os.environ["NTLM_USER_FILE"] = str(users)
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"winrm": winrm}))

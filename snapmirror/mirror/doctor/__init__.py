@@ -33,6 +33,10 @@ def examine(config_path: Path, *, storage: bool = False) -> Iterator[Check]:
     yield from programs.examine(config)
     yield from programs.rights(config)
     yield from share.examine(config)
+    if config.host is not None:
+        from snapmirror.mirror.host.checks import reach  # which looks here for what a finding is
+
+        yield reach(config)
     for mirror in config.mirrors:
         yield from sources.examine(mirror)
     if storage:

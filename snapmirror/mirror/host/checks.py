@@ -6,10 +6,10 @@ import socket
 from collections.abc import Iterator
 
 from snapmirror.config import Config
-from snapmirror.errors import ExitCode
+from snapmirror.errors import ExitCode, HostError
 from snapmirror.mirror.doctor.check import Check, fail, ok, warn
 from snapmirror.mirror.doctor.store import min_free
-from snapmirror.mirror.host.asking import configured
+from snapmirror.mirror.host.asking import Host, configured
 from snapmirror.mirror.host.facts import Facts
 from snapmirror.model import size
 
@@ -17,6 +17,16 @@ _CLOCKS_APART_SECONDS = 60
 _MANY_FRAGMENTS = 100_000
 _SPARSE_FILE_SYSTEMS = ("NTFS", "ReFS")
 _PREPARE = "snapmirror host prepare"
+_NAMES = {
+    "path": "the folder behind the share", "image": "the image", "volume": "the volume of the image",
+    "folder_compressed": "whether NTFS compresses the folder", "server": "what the SMB server does",
+    "share_encrypts": "whether the share is encrypted", "open": "who has the image open",
+    "sessions": "which dialects of SMB are spoken", "sharing": "what the SMB server does",
+    "fragments": "in how many pieces the image lies", "now": "its clock", "windows": "its version",
+    "sleep_seconds": "when Windows falls asleep", "hibernate_seconds": "when Windows hibernates",
+    "wake_timers": "whether a timer may wake Windows", "restart_pending": "whether a restart is pending",
+    "event_source": "the event log's sources",
+}  # fmt: skip
 
 
 def judge(config: Config, facts: Facts) -> Iterator[Check]:
@@ -38,6 +48,16 @@ def judge(config: Config, facts: Facts) -> Iterator[Check]:
     elif host.event_log and facts.event_source:
         yield ok("event log", "nights are told in the log Application, by the source 'snapmirror'")
     yield from _unknown(facts)
+
+
+def reach(config: Config) -> Check:
+    """Whether the host can be asked at all; for the doctor. No night fails because it cannot."""
+    host = configured(config)
+    try:
+        windows = Host(host).ask("system").get("facts", {}).get("windows")
+    except HostError as error:
+        return warn("host", error.message, error.hint)
+    return ok("host", f"{host.address} answers: Windows {windows}; 'snapmirror host check' tells more")
 
 
 def _clock(facts: Facts) -> Iterator[Check]:
@@ -99,8 +119,11 @@ def _sharing(facts: Facts) -> Iterator[Check]:
     if facts.smb1:
         mend = "on Windows: Set-SmbServerConfiguration -EnableSMB1Protocol $false"
         yield warn("SMB", "it still speaks SMB 1, which is broken", mend)
-    old = sorted({s.get("dialect", "") for s in facts.sessions or ()} - {"3.1.1", ""})
-    if old:
+    spoken = {session.get("dialect", "") for session in facts.sessions or ()} - {""}
+    old = sorted(spoken - {"3.1.1"})
+    if spoken and not old:
+        yield ok("SMB", "its clients speak 3.1.1 now")
+    elif old:
         clients = ", ".join(sorted({s.get("client", "?") for s in facts.sessions or () if s.get("dialect") in old}))
         mend = "not this machine's doing: snapmirror speaks 3.1.1 only"
         yield warn("SMB", f"it serves SMB {', '.join(old)} to {clients}", mend)
@@ -142,9 +165,8 @@ def _power(facts: Facts, *, keep_awake: bool) -> Iterator[Check]:
 
 def _unknown(facts: Facts) -> Iterator[Check]:
     for name, why in sorted(facts.unknown.items()):
-        yield warn(
-            "rights", f"{name.replace('_', ' ')} cannot be seen: {why}", "an administrator's account sees everything"
-        )
+        mend = "set image_path in [host], or use" if name == "path" else "use"
+        yield warn("rights", f"{_NAMES.get(name, name)} cannot be seen: {why}", f"{mend} an administrator's account")
 
 
 def _our_address(host: str) -> str | None:
