@@ -18,7 +18,7 @@ function New-SnapMirrorSeed {
     }
     $taken = @{ 'smb.cred' = 'smb.cred'; 'image.key' = 'image.key'; 'id_ed25519' = 'id_server'; 'ssh_host_ed25519_key' = 'ssh_host_ed25519_key' }
     foreach ($name in $taken.Keys) {
-        if ($name -in 'smb.cred', 'image.key' -or -not (Test-Path -LiteralPath (Join-Path $seed $name))) {
+        if ($name -ne 'id_ed25519' -or -not (Test-Path -LiteralPath (Join-Path $seed $name))) {
             Copy-Item -LiteralPath (Join-Path $root $taken[$name]) -Destination (Join-Path $seed $name)
         }
     }
