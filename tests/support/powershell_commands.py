@@ -30,6 +30,7 @@ _USED = """
     Dismount-VHD: Path
     ForEach-Object: Process
     Format-Volume: FileSystem NewFileSystemLabel Partition
+    Get-Acl: LiteralPath
     Get-ChildItem: Filter LiteralPath Path
     Get-Command: CommandType Name
     Get-Content: Encoding LiteralPath Raw

@@ -27,6 +27,6 @@ function New-SnapMirrorAccount {
     } else {
         $null = New-LocalUser @account -AccountNeverExpires
     }
-    Write-SnapMirrorText -Path $CredentialPath -Text "username=$Name`npassword=$secret`n"
+    Write-SnapMirrorText -Path $CredentialPath -Text "username=$Name`ndomain=$env:COMPUTERNAME`npassword=$secret`n"
     Deny-SnapMirrorLogon -Name $Name
 }

@@ -1,5 +1,6 @@
 function Register-SnapMirrorTask {
     # The task of the night: with nobody logged on, wakes the host, makes up for a missed night, is never cut short.
+    # It is run by the system, so from a copy of this module that only administrators can change.
     [CmdletBinding(SupportsShouldProcess)]
     param(
         [Parameter(Mandatory)] [string] $TaskName,
@@ -11,7 +12,13 @@ function Register-SnapMirrorTask {
         return
     }
     $ConfirmPreference = 'None' # asked once is enough
-    $manifest = Join-Path -Path (Split-Path -Path $PSScriptRoot -Parent) -ChildPath 'SnapMirror.psd1'
+    $here = Split-Path -Path $PSScriptRoot -Parent
+    $module = Join-Path -Path (Get-SnapMirrorHome) -ChildPath 'Module'
+    if ($here -ne $module) {
+        Remove-Item -LiteralPath $module -Recurse -Force -ErrorAction SilentlyContinue
+        Copy-Item -LiteralPath $here -Destination $module -Recurse
+    }
+    $manifest = Join-Path -Path $module -ChildPath 'SnapMirror.psd1'
     $copy = if ($CopyPath) { " -CopyPath '$($CopyPath -replace "'", "''")'" } else { '' }
     $command = "Import-Module '$($manifest -replace "'", "''")'; Invoke-SnapMirrorRun$copy; exit `$LASTEXITCODE"
     $program = Join-Path -Path $env:SystemRoot -ChildPath 'System32\WindowsPowerShell\v1.0\powershell.exe'

@@ -14,7 +14,8 @@ function Install-SnapMirror {
         6. The VM from the VHDX, started with Windows and shut down with it. A small disk brings it its configuration,
            and is deleted when the VM has taken it.
         7. The image, made sparse by 'snapmirror init' in the VM.
-        8. The scheduled task: as the system, with nobody logged on, wakes the host, is not ended after three days.
+        8. The scheduled task: as the system, with nobody logged on, wakes the host, is not ended after three days. It
+           uses a copy of this module: call Install-SnapMirror again when there is a new version.
 
         Settings and keys are in C:\ProgramData\SnapMirror, for administrators only. Keep image.key and
         image.luks-header elsewhere as well: without the key all is lost.

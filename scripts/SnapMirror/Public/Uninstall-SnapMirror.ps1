@@ -37,6 +37,7 @@ function Uninstall-SnapMirror {
     $quiet = @{ ErrorAction = 'SilentlyContinue' }
     if ($PSCmdlet.ShouldProcess($setting.TaskName, 'remove the scheduled task')) {
         Unregister-ScheduledTask -TaskName $setting.TaskName -Confirm:$false @quiet
+        Remove-Item -LiteralPath (Join-Path $root 'Module') -Recurse -Force -Confirm:$false @quiet
     }
     if ($PSCmdlet.ShouldProcess($setting.VMName, 'shut the VM down, and remove it with its disk')) {
         Stop-VM -Name $setting.VMName -Force -Confirm:$false @quiet
