@@ -7,6 +7,7 @@ like "how old is the last success?" must not wait for that. A run that gets no f
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ class Memory(BaseModel):
     space: Space | None = None
     nights: dict[str, Night] = Field(default_factory=dict)
     copied: Copy | None = None
+    warnings: tuple[str, ...] = ()  # of the last run, that belong to no mirror
 
 
 def space_of(store: OpenStore, now: float) -> Space | None:
@@ -96,6 +98,7 @@ def keep(
     finished: float,
     last_success: dict[str, float],
     space: Space | None = None,
+    warnings: Sequence[str] = (),
 ) -> None:
     """Remember a run. What it did not get to see stays as it was: the last success, the space, the other mirrors."""
     before = load(config)
@@ -109,7 +112,7 @@ def keep(
         )  # fmt: skip
     names = {mirror.name for mirror in config.mirrors}
     known = {name: night for name, night in nights.items() if name in names}
-    _write(config, Memory(space=space or before.space, nights=known, copied=before.copied))
+    _write(config, Memory(space=space or before.space, nights=known, copied=before.copied, warnings=tuple(warnings)))
 
 
 def keep_copy(config: Config, copy: Copy) -> None:

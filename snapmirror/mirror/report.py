@@ -104,7 +104,7 @@ def write(
     text = json.dumps({"finished_at": finished, **report.as_json()}, indent=1)
     try:
         _replace(lock_file(config).with_suffix(".json"), text)
-        memory.keep(config, report.mirrors, finished, last_success, space)
+        memory.keep(config, report.mirrors, finished, last_success, space, report.warnings)
         if config.report.json_file:
             _replace(config.report.json_file, text)
         if config.report.metrics_file:

@@ -46,6 +46,7 @@ class Status:
     running_since: datetime | None = None
     stuck: str | None = None
     copied: memory.Copy | None = None
+    warnings: tuple[str, ...] = ()  # of the last run, that belong to no mirror
     findings: list[str] = field(default_factory=list)
 
     @property
@@ -65,6 +66,7 @@ def status(config: Config, now: datetime) -> Status:
         running_since=_moment(owner.since) if owner else None,
         stuck=owner.stuck if owner else None,
         copied=remembered.copied,
+        warnings=remembered.warnings,
     )
     found.findings.extend(_findings(config, found, now))
     return found
@@ -106,6 +108,7 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
         elif mirror.warnings:
             number = len(mirror.warnings)
             yield f"{mirror.mirror}: the last night had {number} {'warning' if number == 1 else 'warnings'}"
+    yield from (f"the last run: {warning}" for warning in found.warnings)
     yield from _findings_of_copy(config, found.copied, now)
     space, least = found.space, min_free(config)
     if space is not None and space.store_free < least:

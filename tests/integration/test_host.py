@@ -226,6 +226,13 @@ def test_an_account_with_few_rights_is_told_what_it_cannot_see(tmp_path: Path, t
     assert "served" not in out, "what is not known is not guessed"
 
 
+def test_a_windows_that_cannot_hibernate(tmp_path: Path, tls: WinRM) -> None:
+    tls.windows.unknown = {"hibernate_seconds": "powercfg does not know HIBERNATEIDLE", "wake_timers": "the same"}
+    assert Client(tmp_path, tls).check()[0] == 0
+    tls.windows.unknown["sleep_seconds"] = "powercfg ended with 1"
+    assert Client(tmp_path, tls).check()[0] == 3
+
+
 def test_an_account_that_cannot_even_see_the_share(tmp_path: Path, tls: WinRM) -> None:
     tls.windows.unknown = dict.fromkeys(("path", "volume", "folder_compressed", "image"), "Access denied")
     code, out, _ = Client(tmp_path, tls).run("host", "check")

@@ -114,6 +114,8 @@ def test_a_host_that_cannot_be_asked_is_one_warning(tmp_path: Path, winrm: WinRM
     assert len(night.json["warnings"]) == 1
     assert night.json["warnings"][0].startswith("Windows is not kept awake: the Windows host ")
     assert json.loads((tmp_path / "report.json").read_text())["warnings"] == night.json["warnings"]
+    found = scene.command("status", "--json").json["findings"]
+    assert found == [f"the last run: {night.json['warnings'][0]}"]
     if how == "password":
         assert winrm.logins == ["NTLM bad"], "more tries would lock the account"
     (scene.source / "file").write_text("other")
