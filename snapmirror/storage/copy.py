@@ -324,7 +324,7 @@ class _Work:
     def _apply(self, waiting: update.Update) -> None:
         if self.copy.exists():
             self.copy.replace(self.incomplete)
-            update.settle_folder(self.copy.parent)
+            update.settle(self.incomplete)
         self.progress.begin("updating the copy", size=waiting.data_bytes * 2)
         try:
             update.apply(self.copy, self.incomplete, waiting, self._advance)
@@ -337,7 +337,7 @@ class _Work:
         """The incomplete copy is whole: it gets its name, then what it was made from goes."""
         if self.incomplete.exists():
             self.incomplete.replace(self.copy)
-            update.settle_folder(self.copy.parent)
+            update.settle(self.copy)
         update.discard(self.copy)
 
     def _finish(self, target: Path, table: bytearray, *, checked: float) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,14 +171,21 @@ def unreadable(file: Path) -> DamageError:
     )
 
 
-def settle_folder(folder: Path) -> None:
-    """Names that were changed are on the disk, where the file system lets folders be flushed."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):  # a share flushes names with the files
+def settle(file: Path) -> None:
+    """The name that a file was just given is on the disk.
+
+    The file is flushed by it as well: that is what a share has instead of flushing folders, and what Windows writes its
+    own journal at.
+    """
+    for path, flags in ((file, os.O_RDWR), (file.parent, os.O_RDONLY | os.O_DIRECTORY)):
+        descriptor = os.open(path, flags | os.O_CLOEXEC)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        except OSError:
+            if path == file:
+                raise
+        finally:
+            os.close(descriptor)
 
 
 def _commit(copy: Path, update: Update) -> None:
@@ -199,7 +206,7 @@ def write_file(path: Path, content: bytes) -> None:
         write_all(descriptor, memoryview(content))
         os.fsync(descriptor)
     new.replace(path)
-    settle_folder(path.parent)
+    settle(path)
 
 
 def _new_list(copy: Path) -> Path:

@@ -5,62 +5,23 @@ The destination is a folder here; kernel cifs and a second share are in tests/e2
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import random
-import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from snapmirror.config import load
-from snapmirror.storage.initialise import initialise
+from tests.support.copying import UPDATE_LIST, WHOLE, Copying, by_hand, sum_of, whole_copy
 from tests.support.crash import FLUSHES, RENAMES, WRITES, Point, failing_at, killed_at, last_call, points, spread
 from tests.support.fingerprint import compare, fingerprint
-from tests.support.runner import LONG, REPOSITORY, Result, Scene
+from tests.support.runner import LONG, Scene
 from tests.support.samba import small_volume
-from tests.support.storage import TINY, copy_image
+from tests.support.storage import copy_image
 
 CALLS = (*WRITES, *FLUSHES, *RENAMES, "unlink", "fallocate", "utimensat")
-TRANSIENT = ("store.img.incomplete", "store.img.update", "store.img.update.list")
-
-
-class Copying:
-    """A store in an image, and a folder that stands for the USB disk."""
-
-    def __init__(self, folder: Path) -> None:
-        self.disk = folder / "usb"
-        self.disk.mkdir(parents=True)
-        self.image = folder / "img" / "store.img"
-        self.image.parent.mkdir()
-        self.scene = Scene(folder, image={"file": str(self.image), "size": "512M", "encryption": "none"})
-        initialise(load(self.scene.config), workload=TINY)
-        self._random = random.Random(4)
-        for number in range(30):
-            self.write(f"file{number}")
-
-    @property
-    def copy(self) -> Path:
-        return self.disk / "store.img"
-
-    def write(self, name: str, length: int = 100_000) -> None:
-        (self.scene.source / name).write_bytes(self._random.randbytes(length))
-
-    def copying(self, *words: str) -> Result:
-        return self.scene.command("copy-image", str(self.disk), *words)
-
-    def report(self, *words: str, code: int = 0) -> dict[str, object]:
-        result = self.copying("--json", *words)
-        assert result.exit_code == code, str(result)
-        assert isinstance(result.json, dict)
-        return result.json
-
-    def names(self) -> set[str]:
-        return {path.name for path in self.disk.iterdir()}
+TRANSIENT = ("store.img.incomplete", "store.img.update", UPDATE_LIST)
 
 
 @pytest.fixture
@@ -71,11 +32,6 @@ def copying(tmp_path: Path) -> Iterator[Copying]:
         assert made.scene.leftovers() == []
     finally:
         made.scene.release()
-
-
-def sum_of(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha1").hexdigest()
 
 
 def taken(file: Path) -> int:
@@ -90,7 +46,7 @@ def test_a_copy_costs_what_differs_and_opens_with_the_same_history(copying: Copy
     assert (first["result"], first["verified_bytes"]) == ("made", first["changed_bytes"])
     assert sum_of(copying.copy) == sum_of(copying.image)
     assert taken(copying.copy) <= taken(copying.image)
-    assert copying.names() == {"store.img", "store.img.json", "store.img.sums"}
+    assert copying.names() == WHOLE
 
     again = copying.report()
     assert (again["result"], again["written_bytes"], again["compared_bytes"]) == ("unchanged", 0, 0)
@@ -105,7 +61,7 @@ def test_a_copy_costs_what_differs_and_opens_with_the_same_history(copying: Copy
     assert sum_of(copying.copy) == sum_of(copying.image)
     assert second["changed_bytes"] == differing_bytes(before, copying.image)
     assert second["written_bytes"] == 2 * differing_bytes(before, copying.image), "the journal, and the copy"
-    assert copying.names() == {"store.img", "store.img.json", "store.img.sums"}
+    assert copying.names() == WHOLE
 
     opened = Scene(tmp_path / "other", image=copying.scene.image | {"file": str(copying.copy)})
     with copying.scene.browsing():
@@ -163,13 +119,13 @@ def test_killed_at_any_call_the_old_copy_or_the_new_one_is_there(copying: Copyin
             if copying.copy.exists():
                 assert sum_of(copying.copy) in {old, new}, where
             seen.add((copying.copy.exists(), *(name in copying.names() for name in TRANSIENT)))
-            if "store.img.update.list" in copying.names() and number % 2:
+            if UPDATE_LIST in copying.names() and number % 2:
                 assert sum_of(by_hand(copying.disk)) == new, where
             elif killed.exit_code:
-                assert copying.copy.exists() or not old or "store.img.update.list" in copying.names(), where
+                assert copying.copy.exists() or not old or UPDATE_LIST in copying.names(), where
             assert copying.copying().exit_code == 0, where
             assert sum_of(copying.copy) == new, where
-            assert copying.names() == {"store.img", "store.img.json", "store.img.sums"}, where
+            assert copying.names() == WHOLE, where
         if old is None:
             assert (False, True, False, False) in seen, "killed with an incomplete first copy"
             old = new
@@ -187,28 +143,6 @@ def some(found: list[Point]) -> list[Point]:
     )
 
 
-def whole_copy(source: str, target: str) -> str:
-    """With its time, which the checksums go by."""
-    subprocess.run(["cp", "--archive", "--sparse=always", source, target], check=True)
-    return target
-
-
-def by_hand(disk: Path) -> Path:
-    """The update applied by stock tools, with the lines of the README."""
-    page = (REPOSITORY / "README.md").read_text().split("## Copy to a USB disk")[1].split("\n## ")[0]
-    match = re.search(r"\n\n((?:    .*\n)*    .*dd if=(?:.*\n)(?:    .*\n)*)", page)
-    assert match, "the page has the commands"
-    script = re.sub(r"(?m)^    ", "", match[1]).replace("snapmirror.img", "store.img")
-    by_hand = disk.with_name("by-hand")
-    shutil.copytree(disk, by_hand, copy_function=whole_copy, dirs_exist_ok=True)
-    done = subprocess.run(["bash", "-eu", "-c", script], check=False, cwd=by_hand, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    result = disk.with_name("by-hand.img")
-    (by_hand / "store.img").replace(result)
-    shutil.rmtree(by_hand)
-    return result
-
-
 def test_a_signal_leaves_the_old_copy(copying: Copying) -> None:
     copying.scene.night()
     copying.report()
@@ -221,7 +155,7 @@ def test_a_signal_leaves_the_old_copy(copying: Copying) -> None:
     )
     assert stopped.exit_code == 143, str(stopped)
     assert sum_of(copying.copy) == old
-    assert copying.names() == {"store.img", "store.img.json", "store.img.sums"}
+    assert copying.names() == WHOLE
 
 
 def test_a_full_disk(copying: Copying, tmp_path: Path) -> None:
