@@ -64,5 +64,8 @@ def umount(context: typer.Context) -> None:
 
     config = shell_of(context, steps=True).config
     if config.export is not None and turns.is_exported(config):
-        raise LockedError("the store is open for the export", hint="'systemctl stop snapmirror-export' ends that")
+        raise LockedError(
+            "the export has the store open",
+            hint="end 'snapmirror export serve'; in the helper VM: 'systemctl stop snapmirror-export'",
+        )
     out("the store is released" if umount_store(config) else "nothing was mounted or attached")
