@@ -60,18 +60,18 @@ class Pipeline:
 
         @contextmanager
         def recorded() -> Iterator[Held]:
-            entering = time.monotonic()
+            began = time.monotonic()
             try:
                 with manager as held:
-                    self._note(name, "done", entering)
+                    self._note(name, "done", began)
                     try:
                         yield held
                     finally:
-                        leaving = time.monotonic()
-            except StuckError:
-                self._note(name, "stuck", leaving)
+                        began = time.monotonic()
+            except StuckError:  # on the way out, or, where the last run has not ended yet, on the way in
+                self._note(name, "stuck", began)
                 raise
-            self._note(f"{name}", "released", leaving)
+            self._note(name, "released", began)
 
         return self._stack.enter_context(recorded())
 
