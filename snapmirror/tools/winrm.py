@@ -28,6 +28,7 @@ PORTS: Mapping[Transport, int] = {"https": 5986, "basic": 5986, "certificate": 5
 # Beyond the deadline of a call: to start, to delete the shell, to be asked to end. The program keeps its deadlines by
 # itself; this is for the case that it does not.
 _MARGIN_SECONDS = 60.0
+_LONGEST_COMPLAINT = 10_000  # characters that are looked at
 _PACKAGE = Path(__file__).resolve().parents[2]
 _ARGV = (sys.executable, "-P", "-m", "snapmirror.tools.wsman")
 
@@ -134,7 +135,7 @@ def _answer(login: Login, said: bytes) -> dict[str, Any]:
     code, printed, complained = int(answer["exit_code"]), str(answer["stdout"]), str(answer["stderr"])
     try:
         result = json.loads(printed)
-    except ValueError:
+    except (ValueError, RecursionError):
         result = None
     if isinstance(result, dict) and code == 0:
         return result
@@ -196,7 +197,7 @@ def _plain(complaint: str) -> str:
     """PowerShell's errors, out of the XML that it may wrap them in."""
     if not complaint.startswith("#< CLIXML"):
         return complaint
-    errors = "".join(re.findall(r'<S S="Error">(.*?)</S>', complaint, re.DOTALL))
+    errors = "".join(re.findall(r'<S S="Error">(.*?)</S>', complaint[:_LONGEST_COMPLAINT], re.DOTALL))
     return html.unescape(errors.replace("_x000D__x000A_", "\n"))
 
 

@@ -303,7 +303,6 @@ def test_this_machine_in_each_of_those_forms(tmp_path: Path, tls: WinRM, form: s
         ("5 MB in pieces", "sends more than", True),
         ("fault", "reports a fault: The WS-Management service cannot process the request: quota exceeded.", True),
         ("denies", "lets snapmirror log in, but run nothing", True),
-        ("not JSON", "Windows PowerShell Copyright", True),
         ("in clear", "does not encrypt", False),
     ],
 )
@@ -314,6 +313,41 @@ def test_a_host_that_misbehaves(tmp_path: Path, winrm: WinRM, mode: str, said: s
     assert said in Client(tmp_path, winrm).error()
     if mode == "in clear":
         winrm.shells.clear()  # its name came in clear: nobody could know whether that is it
+
+
+SHELL = '<w Name="ShellId">A</w><CommandId>B</CommandId>'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<", "<x>" * 10_000 + "</x>" * 10_000, '<w Name="ShellId"/>', f'{SHELL}<Stream Name="stdout">?</Stream>',
+        f'{SHELL}<x State="CommandState/Done"><ExitCode>x</ExitCode></x>',
+    ],
+)  # fmt: skip
+def test_a_host_that_answers_nonsense(tmp_path: Path, tls: WinRM, body: str) -> None:
+    tls.mode, tls.garbage = "garbage", body
+    assert Client(tmp_path, tls, {"timeout_seconds": 2}).error()
+
+
+@pytest.mark.parametrize("printed", ["Windows PowerShell", '{"error": null}', "[" * 100_000, '{"facts": {"now": 1}}'])
+def test_scripts_that_print_nonsense(tmp_path: Path, tls: WinRM, printed: str) -> None:
+    tls.mode, tls.printed = "prints", printed
+    code, _ = Client(tmp_path, tls).check()
+    assert code in (0, 11)
+
+
+def test_facts_of_other_kinds_than_they_should_be(tmp_path: Path, tls: WinRM) -> None:
+    odd: Any = "soon"
+    tls.windows = Windows(
+        image=[1], volume={"free": 10**400, "size": -1, "format": 7}, folder_compressed=odd, sleep_seconds=odd,
+        hibernate_seconds=odd, wake_timers=odd, restart_pending=odd, event_source=odd, server=odd, share_encrypts=odd,
+        open=[odd, {"user": 5}], sessions={"Count": 1}, fragments=odd, path="D:\\\x1b[2J\n.img",
+    )  # type: ignore[arg-type]  # fmt: skip
+    code, out, err = Client(tmp_path, tls).run("host", "check")
+    assert code in (0, 3), err
+    assert "\x1b" not in out
+    assert Client(tmp_path, tls).run("host", "prepare", "--dry-run")[0] == 0
 
 
 @pytest.mark.parametrize("mode", ["hangs", "drips", "a script that never ends"])

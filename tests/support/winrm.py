@@ -59,6 +59,8 @@ class WinRM:
     tls: bool = True
     windows: Windows = field(default_factory=Windows)
     mode: str = ""
+    garbage: str = ""  # what is answered to everything in the mode "garbage"
+    printed: str = ""  # what a script prints in the mode "prints"
     shells: dict[str, Shell] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -115,8 +117,8 @@ class WinRM:
         if self.mode == "5 MB in pieces":
             shell.pieces += 1
             return _streams(command, b"x" * 100_000, 0 if shell.pieces == 52 else None)
-        if self.mode == "not JSON":
-            return _streams(command, b"Windows PowerShell\r\nCopyright", 0)
+        if self.mode == "prints":
+            return _streams(command, self.printed.encode(), 0)
         if script == "awake":
             if command not in shell.answered:
                 shell.answered.add(command)
@@ -282,6 +284,8 @@ class _Handler(BaseHTTPRequestHandler):
         action = (envelope.findtext(".//{http://schemas.xmlsoap.org/ws/2004/08/addressing}Action") or "").rpartition(
             "/"
         )[2]
+        if self.winrm.mode == "garbage":
+            return self.winrm.garbage
         if self.winrm.mode == "fault":
             raise Fault(2150859174, "The WS-Management service cannot process the request: quota exceeded.")
         if self.winrm.mode == "denies":

@@ -10,7 +10,7 @@ from snapmirror.errors import ExitCode, HostError
 from snapmirror.mirror.doctor.check import Check, fail, ok, warn
 from snapmirror.mirror.doctor.store import min_free
 from snapmirror.mirror.host.asking import Host, configured
-from snapmirror.mirror.host.facts import Facts
+from snapmirror.mirror.host.facts import Facts, ask_system
 from snapmirror.model import size
 
 _CLOCKS_APART_SECONDS = 60
@@ -54,7 +54,7 @@ def reach(config: Config) -> Check:
     """Whether the host can be asked at all; for the doctor. No night fails because it cannot."""
     host = configured(config)
     try:
-        windows = Host(host).ask("system").get("facts", {}).get("windows")
+        windows = ask_system(Host(host)).windows or "of unknown version"
     except HostError as error:
         return warn("host", error.message, error.hint)
     return ok("host", f"{host.address} answers: Windows {windows}; 'snapmirror host check' tells more")

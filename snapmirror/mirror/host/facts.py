@@ -14,6 +14,8 @@ from snapmirror.config import Config
 from snapmirror.errors import HostError
 from snapmirror.mirror.host.asking import Host, configured
 
+_MOST = (1 << 63) - 1  # an Int64 of Windows
+
 
 @dataclass
 class Facts:
@@ -52,8 +54,7 @@ class Facts:
 def survey(config: Config, host: Host | None = None) -> Facts:
     """Ask for everything. Raises HostError when the host cannot be asked at all."""
     host = host or Host(configured(config))
-    facts = Facts()
-    _system(facts, host)
+    facts = ask_system(host)
     _image(facts, host, config)
     if config.share is not None and facts.path is not None:
         _optional(facts, "sharing", host, share=_share_of(config), path=facts.path)
@@ -76,7 +77,9 @@ def _share_of(config: Config) -> str:
     return config.share.unc.split("/")[3]
 
 
-def _system(facts: Facts, host: Host) -> None:
+def ask_system(host: Host) -> Facts:
+    """What Windows tells of itself alone. Raises HostError."""
+    facts = Facts()
     before = time.time()
     answer = _take(facts, host.ask("system"))
     middle = (before + time.time()) / 2
@@ -89,6 +92,7 @@ def _system(facts: Facts, host: Host) -> None:
     facts.wake_timers = _number(answer, "wake_timers")
     facts.restart_pending = _truth(answer, "restart_pending")
     facts.event_source = _truth(answer, "event_source")
+    return facts
 
 
 def _image(facts: Facts, host: Host, config: Config) -> None:
@@ -146,7 +150,7 @@ def _tables(answer: Mapping[str, Any], name: str) -> list[dict[str, str]] | None
 
 def _number(answer: Mapping[str, Any], name: str) -> int | None:
     value = answer.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST else None
 
 
 def _truth(answer: Mapping[str, Any], name: str) -> bool | None:
