@@ -16,7 +16,7 @@ from snapmirror.model import size
 
 if TYPE_CHECKING:
     from snapmirror.config import Destination
-    from snapmirror.storage.copy import CopyReport
+    from snapmirror.storage.copier import CopyReport
 
 
 def register(app: typer.Typer) -> None:

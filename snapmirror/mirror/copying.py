@@ -11,7 +11,7 @@ from snapmirror.errors import Interrupted, LockedError, ShareLost, SnapmirrorErr
 from snapmirror.mirror import memory
 
 if TYPE_CHECKING:
-    from snapmirror.storage.copy import CopyReport
+    from snapmirror.storage.copier import CopyReport
 
 log = logging.getLogger("snapmirror.copy")
 

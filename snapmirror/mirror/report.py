@@ -13,7 +13,7 @@ from snapmirror.lock import lock_file
 from snapmirror.mirror import memory
 
 if TYPE_CHECKING:
-    from snapmirror.storage.copy import CopyReport
+    from snapmirror.storage.copier import CopyReport
 
 Result = Literal["published", "planned", "failed"]
 

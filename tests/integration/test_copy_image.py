@@ -221,6 +221,10 @@ def test_a_copy_that_decays_is_found_and_mended(copying: Copying) -> None:
     touched = copying.report()
     assert (touched["full"], touched["result"], touched["repaired_bytes"]) == (True, "updated", 0)
     assert sum_of(copying.copy) == sum_of(copying.image)
+    for length in (100 << 20, copying.image.stat().st_size + 4096):
+        os.truncate(copying.copy, length)
+        assert copying.report()["full"]
+        assert sum_of(copying.copy) == sum_of(copying.image)
 
 
 def test_a_copy_after_the_night(copying: Copying) -> None:
