@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from snapmirror.config import Config, MirrorConfig
@@ -46,8 +46,10 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
     report = RunReport()
     last_success: dict[str, float] = {}
     space: memory.Space | None = None
-    with _host(config, report) as tell:
+    with ExitStack() as stack:
+        tell: Callable[[], None] = _nobody
         try:
+            tell = stack.enter_context(_host(config, report))
             with Pipeline() as pipeline:
                 pipeline.hold("lock", run_lock(config))
                 store = pipeline.hold("open the store", open_store(config))
@@ -60,9 +62,12 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
             raise  # the report is the other run's
         except SnapmirrorError as error:
             _fail(report, mirrors, error)
+            finished = time.time()
+            reports.write(report, config, finished, last_success, space)
             if not isinstance(error, Interrupted):  # who is stopped, or has lost the host, keeps nobody waiting
                 tell()
-            reports.write(report, config, time.time(), last_success, space)
+            if report.warnings:
+                reports.write(report, config, finished, last_success, space)
             for warning in report.warnings:
                 log.warning("%s", warning)
             raise
@@ -80,13 +85,17 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
 def _host(config: Config, report: RunReport) -> Iterator[Callable[[], None]]:
     """The Windows host, if there is one to ask, kept awake meanwhile; call what this yields when the run is over."""
     if config.host is None:
-        yield lambda: None
+        yield _nobody
         return
     from snapmirror.mirror.host.night import HostNight  # not at every start, which is counted in milliseconds
 
     night = HostNight(config, report)
     with night.awake():
         yield night.finish
+
+
+def _nobody() -> None:
+    """There is nobody to tell."""
 
 
 def _copied(config: Config, progress: Progress) -> CopyResult:

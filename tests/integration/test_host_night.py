@@ -98,6 +98,21 @@ def test_a_store_that_cannot_be_opened_is_told(tmp_path: Path, winrm: WinRM) -> 
     assert (event["id"], event["level"]) == (1011, "Error")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ca_file": "/nonexistent"}, {"password_file": "/nonexistent"},
+        {"password_file": None, "password_command": ["/nonexistent/program"]},
+    ],
+)  # fmt: skip
+def test_what_is_missing_here_is_one_warning_as_well(tmp_path: Path, winrm: WinRM, options: dict[str, Any]) -> None:
+    night = scene_of(tmp_path, winrm, **options).night(expect=(3,))
+    [warning] = night.json["warnings"]
+    assert "/nonexistent" in warning
+    assert night.mirror["result"] == "published"
+    assert not winrm.calls
+
+
 @pytest.mark.parametrize("how", ["away", "hangs", "password"])
 def test_a_host_that_cannot_be_asked_is_one_warning(tmp_path: Path, winrm: WinRM, how: str) -> None:
     options: dict[str, Any] = {"copy_task": "Copy"}

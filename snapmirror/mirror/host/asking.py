@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +25,27 @@ class Host:
 
     def ask(self, script: str, **parameters: object) -> dict[str, Any]:
         """Run one of our scripts there. Raises HostError."""
-        return winrm.ask(self._logged_in(), _text(script), parameters)
+        with _one_sentence():
+            return winrm.ask(self._logged_in(), _text(script), parameters)
 
-    def held(self, script: str, **parameters: object) -> AbstractContextManager[winrm.Held]:
+    @contextmanager
+    def held(self, script: str, **parameters: object) -> Iterator[winrm.Held]:
         """One of our scripts runs there meanwhile. Raises HostError."""
-        return winrm.held(self._logged_in(), _text(script), parameters)
+        with ExitStack() as stack:
+            with _one_sentence():
+                held = stack.enter_context(winrm.held(self._logged_in(), _text(script), parameters))
+            yield held
 
     def _logged_in(self) -> winrm.Login:
         """The login, with its secret; read once."""
         if self._login is None:
             config = self.config
             for path in (config.ca_file, config.certificate) if config.transport != "http" else ():
-                if path is not None and not path.is_file():
-                    raise HostError(f"{path} is missing", hint="it is named in [host]; the README tells how to make it")
+                if path is not None and not os.access(path, os.R_OK):
+                    raise HostError(
+                        f"{path} is missing, or cannot be read",
+                        hint="it is named in [host]; the README tells how to make it",
+                    )
             if config.certificate_key is not None:
                 _check_mode(config.certificate_key)
             self._login = winrm.Login(
@@ -50,6 +60,17 @@ class Host:
                 timeout=config.timeout_seconds,
             )
         return self._login
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Whatever keeps this machine from asking is told like a host that does not answer: no night ends because of it."""
+    try:
+        yield
+    except UsageError as error:
+        raise HostError(error.message, hint=error.hint) from error
+    except OSError as error:
+        raise HostError(f"the Windows host cannot be asked: {error.strerror or error}") from error
 
 
 def configured(config: Config) -> HostConfig:
