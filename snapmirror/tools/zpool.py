@@ -67,7 +67,11 @@ def is_imported(pool: str) -> bool:
 
 
 def create(pool: str, layout: Sequence[str | Path], properties: Mapping[str, str]) -> None:
-    """Make a pool on empty devices; it stays imported. ZFS itself refuses devices that hold something."""
+    """Make a pool on empty devices; it stays imported. ZFS itself refuses devices that hold something.
+
+    `failmode` stays at wait: what could not be written is kept, and written when the device is back. (On a full disk,
+    which answers some writes, continue hangs in the same way; on a dead one it would lose what programs had written.)
+    """
     options = [word for name, value in properties.items() for word in ("-O", f"{name}={value}")]
     argv: list[Argument] = ["zpool", "create", "-o", "ashift=12", "-o", "cachefile=none", *options]
     hint = "it must be empty: ZFS names what it found; 'wipefs' clears a disk that you do not need any more"
