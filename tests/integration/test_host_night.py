@@ -152,12 +152,15 @@ def test_a_script_that_fails_there_is_a_warning_of_its_own(tmp_path: Path, winrm
 
 def test_windows_that_was_not_kept_awake_to_the_end(tmp_path: Path, winrm: WinRM) -> None:
     winrm.mode = "falls asleep"
-    scene = scene_of(tmp_path, winrm, event_log=False)
+    scene = scene_of(tmp_path, winrm)
     scene.fake_program("rsync", f'#!/bin/sh\nsleep 1\nexec {shutil.which("rsync")} "$@"\n')
     night = scene.night(expect=(3,))
     assert night.mirror["result"] == "published"
     [warning] = night.json["warnings"]
     assert warning.startswith("Windows was not kept awake to the end: ")
+    [event] = winrm.windows.events
+    assert (event["id"], event["level"]) == (1003, "Warning")
+    assert "warning: Windows was not kept awake to the end" in event["message"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)

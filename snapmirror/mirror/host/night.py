@@ -30,6 +30,7 @@ class HostNight:
         self._config, self._report = configured(config), report
         self._host = Host(self._config)
         self._held: Held | None = None
+        self._said = False  # that the host cannot be asked
         self._given_up = False
 
     @contextmanager
@@ -41,13 +42,14 @@ class HostNight:
                     self._held = stack.enter_context(self._host.held("awake", seconds=_LONGEST_NIGHT_SECONDS))
                     log.info("%s is kept awake", self._config.address)
                 except HostError as error:
-                    self._warn("Windows is not kept awake", error)
+                    self._failed("Windows is not kept awake", error)
             yield
 
     def finish(self) -> None:
         """The run is over and the image is closed: start the copy task, and tell the result."""
         if self._held is not None and (failure := self._held.failure()) is not None:
             self._warn("Windows was not kept awake to the end", failure)
+            self._said = True  # it may be back by now: it is asked, but what it lacks is not said again
         task, code = self._config.copy_task, self._report.exit_code
         if task is not None and code in (ExitCode.DONE, ExitCode.WARNINGS):
             self._do(f"the task {task} was not started", "task", task=task)
@@ -63,11 +65,20 @@ class HostNight:
         try:
             self._host.ask(script, **parameters)
         except HostError as error:
-            self._warn(otherwise, error)
+            self._failed(otherwise, error)
+
+    def _failed(self, what: str, error: HostError) -> None:
+        """A script that failed there says nothing of the next; a host that cannot be asked is not asked again."""
+        if isinstance(error, ScriptError):
+            self._warn(what, error)
+            return
+        self._given_up = True
+        if not self._said:
+            self._warn(what, error)
+        self._said = True
 
     def _warn(self, what: str, error: HostError) -> None:
         self._report.warnings.append(f"{what}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
-        self._given_up = self._given_up or not isinstance(error, ScriptError)
 
 
 def _message(report: RunReport) -> str:
