@@ -1,8 +1,9 @@
 """A Windows host on loopback, as far as WinRM shows it: WS-Management over TLS or with NTLM's message encryption.
 
-A double, and no Windows: there is no PowerShell. It answers only scripts that the package ships, letter by letter, and
-takes parameters only where they belong: in the one environment variable of the shell, under names that the script
-reads. What it answers is Windows' (see there). `mode` makes it misbehave. What it should not have seen is in `refused`.
+A double, and no Windows: there is no PowerShell. (Another client, pypsrp 0.9, gets on with it as pywinrm does.) It
+answers only scripts that the package ships, letter by letter, and takes parameters only where they belong: in the one
+environment variable of the shell, under names that the script reads. What it answers is Windows' (see there). `mode`
+makes it misbehave. What it should not have seen is in `refused`.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ class WinRM:
         )
 
     def command(self, shell: Shell, envelope: ET.Element) -> str:
-        line = envelope.findtext(f".//{{{_SHELL}}}Command") or ""
+        words = [*envelope.iter(f"{{{_SHELL}}}Command"), *envelope.iter(f"{{{_SHELL}}}Arguments")]
+        line = " ".join(word.text or "" for word in words)
         script = self._shipped(line, shell.parameters)
         if script is None:
             raise Fault(5, "Access is denied.")
