@@ -286,7 +286,8 @@ def test_who_logs_in_is_told_how_the_nights_are_doing(nights: Nights) -> None:
     assert re.fullmatch(r"snapmirror: the last good night ended on 20..-..-.. ..:.., 0 hours ago\n", nights.state())
     days_ago(nights.good, 3.1)
     sentence, hint = r"web1: //winhost/b has not answered for 300 seconds \o/", "is the Windows host running?"
-    findings = {"findings": [sentence], "mirrors": [{"hint": hint}, {"hint": None}]}
+    mirrors = [{"hint": hint, "exit_code": 11}, {"hint": None, "exit_code": 0}]
+    findings = {"findings": [sentence], "mirrors": mirrors}
     (nights.folder / "status").write_text(json.dumps(findings))
     nights.ends("11")
     told = nights.state()
@@ -299,8 +300,9 @@ def test_who_logs_in_is_told_how_the_nights_are_doing(nights: Nights) -> None:
     assert "FAILED" not in nights.state() + nights.night_ended.ISSUE.read_text()
 
 
-def test_a_night_that_says_nothing_is_told_as_well(nights: Nights) -> None:
-    (nights.folder / "status").write_text("")
+@pytest.mark.parametrize("status", ["", '{"findings": ["of the night before"], "mirrors": [{"exit_code": 12}]}'])
+def test_a_night_that_says_nothing_is_told_as_well(nights: Nights, status: str) -> None:
+    (nights.folder / "status").write_text(status)
     nights.ends("KILL")
     assert "exit code KILL\n    'journalctl" in nights.state()
 
