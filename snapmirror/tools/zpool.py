@@ -22,6 +22,7 @@ from snapmirror.tools.undo import undone_by, wait_until
 log = logging.getLogger("snapmirror.zfs")
 
 _CONTROL = Path("/dev/zfs")
+_MODULE = Path("/sys/module/zfs")  # the former may be there without it: systemd makes it where the module is installed
 _EXPORT_SECONDS = 30.0  # it writes out what is in memory
 
 
@@ -35,11 +36,11 @@ class Health:
 
 def need_module() -> None:
     """The kernel knows ZFS. Raises StorageError when it does not."""
-    if _CONTROL.exists():
+    if _MODULE.exists() and _CONTROL.exists():
         return
     with suppress(ProgramFailed):
         run(["modprobe", "zfs"])
-    if not wait_until(_CONTROL.exists):
+    if not wait_until(lambda: _MODULE.exists() and _CONTROL.exists()):
         raise StorageError(
             "this kernel has no ZFS", hint="install zfs-dkms, or build the helper VM with ZFS; else use another backend"
         )
@@ -61,7 +62,7 @@ def reason(failed: ProgramFailed) -> str:
 
 def is_imported(pool: str) -> bool:
     """Whether a pool of this name is open, by what the kernel says."""
-    if not _CONTROL.exists():
+    if not _MODULE.exists():
         return False
     return pool in run(["zpool", "list", "-H", "-o", "name"]).text.splitlines()
 

@@ -103,3 +103,17 @@ def _snapshot(**fields: object) -> Snapshot:
     known: dict[str, object] = {"id": "2026-11-20T030000Z", "sequence": 3, "slot": 0, "files": 1, "entries": 2,
                                 "bytes": 3, "new_bytes": 4}  # fmt: skip
     return Snapshot.model_validate({**known, **fields})
+
+
+def test_the_device_may_be_there_before_the_module(says: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd makes /dev/zfs where the module is installed; zpool does not work before it is loaded."""
+    module = says / "module"
+    monkeypatch.setattr(zpool, "_CONTROL", says)
+    monkeypatch.setattr(zpool, "_MODULE", module)
+    (says / "modprobe").write_text(f"#!/bin/sh\nmkdir {module}\n")
+    (says / "modprobe").chmod(0o755)
+    assert not zpool.is_imported("p")
+    zpool.need_module()
+    assert module.is_dir()
+    program(says, "zpool", "p\n")
+    assert zpool.is_imported("p")
