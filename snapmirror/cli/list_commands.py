@@ -77,6 +77,8 @@ def _set_pinned(context: typer.Context, reference: str, mirror: str | None, *, p
 
 def _row(mirror: str, snapshot: Snapshot) -> list[str]:
     marks = [word for word in ("pinned", "degraded", "full") if getattr(snapshot, word)]
+    if snapshot.healed:
+        marks.append(f"{snapshot.healed:,} healed")
     if snapshot.warnings:
         marks.append(f"{len(snapshot.warnings)} warnings" if len(snapshot.warnings) > 1 else "1 warning")
     return [
@@ -108,6 +110,7 @@ def _as_json(mirror: str, snapshot: Snapshot, tree: Path) -> dict[str, Any]:
         "full": snapshot.full,
         "degraded": snapshot.degraded,
         "pinned": snapshot.pinned,
+        "healed": snapshot.healed,
         "changes": snapshot.counts,
         "warnings": [harmless(warning) for warning in snapshot.warnings],
     }

@@ -1,4 +1,4 @@
-"""`snapmirror verify`: is history still what it was when it was sealed?"""
+"""`snapmirror verify`: is history still what it was when it was sealed? And, if not: make it so."""
 
 from __future__ import annotations
 
@@ -44,31 +44,48 @@ def verify(
     seed: Annotated[
         int | None, typer.Option("--seed", help="Draw the same sample as a former run that printed this seed.")
     ] = None,
+    heal: Annotated[
+        bool, typer.Option("--heal", help="Read every content (or the sample) and give damaged files a good copy.")
+    ] = False,
     mirror: MirrorName = None,
     json: Json = False,
 ) -> None:
-    """Check that snapshots are what they were when they were sealed. Changes nothing; ends with 14 if it finds damage.
+    """Check that snapshots are what they were when they were sealed; ends with 14 if damage stays.
+
+    Without --heal nothing is changed.
 
     By default names, types, modes, owners, sizes, times, link targets and hard links are compared with the manifest;
     --full and --sample also compare contents with the checksums that were taken at sealing. With the ZFS backend the
     pool is scrubbed as well, except for a sample: ZFS reads every block in use and compares it with its own checksum.
+
+    --heal takes the good copy from another snapshot, or from the source if the file has the same size and time there,
+    and proves it by its checksum. The damaged file is replaced in every snapshot that shares it. If all could be
+    healed the exit code is 3.
     """
     from snapmirror.mirror.histories import opened
 
-    depth = _depth(full, sample, seed)
+    depth = _depth(full or (heal and sample is None), sample, seed)
     shell = shell_of(context)
     config, scrubbing = shell.config, shell.config.zfs is not None and sample is None
     with (
-        opened(config, names_of(mirror), locked=True, read_only=not scrubbing) as histories,
+        opened(config, names_of(mirror), locked=True, read_only=not scrubbing and not heal) as histories,
         shown(quiet=shell.quiet) as progress,
     ):
         from snapmirror.mirror.checking import check
 
+        if heal:
+            from snapmirror.mirror import healing
+
+            for _, history in histories:
+                healing.ready(history)
         damage = _scrub(histories, progress) if scrubbing else None
         reports = [
             check(histories.mirrors[name], history, chosen, depth, progress)
             for name, (history, chosen) in _chosen(histories, snapshots or []).items()
         ]
+        if heal:
+            for report in reports:
+                healing.heal(histories.mirrors[report.mirror], histories.histories[report.mirror], report, progress)
     code = _exit_code(reports, damage or ())
     if json:
         out_json({**_as_json(reports, depth, code), **({} if damage is None else {"scrub": list(damage)})})
@@ -123,9 +140,12 @@ def _chosen(histories: Histories, words: list[str]) -> dict[str, tuple[SnapshotS
 def _exit_code(reports: list[Report], damage: Sequence[str]) -> ExitCode:
     from snapmirror.errors import ExitCode
 
-    if damage or any(report.findings for report in reports):
+    if damage or any(report.left_out for report in reports):
         return ExitCode.DAMAGE
-    return ExitCode.WARNINGS if any(report.unchecked for report in reports) else ExitCode.DONE
+    if any(finding.healed is None for report in reports for finding in report.findings):
+        return ExitCode.DAMAGE
+    warned = any(report.unchecked or report.findings for report in reports)
+    return ExitCode.WARNINGS if warned else ExitCode.DONE
 
 
 def _show(report: Report, *, several: bool) -> None:
@@ -144,9 +164,17 @@ def _sentence(finding: Finding) -> str:
     below = f" (with {count(finding.below, 'name')} below)" if finding.below else ""
     shown_ids = ", ".join(finding.snapshots[:_SHOWN_SNAPSHOTS])
     more = len(finding.snapshots) - _SHOWN_SNAPSHOTS
-    return f"{finding.kind}: {name}{harmless(finding.detail)}{below}; in {shown_ids}" + (
-        f" and {more} more" if more > 0 else ""
+    return (
+        f"{finding.kind}: {name}{harmless(finding.detail)}{below}; in {shown_ids}"
+        + (f" and {more} more" if more > 0 else "")
+        + _answer(finding)
     )
+
+
+def _answer(finding: Finding) -> str:
+    if finding.healed is not None:
+        return f"; healed, from {harmless(finding.healed)}"
+    return "" if finding.not_healed is None else f"; NOT healed: {harmless(finding.not_healed)}"
 
 
 def _conclude(reports: list[Report], depth: Depth, damage: Sequence[str] | None) -> None:
@@ -162,6 +190,9 @@ def _conclude(reports: list[Report], depth: Depth, damage: Sequence[str] | None)
         what += f", scrubbed with {count(len(damage), 'finding')}"
     hit = len({(report.mirror, one) for report in reports for finding in report.findings for one in finding.snapshots})
     verdict = f"{count(found, 'finding')} in {count(hit, 'snapshot')}" if found else "no damage"
+    if tried := [one for report in reports for one in report.findings if one.healed or one.not_healed]:
+        healed = sum(one.healed is not None for one in tried)
+        verdict += ", all healed" if healed == found else f", {healed:,} healed, {found - healed:,} NOT healed"
     out(f"{what}: {'the pool is damaged' if damage and not found else verdict}")
 
 
@@ -190,4 +221,7 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
     fields: dict[str, Any] = {"kind": finding.kind}
     if finding.path is not None:
         fields |= json_name(finding.path)
-    return {**fields, "detail": harmless(finding.detail), "below": finding.below, "snapshots": finding.snapshots}
+    fields |= {"detail": harmless(finding.detail), "below": finding.below, "snapshots": finding.snapshots}
+    tried = finding.healed is not None or finding.not_healed is not None
+    answers = {"healed": finding.healed, "not_healed": finding.not_healed} if tried else {}
+    return {**fields, **{name: text and harmless(text) for name, text in answers.items()}}

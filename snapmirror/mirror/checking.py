@@ -19,11 +19,15 @@ def check(
     mirror: MirrorConfig, history: SnapshotStore, chosen: Sequence[Snapshot], depth: Depth, progress: Progress
 ) -> Report:
     """Verify snapshots of a mirror. The caller holds the lock."""
-    rules = Rules(owners=_by_root(history, chosen) and not mirror.fake_super, fake_super=mirror.fake_super)
-    report = verify(mirror.name, history, chosen, depth, rules, progress)
+    report = verify(mirror.name, history, chosen, depth, rules_of(mirror, history, chosen), progress)
     if report.findings:
         log.warning("%s: %d findings in %d snapshots", mirror.name, len(report.findings), len(report.snapshots))
     return report
+
+
+def rules_of(mirror: MirrorConfig, history: SnapshotStore, chosen: Sequence[Snapshot]) -> Rules:
+    """What can be compared in these snapshots."""
+    return Rules(owners=_by_root(history, chosen) and not mirror.fake_super, fake_super=mirror.fake_super)
 
 
 def _by_root(history: SnapshotStore, chosen: Sequence[Snapshot]) -> bool:

@@ -138,7 +138,7 @@ class Tree:
         wanted, actual = os.lstat(theirs), os.lstat(ours)
         if (wanted.st_uid, wanted.st_gid) != (actual.st_uid, actual.st_gid):
             os.chown(ours, wanted.st_uid, wanted.st_gid)
-        _copy_xattrs(theirs, ours)
+        copy_xattrs(theirs, ours)
         if stat.S_IMODE(os.lstat(ours).st_mode) != stat.S_IMODE(wanted.st_mode):
             os.chmod(ours, stat.S_IMODE(wanted.st_mode))
         os.utime(ours, ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
@@ -170,7 +170,8 @@ def _writable(change: Callable[[], None], path: bytes) -> None:
     change()
 
 
-def _copy_xattrs(source: bytes, target: bytes) -> None:
+def copy_xattrs(source: bytes, target: bytes) -> None:
+    """Give a file or folder the extended attributes of another, ACLs among them, and no others."""
     try:
         wanted, actual = (  # XFS shows its ACLs twice; the other names are gone with the first
             [name for name in os.listxattr(place) if not name.startswith("trusted.SGI_ACL_")]

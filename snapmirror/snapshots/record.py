@@ -46,7 +46,8 @@ _Below = Annotated[str, AfterValidator(_below)]
 
 
 class Snapshot(BaseModel):
-    """One sealed snapshot. Sizes in bytes; `new_bytes` is the size of the files that are new in it.
+    """One sealed snapshot. Sizes in bytes; `new_bytes` is the size of the files that are new in it. `healed` names of
+    it have been given a good copy since.
 
     Where the store knows what that takes on the disk: `written_bytes` is what was written for it, `used_bytes` what its
     end would free.
@@ -67,6 +68,7 @@ class Snapshot(BaseModel):
     pinned: bool = False
     counts: dict[str, int] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    healed: int = 0
     written_bytes: int | None = Field(default=None, exclude=True)
     used_bytes: int | None = Field(default=None, exclude=True)
 
@@ -86,8 +88,20 @@ class Move(BaseModel):
     target: _Below
 
 
+class Healing(BaseModel):
+    """A file that was damaged and has a good copy now: how many of its names, by snapshot, and where that came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: str
+    path: str
+    kinds: tuple[str, ...]
+    source: str
+    snapshots: dict[_Id, int] = Field(default_factory=dict)
+
+
 class Record(BaseModel):
-    """All that is known of one mirror. `snapshots` stand newest first.
+    """All that is known of one mirror. `snapshots` stand newest first. `healed` are the last healings, newest last.
 
     `parked` is the expired snapshot that waits to be recycled; `slot_equals` is the snapshot of which the slot is an
     exact copy, or None while nothing is sure of it.
@@ -101,6 +115,7 @@ class Record(BaseModel):
     slot_equals: _Id | None = None
     moves: list[Move] = Field(default_factory=list)
     checksum_files_kept: int = 0
+    healed: list[Healing] = Field(default_factory=list)
 
     @property
     def newest(self) -> Snapshot | None:

@@ -48,6 +48,11 @@ class Layout:
         return self.private / "names"
 
     @property
+    def healing(self) -> Path:
+        """The journal of a file that is being healed."""
+        return self.private / "healing.json"
+
+    @property
     def by_date(self) -> Path:
         """Dated names of the snapshots."""
         return self.root / "by-date"

@@ -16,7 +16,7 @@ from threading import Event
 from snapmirror import interrupts
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import checksums, names, record, retention
-from snapmirror.snapshots.hardlink import rotation, slot
+from snapmirror.snapshots.hardlink import healing, rotation, slot
 from snapmirror.snapshots.hardlink.clear import clear
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
@@ -28,6 +28,8 @@ from snapmirror.snapshots.settle import settle
 from snapmirror.tools import filesystems
 
 log = logging.getLogger("snapmirror.store")
+_HEALINGS = 1000
+"""So many are remembered."""
 
 
 class HardlinkStore:
@@ -80,6 +82,8 @@ class HardlinkStore:
         """Finish a rotation that was cut off, and clear away what is nobody's."""
         done = []
         self.layout.make()
+        if self.finish_healing():
+            done.append("completed the healing of a file that the last run had begun")
         if self._record.moves:
             self._finish_moves()
             done.append("finished the rotation that the last run began")
@@ -96,6 +100,25 @@ class HardlinkStore:
         if self.layout.slot.exists() and self._record.slot_equals is None:
             done.append("the last run did not finish; this one goes on with what it had fetched")
         return done
+
+    def finish_healing(self) -> bool:
+        """Heal the file that the journal tells of, and write that down; False if there is no journal."""
+        note = healing.complete(self.layout)
+        if note is None:
+            return False
+        if note.snapshots and note not in self._record.healed:
+            self._record.healed = [*self._record.healed, note][-_HEALINGS:]
+            self._record.snapshots = [
+                one.model_copy(update={"healed": one.healed + note.snapshots.get(one.id, 0)})
+                for one in self._record.snapshots
+            ]
+            self._save()
+        healing.forget(self.layout)
+        return True
+
+    def clear_scratch(self) -> None:
+        """Remove what a dead run has left of files that it was making, or hand it to the next night."""
+        _save_interrupted(self.layout)
 
     def _save(self) -> None:
         record.save(self._record, self.layout.record)

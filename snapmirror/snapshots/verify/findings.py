@@ -16,7 +16,8 @@ _MOST = 10_000
 class Finding:
     """One thing that is not as it was sealed. `below` counts further names that are hit because they lie below it.
 
-    `number` stands before the name in the manifest: the snapshot since which the name has its inode.
+    `number` stands before the name in the manifest: the snapshot since which the name has its inode. `healed` tells
+    where the good copy came from, `not_healed` why there is none; both are None while nobody has tried.
     """
 
     kind: str
@@ -25,6 +26,8 @@ class Finding:
     number: int = 0
     snapshots: list[str] = field(default_factory=list)
     below: int = 0
+    healed: str | None = None
+    not_healed: str | None = None
 
 
 @dataclass

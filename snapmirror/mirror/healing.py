@@ -1,0 +1,128 @@
+"""Healing a mirror's damaged files, with the source as the last place to ask. Runs rsync.
+
+The source is asked twice: first what it would send, then for those files alone that have the size and the time of the
+damaged ones there still. They land in a scratch folder of the store and are used only if their MD5 is the recorded one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from snapmirror import process
+from snapmirror.config import MirrorConfig
+from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, UsageError
+from snapmirror.mirror import stall
+from snapmirror.mirror.checking import rules_of
+from snapmirror.model import Progress
+from snapmirror.snapshots import checksums
+from snapmirror.snapshots.entry import path_of
+from snapmirror.snapshots.hardlink.store import HardlinkStore
+from snapmirror.snapshots.heal import Case, Healer
+from snapmirror.snapshots.names import Tree, remove_tree
+from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.verify import Report
+from snapmirror.tools import rsync
+
+log = logging.getLogger("snapmirror.heal")
+
+
+def ready(history: SnapshotStore) -> None:
+    """Finish what a run that died while it was healing has left; to be called before the snapshots are looked at.
+
+    Raises SnapmirrorError.
+    """
+    if not isinstance(history, HardlinkStore):
+        raise UsageError(
+            "snapshots of ZFS cannot be written, so --heal can do nothing there",
+            hint="'zpool scrub' heals from the redundancy of the pool; without any, restore the file from the source",
+        )
+    history.layout.make()
+    history.finish_healing()
+    history.clear_scratch()
+
+
+def heal(mirror: MirrorConfig, history: SnapshotStore, report: Report, progress: Progress) -> None:
+    """Heal what a verification has found; its findings say afterwards what was healed, and what was not.
+
+    The caller holds the lock, and the store open for writing. Raises SnapmirrorError.
+    """
+    if not report.findings or not isinstance(history, HardlinkStore):
+        return
+    healer = Healer(history, report, rules_of(mirror, history, history.snapshots()))
+    progress.begin(f"healing {mirror.name}")
+    try:
+        healer.look()
+        lacking = healer.lacking()
+        with _scratch(history) as folder:
+            fetched, why_not = _fetched(mirror, folder, lacking) if lacking else ({}, "")
+            healer.mend(fetched, why_not, str(mirror.source), progress.advance)
+    finally:
+        progress.end()
+    healed = sum(finding.healed is not None for finding in report.findings)
+    log.warning("%s: %d of %d findings healed", mirror.name, healed, len(report.findings))
+
+
+@contextmanager
+def _scratch(history: HardlinkStore) -> Iterator[Path]:
+    """A folder on the store; what a crash leaves of it the next run removes, as all in that place."""
+    folder = history.layout.scratch / "heal"
+    try:
+        for path in (folder, folder / "files", folder / "tmp", folder / "partial"):
+            path.mkdir()
+        yield folder
+    except OSError as error:
+        raise StorageError(f"the store failed while healing: {error.strerror}") from error
+    finally:
+        remove_tree(folder)
+
+
+def _fetched(mirror: MirrorConfig, folder: Path, lacking: Sequence[Case]) -> tuple[dict[bytes, bytes], str]:
+    """Files of the source that are right, by checksum, and a sentence about the others."""
+    wanted = {case.entry.path: case for case in lacking}
+    try:
+        offered = {
+            path for path, mark in _asked(mirror, folder, list(wanted), dry_run=True) if _mark(wanted, path) == mark
+        }
+        if offered:
+            list(_asked(mirror, folder, sorted(offered), dry_run=False))
+    except Interrupted:
+        raise
+    except SnapmirrorError as error:
+        return {}, f"no snapshot has a good copy, and the source could not be asked: {error.message}"
+    tree, found = Tree(folder / "files"), dict[bytes, bytes]()
+    for path in offered:
+        checksum = wanted[path].checksum
+        if checksum is not None and tree.is_file(path) and checksums.of_file(tree.at(path)) == checksum:
+            found[checksum] = tree.at(path)
+    return found, "no snapshot has a good copy, and the source has another file by now, or none"
+
+
+def _mark(wanted: dict[bytes, Case], path: bytes) -> tuple[bytes, bytes] | None:
+    """Size and time that a file must have."""
+    case = wanted.get(path)
+    return None if case is None else (b"%d" % case.entry.size, case.entry.time_text)
+
+
+def _asked(
+    mirror: MirrorConfig, folder: Path, paths: Sequence[bytes], *, dry_run: bool
+) -> Iterator[tuple[bytes, tuple[bytes, bytes]]]:
+    """Name, size and time of what rsync sends, or would send."""
+    names = folder / "names"
+    names.write_bytes(b"".join(rsync.listed_name(mirror, path) + b"\0" for path in paths))
+    argv = rsync.transfer_argv(
+        mirror, names, folder / "files", basis=None, scratch=folder / "tmp", partial=folder / "partial", patch=False
+    )
+    what, rest = f"asking {mirror.source} for good copies", b""
+    with process.running([argv[0], *(["--dry-run"] if dry_run else []), *argv[1:]]) as child:
+        for chunk in stall.printed(child, 1 << 16, seconds=stall.patience(mirror), what=what):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for raw in lines:
+                if (sent := rsync.parse_sent(raw)) is not None and sent.line[1:2] == b"f":
+                    fields = sent.line.split(b"|", 6)
+                    yield path_of(sent.line), (fields[4], fields[5])
+        code, stderr = child.wait(), child.stderr_tail()
+    if code not in {rsync.OK, rsync.PARTIAL, rsync.VANISHED} or rsync.is_full(stderr):
+        raise rsync.failure(code, stderr, what)

@@ -1,0 +1,164 @@
+"""Putting a healed file in the place of a damaged one: one inode, under every name that it has, in every snapshot.
+
+Nothing is ever written into the damaged inode, and each name changes by one rename: it leads to the damaged file or to
+the healed one, never to nothing. The healed file is on the disk before the first name changes, and so is a journal of
+what is to be done, which lets the next run complete it if this one dies on the way.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from snapmirror import process
+from snapmirror.errors import StorageError
+from snapmirror.snapshots.entry import parent
+from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.names import Tree
+from snapmirror.snapshots.record import Healing, sync_folder
+from snapmirror.tools import filesystems
+
+
+@dataclass(frozen=True)
+class Place:
+    """A name to be given to the healed file; `snapshot` is None in a tree that is not published."""
+
+    tree: Tree
+    path: bytes
+    snapshot: str | None
+
+
+def new_file(layout: Layout) -> bytes:
+    """Where a healed file is made. (What a crash leaves there is removed as all of this folder is.)"""
+    return os.fsencode(layout.scratch / "heal.new")
+
+
+def begin(layout: Layout, healed: bytes, places: Sequence[Place], note: Healing) -> None:
+    """Write down that the file `healed`, complete and flushed, is to have every one of these names. `complete` does it.
+
+    From here on it will be done, by whichever run comes first.
+    """
+    root = os.fsencode(layout.root)
+    folders = {os.path.dirname(place.tree.at(place.path)) for place in places}
+    statuses = {os.path.relpath(folder, root): os.lstat(folder) for folder in folders}
+    journal = {
+        "healed": _text(os.path.relpath(healed, root)),
+        "inode": os.lstat(healed).st_ino,
+        "names": [(place.snapshot, _text(os.path.relpath(place.tree.at(place.path), root))) for place in places],
+        "folders": [
+            (_text(folder), stat.S_IMODE(status.st_mode), status.st_atime_ns, status.st_mtime_ns)
+            for folder, status in statuses.items()
+        ],
+        "note": note.model_dump(),
+    }
+    scratch = layout.scratch / "heal.journal"
+    scratch.write_text(json.dumps(journal), encoding="ascii")
+    flushed(os.fsencode(scratch))
+    sync_folder(layout.scratch)
+    scratch.replace(layout.healing)
+    sync_folder(layout.private)
+
+
+def _text(path: bytes) -> str:
+    return base64.b64encode(path).decode("ascii")
+
+
+def complete(layout: Layout) -> Healing | None:
+    """Do what the journal says, as far as it is not done; return what was healed, None if there is no journal.
+
+    Raises StorageError for a damaged one.
+    """
+    tree = Tree(layout.root)
+    counts: dict[str, int] = {}
+    try:
+        journal = json.loads(layout.healing.read_text(encoding="ascii"))
+        healed, inode = tree.at(base64.b64decode(journal["healed"])), int(journal["inode"])
+        for snapshot, text in journal["names"]:
+            if _is_given(layout, tree, healed, inode, base64.b64decode(text)) and snapshot is not None:
+                counts[snapshot] = counts.get(snapshot, 0) + 1
+        for text, mode, atime, mtime in journal["folders"]:
+            with suppress(FileNotFoundError):  # somebody has removed it meanwhile
+                folder = tree.at(base64.b64decode(text))
+                if stat.S_IMODE(os.lstat(folder).st_mode) != mode:
+                    os.chmod(folder, mode)
+                os.utime(folder, ns=(atime, mtime), follow_symlinks=False)
+        note = Healing.model_validate({**journal["note"], "snapshots": counts})
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"the journal {layout.healing} is damaged: {str(error).splitlines()[0]}",
+            hint="remove it; 'snapmirror verify' tells whether a folder has a wrong time now",
+        ) from error
+    filesystems.flush(layout.root)
+    return note
+
+
+def _is_given(layout: Layout, tree: Tree, healed: bytes, inode: int, path: bytes) -> bool:
+    """Give the healed file one more name; False if it, or the place, is not there any more."""
+    if tree.inode(path) == inode:  # (a rename from one name of a file to another does nothing)
+        return True
+    with suppress(FileNotFoundError):
+        scratch, target = os.fsencode(layout.scratch / "heal.link"), tree.at(path)
+        with suppress(FileNotFoundError):
+            os.unlink(scratch)
+        if os.lstat(healed).st_ino != inode:
+            return False
+        _link(healed, scratch)
+        try:
+            os.rename(scratch, target)
+        except PermissionError:  # without root, in a read-only folder, which gets its mode back
+            folder = os.path.dirname(target)
+            os.chmod(folder, stat.S_IMODE(os.lstat(folder).st_mode) | stat.S_IRWXU)
+            os.rename(scratch, target)
+        return True
+    return False
+
+
+def _link(healed: bytes, scratch: bytes) -> None:
+    try:
+        os.link(healed, scratch)
+    except OSError as error:
+        if error.errno != errno.EMLINK:  # ext4: 65,000 names
+            raise
+        process.run(["cp", "--archive", "--reflink=auto", "--no-target-directory", "--", healed, scratch])
+        flushed(scratch)
+
+
+def flushed(full: bytes) -> None:
+    """The file is on the disk when this returns."""
+    descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def forget(layout: Layout) -> None:
+    """The healing is in the record: let go of its journal and of what it has left."""
+    layout.healing.unlink()
+    sync_folder(layout.private)
+    for path in layout.scratch.glob("heal.*"):
+        if path.is_file():
+            path.unlink()
+
+
+def private_places(layout: Layout, paths: Sequence[bytes], damaged: set[int]) -> list[Place]:
+    """Names of the slot and of the parked snapshot that lead to damaged inodes: the next night builds on them."""
+    places = []
+    for root in (layout.slot, layout.parked):
+        tree = Tree(root)
+        if root.is_dir():
+            places += [Place(tree, path, None) for path in paths if tree.inode(path) in damaged]
+    return places
+
+
+def can_stand(tree: Tree, path: bytes) -> bool:
+    """Whether the folder of a name is there, and no folder has the name."""
+    return tree.is_folder(parent(path)) and not tree.is_folder(path)

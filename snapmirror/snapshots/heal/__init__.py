@@ -1,0 +1,181 @@
+"""Healing: files that a verification has found damaged get a good copy, which is proven before it is used.
+
+The copy comes from a name of the same file that is still right, from another file of the mirror with the same content,
+or from the source (which the caller asks, see `mirror.healing`). It becomes a new inode, never written into the damaged
+one, and takes that one's place under all of its names: what shared an inode shares one afterwards.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from snapmirror import interrupts
+from snapmirror.errors import StorageError
+from snapmirror.process import ProgramFailed
+from snapmirror.snapshots.hardlink import healing
+from snapmirror.snapshots.hardlink.healing import Place
+from snapmirror.snapshots.hardlink.store import HardlinkStore
+from snapmirror.snapshots.heal.case import Case
+from snapmirror.snapshots.heal.donors import Donor, donors, recorded
+from snapmirror.snapshots.heal.families import Family, families
+from snapmirror.snapshots.names import Tree
+from snapmirror.snapshots.record import Healing
+from snapmirror.snapshots.verify.attributes import Rules
+from snapmirror.snapshots.verify.findings import (
+    CONTENT,
+    MISSING,
+    MODE,
+    OWNER,
+    SIZE,
+    TIME,
+    TYPE,
+    UNREADABLE,
+    Finding,
+    Report,
+)
+
+_HEALABLE = frozenset({CONTENT, SIZE, UNREADABLE, MISSING, TYPE, MODE, OWNER, TIME})
+_NOT_THIS_KIND = "this kind of damage is not healed"
+_SECOND = 1_000_000_000
+
+
+class Healer:
+    """The damage that a report tells of, in one mirror: looked at, then mended. Every finding gets its answer."""
+
+    def __init__(self, history: HardlinkStore, report: Report, rules: Rules) -> None:
+        self.history, self.report, self.rules = history, report, rules
+        self.trees = {snapshot.id: Tree(history.tree(snapshot)) for snapshot in history.snapshots()}
+        self.cases: list[Case] = []
+        self.folders: list[Family] = []
+        self.donors: dict[bytes, Donor] = {}
+        self._findings: dict[tuple[int, bytes], list[Finding]] = {}
+
+    def look(self) -> None:
+        """See what can be healed by what the mirror holds itself."""
+        for finding in self.report.findings:
+            finding.not_healed = _NOT_THIS_KIND
+            if finding.kind in _HEALABLE and finding.path is not None and finding.number:
+                finding.not_healed = "the manifests of its snapshots are damaged"
+                self._findings.setdefault((finding.number, finding.path), []).append(finding)
+        found, blind = families(self.history, self._findings)
+        if blind and found:
+            self.report.unchecked.append(
+                f"the manifests of {', '.join(blind)} are damaged: what these snapshots share with a healed file stays"
+            )
+        self.folders = [family for family in found if family.members[0].entry.is_directory]
+        files = [family for family in found if not family.members[0].entry.is_directory]
+        sums = recorded(self.history, {key for family in files for key in family.keys})
+        for family in files:
+            known = {sums[key] for key in family.keys if key in sums}
+            case = Case(family, known.pop() if len(known) == 1 else None)
+            case.kinds = tuple(sorted({finding.kind for finding in self._of(family)}))
+            if known:
+                case.problem = "its checksums disagree"
+            case.look(self.trees, self.rules)
+            self.cases.append(case)
+        wanted = {case.checksum: case.entry.size for case in self._without_content() if case.checksum}
+        self.donors = donors(self.history, wanted) if wanted else {}
+
+    def _of(self, family: Family) -> list[Finding]:
+        return [finding for key in family.keys for finding in self._findings.get(key, ())]
+
+    def _without_content(self) -> list[Case]:
+        return [case for case in self.cases if case.problem is None and case.own_content is None]
+
+    def lacking(self) -> list[Case]:
+        """The files of which the mirror itself holds no good copy."""
+        return [case for case in self._without_content() if case.checksum not in self.donors]
+
+    def mend(
+        self, fetched: Mapping[bytes, bytes], why_not: str, where: str, advance: Callable[[int, int], None]
+    ) -> None:
+        """Heal what can be; `fetched` are files from the source (`where`) by checksum, `why_not` is said of others.
+
+        Raises StorageError when the store fails; what is healed by then is healed and written down.
+        """
+        try:
+            for case in self.cases:
+                source = self._mend(case, fetched, where) if case.problem is None else None
+                for finding in self._of(case.family):
+                    finding.healed = source
+                    finding.not_healed = None if source else case.problem or why_not
+                advance(len(case.places), case.entry.size)
+            for family in self.folders:
+                self._mend_folder(family)
+        except (OSError, ProgramFailed) as error:
+            said = error.completed.complaint if isinstance(error, ProgramFailed) else error.strerror
+            full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+            raise StorageError(
+                f"healing stopped, the store failed: {said}",
+                hint="make room, then run it again" if full else "see the kernel's log; run it again: it goes on",
+            ) from error
+
+    def _mend(self, case: Case, fetched: Mapping[bytes, bytes], where: str) -> str | None:
+        """Heal one file; return where the good copy came from, None if there is none."""
+        assert case.checksum is not None
+        new = healing.new_file(self.history.layout)
+        if (good := case.good) is not None:
+            full, source = good.full, "another name of the same file"
+        elif (own := case.own_content) is not None:
+            case.make(own.full, new, self.rules, with_attributes=True)
+            full, source = new, "its own content"
+        elif (donor := self.donors.get(case.checksum)) is not None:
+            case.make(donor.full, new, self.rules, with_attributes=False)
+            full, source = new, donor.told
+        elif (file := fetched.get(case.checksum)) is not None:
+            case.make(file, new, self.rules, with_attributes=True)
+            full, source = new, f"the source {where}"
+        else:
+            return None
+        if case.problem:
+            return None
+        self._replace(case, full, source)
+        return source
+
+    def _replace(self, case: Case, full: bytes, source: str) -> None:
+        status = os.lstat(full)
+        paths = list(dict.fromkeys(place.path for place in case.places))
+        damaged = set(case.inodes) - {status.st_ino}
+        # what is not published as well: the next night must not build on a damaged file
+        private = healing.private_places(self.history.layout, paths, damaged)
+        # a name that is right stays where it is, should it be an inode of its own
+        public = [place for place in case.places if not self._is_right(case, place)]
+        note = Healing(
+            at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            path=case.entry.path.decode("utf-8", "backslashreplace"),
+            kinds=case.kinds,
+            source=source,
+        )
+        with interrupts.deferred():
+            healing.begin(self.history.layout, full, [*private, *public], note)
+            self.history.finish_healing()
+
+    def _is_right(self, case: Case, place: Place) -> bool:
+        inode = case.inodes.get(place.tree.inode(place.path) or 0)
+        return inode is not None and inode.right
+
+    def _mend_folder(self, family: Family) -> None:
+        """A folder's time, which whoever removed a name has changed. A folder belongs to one snapshot alone."""
+        for finding in self._of(family):
+            if finding.kind != TIME:
+                continue
+            for member in family.members:
+                if member.snapshot.id in finding.snapshots and member.number == finding.number:
+                    tree, wanted = self.trees[member.snapshot.id], member.entry.mtime
+                    full = tree.at(member.entry.path)
+                    times = [wanted * _SECOND]
+                    for other in family.members:  # the same folder in other snapshots knows the part of the second
+                        with suppress(OSError):
+                            time = os.lstat(self.trees[other.snapshot.id].at(other.entry.path)).st_mtime_ns
+                            if other.entry.line == member.entry.line and time // _SECOND == wanted:
+                                times.append(time)
+                    os.utime(full, ns=(os.lstat(full).st_atime_ns, times[-1]))
+                    healing.flushed(full)
+            finding.healed, finding.not_healed = "the manifest", None
+
+
+__all__ = ["Case", "Healer"]
