@@ -1,6 +1,7 @@
 """Small rsyncs that stand before the real one on PATH, call it, and add one misfortune.
 
-`phase` in the scripts is "list" for a dry run, "transfer" for the real thing and "other" for --version and the like.
+`phase` in the scripts is "list" for a dry run, "transfer" for the real thing and "other" for --version and the like,
+and for what gives names in the slot their last version back (--ignore-times).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ for word in "$@"; do
     case "$word" in
         --dry-run) phase=list ;;
         --version|--help) phase=other ;;
+        --ignore-times) phase=other ;;
     esac
 done
 echo "$phase $*" >> {log}
