@@ -39,9 +39,10 @@ def ready(history: SnapshotStore) -> None:
             "snapshots of ZFS cannot be written, so --heal can do nothing there",
             hint="'zpool scrub' heals from the redundancy of the pool; without any, restore the file from the source",
         )
-    history.layout.make()
-    history.finish_healing()
-    history.clear_scratch()
+    if history.snapshots():
+        history.layout.make()
+        history.finish_healing()
+        history.clear_scratch()
 
 
 def heal(mirror: MirrorConfig, history: SnapshotStore, report: Report, progress: Progress) -> None:
