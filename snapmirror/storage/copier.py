@@ -85,7 +85,6 @@ class Copier:
                 self._update(full, days)
             else:
                 self._make()
-        self.report.allocated_bytes = image.allocated_bytes(self.copy)
 
     def _check_record(self) -> None:
         there = image.read_record(self.copy)
@@ -112,6 +111,7 @@ class Copier:
             self._check_room(self._data_bytes())
             self._create()
         want = self._fill(have)
+        self._note_size(want)
         with self._stage("reading the copy back", self.incomplete) as reader:
             if reader.table(self._advance) != want:
                 raise update.unreadable(self.incomplete)
@@ -171,6 +171,7 @@ class Copier:
         if self.copy.stat().st_size != self.record.size:  # somebody cut it; a hole at its end is no difference below
             os.truncate(self.copy, self.record.size)
         have, checked, want = self._both_tables(full, days)
+        self._note_size(want)
         runs = blocks.differences(have, want, self.shape)
         self._count(runs)
         if runs:
@@ -196,7 +197,7 @@ class Copier:
             return known.table, known.checked
         self.report.full = True
         if image.on_share(self.copy) and not image.is_sparse(self.copy):
-            self.report.warnings.append(f"{self.report.copy} is not sparse any more: it takes its full size")
+            log.info("%s is not marked as sparse on the server: all of it is read", self.report.copy)
         with self._stage("reading the copy", self.copy) as reader:
             table = reader.table(self._advance)
         self.report.compared_bytes += reader.read_bytes
@@ -208,6 +209,11 @@ class Copier:
                 "written: that disk loses data"
             )
         return table, time.time()
+
+    def _note_size(self, want: bytearray) -> None:
+        """What the copy takes: by its blocks, since a client may take a file that it has just made for full."""
+        runs = blocks.differences(self.shape.empty_table(), want, self.shape)
+        self.report.allocated_bytes = sum(self.shape.span(run)[1] for run in runs)
 
     def _count(self, runs: list[Run]) -> None:
         for run in runs:
