@@ -5,8 +5,10 @@ version, entries and sector size; then for each entry a header sector with secto
 discard, its data).
 
 What a cut may leave, by what a disk promises: everything that was written before the last finished flush, and of what
-came after it anything: all of it up to some write, that last one torn between two sectors, or any selection, because a
-disk is free to reorder. The order of the log is taken for the order in which the writes were handed over.
+came after it anything: all of it up to some write, that last one torn between two of the disk's own sectors, or any
+selection, because a disk is free to reorder. The order of the log is taken for the order in which the writes were
+handed over. Disks have sectors of 4096 bytes nowadays, whatever they show; one that tears such a block in two can leave
+an XFS whose log cannot be replayed (it believes the half that arrived), which is a limit of XFS.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from pathlib import Path
 _MAGIC = 0x6A736677736872
 _FLUSH, _FUA, _DISCARD = 1, 2, 4
 SECTOR = 512
+_WHOLE = 4096  # bytes that a disk writes whole or not at all
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,9 @@ class Log:
                 kind = ("prefix", "torn", "any", "all but one")[turn % 4]
                 last = rng.randrange(len(writes))
                 chosen, torn = tuple(range(last + 1)), None
-                if kind == "torn" and writes[last].length > SECTOR:
-                    torn = SECTOR * rng.randrange(1, writes[last].length // SECTOR)
+                tears = range(_WHOLE - writes[last].start % _WHOLE, writes[last].length, _WHOLE)
+                if kind == "torn" and tears:
+                    torn = rng.choice(tears)
                 elif kind == "any":
                     chosen = tuple(place for place in chosen if rng.random() < 0.5)
                 elif kind == "all but one":
