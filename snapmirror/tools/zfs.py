@@ -140,12 +140,21 @@ def mount_snapshot(dataset: str, name: str, target: Path, options: Sequence[str]
     """Mount a snapshot where its dataset shows it, if it is not there yet.
 
     The kernel would do so by itself for whoever enters that folder, but with no option at all: with devices and setuid
-    programs, for five minutes, and only where the machine's first process sees the dataset.
+    programs, for five minutes, and only where the machine's first process sees the dataset. Where it was quicker, its
+    mount gets the options.
     """
-    if mount_at(target) is None:
-        argv: list[Argument] = ["mount", "--types", "zfs", "--options", ",".join(["ro", *options])]
-        source = f"{dataset}@{name}"
-        zfs([*argv, "--source", source, "--target", target], f"the snapshot {source} cannot be mounted on {target}")
+    argv: list[Argument] = ["mount", "--types", "zfs", "--options", ",".join(["ro", *options])]
+    source = f"{dataset}@{name}"
+    what = f"the snapshot {source} cannot be mounted on {target}"
+    there = mount_at(target)
+    if there is None:
+        try:
+            zfs([*argv, "--source", source, "--target", target], what)
+        except StorageError:
+            if (there := mount_at(target)) is None:
+                raise
+    if there is not None and not there.read_only:  # (the kernel's own says rw)
+        zfs(["mount", "--options", ",".join(["remount", "bind", "ro", *options]), "--target", target], what)
 
 
 def snapshots(dataset: str, note: str = "name") -> list[SnapshotFacts]:
