@@ -1,8 +1,8 @@
 """The ZFS backend on a real OpenZFS, in the guest: nights on the share, the contract of stores, what a night costs.
 
 The modules come from vm/zfs-module, built for the guest's kernel (9 minutes, then cached) and laid over the running
-guest as vm/build --zfs lays them over the image. An emulated guest is slow: of the contract a part is run each time,
-all of it, the promises of ZFS alone and the measuring with SNAPMIRROR_TEST_LONG=1.
+guest as vm/build --zfs lays them over the image. An emulated guest is slow: the nights are run each time, the contract,
+the promises of ZFS alone and the measuring with SNAPMIRROR_TEST_LONG=1.
 """
 
 from __future__ import annotations
@@ -24,12 +24,6 @@ from tests.support.vm import HOST, ROOT, Guest, Image, cache_folder, guest
 
 pytestmark = pytest.mark.timeout(9000)
 only_long = pytest.mark.skipif(not LONG, reason="half an hour in an emulated guest: SNAPMIRROR_TEST_LONG=1 runs it")
-CONTRACT = ["tests/contract"]
-if not LONG:
-    CONTRACT = [
-        "tests/contract/test_store.py::test_a_failed_night_costs_nothing_and_is_put_right",
-        "tests/contract/test_zfs_store.py::test_killed_at_the_moment_of_sealing[zfs-after]",
-    ]
 PYTEST = ["pytest", "pytest-timeout", "hypothesis", "psutil"]
 TAGS = ("_2_28", "_2_17", "2014")
 WHEELS = ["--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11",
@@ -152,8 +146,9 @@ def test_nights_in_a_pool_on_the_share(up: Guest, around: Chain) -> None:
     assert life.standing() == ""
 
 
+@only_long
 def test_contract_and_promises_of_its_own(up: Guest) -> None:
-    words = ["-m", "pytest", "-p", "no:cacheprovider", "-v", "--durations=0", "--timeout=3000", *CONTRACT]
+    words = ["-m", "pytest", "-p", "no:cacheprovider", "-v", "--durations=0", "--timeout=3000", "tests/contract"]
     said = in_guest(up, *words, SNAPMIRROR_TEST_BACKENDS="zfs")  # asserts that none failed
     print(said)
     assert " passed in " in said.splitlines()[-1] and "skipped" not in said, said
