@@ -1,8 +1,10 @@
 """Real nights of the appliance under QEMU: kernel cifs, LUKS2 by dm-crypt, XFS, rsync over ssh, fired by its own cron.
 
+Each night ends with a copy of the image onto a second share, the USB disk.
+
 Samba on loopback stands for the Windows server (SMB 3.1.1, encryption required), a private sshd with a random tree for
-the remote server. What the guest sealed is compared with what the server was that night, from inside, and, on a copy of
-the image taken off the share, by stock cryptsetup and mount in a second guest from which snapmirror was removed.
+the remote server. What the guest sealed is compared with what the server was that night, from inside, and, on that
+copy, by stock cryptsetup and mount in a second guest from which snapmirror was removed.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +33,24 @@ from tests.support.appliance import (
     night_succeeded,
 )
 from tests.support.fingerprint import Fingerprint, compare
-from tests.support.vm import ROOT, Guest, Image, guest
+from tests.support.samba import USB
+from tests.support.vm import HOST, ROOT, Guest, Image, guest
+
+REPORT = "/var/lib/snapmirror/last-run.json"
+BESIDE = (".json", ".lock", ".sums")
+# Killed while it applies an update, in the middle of the copy.
+KILLED_WHILE_UPDATING = """
+import os, signal
+from snapmirror.storage import update
+write_all = update.write_all
+def killed(descriptor, data, start=None):
+    write_all(descriptor, data if start is None else data[:4096], start)
+    if start is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+update.write_all = killed
+from snapmirror.cli import main
+main(["copy-image"])
+"""
 
 pytestmark = pytest.mark.timeout(5400)  # a busy machine, without KVM
 
@@ -39,15 +59,20 @@ def test_nights_by_cron(image: Image, tmp_path: Path) -> None:
     """Three nights, one of which was missed; then the same history from inside and from outside."""
     with chain(tmp_path / "chain") as scene:
         days: list[Fingerprint] = []
-        with guest(image, credentials=scene.seed()) as machine:
+        with guest(image, credentials=scene.seed(more=after_night(scene))) as machine:
             machine.boot()
             machine.push_source()
             initialise_quickly(machine)
             days.append(scene.tree.fingerprint())
             assert next_night_by_cron(machine), journal(machine)
+            assert copied(machine, scene)["result"] == "made"
             scene.tree.published()
             days.append(scene.a_day_passes(1))
             assert next_night_by_cron(machine), journal(machine)
+            second = copied(machine, scene)
+            assert second["result"] == "updated"
+            assert second["written_bytes"] == 2 * second["changed_bytes"]
+            assert second["changed_bytes"] < second["allocated_bytes"] / 2
             scene.tree.published()
             after_two_nights, last = clock(machine), last_night(machine)
             machine.power_off()
@@ -60,10 +85,12 @@ def test_nights_by_cron(image: Image, tmp_path: Path) -> None:
             assert next_boot_is_quiet(machine), "nothing was missed: no night after boot"
             marks = history(machine, len(days))
             nothing_is_left(machine)
+            a_copy_that_is_killed_is_finished_by_the_next(machine, scene)
+            nothing_is_left(machine)
             machine.power_off()
         for number, (day, mark) in enumerate(zip(days, reversed(marks), strict=True)):
             assert compare(day, mark, ignore=("xattrs",)) == [], f"night {number}"
-        looked_at_from_outside(image, scene, marks, tmp_path)
+        looked_at_from_outside(image, scene, marks)
 
 
 def test_the_vhdx_boots_by_uefi_and_reads_its_seed(image: Image, tmp_path: Path) -> None:
@@ -87,6 +114,46 @@ def test_the_vhdx_boots_by_uefi_and_reads_its_seed(image: Image, tmp_path: Path)
             (mark,) = history(machine, 1)
             assert compare(scene.tree.fingerprint(), mark) == []
             machine.power_off()
+
+
+def after_night(scene: Chain) -> str:
+    """The tables of the configuration that have each night end with a copy onto the second share."""
+    copy = f'[copy]\ndestination = "//{HOST}/{USB}"\nport = {scene.samba.port}\nafter_night = true'
+    return f'{copy}\n[report]\njson_file = "{REPORT}"'
+
+
+def copied(machine: Guest, scene: Chain) -> dict[str, Any]:
+    """The copy after the last night, by its report; on the server it is the image, as sparse, and is all there is.
+
+    The server's own numbers: a client takes a sparse file for full.
+    """
+    copy = scene.samba.usb / scene.image.name
+    assert same(copy, scene.image)
+    assert copy.stat().st_blocks < scene.image.stat().st_blocks * 1.05, "whole blocks of 64 KiB"
+    assert {path.name for path in scene.samba.usb.iterdir()} == {copy.name, *(copy.name + end for end in BESIDE)}
+    report = json.loads(machine.run(["cat", REPORT]).stdout)["copy"]
+    assert isinstance(report, dict)
+    assert report["error"] is None, report
+    assert report["warnings"] == []
+    return report
+
+
+def same(one: Path, other: Path) -> bool:
+    return subprocess.run(["cmp", "--silent", one, other], check=False).returncode == 0
+
+
+def a_copy_that_is_killed_is_finished_by_the_next(machine: Guest, scene: Chain) -> None:
+    copy = scene.samba.usb / scene.image.name
+    machine.run(["snapmirror", "pin", "newest"])
+    assert not same(copy, scene.image)
+    argv = ["env", "PYTHONPATH=/opt/snapmirror", "python3", "-c", KILLED_WHILE_UPDATING]
+    assert machine.run(argv, ok=range(256)).exit_code == 137
+    assert not copy.exists(), "a mixture does not have the name of a copy"
+    assert copy.with_name(copy.name + ".update.list").exists()
+    report = json.loads(machine.run(["snapmirror", "copy-image", "--json"]).stdout)
+    assert report["resumed"]
+    assert report["full"], "after that, nothing is believed"
+    assert same(copy, scene.image)
 
 
 @contextmanager
@@ -127,10 +194,9 @@ def nothing_is_left(machine: Guest) -> None:
     assert (mounts, loops, mappings) == ("", "", "No devices found")
 
 
-def looked_at_from_outside(image: Image, scene: Chain, marks: list[Fingerprint], folder: Path) -> None:
-    """A copy of the image, as Windows would copy it to a USB disk, opened where there is no snapmirror."""
-    copied = folder / "copied.img"
-    subprocess.run(["cp", "--sparse=always", scene.image, copied], check=True)
+def looked_at_from_outside(image: Image, scene: Chain, marks: list[Fingerprint]) -> None:
+    """The copy of the image on the USB disk, opened where there is no snapmirror."""
+    copied = scene.samba.usb / scene.image.name
     with copied.open("rb") as file:
         assert file.read(6) == b"LUKS\xba\xbe"
     with guest(image, disks=[copied]) as other:

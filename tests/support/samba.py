@@ -1,4 +1,4 @@
-"""Samba on loopback as the Windows server: SMB 3.1.1 only, encryption required, a share called "backup".
+"""Samba on loopback as the Windows server: SMB 3.1.1 only, encryption required, a share called "backup" and one "usb".
 
 A stand-in, and no Windows: it takes names that Windows refuses, and its volume is a Linux folder. Its flush reaches the
 disk (`strict sync`), and files on it may be sparse (`strict allocate = no`). Runs smbd, smbpasswd, mke2fs, mount.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.support.sshd import free_port
 
-SHARE = "backup"
+SHARE, USB = "backup", "usb"
 
 
 @dataclass
@@ -43,6 +43,11 @@ class Samba:
 
     def unc(self, host: str = "127.0.0.1") -> str:
         return f"//{host}/{SHARE}"
+
+    @property
+    def usb(self) -> Path:
+        """The folder that it serves as its USB disk."""
+        return self.folder / USB
 
     @property
     def running(self) -> bool:
@@ -112,7 +117,7 @@ class Samba:
 @contextmanager
 def samba_running(folder: Path, storage: Path) -> Iterator[Samba]:
     """Samba, serving `storage`; its state stands in `folder`."""
-    for name in ("state", "run"):
+    for name in ("state", "run", USB):
         (folder / name).mkdir(parents=True, mode=0o755)
     storage.mkdir(exist_ok=True)
     server = Samba(folder=folder, storage=storage, port=free_port())
@@ -126,6 +131,7 @@ def samba_running(folder: Path, storage: Path) -> Iterator[Samba]:
         f"lock directory = {folder}/run", f"pid directory = {folder}/run", f"ncalrpc dir = {folder}/run/ncalrpc",
         f"passdb backend = tdbsam:{folder}/state/passdb.tdb",
         f"[{SHARE}]", f"path = {storage}", "read only = no",
+        f"[{USB}]", f"path = {server.usb}", "read only = no",
     ]  # fmt: skip
     server.settings.write_text("\n".join(settings) + "\n")
     server.set_password(server.password)
