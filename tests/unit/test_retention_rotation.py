@@ -94,7 +94,7 @@ def test_dated_names_follow_the_numbers(tmp_path: Path) -> None:
 def test_a_record_survives_being_written_and_damage_is_told(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     assert record.load(path) == Record()
-    first = Record(sequence=3, snapshots=[snapshot(1)], parked="x")
+    first = Record(sequence=3, snapshots=[snapshot(1)], parked="2026-11-19T030000Z")
     record.save(first, path)
     record.save(first.model_copy(update={"sequence": 4}), path)
     assert record.load(path).sequence == 4
