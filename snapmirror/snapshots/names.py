@@ -95,6 +95,14 @@ class Tree:
             return False
         return True
 
+    def replace(self, source: bytes, path: bytes) -> None:
+        """Give the name `path` to what is called `source` (absolute), in one step. Raises FileNotFoundError."""
+        target = self.at(path)
+        try:
+            os.rename(source, target)
+        except PermissionError:
+            _writable(lambda: os.rename(source, target), target)
+
     def make_folder(self, path: bytes) -> None:
         """Make a folder, with all that lead to it; what is no folder gives way."""
         if path in self._real:

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from snapmirror.errors import StorageError
+from snapmirror.tools.filesystems import sync
 
 _TIME = "%Y-%m-%dT%H%M%SZ"
 
@@ -152,13 +153,4 @@ def save(record: Record, path: Path) -> None:
         previous.unlink(missing_ok=True)
         os.link(path, previous)
     scratch.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)

@@ -120,6 +120,15 @@ def flush(target: Path) -> None:
         os.close(descriptor)
 
 
+def sync(path: Path | bytes) -> None:
+    """What a file holds, or which names a folder has, is on the device. Never through a symlink."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def counters(device_name: str) -> Counters:
     """What a block device ("loop3") has read and written."""
     import psutil  # here: its import takes 20 ms

@@ -8,7 +8,6 @@ what is to be done, which lets the next run complete it if this one dies on the 
 from __future__ import annotations
 
 import base64
-import errno
 import json
 import os
 import stat
@@ -16,13 +15,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from snapmirror import process
 from snapmirror.errors import StorageError
 from snapmirror.snapshots.entry import parent
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.names import Tree
-from snapmirror.snapshots.record import Healing, sync_folder
+from snapmirror.snapshots.record import Healing
 from snapmirror.tools import filesystems
+from snapmirror.tools.filesystems import sync
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,10 @@ def begin(layout: Layout, healed: bytes, places: Sequence[Place], note: Healing)
     }
     scratch = layout.scratch / "heal.journal"
     scratch.write_text(json.dumps(journal), encoding="ascii")
-    flushed(os.fsencode(scratch))
-    sync_folder(layout.scratch)
+    sync(scratch)
+    sync(layout.scratch)
     scratch.replace(layout.healing)
-    sync_folder(layout.private)
+    sync(layout.private)
 
 
 def _text(path: bytes) -> str:
@@ -105,45 +104,21 @@ def _is_given(layout: Layout, tree: Tree, healed: bytes, inode: int, path: bytes
     if tree.inode(path) == inode:  # (a rename from one name of a file to another does nothing)
         return True
     with suppress(FileNotFoundError):
-        scratch, target = os.fsencode(layout.scratch / "heal.link"), tree.at(path)
-        with suppress(FileNotFoundError):
-            os.unlink(scratch)
+        scratch = os.fsencode((layout.scratch / "heal.link").relative_to(layout.root))
+        tree.unlink(scratch)
         if os.lstat(healed).st_ino != inode:
             return False
-        _link(healed, scratch)
-        try:
-            os.rename(scratch, target)
-        except PermissionError:  # without root, in a read-only folder, which gets its mode back
-            folder = os.path.dirname(target)
-            os.chmod(folder, stat.S_IMODE(os.lstat(folder).st_mode) | stat.S_IRWXU)
-            os.rename(scratch, target)
+        if not tree.link(healed, scratch):
+            sync(tree.at(scratch))
+        tree.replace(tree.at(scratch), path)
         return True
     return False
-
-
-def _link(healed: bytes, scratch: bytes) -> None:
-    try:
-        os.link(healed, scratch)
-    except OSError as error:
-        if error.errno != errno.EMLINK:  # ext4: 65,000 names
-            raise
-        process.run(["cp", "--archive", "--reflink=auto", "--no-target-directory", "--", healed, scratch])
-        flushed(scratch)
-
-
-def flushed(full: bytes) -> None:
-    """The file is on the disk when this returns."""
-    descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def forget(layout: Layout) -> None:
     """The healing is in the record: let go of its journal and of what it has left."""
     layout.healing.unlink()
-    sync_folder(layout.private)
+    sync(layout.private)
     for path in layout.scratch.glob("heal.*"):
         if path.is_file():
             path.unlink()

@@ -37,6 +37,7 @@ from snapmirror.snapshots.verify.findings import (
     Finding,
     Report,
 )
+from snapmirror.tools.filesystems import sync
 
 _HEALABLE = frozenset({CONTENT, SIZE, UNREADABLE, MISSING, TYPE, MODE, OWNER, TIME})
 _NOT_THIS_KIND = "this kind of damage is not healed"
@@ -174,7 +175,7 @@ class Healer:
                             if other.entry.line == member.entry.line and time // _SECOND == wanted:
                                 times.append(time)
                     os.utime(full, ns=(os.lstat(full).st_atime_ns, times[-1]))
-                    healing.flushed(full)
+                    sync(full)
             finding.healed, finding.not_healed = "the manifest", None
 
 

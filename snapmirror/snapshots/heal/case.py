@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from snapmirror import process
 from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import Entry
-from snapmirror.snapshots.hardlink.healing import Place, can_stand, flushed
+from snapmirror.snapshots.hardlink.healing import Place, can_stand
 from snapmirror.snapshots.heal.families import Family
 from snapmirror.snapshots.names import Tree, copy_xattrs
 from snapmirror.snapshots.verify.attributes import Rules, differing
 from snapmirror.snapshots.verify.findings import MODE, OWNER, TIME
+from snapmirror.tools.filesystems import sync
 
 _SECOND = 1_000_000_000
 
@@ -132,7 +133,7 @@ class Case:
         os.utime(
             new, ns=(status.st_atime_ns if status else seconds, status.st_mtime_ns if status and fits else seconds)
         )
-        flushed(new)
+        sync(new)
         made = os.lstat(new)
         left = [detail for _, detail in differing(self.entry, made, new, rules)]
         if checksums.of_file(new) != self.checksum:
