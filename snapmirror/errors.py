@@ -81,6 +81,13 @@ class TransferError(SnapmirrorError):
     exit_code = ExitCode.TRANSFER
 
 
+class ListingError(TransferError):
+    """The source lists what no tree can be."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="nothing was changed; the server is broken, or hostile")
+
+
 class StumbledError(TransferError):
     """rsync tripped over a tree that changed while it was read: the same night may well succeed at once."""
 

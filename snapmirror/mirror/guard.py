@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from snapmirror.config import GuardConfig, MirrorConfig
-from snapmirror.errors import GuardError, StorageError, TransferError
+from snapmirror.errors import GuardError, ListingError, StorageError
 from snapmirror.model import size
 from snapmirror.snapshots.entry import parse, path_of
 from snapmirror.snapshots.manifest import PREFIX, Reader
@@ -37,7 +37,7 @@ def _check_share(guard: GuardConfig, count: int, limit: float, total: int, what:
 
 
 def check_names(mirror: MirrorConfig, plan: Plan, newest: Path) -> None:
-    """Raises TransferError when the source lists one name as a folder and as something else: no tree is like that.
+    """Raises ListingError when the source lists one name as a folder and as something else: no tree is like that.
 
     `newest` is the newest snapshot's tree, where such a name shows up: it is there, and yet said to be new.
     """
@@ -50,10 +50,7 @@ def check_names(mirror: MirrorConfig, plan: Plan, newest: Path) -> None:
     seen: set[bytes] = set()
     for path in (path_of(line[PREFIX:]) for line in Reader(plan.manifest)):
         if path in seen:
-            raise TransferError(
-                f"{mirror.source} lists {path!r} both as a folder and as something else",
-                hint="nothing was changed; the server is broken, or hostile",
-            )
+            raise ListingError(f"{mirror.source} lists {path!r} both as a folder and as something else")
         if path in suspects:
             seen.add(path)
 

@@ -126,8 +126,13 @@ def keep_copy(config: Config, copy: Copy) -> None:
 def _write(config: Config, memory: Memory) -> None:
     path = _file(config)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    replace(path, memory.model_dump_json(indent=1))
+
+
+def replace(path: Path, text: str) -> None:
+    """A small file that others read: the old one or the new one, never a half. Raises OSError."""
     scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(memory.model_dump_json(indent=1), encoding="utf-8", errors="backslashreplace")
+    scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
     scratch.replace(path)
 
 

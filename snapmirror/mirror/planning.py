@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import TransferError
+from snapmirror.errors import ListingError, TransferError
 from snapmirror.mirror import listing
 from snapmirror.model import Progress
 from snapmirror.snapshots import entry
@@ -103,9 +103,7 @@ def _compare(
             try:
                 return compare(again, in_order(listed.blocks), header, marked=marked, left_out=left_out), listed
             except OutOfOrder:
-                raise TransferError(
-                    f"{mirror.source} lists a name twice", hint="nothing was changed; the server is broken, or hostile"
-                ) from None
+                raise ListingError(f"{mirror.source} lists a name twice") from None
     finally:
         progress.end()
 

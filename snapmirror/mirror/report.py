@@ -103,22 +103,16 @@ def write(
     """
     text = json.dumps({"finished_at": finished, **report.as_json()}, indent=1)
     try:
-        _replace(lock_file(config).with_suffix(".json"), text)
+        memory.replace(lock_file(config).with_suffix(".json"), text)
         memory.keep(config, report.mirrors, finished, last_success, space, report.warnings)
         if config.report.json_file:
-            _replace(config.report.json_file, text)
+            memory.replace(config.report.json_file, text)
         if config.report.metrics_file:
             _write_metrics(report, config.report.metrics_file, finished, last_success)
     except OSError as error:
         raise StorageError(
             f"the report {error.filename} cannot be written: {error.strerror}", hint="check [report]"
         ) from error
-
-
-def _replace(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
-    scratch.replace(path)
 
 
 def _write_metrics(report: RunReport, path: Path, finished: float, last_success: dict[str, float]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from snapmirror.errors import TransferError
+from snapmirror.errors import ListingError
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.links import is_grouped, resolve
 from snapmirror.snapshots.manifest import PREFIX, Header, Totals, Writer, since_prefix
@@ -136,7 +136,7 @@ def compare(
 
     Lines of the listing that are no entries are passed over. `marked` are paths that count as changed although their
     lines are equal: a full run has found that they differ in what a line does not show. `left_out` are kinds of
-    entries that the store cannot keep. Raises OutOfOrder, TransferError.
+    entries that the store cannot keep. Raises OutOfOrder, ListingError.
     """
     plan = Plan(header.id, header.sequence)
     writer = Writer(header)
@@ -201,9 +201,7 @@ def _check(line: bytes) -> None:
     try:
         entry.parse(line)
     except entry.BadLine as bad:
-        raise TransferError(
-            f"the source lists {bad.message}", hint="nothing was changed; the server is broken, or hostile"
-        ) from bad
+        raise ListingError(f"the source lists {bad.message}") from bad
 
 
 def _totals(before: Totals, changed: Iterable[Pair], old_links: list[bytes], new_links: list[bytes]) -> Totals:
