@@ -63,7 +63,6 @@ def test_every_way_ends_with_the_source(tmp_path: Path, filesystem: str) -> None
     _assert_nothing_left(work)
 
 
-@pytest.mark.skipif(shutil.which("qemu-storage-daemon") is None, reason="needs qemu-storage-daemon")
 def test_slow_stores(tmp_path: Path) -> None:
     work = tmp_path / "work"
     document, shown = _measured(
@@ -91,7 +90,6 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, moment: str) -> None:
     _assert_nothing_left(work)
 
 
-@pytest.mark.skipif(shutil.which("qemu-storage-daemon") is None, reason="needs qemu-storage-daemon")
 def test_what_a_killed_benchmark_leaves_is_released_by_the_next(tmp_path: Path) -> None:
     work = tmp_path / "work"
     argv = _nightly(work, "xfs", "--tools", "bare", "--warmup", "1", "--nights", "50", "--slow-iops", "1500")

@@ -19,6 +19,7 @@ from tests.support import powercut
 from tests.support.copying import UPDATE_LIST, WHOLE, Copying, by_hand, sum_of
 from tests.support.crash import spread
 from tests.support.runner import LONG
+from tests.support.storage import copy_image
 
 BETWEEN, MOST = (40, 1_000_000) if LONG else (3, 15)
 
@@ -41,7 +42,7 @@ def test_power_cuts_while_copying(tmp_path: Path, figures: Figures) -> None:
     with before.open("wb") as file:
         file.truncate(300 << 20)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=0,lazy_journal_init=0", before], check=True)
-    subprocess.run(["cp", "--sparse=always", before, work], check=True)
+    copy_image(before, work)
     copying.scene.night()
     with powercut.recorded(work, tmp_path / "writes.log", shown):
         with plugged_in(shown, mount_point):

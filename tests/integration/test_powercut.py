@@ -27,7 +27,7 @@ from tests.support.crash import spread
 from tests.support.fingerprint import Fingerprint, compare, fingerprint
 from tests.support.nights import live_a_day, random_changes, random_kinds
 from tests.support.runner import LONG, History, Scene
-from tests.support.storage import KEY, STACKS, TINY, hide_dm_crypt
+from tests.support.storage import KEY, STACKS, TINY, copy_image, hide_dm_crypt
 from tests.support.trees import Tree
 
 NIGHTS = 6  # the ring of three fills, one snapshot expires, and two nights recycle
@@ -108,7 +108,7 @@ def lived(folder: Path, encryption: str, filesystem: str) -> Life:
     life = Life(scene, folder / "before.img", folder / "writes.log", History(scene))
     life.image.rename(life.before)
     work = folder / "work.img"
-    subprocess.run(["cp", "--sparse=always", life.before, work], check=True)
+    copy_image(life.before, work)
     tree = Tree(scene.source)
     tree.grow(random_kinds(rng, 25))
     tree.settle()

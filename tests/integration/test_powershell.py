@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from snapmirror.storage.copy import CopyReport
 from tests.support.powershell import data
 from tests.support.runner import Scene
 
 CONTRACT = data(Path(__file__).resolve().parents[2] / "scripts/SnapMirror/SnapMirror.Contract.psd1")
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(tmp_path)
-    scene.source.joinpath("file").write_text("0")
-    yield scene
-    scene.release()
 
 
 def check(kind: str, printed: dict[str, Any], inner: dict[str, str]) -> None:

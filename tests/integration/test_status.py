@@ -6,23 +6,11 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from snapmirror.snapshots.record import parse_id
 from tests.support.runner import Scene
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(tmp_path)
-    scene.source.joinpath("file").write_text("0")
-    yield scene
-    scene.release()
 
 
 def status(scene: Scene, expect: int) -> dict[str, Any]:

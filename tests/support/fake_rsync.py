@@ -71,10 +71,6 @@ def before_transfer(scene: Scene, commands: str) -> None:
     install(scene, f'if [ "$phase" = transfer ]; then\n{commands}\nfi')
 
 
-def before_listing(scene: Scene, commands: str) -> None:
-    install(scene, f'if [ "$phase" = list ]; then\n{commands}\nfi')
-
-
 def remove(scene: Scene) -> None:
     """The real rsync is the first on PATH again."""
     (scene.programs / "rsync").unlink(missing_ok=True)

@@ -25,6 +25,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from snapmirror.storage.image import punch
+from tests.support.storage import copy_image
+
 _MAGIC = 0x6A736677736872
 _FLUSH, _FUA, _DISCARD = 1, 2, 4
 SECTOR = 512
@@ -143,7 +146,7 @@ class Log:
             length = write.length if torn is None else torn
             os.pwrite(disk, self._bytes[write.data_at : write.data_at + length], write.start)
             return
-        _punch(disk, write.start, write.length)
+        assert punch(disk, write.start, write.length), "no holes in files here"
 
     def close(self) -> None:
         self._bytes.close()
@@ -153,7 +156,7 @@ class Log:
 def disks(log: Log, before: Path, cuts: list[Cut], folder: Path) -> Iterator[tuple[Cut, Path]]:
     """For each cut, in the order of time, the disk that it leaves. `before` is the disk when the recording began."""
     durable, cut_disk = folder / "durable.img", folder / "cut.img"
-    _copy(before, durable)
+    copy_image(before, durable)
     applied = 0
     for cut in cuts:
         with durable.open("r+b") as file:
@@ -161,7 +164,7 @@ def disks(log: Log, before: Path, cuts: list[Cut], folder: Path) -> Iterator[tup
                 for write in epoch:
                     log.apply(file.fileno(), write)
         applied = max(applied, cut.flushes)
-        _copy(durable, cut_disk)
+        copy_image(durable, cut_disk)
         with cut_disk.open("r+b") as file:
             for place in cut.writes:
                 last = place == cut.writes[-1]
@@ -169,19 +172,3 @@ def disks(log: Log, before: Path, cuts: list[Cut], folder: Path) -> Iterator[tup
         yield cut, cut_disk
     durable.unlink()
     cut_disk.unlink(missing_ok=True)
-
-
-def _copy(source: Path, target: Path) -> None:
-    argv = ["cp", "--sparse=always", "--reflink=auto", "--no-target-directory", source, target]
-    subprocess.run(argv, check=True)
-
-
-def _punch(disk: int, start: int, length: int) -> None:
-    """A hole; fallocate(1) of util-linux would be a process for each discard."""
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    punch_and_keep_size = 0x02 | 0x01
-    arguments = (ctypes.c_int(disk), punch_and_keep_size, ctypes.c_long(start), ctypes.c_long(length))
-    if libc.fallocate(*arguments):
-        raise OSError(ctypes.get_errno(), "fallocate")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import os
 import random
-import socket
 import stat
 import struct
 import time
@@ -286,10 +285,3 @@ def acl(rng: random.Random) -> bytes:
     entries += [(0x08, rng.randrange(8), 50)]
     entries += [(0x10, rng.randrange(8), undefined), (0x20, rng.randrange(8), undefined)]
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-
-
-def listening_socket(path: Path) -> socket.socket:
-    """A socket that a process really listens on, as servers have them."""
-    server = socket.socket(socket.AF_UNIX)
-    server.bind(str(path))
-    return server
