@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
-from snapmirror.snapshots.entry import escape, plain_line
+from snapmirror.snapshots.entry import escape, parse, plain_line
 from snapmirror.snapshots.manifest import DamagedManifest, Header, Writer, since_prefix
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.spool import Spool
-from snapmirror.snapshots.verify.content import Sums
+from snapmirror.snapshots.verify.content import ContentCheck, Sums
 from snapmirror.snapshots.verify.findings import CONTENT, EXTRA, Report
-from snapmirror.snapshots.verify.tree import expected
+from snapmirror.snapshots.verify.tree import Listed, expected
 
 FILE = b"f|rw-r--r--|0|0|5|2026/11/20-03:00:00"
 FOLDER = b"d|rwxr-xr-x|0|0|4096|2026/11/20-03:00:00"
@@ -94,6 +96,27 @@ def test_checksums_are_told_apart_by_number_and_name(tmp_path: Path) -> None:
     assert sums.of(3, b"a\n") == bytes.fromhex(two.decode())
     assert sums.of(2, b"a\n") is sums.of(1, b"c") is sums.of(3, b"b") is None
     assert (sums.numbers, sums.damaged) == ({1, 3}, {})
+
+
+def test_an_inode_that_was_changed_in_place_is_read_once_for_each_content(tmp_path: Path) -> None:
+    """As ZFS has it: in two snapshots one inode number, and two contents."""
+    path, report = tmp_path / "file", Report("web")
+    contents = ContentCheck(Sums(), report, 1.0, 0, lambda names, size: None)
+
+    def read(sequence: int, wanted: bytes) -> None:
+        listed = Listed(b"", sequence, parse(plain_line(FILE, b"file")))
+        md5 = hashlib.md5(wanted, usedforsecurity=False).digest()
+        contents.read(snapshot(), os.fsencode(tmp_path), listed, path.stat(), md5)
+
+    path.write_bytes(b"first")
+    read(1, b"first")
+    path.write_bytes(b"damaged")
+    read(1, b"first")
+    assert (report.files_read, report.findings) == (1, [])
+    read(2, b"second")
+    read(2, b"second")
+    assert report.files_read == 2
+    assert [(finding.kind, finding.number) for finding in report.findings] == [(CONTENT, 2)]
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 3))

@@ -1,4 +1,7 @@
-"""Contents against the checksums taken at sealing. Each inode is read once, however many snapshots share it."""
+"""Contents against the checksums taken at sealing. Each inode is read once, however many snapshots share it.
+
+By its number, that is: ZFS changes a file in place, so there one inode holds another content in each snapshot.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from snapmirror.snapshots.verify.findings import CHECKSUMS, CONTENT, UNREADABLE,
 from snapmirror.snapshots.verify.tree import Listed
 
 _KEY = 8
+_Inode = tuple[int, int]  # the number before a name, and the inode that the name has
 
 
 def _digest(*parts: bytes) -> bytes:
@@ -67,37 +71,48 @@ class ContentCheck:
     seed: int
     advance: Callable[[int, int], None]
     denied: int = 0
-    _read: set[int] = field(default_factory=set)
-    _bad: dict[int, tuple[str, str]] = field(default_factory=dict)
-    _unknown: set[int] = field(default_factory=set)
+    _read: set[_Inode] = field(default_factory=set)
+    _bad: dict[_Inode, tuple[str, str]] = field(default_factory=dict)
+    _unknown: set[_Inode] = field(default_factory=set)
     _told: set[int] = field(default_factory=set)
 
     def look_at(self, snapshot: Snapshot, root: bytes, listed: Listed, status: os.stat_result) -> None:
         """One file of a snapshot."""
-        inode, entry = status.st_ino, listed.entry
+        inode = listed.number, status.st_ino
         if inode in self._read:
-            if inode in self._bad:
-                self.report.add(snapshot.id, self._bad[inode][0], entry.path, self._bad[inode][1], listed.number)
+            self._note(snapshot, listed, inode)
             return
         if self.share < 1 and not self._is_drawn(listed):
             return
-        wanted = self.sums.of(listed.number, entry.path)
+        wanted = self.sums.of(listed.number, listed.entry.path)
         if wanted is None:
-            self._note_unknown(snapshot, listed.number, inode)
+            self._note_unknown(snapshot, inode)
             return
-        self._read.add(inode)
-        self._unknown.discard(inode)
-        verdict = self._verdict(join(root, entry.path), wanted, status.st_size)
-        if verdict is not None:
-            self._bad[inode] = verdict
-            self.report.add(snapshot.id, verdict[0], entry.path, verdict[1], listed.number)
+        self.read(snapshot, root, listed, status, wanted)
+
+    def read(self, snapshot: Snapshot, root: bytes, listed: Listed, status: os.stat_result, wanted: bytes) -> None:
+        """One file of which the checksum (MD5, in bytes) is known."""
+        inode = listed.number, status.st_ino
+        if inode not in self._read:
+            self._read.add(inode)
+            self._unknown.discard(inode)
+            verdict = self._verdict(join(root, listed.entry.path), wanted, status.st_size)
+            if verdict is not None:
+                self._bad[inode] = verdict
+        self._note(snapshot, listed, inode)
+
+    def _note(self, snapshot: Snapshot, listed: Listed, inode: _Inode) -> None:
+        if inode in self._bad:
+            kind, detail = self._bad[inode]
+            self.report.add(snapshot.id, kind, listed.entry.path, detail, listed.number)
 
     def _is_drawn(self, listed: Listed) -> bool:
         draw = _digest(b"%d" % self.seed, b"%d" % listed.number, listed.entry.path)
         return int.from_bytes(draw, "big") < self.share * 2**64
 
-    def _note_unknown(self, snapshot: Snapshot, number: int, inode: int) -> None:
+    def _note_unknown(self, snapshot: Snapshot, inode: _Inode) -> None:
         """Another name of the same inode may have a checksum; but a whole file of them must not be absent."""
+        number, _ = inode
         self._unknown.add(inode)
         if number in self.sums.numbers and number not in self.sums.damaged:
             return
@@ -129,12 +144,13 @@ class ContentCheck:
     @property
     def without_checksum(self) -> int:
         """How many files could not be checked because no checksum of theirs is known."""
-        return len(self._unknown - self._read)
+        return len({inode for _, inode in self._unknown} - {inode for _, inode in self._read})
 
 
 def _md5(full: bytes) -> bytes:
     descriptor = _opened(full)
     with os.fdopen(descriptor, "rb") as file:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # from the disk: memory proves nothing
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
 
 

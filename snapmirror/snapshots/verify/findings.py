@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 MISSING, EXTRA, TYPE, LINKS, UNREADABLE = "missing", "extra", "type", "links", "unreadable"
 CONTENT, SIZE, TIME, MODE, OWNER, TARGET = "content", "size", "time", "mode", "owner", "target"
 MANIFEST, CHECKSUMS, FOLDER = "manifest", "checksums", "folder"
-OF_THE_INODE = frozenset({CONTENT, SIZE, TIME, MODE, OWNER, TARGET})
+OF_THE_INODE = frozenset({CONTENT, SIZE, TIME, MODE, OWNER, TARGET, UNREADABLE})
 """Kinds that hit every snapshot which shares the inode, whether it was looked at or not."""
 _MOST = 10_000
 
