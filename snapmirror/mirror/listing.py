@@ -17,6 +17,7 @@ from snapmirror.tools import rsync
 
 _CHUNK = 1 << 18
 _PAUSE_SECONDS = 0.01
+_MOST_AT_ONCE = 1_000_000  # entries that a small server can be asked to hold in memory: 85 MB
 _FIRST = 4  # a message or two may come before the root
 
 
@@ -37,9 +38,13 @@ class Listing:
 
 
 @contextmanager
-def source_listed(mirror: MirrorConfig) -> Iterator[Listing]:
-    """A mirror's source is being listed. Its blocks end with TransferError where rsync gives no usable listing."""
-    with _listed(rsync.listing_argv(mirror), f"listing {mirror.source}", stall.patience(mirror)) as listing:
+def source_listed(mirror: MirrorConfig, *, expected: int) -> Iterator[Listing]:
+    """A mirror's source is being listed. Its blocks end with TransferError where rsync gives no usable listing.
+
+    `expected`: how many entries it had last time, 0 if that is not known.
+    """
+    argv = rsync.listing_argv(mirror, whole=0 < expected <= _MOST_AT_ONCE)
+    with _listed(argv, f"listing {mirror.source}", stall.patience(mirror)) as listing:
         if mirror.exclude_marker:
             marker = mirror.exclude_marker.encode("utf-8", "surrogateescape")
             listing.blocks = ([line] for line in _pruned(Listing(listing.blocks).lines(), marker))

@@ -94,12 +94,15 @@ def _compare(
     left_out = _DEVICES if os.geteuid() and not mirror.fake_super else frozenset()
     progress.begin(f"listing {mirror.source}")
     try:
-        with closing(old), listing.source_listed(mirror) as listed:
+        with closing(old), listing.source_listed(mirror, expected=old.totals.entries) as listed:
             blocks = _counted(listed.blocks, progress)
             return compare(old, blocks, header, marked=marked, left_out=left_out), listed
     except OutOfOrder:
         log.info("the source lists its names in another order than usual; sorting them")
-        with closing(old.reopened()) as again, listing.source_listed(mirror) as listed:
+        with (
+            closing(old.reopened()) as again,
+            listing.source_listed(mirror, expected=old.totals.entries) as listed,
+        ):
             try:
                 return compare(again, in_order(listed.blocks), header, marked=marked, left_out=left_out), listed
             except OutOfOrder:

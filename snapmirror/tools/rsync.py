@@ -46,10 +46,15 @@ class Sent:
     checksum: bytes
 
 
-def listing_argv(mirror: MirrorConfig) -> list[str]:
-    """List the whole source: a dry run into a folder that does not exist, so that everything is new."""
+def listing_argv(mirror: MirrorConfig, *, whole: bool) -> list[str]:
+    """List the whole source: a dry run into a folder that does not exist, so that everything is new.
+
+    `whole`: both rsyncs hold the whole list before a line is printed (85 bytes an entry on the server), instead of
+    agreeing on it folder by folder, which takes them a third more time.
+    """
     return [
         *_common(mirror), "--dry-run", f"--out-format={LIST_FORMAT}",
+        *(["--no-inc-recursive"] if whole else []),
         *(["--super"] if os.geteuid() else []),  # else an ordinary user is not told the groups
         *_filters(mirror), *connection(mirror), mirror.source.rsync_argument, NOWHERE,
     ]  # fmt: skip
