@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -14,6 +15,23 @@ def size(number: float) -> str:
         if abs(number) < 1024 or unit == "TiB":
             break
     return f"{number:.1f} {unit}"
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """How far the contents of a mirror have been read back and compared with their checksums.
+
+    `share` (0 to 1) of this round is done; the last whole one was `completed` (seconds since 1970; None: there was none
+    yet); the reading is `behind_seconds` behind what was due; `damaged` files are known. `files` and `bytes` were read
+    in the last night.
+    """
+
+    share: float
+    completed: float | None
+    behind_seconds: float
+    damaged: int
+    files: int = 0
+    bytes: int = 0
 
 
 class Progress(Protocol):

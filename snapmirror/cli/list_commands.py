@@ -10,7 +10,7 @@ import typer
 
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import age, harmless, json_name, local_time, utc_time
+from snapmirror.cli.text import age, harmless, json_name, local_time, read_back, utc_time
 from snapmirror.model import size
 
 if TYPE_CHECKING:
@@ -30,12 +30,17 @@ def register(app: typer.Typer) -> None:
 def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False) -> None:
     """Show the snapshots, the newest first."""
     from snapmirror.mirror.histories import opened
+    from snapmirror.snapshots.verify import rolling
 
+    now = datetime.now(UTC)
     with opened(shell_of(context).config, [mirror] if mirror else []) as histories:
         rows = [(one.name, item, history.tree(item)) for one, history in histories for item in history.snapshots()]
         newest = {name: snapshots[0] for name, snapshots in histories.snapshots().items() if snapshots}
         store = histories.store
         free, allocated = store.free_bytes(), store.allocated_bytes()
+        rounds = {
+            one.name: rolling.load(history.read_back()) for one, history in histories if one.verify.read_all_within_days
+        }
     if json:
         out_json([_as_json(*row) for row in rows])
     elif not rows:
@@ -43,11 +48,10 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
     else:
         headings = ["MIRROR", "SLOT", "SNAPSHOT", "TAKEN", "FILES", "SIZE", "NEW", ""]
         table(headings, (_row(name, one) for name, one, _ in rows), right=(1, 4, 5, 6))
-        note(
-            "; ".join(
-                f"{name}: the last one is of {age(one.taken_at, datetime.now(UTC))}" for name, one in newest.items()
-            )
-        )
+        note("; ".join(f"{name}: the last one is of {age(one.taken_at, now)}" for name, one in newest.items()))
+        for name, state in rounds.items():
+            if state is not None and state.until is not None:
+                note(f"{name}: {read_back(state.told(now))}")
         note(
             f"the store has {size(free)} left"
             + (f"; its image takes {size(allocated)}" if allocated is not None else "")

@@ -12,7 +12,7 @@ from snapmirror.cli import copy_command
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, Shell, shell_of
-from snapmirror.cli.text import count, duration, harmless, json_name, printable
+from snapmirror.cli.text import count, duration, harmless, json_name, printable, read_back
 from snapmirror.errors import ExitCode, SnapmirrorError, StuckError
 from snapmirror.model import size
 
@@ -124,6 +124,9 @@ def _show(mirror: MirrorReport, shell: Shell) -> None:
             f"{size(mirror.bytes_transferred)} fetched in {duration(mirror.seconds)}"
             + (" (with warnings)" if mirror.warnings else "")
         )
+        if mirror.read_back is not None and mirror.read_back.files:
+            known = mirror.read_back
+            out(f"{mirror.mirror}: {count(known.files, 'content')} read ({size(known.bytes)}): {read_back(known)}")
 
 
 def plan(

@@ -9,7 +9,7 @@ import typer
 
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.shell import Json, shell_of
-from snapmirror.cli.text import age, count, harmless, local_time, utc_time
+from snapmirror.cli.text import age, count, harmless, local_time, read_back, utc_time
 from snapmirror.model import size
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ class MirrorFields(TypedDict):
     warnings: list[str]
     error: str | None
     hint: str | None
+    read_back_share: float | None
+    read_back_completed_at: str | None
+    read_back_behind_seconds: int | None
+    damaged_files: int | None
 
 
 class StatusFields(TypedDict):
@@ -74,6 +78,8 @@ def _show(found: Status, now: datetime) -> None:
     for mirror in found.mirrors:
         for warning in mirror.warnings:
             note(f"{mirror.mirror}: warning: {warning}")
+        if mirror.read_back is not None:
+            note(f"{mirror.mirror}: {read_back(mirror.read_back)}")
     if found.running_since is not None:
         note(f"a run holds the store, since {local_time(found.running_since)}")
     if found.space is not None:
@@ -118,7 +124,7 @@ def _as_json(found: Status, now: datetime) -> StatusFields:
 
 
 def _mirror(mirror: MirrorStatus, now: datetime) -> MirrorFields:
-    last = mirror.last_success
+    last, known = mirror.last_success, mirror.read_back
     return {
         "mirror": mirror.mirror,
         "last_success_at": _utc(last),
@@ -130,7 +136,15 @@ def _mirror(mirror: MirrorStatus, now: datetime) -> MirrorFields:
         "warnings": [harmless(warning) for warning in mirror.warnings],
         "error": harmless(mirror.error) if mirror.error else None,
         "hint": harmless(mirror.hint) if mirror.hint else None,
+        "read_back_share": round(known.share, 4) if known else None,
+        "read_back_completed_at": _utc(_moment(known.completed)) if known else None,
+        "read_back_behind_seconds": int(known.behind_seconds) if known else None,
+        "damaged_files": known.damaged if known else None,
     }
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
 
 
 def _utc(moment: datetime | None) -> str | None:

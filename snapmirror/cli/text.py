@@ -11,6 +11,10 @@ from __future__ import annotations
 import base64
 import os
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from snapmirror.model import ReadBack
 
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
 
@@ -84,3 +88,13 @@ def _escaped(character: str) -> str:
     if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def read_back(known: ReadBack) -> str:
+    """How far the contents have been read back."""
+    completed = datetime.fromtimestamp(known.completed, UTC) if known.completed is not None else None
+    last = f"the last whole round ended {local_time(completed)}" if completed else "no round is whole yet"
+    text = f"{known.share:.1%} of this round read back, {last}"
+    if known.damaged:
+        text += f"; {count(known.damaged, 'damaged file')} known"
+    return text

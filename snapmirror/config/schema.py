@@ -37,6 +37,7 @@ from snapmirror.config.values import (
     Size,
     Text,
 )
+from snapmirror.config.verify import VerifyConfig
 from snapmirror.errors import UsageError
 
 SourceField = Annotated[
@@ -325,6 +326,7 @@ class MirrorConfig(Section):
 class Config(Section):
     """The whole configuration."""
 
+    verify: VerifyConfig = Field(default_factory=VerifyConfig, description="How soon all contents are read back.")
     store: StoreConfig = Field(description="Where the snapshots are kept.")
     share: ShareConfig | None = Field(default=None, description="The SMB share that holds the image.")
     image: ImageConfig | None = Field(

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from snapmirror.config import Config
 from snapmirror.lock import lock_file
+from snapmirror.model import ReadBack
 from snapmirror.storage.open_store import OpenStore
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Night(BaseModel):
     error: str | None = None
     hint: str | None = None
     last_success: float | None = None
+    read_back: ReadBack | None = None
 
 
 class Space(BaseModel):
@@ -99,20 +101,28 @@ def keep(
     last_success: dict[str, float],
     space: Space | None = None,
     warnings: Sequence[str] = (),
-) -> None:
-    """Remember a run. What it did not get to see stays as it was: the last success, the space, the other mirrors."""
+) -> Memory:
+    """Remember a run; return what is known now.
+
+    What it did not get to see stays as it was: the last success, what was read back, the space, the other mirrors.
+    """
     before = load(config)
     nights = dict(before.nights)
+    reading = {mirror.name for mirror in config.mirrors if mirror.verify.read_all_within_days}
     for report in reports:
         previous = nights.get(report.mirror)
+        read_back = report.read_back or (previous.read_back if previous and report.mirror in reading else None)
         nights[report.mirror] = Night(
             finished=finished, result=report.result, exit_code=report.exit_code, snapshot=report.snapshot,
             warnings=tuple(report.warnings), error=report.error, hint=report.hint,
             last_success=last_success.get(report.mirror, previous.last_success if previous else None),
+            read_back=read_back,
         )  # fmt: skip
     names = {mirror.name for mirror in config.mirrors}
     known = {name: night for name, night in nights.items() if name in names}
-    _write(config, Memory(space=space or before.space, nights=known, copied=before.copied, warnings=tuple(warnings)))
+    kept = Memory(space=space or before.space, nights=known, copied=before.copied, warnings=tuple(warnings))
+    _write(config, kept)
+    return kept
 
 
 def keep_copy(config: Config, copy: Copy) -> None:

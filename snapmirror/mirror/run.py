@@ -57,6 +57,8 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
                     report.mirrors.append(_one(mirror, store, options, pipeline, progress, last_success))
                 if any(mirror.expired for mirror in report.mirrors):
                     store.trim()
+                for mirror, night in zip(mirrors, report.mirrors, strict=True):
+                    _read_back(mirror, store, night, pipeline, progress)
                 space = memory.space_of(store, time.time())
         except LockedError:
             raise  # the report is the other run's
@@ -150,6 +152,16 @@ def _one(
     finally:
         if snapshots := history.snapshots():
             last_success[mirror.name] = snapshots[0].taken_at.timestamp()
+
+
+def _read_back(
+    mirror: MirrorConfig, store: OpenStore, night: MirrorReport, pipeline: Pipeline, progress: Progress
+) -> None:
+    """What is due of the stored contents is read, once every mirror has its snapshot."""
+    if night.result == "published" and mirror.verify.read_all_within_days:
+        from snapmirror.mirror.rolling import read_back  # not at every start, which is counted in milliseconds
+
+        read_back(mirror, history_of(store, mirror), night, pipeline, progress)
 
 
 def plan_mirrors(config: Config, names: Sequence[str], options: Options, progress: Progress) -> dict[str, Planned]:

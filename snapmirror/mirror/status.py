@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
@@ -17,9 +17,12 @@ from snapmirror.lock import owner_of
 from snapmirror.mirror import memory
 from snapmirror.mirror.doctor.sources import OLD
 from snapmirror.mirror.doctor.store import min_free
-from snapmirror.model import size
+from snapmirror.model import ReadBack, size
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
+
+_BEHIND = timedelta(days=3)
+"""So far behind after a night, reading the contents back does not keep up."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class MirrorStatus:
     warnings: tuple[str, ...] = ()
     error: str | None = None
     hint: str | None = None
+    read_back: ReadBack | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def _mirror(config: Config, mirror: MirrorConfig, night: memory.Night | None) ->
         return MirrorStatus(mirror.name, seen)
     return MirrorStatus(
         mirror.name, seen or _moment(night.last_success), _moment(night.finished), night.result, night.exit_code,
-        night.snapshot, night.warnings, night.error, night.hint,
+        night.snapshot, night.warnings, night.error, night.hint, night.read_back,
     )  # fmt: skip
 
 
@@ -108,6 +112,13 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
         elif mirror.warnings:
             number = len(mirror.warnings)
             yield f"{mirror.mirror}: the last night had {number} {'warning' if number == 1 else 'warnings'}"
+        if (known := mirror.read_back) is not None:
+            if known.damaged:
+                files = f"{known.damaged} damaged {'file is' if known.damaged == 1 else 'files are'} stored"
+                yield f"{mirror.mirror}: {files}; 'snapmirror verify --heal' mends what it can"
+            if known.behind_seconds > _BEHIND.total_seconds():
+                days = round(known.behind_seconds / 86_400)
+                yield f"{mirror.mirror}: reading the contents back is {days} days behind; give it more longest_minutes"
     yield from (f"the last run: {warning}" for warning in found.warnings)
     yield from _findings_of_copy(config, found.copied, now)
     space, least = found.space, min_free(config)

@@ -13,6 +13,9 @@ from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.retention import Decision
 from snapmirror.snapshots.spool import Spool
 
+READ_BACK = "read-back.json"
+"""The name of that file, among what is snapmirror's own."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -81,6 +84,9 @@ class SnapshotStore(Protocol):
 
     def checksums(self, sequence: int) -> Path:
         """The checksum file of the snapshot with this number, which may have expired."""
+
+    def read_back(self) -> Path:
+        """Where it is written down how far the contents have been read back, if that was ever begun."""
 
     def preparing(self) -> AbstractContextManager[Preparing]:
         """Makes the slot beside what else is being done; the slot outlives the context, whatever happens."""

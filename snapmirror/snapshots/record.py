@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from snapmirror.errors import StorageError
-from snapmirror.tools.filesystems import sync
+from snapmirror.tools import filesystems
 
 _TIME = "%Y-%m-%dT%H%M%SZ"
 
@@ -42,7 +42,8 @@ def _below(name: str) -> str:
     return name
 
 
-_Id = Annotated[str, AfterValidator(_id)]
+Id = Annotated[str, AfterValidator(_id)]
+"""The name of a snapshot, or any other time written as one."""
 _Below = Annotated[str, AfterValidator(_below)]
 
 
@@ -56,7 +57,7 @@ class Snapshot(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: _Id
+    id: Id
     sequence: int
     slot: int
     files: int
@@ -98,7 +99,7 @@ class Healing(BaseModel):
     path: str
     kinds: tuple[str, ...]
     source: str
-    snapshots: dict[_Id, int] = Field(default_factory=dict)
+    snapshots: dict[Id, int] = Field(default_factory=dict)
 
 
 class Record(BaseModel):
@@ -112,8 +113,8 @@ class Record(BaseModel):
     version: Literal[1] = 1
     sequence: int = 0
     snapshots: list[Snapshot] = Field(default_factory=list)
-    parked: _Id | None = None
-    slot_equals: _Id | None = None
+    parked: Id | None = None
+    slot_equals: Id | None = None
     moves: list[Move] = Field(default_factory=list)
     checksum_files_kept: int = 0
     healed: list[Healing] = Field(default_factory=list)
@@ -144,13 +145,10 @@ def load(path: Path) -> Record:
 def save(record: Record, path: Path) -> None:
     """Replace the record, durably: when this returns, a power cut leaves the new one."""
     scratch = path.with_suffix(".new")
-    with open(scratch, "wb") as file:
-        file.write(record.model_dump_json(indent=1).encode())
-        file.flush()
-        os.fsync(file.fileno())
+    filesystems.write(scratch, record.model_dump_json(indent=1).encode())
     previous = path.with_name(path.name + ".previous")
     with suppress(FileNotFoundError):  # a link, not a rename: at no moment is there no record
         previous.unlink(missing_ok=True)
         os.link(path, previous)
     scratch.replace(path)
-    sync(path.parent)
+    filesystems.sync(path.parent)

@@ -120,6 +120,14 @@ def flush(target: Path) -> None:
         os.close(descriptor)
 
 
+def write(path: Path, data: bytes) -> None:
+    """Make a file that holds this, and have it on the device; to take another one's place afterwards."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def sync(path: Path | bytes) -> None:
     """What a file holds, or which names a folder has, is on the device. Never through a symlink."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)

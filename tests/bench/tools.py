@@ -236,6 +236,8 @@ class Snapmirror(Tool):
             source = "{self.place.source}"
             [mirror.retention]
             keep_last = {self.place.keep}
+            [mirror.verify]
+            read_all_within_days = 0
             """
         )
 

@@ -22,7 +22,7 @@ from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.protocol import Preparing, Published, Sealed, Target
+from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.settle import settle
 from snapmirror.tools import filesystems
@@ -75,6 +75,10 @@ class HardlinkStore:
         return self.layout.checksums(sequence)
 
     def copies(self) -> frozenset[bytes]:
+    def read_back(self) -> Path:
+        """Where it is written down how far the contents have been read back."""
+        return self.layout.private / READ_BACK
+
         """Unchanged names that are copies in this slot."""
         return frozenset(self._prepared.copies)
 

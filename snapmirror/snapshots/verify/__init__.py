@@ -50,7 +50,7 @@ def verify(
             denied += _one(history, snapshot, rules, contents, report, progress)
     finally:
         progress.end()
-    _spread(history, report)
+    spread(history, report)
     _say_unchecked(report, contents, denied)
     return report
 
@@ -92,7 +92,7 @@ def _content_bytes(ordered: Sequence[Snapshot]) -> int:
     return sum(snapshot.new_bytes for snapshot in ordered[:-1]) + max((one.bytes for one in ordered), default=0)
 
 
-def _spread(history: SnapshotStore, report: Report) -> None:
+def spread(history: SnapshotStore, report: Report) -> None:
     """Damage to an inode hits snapshots that were not looked at as well: their manifests hold the same line number."""
     wanted: dict[tuple[int, bytes], list[Finding]] = {}
     for finding in report.findings:
@@ -121,4 +121,4 @@ def _say_unchecked(report: Report, contents: ContentCheck | None, denied: int) -
         report.unchecked.append(f"{contents.without_checksum} files have no checksum; their content was not checked")
 
 
-__all__ = ["Depth", "Finding", "Report", "Rules", "verify"]
+__all__ = ["Depth", "Finding", "Report", "Rules", "spread", "verify"]

@@ -17,7 +17,7 @@ from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import join
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
-from snapmirror.snapshots.verify.findings import CHECKSUMS, CONTENT, UNREADABLE, Report
+from snapmirror.snapshots.verify.findings import CHECKSUMS, CONTENT, UNREADABLE, Report, without_checksums
 from snapmirror.snapshots.verify.tree import Listed
 
 _KEY = 8
@@ -118,10 +118,7 @@ class ContentCheck:
             return
         if number not in self._told:
             self._told.add(number)
-            message = (
-                self.sums.damaged.get(number)
-                or f"the checksums of the files that are new in number {number} are missing"
-            )
+            message = self.sums.damaged.get(number) or without_checksums(number)
             self.report.add(snapshot.id, CHECKSUMS, None, message, number)
 
     def _verdict(self, full: bytes, wanted: bytes, size: int) -> tuple[str, str] | None:

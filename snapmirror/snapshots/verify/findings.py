@@ -12,6 +12,11 @@ OF_THE_INODE = frozenset({CONTENT, SIZE, TIME, MODE, OWNER, TARGET, UNREADABLE})
 _MOST = 10_000
 
 
+def without_checksums(number: int) -> str:
+    """Said where a whole checksum file is not there."""
+    return f"the checksums of the files that are new in number {number} are missing"
+
+
 @dataclass
 class Finding:
     """One thing that is not as it was sealed. `below` counts further names that are hit because they lie below it.

@@ -11,7 +11,6 @@ pool before it is on the devices. A crash between the two leaves a manifest of n
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from snapmirror.errors import StorageError
 from snapmirror.snapshots import checksums, retention
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.protocol import Preparing, Published, Sealed, Target
+from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.settle import settle
 from snapmirror.snapshots.zfs import sealing
@@ -32,7 +31,7 @@ from snapmirror.snapshots.zfs.clear import clear, put_back
 from snapmirror.snapshots.zfs.layout import Layout
 from snapmirror.snapshots.zfs.survey import Survey, survey
 from snapmirror.storage import pool
-from snapmirror.tools import zfs, zpool
+from snapmirror.tools import filesystems, zfs, zpool
 
 log = logging.getLogger("snapmirror.store")
 
@@ -90,6 +89,10 @@ class ZfsStore:
     def checksums(self, sequence: int) -> Path:
         """The checksum file of the snapshot with this number."""
         return self.layout.checksums(sequence)
+
+    def read_back(self) -> Path:
+        """Where it is written down how far the contents have been read back."""
+        return self.layout.private / READ_BACK
 
     def copies(self) -> frozenset[bytes]:
         """None: nothing is copied here."""
@@ -171,10 +174,7 @@ class ZfsStore:
             if not self._survey.is_clean:
                 return 0  # nobody knows
         began = time.time_ns()
-        with open(self.layout.began, "w") as file:
-            file.write(str(began))
-            file.flush()
-            os.fsync(file.fileno())
+        filesystems.write(self.layout.began, b"%d" % began)
         return began
 
     def _put_back(self, paths: Sequence[bytes]) -> None:
@@ -190,6 +190,10 @@ class ZfsStore:
         """The checksum of a file in the slot."""
         here = Tree(self.layout.slot)
         return checksums.of_file(here.at(path)) if here.is_file(path) else None
+
+    def discard(self) -> bool:
+        """Not here: what a failed night has written is put right by the next one that has room."""
+        return False
 
     def leave(self) -> None:
         """Nothing: ZFS knows whether the slot differs from the newest snapshot."""

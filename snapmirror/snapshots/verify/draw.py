@@ -1,0 +1,156 @@
+"""Which of all stored contents to read next: those whose checksum lies in a range, and a name of each.
+
+A checksum is a number, and contents lie evenly over all of them. So a place among them tells what of a round has been
+read and what has not, whatever arrives or expires meanwhile; every name of an inode has the same place, in every
+snapshot; and neither a list of what was read nor a look at the tree is needed.
+
+An inode whose number is n can be reached, if at all, in the oldest snapshot that is not older than n: a name keeps its
+number until the name changes. So each manifest is asked for the numbers that no older one answers for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from snapmirror.errors import DamageError
+from snapmirror.snapshots import checksums
+from snapmirror.snapshots.entry import escape
+from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader, since_prefix
+from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.verify.findings import CHECKSUMS, MANIFEST, Report, without_checksums
+
+WHOLE = 1 << 64
+"""So many places there are: the first 16 of a checksum's 32 digits."""
+AGAIN = -1
+"""The offset of what is looked at again, wherever it lies."""
+_DIGITS = 16
+_EMPTY = b"d41d8cd98f00b204e9800998ecf8427e"  # the MD5 of nothing: there is nothing to read
+
+
+@dataclass
+class Drawn:
+    """Contents of a range of places, `width` long: offset in it and MD5, by number and escaped name."""
+
+    width: int
+    wanted: dict[int, dict[bytes, tuple[int, bytes]]] = field(default_factory=dict)
+    numbers: set[int] = field(default_factory=set)  # of which there are checksums
+    damaged: dict[int, str] = field(default_factory=dict)
+
+
+class Content(NamedTuple):
+    """A numbered line under which one of them can be read. `md5` is in bytes."""
+
+    offset: int
+    md5: bytes
+    snapshot: Snapshot
+    line: bytes
+
+
+def place_of(checksum: bytes) -> int:
+    """Where a checksum (hexadecimal digits) lies. Raises ValueError."""
+    return int(checksum[:_DIGITS], 16)
+
+
+def draw(
+    history: SnapshotStore, start: int, width: int, most: int, again: Set[tuple[int, bytes]] = frozenset()
+) -> Drawn:
+    """The contents from the place `start` on. Where there are more than about `most`, the range gets shorter.
+
+    `again` are number and path of further ones, wherever they lie.
+    """
+    drawn, limit = Drawn(width), 2 * most
+    found: list[tuple[int, int, bytes, bytes]] = []
+    for number in range(1, history.next_sequence()):
+        path = history.checksums(number)
+        if not path.exists():
+            continue
+        drawn.numbers.add(number)
+        try:
+            for name, checksum in checksums.read(path):
+                offset = (place_of(checksum) - start) % WHOLE
+                if offset < drawn.width and checksum != _EMPTY:
+                    found.append((offset, number, escape(name), _digest(checksum)))
+                    if len(found) >= limit:
+                        drawn.width = _shortened(found, most, drawn.width)
+                        limit = max(limit, 2 * len(found))
+                if (number, name) in again:
+                    drawn.wanted.setdefault(number, {})[escape(name)] = AGAIN, _digest(checksum)
+        except DamageError as damage:
+            drawn.damaged[number] = damage.message
+        except ValueError:
+            drawn.damaged[number] = f"the checksum file {path} is damaged: it holds something else"
+    for offset, number, name, md5 in found:
+        if offset < drawn.width:
+            drawn.wanted.setdefault(number, {}).setdefault(name, (offset, md5))
+    return drawn
+
+
+def _digest(checksum: bytes) -> bytes:
+    """Its 16 bytes. Raises ValueError."""
+    md5 = bytes.fromhex(checksum.decode("ascii"))
+    if 2 * len(md5) != len(_EMPTY):
+        raise ValueError("no MD5")
+    return md5
+
+
+def _shortened(found: list[tuple[int, int, bytes, bytes]], most: int, width: int) -> int:
+    """Keep about `most` of them; return where the range ends now. What lies at one place stays together."""
+    found.sort()
+    offset = found[most][0]
+    if offset == found[0][0]:
+        offset = next((one[0] for one in found if one[0] > offset), width)
+    found[:] = [one for one in found if one[0] < offset]
+    return offset
+
+
+def names(history: SnapshotStore, drawn: Drawn, report: Report) -> Iterator[Content]:
+    """A name of each of them that is still stored, the oldest snapshot first, in the order of its manifest.
+
+    Names of one hard link group may come one by one. Manifests and checksum files that are damaged or missing become
+    findings.
+    """
+    answered = 0
+    for snapshot in sorted(history.snapshots(), key=lambda one: one.sequence):
+        try:
+            yield from _names(history, snapshot, answered, drawn, report)
+            answered = snapshot.sequence
+        except DamagedManifest as damage:  # what later ones know of its numbers, they are asked for
+            report.add(snapshot.id, MANIFEST, None, damage.message)
+
+
+def _names(
+    history: SnapshotStore, snapshot: Snapshot, answered: int, drawn: Drawn, report: Report
+) -> Iterator[Content]:
+    reader = Reader(history.manifest(snapshot))
+    if (reader.header.id, reader.header.sequence) != (snapshot.id, snapshot.sequence):
+        raise DamagedManifest(f"{reader.name} is the manifest of {reader.header.id}, not of {snapshot.id}")
+    asked = {number for number in reader.used_numbers() if number > answered}
+    lost = {number for number in asked if number not in drawn.numbers or number in drawn.damaged}
+    for line in _lines(reader, lost | (asked & drawn.wanted.keys())):
+        number = int(line[: PREFIX - 1])
+        if line[PREFIX + 1 : PREFIX + 2] != b"f":
+            continue
+        if number in lost:
+            lost.discard(number)
+            report.add(snapshot.id, CHECKSUMS, None, drawn.damaged.get(number) or without_checksums(number), number)
+        content = drawn.wanted.get(number, {}).get(line.rpartition(b"//")[2])
+        if content is not None:
+            yield Content(*content, snapshot, line)
+
+
+def _lines(reader: Reader, numbers: Set[int]) -> Iterator[bytes]:
+    """The numbered lines of a manifest that have one of these numbers. Reads all of it: so a cut one is noticed."""
+    place = 0
+    for block in reader.plain():
+        of_block = reader.numbers[place : place + len(block)]
+        place += len(block)
+        if not numbers.isdisjoint(of_block):
+            for number, line in zip(of_block, block, strict=True):
+                if number in numbers:
+                    yield since_prefix(number) + line
+    for line in reader.links:
+        if int(line[: PREFIX - 1]) in numbers:
+            yield line

@@ -1,0 +1,209 @@
+"""Reading all contents back, a share at a time: how far a round has come, what is due, and the reading.
+
+The round goes through all places of checksums (see `draw`) at an even pace, counted in time and not in nights: nights
+that were missed, or had too little time, make the next share larger, and a second run on the same day finds nothing
+due. How far it has come is written down after every stretch, so whoever dies reads one stretch twice.
+
+What was found damaged is looked at again each time until it is right, or is no longer stored: nobody is to believe
+that it is well because the round has gone on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+
+from snapmirror.model import Progress, ReadBack
+from snapmirror.snapshots.entry import BadLine, parse, size_of
+from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.names import Tree
+from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.record import Id, make_id, parse_id
+from snapmirror.snapshots.verify.attributes import Rules, differing
+from snapmirror.snapshots.verify.content import ContentCheck, Sums
+from snapmirror.snapshots.verify.draw import WHOLE, Content, draw, names
+from snapmirror.snapshots.verify.findings import FOLDER, MANIFEST, MISSING, SIZE, TYPE, UNREADABLE, Report
+from snapmirror.snapshots.verify.tree import Listed
+from snapmirror.tools import filesystems
+
+_DAY = timedelta(days=1)
+_AT_ONCE = 50_000  # contents that are drawn together: some 15 MB of memory
+_STRETCH = 4096  # contents that are read between two notes,
+_STRETCH_BYTES = 1 << 30  # unless they are large
+_MOST_DAMAGED = 1000
+
+
+class Damaged(BaseModel):
+    """A file that was not what it should be when it was last read: what names its inode, and since when."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    path_base64: Base64Bytes
+    since: Id
+
+
+class Round(BaseModel):
+    """How far this round has come, and when the last one was complete.
+
+    `place` is the beginning of a checksum: what lies before it has been read in this round. `until`: all that was due
+    by then has been read.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal["snapmirror read back"] = "snapmirror read back"
+    version: Literal[1] = 1
+    place: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = "0" * 16
+    until: Id | None = None
+    completed: Id | None = None
+    damaged: tuple[Damaged, ...] = ()
+
+    def due(self, now: datetime, days: int) -> float:
+        """The share of all contents that is to be read now, so that each is read within so many days.
+
+        A round takes one day less than that: so it holds for whatever lies right behind a night's share as well.
+        """
+        owed = 1.0 if self.until is None else (now - parse_id(self.until)) / _DAY
+        if owed < 0:  # the clock was ahead
+            owed = 1.0
+        if owed < 0.5:  # today's share has been read
+            return 0.0
+        return 1.0 if days <= 1 else min(1.0, owed / (days - 1))
+
+    def advanced(self, width: int, now: datetime, until: datetime) -> Round:
+        """After `width` more places."""
+        place = int(self.place, 16) + width
+        completed = make_id(now) if place >= WHOLE else self.completed
+        update = {"place": f"{place % WHOLE:016x}", "completed": completed, "until": make_id(until)}
+        return self.model_copy(update=update)
+
+    def told(self, now: datetime) -> ReadBack:
+        """The same for people and for monitoring."""
+        completed = parse_id(self.completed).timestamp() if self.completed is not None else None
+        behind = max(0.0, (now - parse_id(self.until)).total_seconds()) if self.until is not None else 0.0
+        return ReadBack(int(self.place, 16) / WHOLE, completed, behind, len(self.damaged))
+
+
+def load(path: Path) -> Round | None:
+    """What the last night has left; None if it is damaged, or cannot be read."""
+    with suppress(OSError, ValidationError):
+        try:
+            return Round.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return Round()
+    return None
+
+
+def save(state: Round, path: Path) -> None:
+    """Replace it, durably."""
+    scratch = path.with_suffix(".new")
+    filesystems.write(scratch, state.model_dump_json(indent=1).encode())
+    scratch.replace(path)
+    filesystems.sync(path.parent)
+
+
+class Reading:
+    """One night's reading. `state` is how far it has come; findings go into the report."""
+
+    def __init__(self, history: SnapshotStore, state: Round, rules: Rules, report: Report, progress: Progress) -> None:
+        self.history, self.state, self.rules, self.report = history, state, rules, report
+        self.progress = progress
+        self._contents = ContentCheck(Sums(), report, 1.0, 0, progress.advance)
+        self._trees: dict[str, Tree | None] = {}
+
+    def run(self, now: datetime, days: int, is_late: Callable[[], bool], note: Callable[[Round], None]) -> None:
+        """Read what is due, and what was damaged; stop early when it is late. `note` is called after every stretch."""
+        share = self.state.due(now, days)
+        width, done = int(share * WHOLE), 0
+        again = {(one.number, one.path_base64) for one in self.state.damaged}
+        while done < width or again:
+            start = int(self.state.place, 16)
+            drawn = draw(self.history, start, width - done, _AT_ONCE, again)
+            again, came = set(), 0
+            for end, stretch in stretches(names(self.history, drawn, self.report), drawn.width):
+                for content in stretch:
+                    self._read(content)
+                if width:
+                    owed = timedelta(days=(share - (done + end) / WHOLE) * max(days - 1, 1))
+                    self.state = self.state.advanced(end - came, now, now - owed)
+                self.state = self.state.model_copy(update={"damaged": self._damaged(now)})
+                came = end
+                note(self.state)
+                if end < drawn.width and is_late():
+                    return
+            done += drawn.width
+            if is_late():
+                return
+
+    def _damaged(self, now: datetime) -> tuple[Damaged, ...]:
+        since = {(one.number, one.path_base64): one.since for one in self.state.damaged}
+        keys = dict.fromkeys((one.number, one.path) for one in self.report.findings if one.path is not None)
+        found = [
+            Damaged.model_construct(number=number, path_base64=path, since=since.get((number, path), make_id(now)))
+            for number, path in keys
+            if path is not None
+        ]
+        return tuple(found[:_MOST_DAMAGED])
+
+    def _read(self, content: Content) -> None:
+        snapshot, report = content.snapshot, self.report
+        tree = self._tree(content)
+        if tree is None:
+            return
+        try:
+            number, entry = int(content.line[: PREFIX - 1]), parse(content.line[PREFIX:])
+        except BadLine as error:
+            report.add(snapshot.id, MANIFEST, None, f"the manifest of {snapshot.id} is damaged: {error}")
+            return
+        self.progress.advance(1)
+        try:
+            full = tree.at(entry.path)
+            status = os.lstat(full)
+        except (FileNotFoundError, NotADirectoryError):
+            report.add(snapshot.id, MISSING, entry.path, "the file is not there", number)
+            return
+        except PermissionError:  # no damage: this user may not look
+            return
+        except OSError as error:
+            report.add(snapshot.id, UNREADABLE, entry.path, error.strerror or str(error), number)
+            return
+        found = list(differing(entry, status, full, self.rules))
+        for kind, detail in found:
+            report.add(snapshot.id, kind, entry.path, detail, number)
+        if not any(kind in {TYPE, SIZE} for kind, _ in found):  # then the content is another one anyway
+            self._contents.read(snapshot, tree.root, Listed(b"", number, entry), status, content.md5)
+
+    def _tree(self, content: Content) -> Tree | None:
+        snapshot = content.snapshot
+        if snapshot.id not in self._trees:
+            path = self.history.tree(snapshot)
+            self._trees[snapshot.id] = Tree(path) if path.is_dir() else None
+            if not path.is_dir():
+                self.report.add(snapshot.id, FOLDER, None, f"the folder {path} is missing")
+        return self._trees[snapshot.id]
+
+
+def stretches(contents: Iterator[Content], width: int) -> Iterator[tuple[int, list[Content]]]:
+    """Contents by their offsets, in stretches, each with the offset at which it ends; the last one ends at `width`.
+
+    A stretch is read in the order in which the contents came, that of the tree. What lies at one place is never parted.
+    """
+    placed = sorted(enumerate(contents), key=lambda pair: (pair[1].offset, pair[0]))
+    stretch: list[tuple[int, Content]] = []
+    size = 0
+    for offset, group in groupby(placed, key=lambda pair: pair[1].offset):
+        if offset > 0 and (len(stretch) >= _STRETCH or size >= _STRETCH_BYTES):
+            yield offset, [content for _, content in sorted(stretch, key=lambda pair: pair[0])]
+            stretch, size = [], 0
+        for pair in group:
+            stretch.append(pair)
+            size += size_of(pair[1].line[PREFIX:])
+    yield width, [content for _, content in sorted(stretch, key=lambda pair: pair[0])]
