@@ -321,12 +321,12 @@ class MirrorConfig(Section):
 
     guard: GuardConfig = Field(default_factory=GuardConfig, description="Limits of one run.")
     retention: RetentionConfig = Field(default_factory=RetentionConfig, description="Which snapshots stay.")
+    verify: VerifyConfig = Field(default_factory=VerifyConfig, description="How soon all contents are read back.")
 
 
 class Config(Section):
     """The whole configuration."""
 
-    verify: VerifyConfig = Field(default_factory=VerifyConfig, description="How soon all contents are read back.")
     store: StoreConfig = Field(description="Where the snapshots are kept.")
     share: ShareConfig | None = Field(default=None, description="The SMB share that holds the image.")
     image: ImageConfig | None = Field(

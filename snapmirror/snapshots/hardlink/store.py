@@ -74,11 +74,11 @@ class HardlinkStore:
         """The checksum file of the snapshot with this number."""
         return self.layout.checksums(sequence)
 
-    def copies(self) -> frozenset[bytes]:
     def read_back(self) -> Path:
         """Where it is written down how far the contents have been read back."""
         return self.layout.private / READ_BACK
 
+    def copies(self) -> frozenset[bytes]:
         """Unchanged names that are copies in this slot."""
         return frozenset(self._prepared.copies)
 
