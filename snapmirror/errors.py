@@ -69,6 +69,10 @@ class StorageError(SnapmirrorError):
     exit_code = ExitCode.STORAGE
 
 
+class NoRoomError(StorageError):
+    """The store, or the disk below it, has too little room; nothing else is wrong."""
+
+
 class HostError(SnapmirrorError):
     """The Windows host cannot be asked, or what was asked of it failed. Never the end of a night."""
 

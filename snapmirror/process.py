@@ -19,6 +19,7 @@ import ctypes
 import fcntl
 import logging
 import os
+import resource
 import select
 import shlex
 import shutil
@@ -28,6 +29,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,6 +45,7 @@ logging.getLogger("sh").setLevel(logging.WARNING)  # it would log each command a
 
 RUN_VARIABLE = "SNAPMIRROR_RUN"
 _STDERR_TAIL = 64 * 1024
+_STDERR_MOST = 64 << 20
 _GRACE_SECONDS = 10.0
 _PIPE_BYTES = 1 << 20
 _PR_SET_PDEATHSIG = 1
@@ -91,6 +94,7 @@ class Running:
         self._command = command
         self._stderr = stderr
         self._exit_code: int | None = None
+        self._trimmed = 0
         self.stdout = stdout
         self.pid: int = command.pid
         try:
@@ -130,6 +134,15 @@ class Running:
         size = os.fstat(self._stderr.fileno()).st_size
         return os.pread(self._stderr.fileno(), _STDERR_TAIL, max(0, size - _STDERR_TAIL))
 
+    def trim_stderr(self) -> int:
+        """Keep what stderr takes on the disk small; return how many bytes there have been so far."""
+        size = os.fstat(self._stderr.fileno()).st_size
+        if size > _STDERR_MOST:  # it is open for appending: the next words begin at 0 again
+            os.ftruncate(self._stderr.fileno(), 0)
+            self._trimmed += size
+            size = 0
+        return self._trimmed + size
+
     def close(self) -> None:
         """Give the descriptors back."""
         if self.stdout is not None:
@@ -154,10 +167,12 @@ def running(
     stdin: bytes | IO[bytes] | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    memory: int | None = None,
 ) -> Iterator[Running]:
     """A program running in the background; stopped with its whole session, and reaped, on the way out.
 
-    `stdin` bytes must be short (a secret, a few lines); pass a file for more. `env` adds to the environment.
+    `stdin` bytes must be short (a secret, a few lines); pass a file for more. `env` adds to the environment. `memory`
+    is the most that it, and each program that it starts, may take, in bytes.
     Start it from a thread that lives as long as the program does: the kernel ties the two together.
     Raises UsageError when the program is not installed.
     """
@@ -167,7 +182,7 @@ def running(
         raise UsageError(f"the program {words[0]} is not installed", hint="'snapmirror doctor' names its package")
     log.debug("+ %s", shlex.join(words))
     with interrupts.deferred():  # a child that nobody knows of yet could not be stopped
-        child = _started(words, program, capture=capture, stdin=stdin, env=env, cwd=cwd)
+        child = _started(words, program, capture=capture, stdin=stdin, env=env, cwd=cwd, memory=memory)
     try:
         yield child
     finally:
@@ -185,9 +200,11 @@ def _started(
     stdin: bytes | IO[bytes] | None,
     env: Mapping[str, str] | None,
     cwd: Path | None,
+    memory: int | None,
 ) -> Running:
     # (the folder is named: else Python would try out which one it may write to, with a file that a kill leaves)
-    stderr = tempfile.TemporaryFile(dir=os.environ.get("TMPDIR") or "/tmp")  # noqa: SIM115  (closed by Running.close)
+    folder = os.environ.get("TMPDIR") or "/tmp"
+    stderr = tempfile.TemporaryFile("ab+", dir=folder)  # noqa: SIM115  (closed by Running.close)
     reader: IO[bytes] | None = None
     with _input(stdin) as source, open(os.devnull, "wb") as null:
         sink: IO[bytes] = null
@@ -201,7 +218,8 @@ def _started(
             command = start(
                 [os.fsencode(word).decode("latin-1") for word in words[1:]],
                 _in=source, _out=sink, _err=stderr, _encoding="latin-1", _tty_out=False,
-                _bg=True, _bg_exc=False, _ok_code=_ANY_EXIT_CODE, _new_session=True, _preexec_fn=_die_with_parent,
+                _bg=True, _bg_exc=False, _ok_code=_ANY_EXIT_CODE, _new_session=True,
+                _preexec_fn=partial(_before_program, memory),
                 _env={**os.environ, "LC_ALL": "C", "TZ": "UTC", **(env or {})},
                 **({"_cwd": str(cwd)} if cwd else {}),
             )  # fmt: skip
@@ -288,5 +306,10 @@ def _memory_folder() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def _die_with_parent() -> None:
+def _before_program(memory: int | None) -> None:
+    """In the child: it dies with its parent, and takes no more memory than it may."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if memory is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))

@@ -206,6 +206,11 @@ class GuardConfig(Section):
     at_least: Count = Field(
         default=100, description="Fewer changed or deleted entries than this never stop a run.", examples=[100]
     )
+    max_entries: Positive = Field(
+        default=20_000_000,
+        description="Stop listing when the source has more entries; each takes half a kilobyte of memory.",
+        examples=[20_000_000],
+    )
     min_free: Size = Field(
         default=1 << 30,
         description="Space that a run must leave free on the store and under its image.",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from heapq import nlargest
 from pathlib import Path
 
 from snapmirror.config import GuardConfig, MirrorConfig
-from snapmirror.errors import GuardError, ListingError, StorageError
+from snapmirror.errors import GuardError, ListingError, NoRoomError
 from snapmirror.model import size
-from snapmirror.snapshots.entry import parse, path_of
+from snapmirror.snapshots.entry import parse, path_of, size_of
 from snapmirror.snapshots.manifest import PREFIX, Reader
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
@@ -56,20 +58,28 @@ def check_names(mirror: MirrorConfig, plan: Plan, newest: Path) -> None:
 
 
 def check_room(mirror: MirrorConfig, store: OpenStore, needed_bytes: int, needed_inodes: int) -> None:
-    """Raises StorageError when the store, or the disk under its image, has too little room for what is to come."""
+    """Raises NoRoomError when the store, or the disk under its image, has too little room for what is to come."""
     guard = mirror.guard
     below = store.backing_free_bytes()
     for free, where in ((store.free_bytes(), f"{store.path}"), (below, "the disk below the image")):
         if free is not None and free - needed_bytes < guard.min_free:
-            raise StorageError(
+            raise NoRoomError(
                 f"{size(needed_bytes)} are to come, but {where} has {size(free)} left, of which "
                 f"{size(guard.min_free)} stay free (min_free)",
                 hint="make room, keep fewer snapshots, or lower min_free",
             )
     inodes = store.free_inodes()
     if inodes is not None and inodes - needed_inodes < guard.min_free_inodes:
-        raise StorageError(
+        raise NoRoomError(
             f"{needed_inodes} inodes are needed, but {store.path} has {inodes} left, of which "
             f"{guard.min_free_inodes} stay free (min_free_inodes)",
             hint="keep fewer snapshots, or use xfs, which has no limit",
         )
+
+
+def with_largest(error: NoRoomError, plan: Plan, most: int = 3) -> NoRoomError:
+    """The same, with the largest files of the plan: anybody on the server can make a sparse one of any size."""
+    new = (line for _, line in plan.pairs() if line is not None and line[1:2] == b"f")
+    largest = [parse(line) for line in nlargest(most, new, key=size_of)]
+    names = ", ".join(f"{os.fsdecode(one.path)!r} ({size(one.size)})" for one in largest)
+    return NoRoomError(error.message, hint=f"{error.hint}; the largest: {names} (exclude, max_size)")

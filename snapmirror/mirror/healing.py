@@ -14,7 +14,7 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, UsageError
-from snapmirror.mirror import stall
+from snapmirror.mirror import floods, stall
 from snapmirror.mirror.checking import rules_of
 from snapmirror.model import Progress
 from snapmirror.snapshots import checksums
@@ -118,7 +118,8 @@ def _asked(
     )
     what, rest = f"asking {mirror.source} for good copies", b""
     with process.running([argv[0], *(["--dry-run"] if dry_run else []), *argv[1:]]) as child:
-        for chunk in stall.printed(child, 1 << 16, seconds=stall.patience(mirror), what=what):
+        flood = floods.MessageFlood(child, what=what, names=len(paths))
+        for chunk in stall.printed(child, 1 << 16, seconds=stall.patience(mirror), flood=flood):
             *lines, rest = (rest + chunk).split(b"\n")
             for raw in lines:
                 if (sent := rsync.parse_sent(raw)) is not None and sent.line[1:2] == b"f":

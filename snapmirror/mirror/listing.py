@@ -11,7 +11,7 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import TransferError
-from snapmirror.mirror import stall
+from snapmirror.mirror import floods, stall
 from snapmirror.snapshots.entry import escape, parse, path_of, plain_line
 from snapmirror.tools import rsync
 
@@ -44,7 +44,7 @@ def source_listed(mirror: MirrorConfig, *, expected: int) -> Iterator[Listing]:
     `expected`: how many entries it had last time, 0 if that is not known.
     """
     argv = rsync.listing_argv(mirror, whole=0 < expected <= _MOST_AT_ONCE)
-    with _listed(argv, f"listing {mirror.source}", stall.patience(mirror)) as listing:
+    with _listed(argv, f"listing {mirror.source}", mirror, stall.patience(mirror)) as listing:
         if mirror.exclude_marker:
             marker = mirror.exclude_marker.encode("utf-8", "surrogateescape")
             listing.blocks = ([line] for line in _pruned(Listing(listing.blocks).lines(), marker))
@@ -53,30 +53,34 @@ def source_listed(mirror: MirrorConfig, *, expected: int) -> Iterator[Listing]:
 
 def tree_lines(mirror: MirrorConfig, tree: Path) -> list[bytes]:
     """The entries of a snapshot's own tree in the same form."""
-    with _listed(rsync.tree_argv(mirror, tree), f"listing {tree}") as listing:
+    with _listed(rsync.tree_argv(mirror, tree), f"listing {tree}", mirror) as listing:
         return list(listing.lines())
 
 
 def changed_names(mirror: MirrorConfig, tree: Path) -> set[bytes]:
     """Compare the source with a snapshot's tree itself: the names that differ, in ACLs and xattrs as well."""
     what, seconds = f"comparing {mirror.source} with {tree}", stall.patience(mirror)
-    with _listed(rsync.check_argv(mirror, tree), what, seconds, root=False) as listing:
+    with _listed(rsync.check_argv(mirror, tree), what, mirror, seconds, root=False) as listing:
         return {path_of(line) for line in listing.lines()}
 
 
 @contextmanager
-def _listed(argv: list[str], what: str, seconds: int = 0, *, root: bool = True) -> Iterator[Listing]:
+def _listed(
+    argv: list[str], what: str, mirror: MirrorConfig, seconds: int = 0, *, root: bool = True
+) -> Iterator[Listing]:
     listing = Listing(iter(()))
-    with closing(_read(argv, listing, what, seconds, needs_root=root)) as blocks:
+    with closing(_read(argv, listing, what, mirror.guard.max_entries, seconds, needs_root=root)) as blocks:
         listing.blocks = blocks
         yield listing
 
 
-def _read(argv: list[str], listing: Listing, what: str, seconds: int, *, needs_root: bool) -> Generator[list[bytes]]:
+def _read(
+    argv: list[str], listing: Listing, what: str, most: int, seconds: int, *, needs_root: bool
+) -> Generator[list[bytes]]:
     has_root = False
-    with process.running(argv) as child:
-        rest = b""
-        for chunk in stall.printed(child, _CHUNK, seconds=seconds, what=what):
+    with process.running(argv, memory=floods.memory(most)) as child:
+        rest, flood = b"", floods.EntryFlood(child, what=what, most=most)
+        for chunk in stall.printed(child, _CHUNK, seconds=seconds, flood=flood):
             if len(chunk) < _CHUNK // 4:
                 time.sleep(_PAUSE_SECONDS)  # rsync writes line by line: a reader that is always awake costs both of us
             *lines, rest = (rest + chunk).split(b"\n")

@@ -11,11 +11,12 @@ import errno
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, TransferError
+from snapmirror.errors import Interrupted, NoRoomError, SnapmirrorError, StorageError, TransferError
 from snapmirror.mirror import guard, transfer
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
@@ -110,6 +111,7 @@ class Night:
                 with self.pipeline.step(f"{self.mirror.name}: list and plan"):
                     planned = make_plan(self.mirror, self.history, header, full=full, progress=self.progress)
                 self._guard(planned.plan)
+                self._check_room(planned.plan, ready)
             except SnapmirrorError as error:
                 if not isinstance(error, Interrupted):  # an interrupted run does not wait for the slot
                     ready()
@@ -123,8 +125,21 @@ class Night:
             guard.check_names(self.mirror, plan, self.history.tree(snapshots[0]))
         if not self.options.accept_changes:
             guard.check_changes(self.mirror, plan)
-        counts = plan.counts
-        guard.check_room(self.mirror, self.store, counts["bytes"], plan.requested)
+
+    def _check_room(self, plan: Plan, ready: Callable[[], bool]) -> None:
+        """What an interrupted night has fetched is worth less than the next night."""
+        needed = plan.counts["bytes"], plan.requested
+        try:
+            guard.check_room(self.mirror, self.store, *needed)
+        except NoRoomError as error:
+            ready()
+            if not self.history.discard():
+                raise
+            log.info("%s: what the last run had fetched makes room", self.mirror.name)
+            try:
+                guard.check_room(self.mirror, self.store, *needed)
+            except NoRoomError:
+                raise guard.with_largest(error, plan) from None
 
     def _note_plan(self, planned: Planned) -> None:
         report, counts = self.report, planned.plan.counts
@@ -144,6 +159,9 @@ class Night:
             self.progress.begin(f"fetching {self.mirror.name}", names=plan.requested, size=report.bytes)
             try:
                 landed = transfer.fetch(self.mirror, plan, target, self.progress.advance, self._watch)
+            except NoRoomError:
+                self.history.discard()  # what others need is not held by a night that cannot be published
+                raise
             finally:
                 self.progress.end()
         self.history.settle(plan)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import TransferError
+from snapmirror.mirror.floods import Flood
 
 _TICK_SECONDS = 1.0
 _LOOKS = 60  # at the processes, in the time that is allowed
@@ -30,11 +31,12 @@ def patience(mirror: MirrorConfig) -> int:
 
 
 def printed(
-    child: process.Running, most: int, *, seconds: int, what: str, tick: Callable[[], None] | None = None
+    child: process.Running, most: int, *, seconds: int, flood: Flood, tick: Callable[[], None] | None = None
 ) -> Iterator[bytes]:
     """What a running rsync prints, in pieces of up to `most` bytes. `tick` is called about every second.
 
-    Raises TransferError when nothing has moved for `seconds` (0: never). Time in which the caller does not ask is free.
+    Raises TransferError when nothing has moved for `seconds` (0: never), and what `flood` raises. Time in which the
+    caller does not ask is free.
     """
     assert child.stdout is not None
     descriptor, last = child.stdout.fileno(), time.monotonic()
@@ -43,13 +45,16 @@ def printed(
         began = time.monotonic()
         ready, _, _ = select.select([descriptor], [], [], _TICK_SECONDS)
         now = time.monotonic()
-        if tick is not None and (not ready or now - last > _TICK_SECONDS):
-            tick()
+        if not ready or now - last > _TICK_SECONDS:
+            flood.look()
+            if tick is not None:
+                tick()
             last = now
         if ready:
             chunk = os.read(descriptor, most)
             if not chunk:
                 return
+            flood.read(chunk)
             yield chunk
             silent = looked = 0.0
         elif seconds:
@@ -60,7 +65,7 @@ def printed(
                     silent = looked = 0.0
                 elif silent >= seconds:
                     raise TransferError(
-                        f"{what}: nothing has arrived for {seconds} seconds",
+                        f"{flood.what}: nothing has arrived for {seconds} seconds",
                         hint="are the server and the network up? if it only takes long, raise timeout_seconds",
                     )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import SnapmirrorError
-from snapmirror.mirror import stall
+from snapmirror.mirror import floods, stall
 from snapmirror.snapshots.entry import Entry, escape, join, linked_line, parent, parse, path_of, plain_line
 from snapmirror.snapshots.manifest import PREFIX, since_prefix
 from snapmirror.snapshots.merge import Pair
@@ -181,16 +181,17 @@ class _Fetching:
             self.mirror, names, self.target.slot, basis=self.target.basis,
             scratch=self.target.scratch, partial=self.target.partial, patch=patch,
         )  # fmt: skip
-        with process.running(argv) as child:
-            for raw in self._lines(child):
+        with process.running(argv, memory=floods.memory(len(missing) + len(self.folders))) as child:
+            flood = floods.MessageFlood(child, what=_what(self.mirror), names=len(missing))
+            for raw in self._lines(child, flood):
                 self._line(raw, missing)
             code, stderr = child.wait(), child.stderr_tail()
         _judge(code, stderr, self.mirror, self.landed)
         _settle_missing(list(missing.values()), code, self.target, self.landed)
 
-    def _lines(self, child: process.Running) -> Iterator[bytes]:
-        what, rest = _what(self.mirror), b""
-        for chunk in stall.printed(child, 1 << 16, seconds=stall.patience(self.mirror), what=what, tick=self._look):
+    def _lines(self, child: process.Running, flood: floods.Flood) -> Iterator[bytes]:
+        rest, seconds = b"", stall.patience(self.mirror)
+        for chunk in stall.printed(child, 1 << 16, seconds=seconds, flood=flood, tick=self._look):
             *lines, rest = (rest + chunk).split(b"\n")
             yield from lines
 

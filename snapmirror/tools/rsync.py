@@ -13,7 +13,7 @@ from pathlib import Path
 
 from snapmirror.config import MirrorConfig
 from snapmirror.config.source import Source
-from snapmirror.errors import SnapmirrorError, StorageError, StumbledError, TransferError
+from snapmirror.errors import NoRoomError, SnapmirrorError, StumbledError, TransferError
 from snapmirror.tools import ssh
 
 LIST_FORMAT = "%i|%B|%U|%G|%l|%M|%L//%n"
@@ -34,6 +34,8 @@ _STUMBLED = b"Invalid packet at end of run"
 _BROKEN_STREAM = 12
 # only while it connects; the number of an errno, as in "Permission denied (13)", is rsync's
 _SSH_SAYS = re.compile(r"Host key verification failed|Permission denied \([a-z]|^ssh: |^kex_exchange_identification: ")
+_NOT_ASKED_FOR = re.compile(r"rejecting (excluded|unrequested) file-list name")
+_HOSTILE = "nothing was published; the server is broken, or hostile"
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _LITERAL_LINE = re.compile(rb"Literal data: (\d+) bytes")
 
@@ -274,7 +276,7 @@ _MEANING: dict[int, tuple[str, str]] = {
     14: ("rsync could not talk to its own parts", "is the machine out of memory or processes?"),
     20: ("rsync was stopped by a signal", "the next run goes on from here"),
     21: ("a part of rsync died", "the next run goes on from here"),
-    22: ("rsync ran out of memory", "give the machine more memory, or split the mirror"),
+    22: ("rsync ran out of memory", "give the machine more memory, split the mirror, or raise max_entries"),
     25: ("rsync stopped at its limit of deletions", "nothing was deleted"),
     30: ("nothing moved for too long", "raise timeout_seconds, or look why the server stalls"),
     35: ("the rsync daemon did not answer in time", "is the server up, and the port open?"),
@@ -295,7 +297,9 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
     reasons = [reason for reason in reasons if not reason.startswith("file has vanished")] or reasons
     detail = f" ({reasons[-1 if exit_code == _SSH else 0]})" if reasons else ""
     if is_full(stderr):
-        return StorageError(f"{what}: the store is full{detail}", hint="make room, or keep fewer snapshots")
+        return NoRoomError(f"{what}: the store is full{detail}", hint="make room, or keep fewer snapshots")
+    if any(map(_NOT_ASKED_FOR.search, reasons)):
+        return TransferError(f"{what}: the server sends names that were not asked for{detail}", hint=_HOSTILE)
     if exit_code < 0:
         return TransferError(f"{what}: rsync was killed by signal {-exit_code}", hint="the next run goes on from here")
     if exit_code == PARTIAL:

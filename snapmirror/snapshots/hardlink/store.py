@@ -18,6 +18,7 @@ from snapmirror.errors import StorageError
 from snapmirror.snapshots import checksums, names, record, retention
 from snapmirror.snapshots.hardlink import healing, rotation, slot
 from snapmirror.snapshots.hardlink.clear import clear
+from snapmirror.snapshots.hardlink.discard import discard
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
 from snapmirror.snapshots.merge import OutOfOrder
@@ -224,6 +225,12 @@ class HardlinkStore:
         if here.is_file(path):
             return checksums.of_file(here.at(path))
         return None
+
+    def discard(self) -> bool:
+        """Remove from the slot what an interrupted night has fetched."""
+        newest = self._record.newest
+        self._prepared = discard(self.layout, self.tree(newest) if newest else None)
+        return True
 
     def leave(self) -> None:
         """Write down that the slot is a true copy of the newest snapshot, for a run that ends before changing it."""
