@@ -73,6 +73,9 @@ class SnapshotStore(Protocol):
     def tree(self, snapshot: Snapshot) -> Path:
         """The folder of a snapshot."""
 
+    def mounted(self, snapshot: Snapshot) -> Path:
+        """The same, ready to be read by a run. Raises SnapmirrorError."""
+
     def dated(self, snapshot: Snapshot) -> Path:
         """The dated name of that folder, which stays when the numbers move on: for people, and for what is printed."""
 

@@ -99,6 +99,23 @@ def test_nights_of_every_change(scene: Scene) -> None:
     assert result.exit_code == 0, str(result)
 
 
+def test_a_night_reads_back_what_is_due(scene: Scene) -> None:
+    """Here all of it; and nothing that older nights have left is in its way."""
+    told = Told(scene, "read back")
+    scene.configure(verify={"read_all_within_days": 0})
+    told.night()
+    told.day(*LINKS)
+    assert told.night().mirror["read_back"] is None
+    scene.configure(verify={"read_all_within_days": 1})
+    told.day()
+    known = told.night().mirror["read_back"]
+    assert (known["share"], known["damaged"], known["behind_seconds"]) == (0, 0, 0)
+    assert known["files"] > 0 and known["completed"] is not None
+    assert told.night().mirror["read_back"]["files"] == 0, "nothing is due twice a day"
+    shown = scene.command("list")
+    assert "0.0% of this round read back, the last whole round ended" in shown.stdout + shown.stderr
+
+
 def test_a_quiet_night_moves_nothing(scene: Scene) -> None:
     told = Told(scene, "quiet")
     told.night()

@@ -11,6 +11,7 @@ import os
 import random
 import re
 import signal
+import stat
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,17 +21,26 @@ from typing import Any
 import pytest
 
 from snapmirror.config import load
+from snapmirror.snapshots.entry import join, path_of
+from snapmirror.snapshots.hardlink.store import HardlinkStore
+from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.verify import Report
+from snapmirror.snapshots.verify.draw import WHOLE, draw, names
 from snapmirror.storage.initialise import initialise
 from tests.conftest import Figures
 from tests.support import crash
 from tests.support.fingerprint import compare, fingerprint
+from tests.support.nights import live_a_day, random_changes, random_kinds
 from tests.support.runner import LONG, Result, Scene
 from tests.support.storage import TINY
+from tests.support.trees import Tree
 
 DAYS = 5
 FLIPS = 60 if LONG else 6
 OLD = 1_600_000_000
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+REGROUPED = ("link", "link_over", "break_link", "lose_leader", "new_leader", "write_through_link",
+             "directory_becomes_file", "file_becomes_directory", "swap")  # fmt: skip
 MANY = 9000  # more than two stretches
 
 
@@ -128,6 +138,34 @@ def test_bits_that_flip_on_the_disk_are_found_in_time(image: Scene, figures: Fig
     assert image.command("verify", "--full").exit_code == 0
     assert image.command("status", under=on_day(day + 1)).exit_code == 0
     figures.add(f"read back: {len(hit)} bits flipped on a disk, all found within {DAYS} nights, 0 lost")
+
+
+def test_every_inode_that_is_stored_has_its_turn(scene: Scene) -> None:
+    """Links are regrouped, types change, files come back, snapshots expire and are pinned: each inode is drawn."""
+    rng = random.Random("turns")
+    scene.configure(keep_last=4)
+    tree = Tree(scene.source)
+    tree.grow(random_kinds(rng, 40))
+    for night in range(12):
+        tree.settle()
+        result = scene.night(*(["--full"] if night % 5 == 4 else []))
+        tree.published()
+        if night == 3:
+            assert scene.command("pin", result.mirror["snapshot"]).exit_code == 0
+        history, report = HardlinkStore(scene.home), Report("web")
+        drawn = {
+            os.lstat(join(os.fsencode(history.tree(one.snapshot)), path_of(one.line[PREFIX:]))).st_ino
+            for one in names(history, draw(history, 0, WHOLE, 1_000_000), report)
+        }
+        stored = {
+            status.st_ino
+            for slot in scene.slots().values()
+            for folder, _, files in os.walk(os.fsencode(slot))
+            for file in files
+            if stat.S_ISREG((status := os.lstat(os.path.join(folder, file))).st_mode) and status.st_size
+        }
+        assert (drawn, report.findings) == (stored, [])
+        live_a_day(tree, [*((name, rng.getrandbits(16)) for name in REGROUPED), *random_changes(rng, 8)])
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ class History:
     def next_sequence(self) -> int:
         return self.sequence + 1
 
-    def tree(self, snapshot: Snapshot) -> Path:
+    def mounted(self, snapshot: Snapshot) -> Path:
         return self.tree_path
 
     def manifest(self, snapshot: Snapshot) -> Path:

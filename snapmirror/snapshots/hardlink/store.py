@@ -59,6 +59,10 @@ class HardlinkStore:
         """The folder of a snapshot."""
         return self.layout.backup(snapshot.slot)
 
+    def mounted(self, snapshot: Snapshot) -> Path:
+        """The folder of a snapshot."""
+        return self.tree(snapshot)
+
     def dated(self, snapshot: Snapshot) -> Path:
         """The dated name of that folder."""
         return self.layout.by_date / snapshot.id

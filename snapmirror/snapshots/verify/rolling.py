@@ -184,7 +184,7 @@ class Reading:
     def _tree(self, content: Content) -> Tree | None:
         snapshot = content.snapshot
         if snapshot.id not in self._trees:
-            path = self.history.tree(snapshot)
+            path = self.history.mounted(snapshot)
             self._trees[snapshot.id] = Tree(path) if path.is_dir() else None
             if not path.is_dir():
                 self.report.add(snapshot.id, FOLDER, None, f"the folder {path} is missing")

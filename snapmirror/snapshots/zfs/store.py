@@ -74,6 +74,12 @@ class ZfsStore:
         """The folder of a snapshot, which the kernel mounts when it is first looked into."""
         return self.layout.tree(snapshot.id)
 
+    def mounted(self, snapshot: Snapshot) -> Path:
+        """The tree of a snapshot, mounted by us: the kernel knows no options, and not every machine lets it."""
+        tree = self.tree(snapshot)
+        zfs.mount_snapshot(self.dataset, snapshot.id, tree.parent, pool.OPTIONS)
+        return tree
+
     def dated(self, snapshot: Snapshot) -> Path:
         """The dated name of that folder."""
         return self.layout.by_date / snapshot.id
@@ -148,21 +154,15 @@ class ZfsStore:
             if not zfs.written_since(self.dataset, newest.id):
                 self.layout.began.unlink(missing_ok=True)
                 return Survey()
-        found = survey(self._mounted(newest) if newest else None, self.layout.slot, stop)
+        found = survey(self.mounted(newest) if newest else None, self.layout.slot, stop)
         if not found.is_clean:
             log.info("%s: the last run did not finish; this one goes on with what it had fetched", self.mirror)
         return found
 
-    def _mounted(self, snapshot: Snapshot) -> Path:
-        """The tree of a snapshot, mounted."""
-        tree = self.tree(snapshot)
-        zfs.mount_snapshot(self.dataset, snapshot.id, tree.parent, pool.OPTIONS)
-        return tree
-
     def clear(self, plan: Plan, clone_above: int | None) -> Target:
         """Take out of the slot what cannot be updated in place, and put right what a failed night has left."""
         newest, layout = self._newest, self.layout
-        tree = self._mounted(newest) if newest else None
+        tree = self.mounted(newest) if newest else None
         clear(plan, self._survey, tree, layout.slot, self._begin())
         return Target(layout.slot, tree, layout.scratch, layout.scratch, layout.names, self._put_back, in_place=True)
 
@@ -179,12 +179,12 @@ class ZfsStore:
 
     def _put_back(self, paths: Sequence[bytes]) -> None:
         if self._newest is not None:
-            put_back(paths, self._mounted(self._newest), self.layout.slot)
+            put_back(paths, self.mounted(self._newest), self.layout.slot)
 
     def settle(self, plan: Plan) -> None:
         """Give folders that are not in the plan their attributes back."""
         if self._newest is not None:
-            settle(plan, self._survey.touched, self._mounted(self._newest), self.layout.slot)
+            settle(plan, self._survey.touched, self.mounted(self._newest), self.layout.slot)
 
     def checksum(self, path: bytes) -> bytes | None:
         """The checksum of a file in the slot."""
