@@ -15,19 +15,22 @@ import json
 import logging
 import os
 import struct
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from snapmirror.errors import StorageError
+from snapmirror.interrupts import deferred
 
 log = logging.getLogger("snapmirror.image")
 
 _F_OFD_SETLK = 37  # belongs to the open file, not to the process; Python has no name for it
 _BEHIND_THE_END = 1 << 40
 _OWNER_BYTES = 512
+_ASK_SECONDS = 2.0
 _MACHINE = (Path("/etc/machine-id"), Path("/sys/class/dmi/id/product_uuid"))  # the latter differs in a cloned VM
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -49,22 +52,66 @@ def claimed_here(image: Path, record: Path) -> Iterator[None]:
 def claimed_on_server(image: Path) -> Iterator[None]:
     """The image on a share is ours, on whatever machine others ask. Raises StorageError when it is not."""
     path = image.with_name(image.name + ".lock")
-    with _opened(path) as file:
+    with _opened(path) as file, ExitStack() as stack:
         descriptor = file.fileno()
-        try:
-            fcntl.fcntl(descriptor, _F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, _BEHIND_THE_END, 1, 0))
-        except (BlockingIOError, PermissionError):
+        locked = _lock(descriptor)
+        owner = _owner_in(descriptor)
+        if locked and owner and owner.get("machine") != _machine():
+            # It did not leave, so it died; or it is back, and works while the server holds its last life's lock for it.
+            log.info("%s was not closed by %s; making sure that it is gone", image, owner.get("host"))
+            _lock(descriptor, fcntl.F_UNLCK)
+            time.sleep(3 * _ASK_SECONDS)
+            locked = _lock(descriptor)
             owner = _owner_in(descriptor)
+        if not locked:
             if owner.get("machine") != _machine() or owner.get("boot") == _boot():
                 name = owner.get("host") or "another machine"
                 hint = f"wait for it, or stop it; it has had the image since {owner.get('since') or 'some time'}"
-                raise _taken(image, f"snapmirror on {name}", hint) from None
+                raise _taken(image, f"snapmirror on {name}", hint)
             # A VM that lost its power: the server keeps the lock of the dead connection until it notices.
             log.warning("%s is still locked by this machine's last life; going on", image)
-        owner = {"host": os.uname().nodename, "since": _now(), "machine": _machine(), "boot": _boot()}
-        with suppress(OSError):  # only who comes second reads it; a full disk must not stop us here
-            os.pwrite(descriptor, json.dumps(owner).encode().ljust(_OWNER_BYTES), 0)
+            stack.enter_context(_asking_on(descriptor, image))
+        _write_owner(descriptor, {"host": os.uname().nodename, "since": _now(), "machine": _machine(), "boot": _boot()})
+        try:
+            yield
+        finally:
+            _write_owner(descriptor, {})
+
+
+def _lock(descriptor: int, kind: int = fcntl.F_WRLCK) -> bool:
+    try:
+        fcntl.fcntl(descriptor, _F_OFD_SETLK, struct.pack("hhqqi4x", kind, 0, _BEHIND_THE_END, 1, 0))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+@contextmanager
+def _asking_on(descriptor: int, image: Path) -> Iterator[None]:
+    """As soon as the server lets go of the dead connection's lock it is ours: else another machine would get in."""
+    done = threading.Event()
+    ours = os.dup(descriptor)  # a number of its own: where the server is away, the thread outlives the rest
+
+    def ask() -> None:
+        while not done.wait(_ASK_SECONDS):
+            if _lock(ours):
+                log.info("%s is locked by us now", image)
+                break
+        os.close(ours)
+
+    with deferred():  # a thread that is being started must not be lost
+        thread = threading.Thread(target=ask, name="lock", daemon=True)
+        thread.start()
+    try:
         yield
+    finally:
+        done.set()
+        thread.join(_ASK_SECONDS)
+
+
+def _write_owner(descriptor: int, owner: dict[str, str]) -> None:
+    with suppress(OSError):  # only who comes second reads it; a full disk must not stop us here
+        os.pwrite(descriptor, json.dumps(owner).encode().ljust(_OWNER_BYTES), 0)
 
 
 def _opened(path: Path) -> IO[bytes]:
