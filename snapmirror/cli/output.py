@@ -22,8 +22,9 @@ def out(line: str = "") -> None:
 
 
 def out_json(value: Any) -> None:
-    """The result as JSON; its own escapes for letters that the reader's encoding lacks."""
-    out(json.dumps(value, indent=2, ensure_ascii=sys.stdout.encoding.lower() == "ascii"))
+    """The result as JSON; its own escapes for letters that the reader's encoding lacks, or a terminal obeys."""
+    text = json.dumps(value, indent=2, ensure_ascii=sys.stdout.encoding.lower() == "ascii")
+    out(text if text.replace("\n", "").isprintable() else "".join(map(_as_json, text)))
 
 
 def note(line: str) -> None:
@@ -48,6 +49,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iter
         cells = [c.rjust(w) if i in numbers else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
         text = "  ".join(cells).rstrip()
         out(f"\x1b[1m{text}\x1b[0m" if number == 0 and sys.stdout.isatty() else text)
+
+
+def _as_json(character: str) -> str:
+    return character if character == "\n" or character.isprintable() else json.dumps(character)[1:-1]
 
 
 def flush() -> None:

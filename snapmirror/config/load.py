@@ -50,6 +50,8 @@ def load(path: Path) -> Config:
         raise ConfigError(
             f"the configuration {path} is not valid TOML: {error}", hint='texts and paths stand in "quotes"'
         ) from None
+    except RecursionError:
+        raise ConfigError(f"the configuration {path} is nested too deeply") from None
     return parse(data, str(path))
 
 

@@ -260,7 +260,7 @@ def _same_inode(one: bytes, other: bytes) -> bool:
 
 
 def _some(paths: list[bytes], most: int = 5) -> str:
-    shown = ", ".join(path.decode("utf-8", "backslashreplace") for path in paths[:most])
+    shown = ", ".join(escape(path).decode("utf-8", "backslashreplace") for path in paths[:most])  # no line breaks
     return f"{shown}, …" if len(paths) > most else shown
 
 

@@ -19,10 +19,10 @@ import zstandard
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots.entry import unescape
-from snapmirror.snapshots.manifest import DamagedManifest, Reader
+from snapmirror.snapshots.manifest import LONGEST_LINE, MOST_WINDOW, DamagedManifest, Reader
 from snapmirror.snapshots.spool import Spool
 
-_BLOCK = 1 << 17
+_BLOCK = 256  # bytes of a packed file that are unpacked at once: 8 MB at most
 _LINES = 4096
 
 
@@ -69,11 +69,15 @@ def read(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """(path, checksum) of a checksum file; nothing if it is absent. Raises DamageError."""
     try:
         with open(path, "rb") as file:
-            stream, rest = zstandard.ZstdDecompressor().decompressobj(), b""
+            stream, rest = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj(), b""
             while packed := file.read(_BLOCK):
                 *lines, rest = (rest + stream.decompress(packed)).split(b"\n")
+                if len(rest) > LONGEST_LINE:
+                    raise DamageError(f"the checksum file {path} has a line without an end")
                 for line in lines:
                     checksum, _, name = line.partition(b" ")
+                    if not name:
+                        raise DamageError(f"the checksum file {path} is damaged: a line without a name")
                     yield unescape(name), checksum
     except FileNotFoundError:
         return

@@ -27,6 +27,7 @@ from snapmirror.errors import DamageError
 
 _ESCAPE = re.compile(rb"\\#([0-7]{3})")
 _MUST_ESCAPE = re.compile(rb"[\x00-\x08\x0a-\x1f]|\\(?=#[0-9]{3})")
+_MOST_BYTES, _MOST_IDS = 1 << 63, 1 << 32
 _TYPE_BITS = {
     b"f": stat.S_IFREG,
     b"d": stat.S_IFDIR,
@@ -101,6 +102,8 @@ def parse(line: bytes) -> Entry:
         size, owner, group = int(size_text), int(uid), int(gid)
     except ValueError:
         raise BadLine(f"not an entry: {line[:200]!r}") from None
+    if not (0 <= size < _MOST_BYTES and 0 <= owner < _MOST_IDS and 0 <= group < _MOST_IDS):
+        raise BadLine(f"an entry that cannot be: {line[:200]!r}")
     kind, target, leader = item[1:2], None, None
     link, slashes, name = text.rpartition(b"//")
     if item[:1] == b"h":
@@ -185,7 +188,7 @@ def parse_time(text: bytes) -> int:
         year, month, date = day.split(b"/")
         hour, minute, second = clock.split(b":")
         return calendar.timegm((int(year), int(month), int(date), int(hour), int(minute), int(second)))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BadLine(f"not a time: {text[:40]!r}") from None
 
 

@@ -39,6 +39,11 @@ PREFIX = 8
 _LEVEL = 1
 _BLOCK = 1 << 18
 _FLUSH_LINES = 4096
+_MOST_PER_BYTE = 10  # usually a tenth of an entry
+LONGEST_LINE = 1 << 18
+"""Of what is read back: name and target with 4095 bytes each, a byte in five letters, are 40 kB."""
+MOST_WINDOW = 8 << 20
+"""What zstd may hold to unpack; what is written needs half a megabyte."""
 
 
 class DamagedManifest(DamageError):  # noqa: N818
@@ -175,9 +180,13 @@ class Reader:
         rest, first = b"", True
         with self._open() as file:
             try:
-                with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as stream:
+                with zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).stream_reader(
+                    file, read_across_frames=True
+                ) as stream:
                     while chunk := stream.read(_BLOCK):
                         *lines, rest = (rest + chunk).split(b"\n")
+                        if len(rest) > LONGEST_LINE:
+                            raise self._damaged("has a line without an end")
                         if lines and first:
                             first = False
                             yield lines[:1]
@@ -197,9 +206,16 @@ class Reader:
             if fields["version"] != VERSION:
                 raise self._damaged(f"has version {fields['version']}; this program reads version {VERSION}")
             totals = Totals(*(int(fields[name]) for name in ("entries", "links", "files", "size")))
+            if totals.entries > self._most_entries():
+                raise self._damaged("is too small for its entries")
             return Header(str(fields["id"]), int(fields["sequence"])), totals
-        except (ValueError, KeyError, TypeError, IndexError):
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
             raise self._damaged("is no manifest") from None
+
+    def _most_entries(self) -> int:
+        """No list of names packs better than this: what a small file says it holds must not fill the memory."""
+        size = self._source.stat().st_size if isinstance(self._source, Path) else len(self._source)
+        return _MOST_PER_BYTE * (size + 100)
 
     def _after_numbers(self) -> Generator[list[bytes]]:
         """Take the numbers off, then yield the entries."""

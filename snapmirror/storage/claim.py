@@ -124,7 +124,7 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _owner_in(descriptor: int) -> dict[str, str]:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         owner = json.loads(os.pread(descriptor, _OWNER_BYTES, 0))
         return owner if isinstance(owner, dict) else {}
     return {}

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import zstandard
 
-from snapmirror.storage.blocks import Shape
+from snapmirror.storage.blocks import SUM_BYTES, Shape
 from snapmirror.storage.update import write_file
 
 _HEAD = {"format": "snapmirror copy sums", "version": 1}
+_LONGEST_HEAD = 4096
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,14 @@ def save(copy: Path, target: Path, sums: Sums, image_id: str, shape: Shape) -> N
 def load(copy: Path, image_id: str, shape: Shape) -> Sums | None:
     """The checksums, if they are whole and the copy was not touched since; else None."""
     try:
-        head, _, table = zstandard.ZstdDecompressor().decompress(sums_file(copy).read_bytes()).partition(b"\n")
+        packed, most = sums_file(copy).read_bytes(), _LONGEST_HEAD + SUM_BYTES * shape.blocks
+        if zstandard.frame_content_size(packed) > most:
+            return None
+        unpacked = zstandard.ZstdDecompressor().decompress(packed, max_output_size=most)
+        head, _, table = unpacked.partition(b"\n")
         fields = json.loads(head)
         status = copy.stat()
-    except (OSError, ValueError, zstandard.ZstdError):
+    except (OSError, ValueError, RecursionError, zstandard.ZstdError):
         return None
     expected = {
         **_HEAD, "image": image_id, "size": shape.size, "block": shape.block, "modified": status.st_mtime,

@@ -13,9 +13,10 @@ The list: a line of JSON, then a line for each run of blocks: first block, count
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,9 +103,14 @@ def load(copy: Path) -> Update:
             raise ValueError(head)
         if fields["runs"] != len(lines):
             raise ValueError("it is cut")
+        if fields.get("sha256", _digest(lines)) != _digest(lines):  # (the first version had none)
+            raise ValueError("it has changed")
         shape = Shape(int(fields["size"]), int(fields["block"]))
-        return Update(str(fields["image"]), shape, tuple(_parse(line) for line in lines))
-    except (ValueError, KeyError, TypeError) as error:
+        patches = tuple(_parse(line) for line in lines)
+        if shape.size < 0 or shape.block < 1 or not _in_order(patches, shape.blocks):
+            raise ValueError("blocks that cannot be")
+        return Update(str(fields["image"]), shape, patches)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise StorageError(
             f"{path} is damaged: the copy beside it cannot be finished",
             hint=f"remove {copy.name}* there, then a new copy is made",
@@ -189,14 +195,12 @@ def settle(file: Path) -> None:
 
 
 def _commit(copy: Path, update: Update) -> None:
-    lines = [
-        json.dumps(
-            {**_HEAD, "image": update.image_id, "size": update.shape.size, "block": update.shape.block,
-             "runs": len(update.patches)}
-        ),
-        *(f"{p.run.block} {p.run.count} {'hole' if p.run.hole else p.sum.hex()}" for p in update.patches),
-    ]  # fmt: skip
-    write_file(list_file(copy), "".join(f"{line}\n" for line in lines).encode("ascii"))
+    lines = [f"{p.run.block} {p.run.count} {'hole' if p.run.hole else p.sum.hex()}" for p in update.patches]
+    head = {
+        **_HEAD, "image": update.image_id, "size": update.shape.size, "block": update.shape.block,
+        "runs": len(lines), "sha256": _digest(lines),
+    }  # fmt: skip
+    write_file(list_file(copy), "".join(f"{line}\n" for line in [json.dumps(head), *lines]).encode("ascii"))
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -211,6 +215,21 @@ def write_file(path: Path, content: bytes) -> None:
 
 def _new_list(copy: Path) -> Path:
     return list_file(copy).with_name(f"{list_file(copy).name}.new")
+
+
+def _digest(lines: Sequence[str]) -> str:
+    """Of the list itself: a block number with a flipped bit would put a block in a wrong place."""
+    return hashlib.sha256("\n".join(lines).encode("ascii")).hexdigest()
+
+
+def _in_order(patches: Iterable[Patch], blocks: int) -> bool:
+    """Whether runs follow each other within a file of so many blocks."""
+    end = 0
+    for patch in patches:
+        if patch.run.block < end or patch.run.count < 1:
+            return False
+        end = patch.run.block + patch.run.count
+    return end <= blocks
 
 
 def _parse(line: str) -> Patch:

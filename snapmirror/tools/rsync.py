@@ -36,6 +36,7 @@ _BROKEN_STREAM = 12
 _SSH_SAYS = re.compile(r"Host key verification failed|Permission denied \([a-z]|^ssh: |^kex_exchange_identification: ")
 _NOT_ASKED_FOR = re.compile(r"rejecting (excluded|unrequested) file-list name")
 _HOSTILE = "nothing was published; the server is broken, or hostile"
+_LONGEST = 600  # characters of a complaint: two names as long as can be
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _LITERAL_LINE = re.compile(rb"Literal data: (\d+) bytes")
 
@@ -260,7 +261,10 @@ def complaints(stderr: bytes, most: int = 20) -> list[str]:
     lines = [
         line for line in lines if not line.startswith(("rsync error:", "rsync warning:", "rsync: connection unexp"))
     ]
-    return [*lines[:most], *([f"and {len(lines) - most} more"] if len(lines) > most else [])]
+    return [
+        *(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines[:most]),
+        *([f"and {len(lines) - most} more"] if len(lines) > most else []),
+    ]
 
 
 _MEANING: dict[int, tuple[str, str]] = {

@@ -27,16 +27,8 @@ from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import compare
 from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import rsync
+from tests.fuzz.seeds import LINES
 
-LINES = [
-    b"cd+++++++++|rwxr-xr-x|0|0|4096|2026/11/20-03:00:00|//./",
-    b">f+++++++++|rw-r--r--|0|0|5120|2026/11/20-03:00:00|//a",
-    b"cL+++++++++|rwxrwxrwx|0|0|7|2026/11/20-03:00:00| -> usr/bin//bin",
-    b"cD+++++++++|rw-rw-rw-|0|0|0|2026/11/20-03:00:00|//null",
-    b"cd+++++++++|rwxr-xr-t|33|33|4096|2026/11/20-03:00:00|//etc/",
-    b">f+++++++++|rwsr-sr-x|0|0|12|2026/11/20-03:00:00|//etc/n\\#012l",
-    b"hf+++++++++|rw-r--r--|0|0|5120|2026/11/20-03:00:00| => a//etc/x",
-]
 PIECES = [
     b"..",
     b"/",

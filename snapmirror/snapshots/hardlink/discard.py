@@ -11,7 +11,7 @@ from snapmirror.snapshots.names import Tree
 
 
 def discard(layout: Layout, newest: Path | None) -> slot.Prepared:
-    """Remove everything from the slot that is not the newest snapshot's (`newest`: its tree), and all that was on its way."""
+    """Remove all from the slot that is not the newest snapshot's (`newest`: its tree), and what was on its way."""
     for path in (*layout.scratch.iterdir(), *layout.partial.iterdir()):
         path.unlink()
     found = slot.repaired(newest, layout.slot, Event())

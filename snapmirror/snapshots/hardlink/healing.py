@@ -90,7 +90,7 @@ def complete(layout: Layout) -> Healing | None:
         note = Healing.model_validate({**journal["note"], "snapshots": counts})
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise StorageError(
             f"the journal {layout.healing} is damaged: {str(error).splitlines()[0]}",
             hint="remove it; 'snapmirror verify' tells whether a folder has a wrong time now",

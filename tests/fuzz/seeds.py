@@ -1,0 +1,67 @@
+"""Good inputs to start from, as snapmirror itself writes them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import zstandard
+
+from snapmirror.config.sample import sample
+from snapmirror.snapshots import checksums, record
+from snapmirror.snapshots.manifest import Header, Writer
+from snapmirror.snapshots.spool import Spool
+
+LINES = [
+    b"cd+++++++++|rwxr-xr-x|0|0|4096|2026/11/20-03:00:00|//./",
+    b">f+++++++++|rw-r--r--|0|0|5120|2026/11/20-03:00:00|//a",
+    b"cL+++++++++|rwxrwxrwx|0|0|7|2026/11/20-03:00:00| -> usr/bin//bin",
+    b"cD+++++++++|rw-rw-rw-|0|0|0|2026/11/20-03:00:00|//null",
+    b"cd+++++++++|rwxr-xr-t|33|33|4096|2026/11/20-03:00:00|//etc/",
+    b">f+++++++++|rwsr-sr-x|0|0|12|2026/11/20-03:00:00|//etc/n\\#012l",
+    b"hf+++++++++|rw-r--r--|0|0|5120|2026/11/20-03:00:00| => a//etc/x",
+]
+_SMALL = b'[store]\npath = "/s"\n[[mirror]]\nname = "w"\nsource = "/d"\n'
+
+
+def _manifest() -> bytes:
+    writer = Writer(Header("2026-11-20T030000Z", 3))
+    for number, line in enumerate(LINES):
+        writer.add(b"%07d " % (number % 3 + 1) + line)
+    return writer.finish()
+
+
+def _redo() -> bytes:
+    runs = "0 1 hole\n1 2 " + "ab" * 16
+    head = {"format": "snapmirror copy update", "version": 1, "image": "id", "size": 16384, "block": 4096, "runs": 2}
+    return f"{json.dumps(head)}\n{runs}\n".encode()
+
+
+def _sums() -> bytes:
+    head = {
+        "format": "snapmirror copy sums", "version": 1, "image": "id", "size": 4096, "block": 4096, "modified": 1.0,
+        "checked": 1.0, "sha256": hashlib.sha256(b"").hexdigest(),
+    }  # fmt: skip
+    return zstandard.ZstdCompressor(level=1).compress(json.dumps(head).encode() + b"\n")
+
+
+def seeds(target: str) -> list[bytes]:
+    """What a target starts from."""
+    text = zstandard.ZstdDecompressor().stream_reader(_manifest(), read_across_frames=True).read()
+    snapshot = record.Snapshot(id="2026-11-20T030000Z", sequence=2, slot=1, files=1, entries=2, bytes=3, new_bytes=3)
+    move = record.Move(inode=1, source="backup.1", target="backup.2")
+    owner = json.dumps({"pid": 1, "since": 1.5, "host": "h", "machine": "m", "boot": "b", "run": "r"}).encode()
+    return {
+        "line": LINES,
+        "listing": [b"\n".join(LINES)],
+        "sent": [b"0" * 32 + b"|" + line for line in LINES] + [b"Literal data: 12 bytes", b"rsync: [sender] no (13)"],
+        "manifest": [_manifest()],
+        "manifest_text": [text],
+        "checksum_file": [checksums.pack(Spool([(b"0" * 32, b"etc/n\\#012l"), (b"1" * 32, b"a")]))],
+        "record_file": [record.Record(sequence=2, snapshots=[snapshot], moves=[move]).model_dump_json().encode()],
+        "configuration": [_SMALL, sample().encode()],
+        "redo_list": [_redo()],
+        "copy_sums": [_sums()],
+        "claim_file": [owner],
+        "lock_owner": [owner],
+    }[target]

@@ -1,0 +1,137 @@
+"""What is fuzzed: each target takes any bytes, and returns or raises a SnapmirrorError. All else is a bug.
+
+The corpus in `corpus/TARGET/` is what coverage-guided runs have found worth keeping, minimised; tests/unit replays it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import zstandard
+
+from snapmirror import lock
+from snapmirror.config import load as load_config
+from snapmirror.errors import SnapmirrorError
+from snapmirror.snapshots import checksums, entry, record
+from snapmirror.snapshots.manifest import NOTHING, Header, Reader
+from snapmirror.snapshots.merge import OutOfOrder
+from snapmirror.snapshots.plan import compare
+from snapmirror.storage import claim, sums, update
+from snapmirror.storage.blocks import Shape
+from snapmirror.tools import rsync
+
+CORPUS = Path(__file__).parent / "corpus"
+HEADER = Header("2026-11-20T030000Z", 4)
+_FOLDER = Path(tempfile.mkdtemp(prefix="snapmirror-fuzz.", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+
+
+def _file(name: str, data: bytes) -> Path:
+    path = _FOLDER / name
+    path.write_bytes(data)
+    return path
+
+
+def line(data: bytes) -> None:
+    """One line of a listing or a manifest."""
+    one = entry.parse(data)
+    assert entry.is_inside(one.path)
+    assert one.mtime is not None and one.mode >= 0 and one.size >= 0
+
+
+def listing(data: bytes) -> None:
+    """A whole listing, planned: it names only what stays in the tree, and its manifest reads back."""
+    with suppress(OutOfOrder):
+        plan = compare(NOTHING, iter([data.split(b"\n")]), HEADER, marked=set())
+        for _, new in plan.pairs():
+            assert new is not None and entry.is_inside(entry.parse(new).path)
+        for (_, new), target in plan.links:
+            assert new is not None and entry.is_inside(entry.parse(new).path) and entry.is_inside(target)
+        assert sum(1 for _ in Reader(plan.manifest).entries()) == plan.totals.entries
+
+
+def sent(data: bytes) -> None:
+    """A line of a transfer."""
+    found = rsync.parse_sent(data)
+    if found is not None:
+        entry.parse(found.line)
+    rsync.literal_bytes(data)
+    rsync.complaints(data)
+
+
+def manifest(data: bytes) -> None:
+    """A manifest file."""
+    for number, one in Reader(data).entries():
+        assert number >= 0 and entry.is_inside(one.path)
+
+
+def manifest_text(data: bytes) -> None:
+    """A manifest, packed as it should be."""
+    manifest(zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data))
+
+
+def checksum_file(data: bytes) -> None:
+    """A checksum file."""
+    for _ in checksums.read(_file("sums.zst", data)):
+        pass
+
+
+def record_file(data: bytes) -> None:
+    """The record of a mirror."""
+    read = record.load(_file("record.json", data))
+    assert all(snapshot.taken_at for snapshot in read.snapshots)
+    assert all(".." not in Path(name).parts for move in read.moves for name in (move.source, move.target))
+
+
+def configuration(data: bytes) -> None:
+    """A configuration file."""
+    assert load_config(_file("snapmirror.toml", data)).mirrors
+
+
+def redo_list(data: bytes) -> None:
+    """The list of a copy's update: all that it names lies in the copy."""
+    read = update.load(_file("copy.update.list", data).with_name("copy"))
+    for patch in read.patches:
+        start, length = read.shape.span(patch.run)
+        assert 0 <= start < start + length <= read.shape.size
+    assert read.data_bytes >= 0
+
+
+def copy_sums(data: bytes) -> None:
+    """The checksums beside a copy: believed or not, never an error."""
+    copy = _file("copy", b"x" * 4096)
+    _file("copy.sums", data)
+    sums.load(copy, "id", Shape(4096, 4096))
+
+
+def claim_file(data: bytes) -> None:
+    """Who has an image: the file on the share, which anybody there can write."""
+    with _file("image.lock", data).open("rb") as file:
+        claim._owner_in(file.fileno())
+
+
+def lock_owner(data: bytes) -> None:
+    """Who holds the store, as the lock file says."""
+    text = data.decode("utf-8", "replace")
+    lock._owner_in(text)
+    lock._describe(text)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    one.__name__: one
+    for one in (
+        line, listing, sent, manifest, manifest_text, checksum_file, record_file, configuration, redo_list, copy_sums,
+        claim_file, lock_owner,
+    )
+}  # fmt: skip
+
+
+def attempt(name: str, data: bytes) -> None:
+    """One input: good, or an error with a sentence."""
+    try:
+        TARGETS[name](data)
+    except SnapmirrorError as error:
+        assert error.message and error.exit_code != 1, repr(error)
