@@ -27,6 +27,7 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = os.fsencode(root)
         self._real: set[bytes] = {b"."}
+        self._copies: dict[int, bytes] = {}  # of files that had all their names, by inode
 
     def at(self, path: bytes) -> bytes:
         """The absolute path. Raises NotADirectoryError or FileNotFoundError if a folder on the way is no real one, and
@@ -91,9 +92,19 @@ class Tree:
         except OSError as error:
             if error.errno != errno.EMLINK:
                 raise
-            process.run(["cp", "--archive", "--reflink=auto", "--no-target-directory", "--", source, target])
+            self._share_copy(source, target)
             return False
         return True
+
+    def _share_copy(self, source: bytes, target: bytes) -> None:
+        """Names of one file stay names of one file: they share the copy."""
+        inode = os.lstat(source).st_ino
+        if (copy := self._copies.get(inode)) is not None:
+            with suppress(OSError):  # it has been moved since, or has all its names as well
+                os.link(copy, target, follow_symlinks=False)
+                return
+        process.run(["cp", "--archive", "--reflink=auto", "--no-target-directory", "--", source, target])
+        self._copies[inode] = target
 
     def replace(self, source: bytes, path: bytes) -> None:
         """Give the name `path` to what is called `source` (absolute), in one step. Raises FileNotFoundError."""

@@ -111,6 +111,7 @@ def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, stop: Even
                 prepared.copies.add(after.path)
         except (FileNotFoundError, NotADirectoryError):
             prepared.lost += 1
+    touched.update(map(parent, _united(here, there, prepared)))
     for path in sorted(touched):
         here.copy_attributes(there, path)
     return prepared
@@ -132,6 +133,7 @@ def repaired(tree: Path | None, slot: Path, stop: Event) -> Prepared:
             fixes.extend(paths)
     restore(tree, slot, fixes, repair.prepared)
     if repair.there is not None:
+        _united(repair.here, repair.there, repair.prepared)
         for path in repair.folders:
             repair.here.copy_attributes(repair.there, path)
     return repair.prepared
@@ -146,6 +148,34 @@ def restore(tree: Path | None, slot: Path, paths: Iterable[bytes], prepared: Pre
             continue
         if not here.link(there.at(path), path):
             prepared.copies.add(path)
+
+
+def _united(here: Tree, there: Tree, prepared: Prepared) -> list[bytes]:
+    """Where a file's inode could not take all its names, those that it took join the others; return what was moved.
+
+    Walks the newest snapshot, but only in the rare night in which that happens: the next one knows the new inode.
+    """
+    copies = {inode: path for path in sorted(prepared.copies) if (inode := there.inode(path)) is not None}
+    moved = []
+    if copies:
+        for path, inode in _inodes(there):
+            if inode in copies and path not in prepared.copies and here.inode(path) == inode:
+                here.link(here.at(copies[inode]), path)
+                moved.append(path)
+    prepared.copies.update(moved)
+    return moved
+
+
+def _inodes(tree: Tree) -> Iterator[tuple[bytes, int]]:
+    folders = [b"."]
+    while folders:
+        folder = folders.pop()
+        below = b"" if folder == b"." else folder + b"/"
+        for name, found in _entries(join(tree.root, folder)).items():
+            if found.is_dir(follow_symlinks=False):
+                folders.append(below + name)
+            else:
+                yield below + name, found.inode()
 
 
 class _Repair:
