@@ -6,6 +6,7 @@ sentence and hint and exits with its code. Anything else that reaches the comman
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 
@@ -106,6 +107,30 @@ class DamageError(SnapmirrorError):
     """Verification found that stored data differs from its record."""
 
     exit_code = ExitCode.DAMAGE
+
+
+class ShortageError(SnapmirrorError):
+    """This machine has no memory, processes or open files left for us. What is under the store is well."""
+
+    exit_code = ExitCode.STORAGE
+
+
+_SHORT = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+
+
+def shortage(error: BaseException) -> ShortageError | None:
+    """The sentence for a machine that has run short of something, None for any other error."""
+    if isinstance(error, MemoryError):
+        what = "memory"
+    elif isinstance(error, RuntimeError) and "start new thread" in str(error):  # Python has no class for it
+        what = "threads"
+    elif isinstance(error, OSError) and error.errno in _SHORT:
+        what = f"something ({error.strerror})"
+    else:
+        return None
+    return ShortageError(
+        f"this machine has run out of {what}", hint="what is published stays; give it more, then run again"
+    )
 
 
 class StuckError(SnapmirrorError):

@@ -7,6 +7,7 @@ a killed owner left running before it touches the store.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -48,16 +49,25 @@ def run_lock(config: Config) -> Iterator[None]:
                 f"another run holds the store: {_describe(text)}", hint="wait for it, or stop it"
             ) from None
         _end_leftovers(file.read())
-        file.seek(0)
-        file.truncate()
         owner = {"pid": os.getpid(), "since": time.time(), "run": os.environ.get(process.RUN_VARIABLE, "")}
-        json.dump(owner, file)
-        file.flush()
         try:
+            _write(descriptor, owner)
             yield
         finally:
-            file.seek(0)
-            file.truncate()
+            os.ftruncate(descriptor, 0)
+
+
+def _write(descriptor: int, owner: dict[str, object]) -> None:
+    """Without it nobody could end what a killed run leaves behind: so a full disk ends the run here."""
+    text = json.dumps(owner).encode()
+    try:
+        os.ftruncate(descriptor, 0)
+        if os.pwrite(descriptor, text, 0) < len(text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise StorageError(
+            f"the lock file cannot be written: {error.strerror}", hint="make room where state_dir of [store] lies"
+        ) from error
 
 
 def lock_file(config: Config) -> Path:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Sequence
 
 from snapmirror import interrupts
-from snapmirror.errors import ExitCode, SnapmirrorError
+from snapmirror.errors import ExitCode, SnapmirrorError, shortage
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -62,10 +62,10 @@ def run_command(argv: Sequence[str]) -> int:
         code = error.exit_code
     except Exception as error:
         logging.getLogger("snapmirror.cli").debug("the traceback", exc_info=True)
-        interruption = interrupts.raised()
-        if interruption is not None:  # it arrived where Python wraps what a handler raises
-            complain(interruption.message, interruption.hint)
-            code = interruption.exit_code
+        known = interrupts.raised() or shortage(error)  # a signal may arrive where Python wraps what a handler raises
+        if known is not None:
+            complain(known.message, known.hint)
+            code = known.exit_code
         else:
             complain(
                 f"this is a bug: {type(error).__name__}: {error}",

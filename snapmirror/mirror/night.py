@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import Interrupted, NoRoomError, SnapmirrorError, StorageError, TransferError
+from snapmirror.errors import Interrupted, NoRoomError, SnapmirrorError, StorageError, TransferError, shortage
 from snapmirror.mirror import guard, transfer
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
@@ -65,7 +65,11 @@ class Night:
         """Make a snapshot. Raises SnapmirrorError when none was published."""
         try:
             return self._run()
-        except OSError as error:
+        except (OSError, MemoryError, RuntimeError) as error:
+            if (short := shortage(error)) is not None:
+                raise short from error
+            if not isinstance(error, OSError):
+                raise
             raise _storage_error(error) from error
         except ProgramFailed as failed:
             raise StorageError(

@@ -9,7 +9,15 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from snapmirror.config import Config, MirrorConfig
-from snapmirror.errors import Interrupted, LockedError, ShareLost, SnapmirrorError, StuckError, StumbledError
+from snapmirror.errors import (
+    Interrupted,
+    LockedError,
+    ShareLost,
+    SnapmirrorError,
+    StorageError,
+    StuckError,
+    StumbledError,
+)
 from snapmirror.lock import run_lock
 from snapmirror.mirror import memory
 from snapmirror.mirror import report as reports
@@ -65,22 +73,33 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
         except SnapmirrorError as error:
             _fail(report, mirrors, error)
             finished = time.time()
-            reports.write(report, config, finished, last_success, space)
+            _write(report, config, finished, last_success, space)
             if not isinstance(error, Interrupted):  # who is stopped, or has lost the host, keeps nobody waiting
                 tell()
             if report.warnings:
-                reports.write(report, config, finished, last_success, space)
+                _write(report, config, finished, last_success, space)
             for warning in report.warnings:
                 log.warning("%s", warning)
             raise
         finished = time.time()
-        reports.write(report, config, finished, last_success, space)
+        _write(report, config, finished, last_success, space)
         if config.image_copy is not None and config.image_copy.after_night:
             report.copy = _copied(config, progress)
         tell()
         if report.copy is not None or report.warnings:
-            reports.write(report, config, finished, last_success, space)
+            _write(report, config, finished, last_success, space)
     return report
+
+
+def _write(
+    report: RunReport, config: Config, finished: float, last_success: dict[str, float], space: memory.Space | None
+) -> None:
+    """Write the report files. Where that fails a night stays what it was, published or stuck: it is a warning."""
+    try:
+        reports.write(report, config, finished, last_success, space)
+    except StorageError as error:
+        if error.message not in report.warnings:
+            report.warnings.append(error.message)
 
 
 @contextmanager
@@ -116,7 +135,7 @@ def report_failure(config: Config, names: Sequence[str], error: SnapmirrorError)
     """Write the report of a run that could not do it itself."""
     report = RunReport()
     _fail(report, config.select(names), error)
-    reports.write(report, config, time.time(), {})
+    _write(report, config, time.time(), {}, None)
 
 
 def _fail(report: RunReport, mirrors: Sequence[MirrorConfig], error: SnapmirrorError) -> None:

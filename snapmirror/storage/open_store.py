@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snapmirror.config import Config, ImageConfig, ZfsConfig
-from snapmirror.errors import StorageError, StuckError
+from snapmirror.errors import StorageError, StuckError, shortage
+from snapmirror.process import ProgramFailed
 from snapmirror.storage import encryption, filesystem, image, pool, share, turns
 from snapmirror.storage.encryption import BlockDevice, Places
 from snapmirror.storage.image import ImageRecord
@@ -281,8 +282,13 @@ def failures_of(path: Path) -> Iterator[None]:
     """What the disk, and not the caller, is to blame for becomes a sentence, wherever it came up."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FAILURES:
+    except ProgramFailed as failed:
+        argv, complaint = failed.completed.argv, failed.completed.complaint
+        raise StorageError(f"the store {path} failed: {argv[0]}: {complaint}", hint=_BROKEN) from failed
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (short := shortage(error)) is not None:
+            raise short from error
+        if not isinstance(error, OSError) or error.errno not in _FAILURES:
             raise
         where = f" at {error.filename!a}" if error.filename else ""
         raise StorageError(f"the store {path} failed{where}: {error.strerror}", hint=_FAILURES[error.errno]) from error

@@ -8,9 +8,13 @@ What a killed run has started is left to itself: ending it is the business of th
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +30,15 @@ ATTRIBUTES = ("chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchow
               "lsetxattr", "fsetxattr")  # fmt: skip
 STARTS = ("clone", "clone3", "vfork", "fork", "wait4", "waitid")
 _LINE = re.compile(r"(\d+) +([a-z0-9_]+)\(")
+_STOPPED = re.compile(r"^(\d+) +--- stopped by SIGSTOP", re.MULTILINE)
+# what ends a step, in a line of strace, and the step that follows
+_STEPS = (
+    ("open the store done", "list, plan and slot"),
+    ("prepare the slot done", "transfer"),
+    (": transfer done", "seal"),
+    ('record.json"', "rotate and expire"),
+    (": seal done", "release and report"),
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,46 @@ def failing_at(scene: Scene, point: Point, error: str, *words: str, command: str
     return _injected(scene, point, f"error={error}", command, *words, after="+")
 
 
+def changed_at(scene: Scene, point: Point, change: Callable[[], None], *words: str) -> tuple[Result, bool]:
+    """Run a night that stands still right after this call while `change` is made; False if it was over before."""
+    inject = f"--inject={point.call}:signal=SIGSTOP:when={point.number}"
+    _log(scene).unlink(missing_ok=True)  # an older night's would be taken for this one's
+    process = scene.start("run", *words, under=[*_strace(scene, [point.call], signals="STOP"), inject])
+    stopped: set[str] = set()
+    while process.poll() is None:
+        said = _log(scene).read_text(errors="replace") if _log(scene).exists() else ""
+        if (now := set(_STOPPED.findall(said))) and not stopped:
+            change()
+        stopped |= now  # others may come to their n-th such call later
+        for who in stopped:  # again and again: a SIGCONT between strace's line and its next step is lost
+            with suppress(ProcessLookupError):
+                os.kill(int(who), signal.SIGCONT)
+        time.sleep(0.01)
+    return scene.finish(process), bool(stopped)
+
+
+def steps(scene: Scene, *words: str) -> tuple[dict[str, list[Point]], Result]:
+    """The points of a night that is left alone, by the step in which they lie: what its log says ends a step."""
+    calls = [*RENAMES, *FLUSHES, *NAMES, *WRITES, "execve"]
+    result = scene.command("run", *words, under=[*_strace(scene, calls), "--seccomp-bpf", "--string-limit=200"])
+    found: dict[str, list[Point]] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+    step, rest = "open", list(_STEPS)
+    for line in _log(scene).read_text(errors="replace").splitlines():
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        who, call = match.groups()
+        counts[who, call] += 1
+        point = Point(call, counts[who, call])
+        if not any(point in points for points in found.values()):
+            found.setdefault(step, []).append(point)
+        if rest and rest[0][0] in line:
+            step = rest.pop(0)[1]
+    assert not rest, f"the night never came to {rest}: {result}"
+    return found, result
+
+
 def _injected(scene: Scene, point: Point, what: str, command: str, *words: str, after: str = "") -> Result:
     inject = f"--inject={point.call}:{what}:when={point.number}{after}"
     return scene.command(command, *words, under=[*_strace(scene, [point.call]), inject])
@@ -75,12 +128,12 @@ def spread(items: Sequence[Item], most: int) -> list[Item]:
     return [items[place] for place in sorted({round(step * (len(items) - 1) / (most - 1)) for step in range(most)})]
 
 
-def _strace(scene: Scene, calls: Iterable[str]) -> list[str]:
+def _strace(scene: Scene, calls: Iterable[str], *, signals: str = "none") -> list[str]:
     # not --seccomp-bpf when something is to be injected: strace 6.1 then injects nothing
     wanted = "?" + ",?".join(calls)  # a question mark: not every architecture has every call
     return [
         "strace", "--follow-forks", "--quiet=all", f"--output={_log(scene)}", f"--trace={wanted}",
-        "--signal=none",
+        f"--signal={signals}",
     ]  # fmt: skip
 
 

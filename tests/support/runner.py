@@ -235,10 +235,11 @@ class Scene:
 
     def _loops(self) -> list[str]:
         backing = Path("/sys/block").glob("loop*/loop/backing_file")
+        mine = (str(self.folder), str(self.image.get("file", self.folder)))
         found = []
         for path in backing:
             try:
-                if str(self.folder) in path.read_text():
+                if any(place in path.read_text() for place in mine):
                     found.append(f"loop device: {path.parent.parent.name}")
             except OSError:
                 continue

@@ -1,0 +1,121 @@
+"""Places that are full: no space or no inodes in the image, on the disk below it, in the state or temporary folder.
+
+Programs: mount, umount, mkfs.xfs, mkfs.ext4.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from snapmirror.config import load
+from snapmirror.storage.image import read_record
+from snapmirror.storage.initialise import initialise
+from snapmirror.storage.open_store import open_store
+from tests.support.runner import Scene
+from tests.support.storage import TINY
+
+PLACES = ("image", "inodes", "below", "state", "scratch")
+_FILLER = "filler"
+_BELOW = 200 << 20  # more than the nights of a test ever take of their image
+_SMALL = 4 << 20
+_MOST = 1 << 30
+
+
+class Place:
+    """One place of a scene that can be filled to the last byte (or inode), and be emptied again."""
+
+    def __init__(self, scene: Scene, name: str, disk: Path) -> None:
+        self.scene, self.name, self._disk = scene, name, disk
+
+    def fill(self) -> None:
+        """Nothing more goes in. The image is filled from inside: while it is mounted."""
+        folder = self._folder()
+        if not os.path.ismount(folder):
+            return  # not opened yet, or closed again: it would be the disk of the machine
+        if self.name == "inodes":
+            _without_inodes(folder)
+        else:
+            _without_space(folder / _FILLER)
+
+    def empty(self) -> None:
+        """As before."""
+        if self.name in ("image", "inodes"):
+            with open_store(load(self.scene.config)):
+                _remove_fillers(self.scene.store)
+        else:
+            _remove_fillers(self._folder())
+
+    def _folder(self) -> Path:
+        return self.scene.store if self.name in ("image", "inodes") else self._disk
+
+
+@contextmanager
+def fillable(folder: Path, filesystem: str, name: str) -> Iterator[Place]:
+    """A scene with a new store in an image, and in it the place of this name."""
+    disk = folder / "disk"
+    disk.mkdir()
+    own_disk = name in ("below", "state", "scratch")
+    if own_disk:
+        size = _BELOW if name == "below" else _SMALL
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True)
+    image = {"file": str(disk / "disk.img" if name == "below" else folder / "disk.img"), "size": "512M",
+             "filesystem": filesystem, "encryption": "none"}  # fmt: skip
+    scene = Scene(folder / "scene", image=image)
+    try:
+        if name == "state":
+            scene.state = disk
+        if name == "scratch":
+            scene.environment["TMPDIR"] = str(disk)
+        scene.configure(keep_last=2)
+        initialise(load(scene.config), workload=TINY)
+        if name == "inodes":
+            _make_with_few_inodes(Path(image["file"]), filesystem)
+        yield Place(scene, name, disk)
+    finally:
+        scene.release()
+        if own_disk:
+            subprocess.run(["umount", disk], check=True)
+
+
+def _make_with_few_inodes(image: Path, filesystem: str) -> None:
+    """In the same image, so that it still is the one that its record tells of."""
+    id_ = read_record(image).id
+    if filesystem == "ext4":
+        argv = ["mkfs.ext4", "-q", "-F", "-m", "0", "-N", "2000", "-U", id_]
+    else:
+        argv = ["mkfs.xfs", "-q", "-f", "-K", "-m", f"reflink=1,uuid={id_}", "-i", "maxpct=1"]
+    subprocess.run([*argv, image], check=True)
+
+
+def _without_space(filler: Path) -> None:
+    with filler.open("wb") as file:
+        for size in (64 << 20, 1 << 20, 4096):
+            with _full():
+                while file.seek(0, os.SEEK_END) < _MOST:
+                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
+
+
+def _without_inodes(folder: Path) -> None:
+    with _full():
+        for number in range(1 << 20):
+            folder.joinpath(f"{_FILLER}.{number}").touch()
+
+
+@contextmanager
+def _full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+
+
+def _remove_fillers(folder: Path) -> None:
+    for path in folder.glob(f"{_FILLER}*"):
+        with suppress(FileNotFoundError):
+            path.unlink()
