@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError
-from snapmirror.mirror.checking import rules_of
 from snapmirror.mirror.report import MirrorReport
 from snapmirror.model import Progress, size
 from snapmirror.pipeline import Pipeline
@@ -44,8 +43,7 @@ def read_back(
         state = rolling.Round()
     deadline = time.monotonic() + mirror.verify.longest_minutes * 60
     try:
-        rules = rules_of(mirror, history, history.snapshots())
-        reading = rolling.Reading(history, state, rules, report, progress)
+        reading = rolling.Reading(history, state, report, progress)
         try:
             if state.due(now, days) or state.damaged:
                 with pipeline.step(f"{mirror.name}: read back"), _giving_way():

@@ -21,9 +21,8 @@ from typing import Any
 import pytest
 
 from snapmirror.config import load
-from snapmirror.snapshots.entry import join, path_of
+from snapmirror.snapshots.entry import join
 from snapmirror.snapshots.hardlink.store import HardlinkStore
-from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.verify import Report
 from snapmirror.snapshots.verify.draw import WHOLE, draw, names
 from snapmirror.storage.initialise import initialise
@@ -154,7 +153,7 @@ def test_every_inode_that_is_stored_has_its_turn(scene: Scene) -> None:
             assert scene.command("pin", result.mirror["snapshot"]).exit_code == 0
         history, report = HardlinkStore(scene.home), Report("web")
         drawn = {
-            os.lstat(join(os.fsencode(history.tree(one.snapshot)), path_of(one.line[PREFIX:]))).st_ino
+            os.lstat(join(os.fsencode(history.tree(one.snapshot)), one.path)).st_ino
             for one in names(history, draw(history, 0, WHOLE, 1_000_000), report)
         }
         stored = {

@@ -24,7 +24,7 @@ from snapmirror.snapshots.entry import escape, plain_line
 from snapmirror.snapshots.manifest import Header, Writer, since_prefix
 from snapmirror.snapshots.record import Snapshot, make_id
 from snapmirror.snapshots.spool import Spool
-from snapmirror.snapshots.verify import Report, Rules, rolling
+from snapmirror.snapshots.verify import Report, rolling
 from snapmirror.snapshots.verify.draw import WHOLE, draw, names, place_of
 from snapmirror.snapshots.verify.rolling import Reading, Round
 
@@ -163,7 +163,7 @@ def test_everything_is_read_once_in_a_round_and_in_time(
             assert state is not None
             progress, report = Watched(dies), Report("web")
             lateness = chain(repeat(False, late or 0), repeat(late is not None))
-            reading = Reading(history, state, Rules(owners=False), report, progress)  # type: ignore[arg-type]
+            reading = Reading(history, state, report, progress)  # type: ignore[arg-type]
             with suppress(Interrupted):
                 reading.run(now, days, partial(next, lateness), lambda state: rolling.save(state, path))
             assert report.findings == []
@@ -239,7 +239,7 @@ def history(tmp_path: Path) -> History:
 
 def read_all(history: History, state: Round | None = None) -> tuple[Report, Reading]:
     report = Report("web")
-    reading = Reading(history, state or Round(), Rules(owners=False), report, Silent())  # type: ignore[arg-type]
+    reading = Reading(history, state or Round(), report, Silent())  # type: ignore[arg-type]
     reading.run(NOON, 1, lambda: False, lambda state: None)
     return report, reading
 

@@ -10,13 +10,13 @@ import pytest
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
-from snapmirror.snapshots.entry import escape, parse, plain_line
+from snapmirror.snapshots.entry import escape, plain_line
 from snapmirror.snapshots.manifest import DamagedManifest, Header, Writer, since_prefix
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.spool import Spool
 from snapmirror.snapshots.verify.content import ContentCheck, Sums
 from snapmirror.snapshots.verify.findings import CONTENT, EXTRA, Report
-from snapmirror.snapshots.verify.tree import Listed, expected
+from snapmirror.snapshots.verify.tree import expected
 
 FILE = b"f|rw-r--r--|0|0|5|2026/11/20-03:00:00"
 FOLDER = b"d|rwxr-xr-x|0|0|4096|2026/11/20-03:00:00"
@@ -104,9 +104,8 @@ def test_an_inode_that_was_changed_in_place_is_read_once_for_each_content(tmp_pa
     contents = ContentCheck(Sums(), report, 1.0, 0, lambda names, size: None)
 
     def read(sequence: int, wanted: bytes) -> None:
-        listed = Listed(b"", sequence, parse(plain_line(FILE, b"file")))
         md5 = hashlib.md5(wanted, usedforsecurity=False).digest()
-        contents.read(snapshot(), os.fsencode(tmp_path), listed, path.stat(), md5)
+        contents.read(snapshot(), os.fsencode(path), sequence, b"file", path.stat(), md5)
 
     path.write_bytes(b"first")
     read(1, b"first")

@@ -80,7 +80,7 @@ class ContentCheck:
         """One file of a snapshot."""
         inode = listed.number, status.st_ino
         if inode in self._read:
-            self._note(snapshot, listed, inode)
+            self._note(snapshot, listed.entry.path, inode)
             return
         if self.share < 1 and not self._is_drawn(listed):
             return
@@ -88,23 +88,25 @@ class ContentCheck:
         if wanted is None:
             self._note_unknown(snapshot, inode)
             return
-        self.read(snapshot, root, listed, status, wanted)
+        self.read(snapshot, join(root, listed.entry.path), listed.number, listed.entry.path, status, wanted)
 
-    def read(self, snapshot: Snapshot, root: bytes, listed: Listed, status: os.stat_result, wanted: bytes) -> None:
-        """One file of which the checksum (MD5, in bytes) is known."""
-        inode = listed.number, status.st_ino
+    def read(
+        self, snapshot: Snapshot, full: bytes, number: int, path: bytes, status: os.stat_result, wanted: bytes
+    ) -> None:
+        """One file (`full` is its absolute path) of which the checksum (MD5, in bytes) is known."""
+        inode = number, status.st_ino
         if inode not in self._read:
             self._read.add(inode)
             self._unknown.discard(inode)
-            verdict = self._verdict(join(root, listed.entry.path), wanted, status.st_size)
+            verdict = self._verdict(full, wanted, status.st_size)
             if verdict is not None:
                 self._bad[inode] = verdict
-        self._note(snapshot, listed, inode)
+        self._note(snapshot, path, inode)
 
-    def _note(self, snapshot: Snapshot, listed: Listed, inode: _Inode) -> None:
+    def _note(self, snapshot: Snapshot, path: bytes, inode: _Inode) -> None:
         if inode in self._bad:
             kind, detail = self._bad[inode]
-            self.report.add(snapshot.id, kind, listed.entry.path, detail, listed.number)
+            self.report.add(snapshot.id, kind, path, detail, inode[0])
 
     def _is_drawn(self, listed: Listed) -> bool:
         draw = _digest(b"%d" % self.seed, b"%d" % listed.number, listed.entry.path)

@@ -4,20 +4,25 @@ A checksum is a number, and contents lie evenly over all of them. So a place amo
 read and what has not, whatever arrives or expires meanwhile; every name of an inode has the same place, in every
 snapshot; and neither a list of what was read nor a look at the tree is needed.
 
-An inode whose number is n can be reached, if at all, in the oldest snapshot that is not older than n: a name keeps its
-number until the name changes. So each manifest is asked for the numbers that no older one answers for.
+A name keeps its number until it changes. So what has the number n is in the snapshot of that number, and, once that has
+expired, in the next one that is kept, if anywhere: only the manifests of such next ones are asked for names. Each
+manifest has a turn of its own to be read.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
-from snapmirror.snapshots.entry import escape
+from snapmirror.snapshots.entry import escape, path_of, size_of, unescape
 from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader, since_prefix
+from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.verify.findings import CHECKSUMS, MANIFEST, Report, without_checksums
@@ -32,8 +37,9 @@ _EMPTY = b"d41d8cd98f00b204e9800998ecf8427e"  # the MD5 of nothing: there is not
 
 @dataclass
 class Drawn:
-    """Contents of a range of places, `width` long: offset in it and MD5, by number and escaped name."""
+    """Contents of a range of places, from `start` on, `width` long: offset and MD5, by number and escaped name."""
 
+    start: int
     width: int
     wanted: dict[int, dict[bytes, tuple[int, bytes]]] = field(default_factory=dict)
     numbers: set[int] = field(default_factory=set)  # of which there are checksums
@@ -41,12 +47,14 @@ class Drawn:
 
 
 class Content(NamedTuple):
-    """A numbered line under which one of them can be read. `md5` is in bytes."""
+    """A name under which one of them can be read. `md5` is in bytes; `size` is about how much there is to read."""
 
     offset: int
     md5: bytes
     snapshot: Snapshot
-    line: bytes
+    number: int
+    path: bytes
+    size: int
 
 
 def place_of(checksum: bytes) -> int:
@@ -61,7 +69,7 @@ def draw(
 
     `again` are number and path of further ones, wherever they lie.
     """
-    drawn, limit = Drawn(width), 2 * most
+    drawn, limit = Drawn(start, width), 2 * most
     found: list[tuple[int, int, bytes, bytes]] = []
     for number in range(1, history.next_sequence()):
         path = history.checksums(number)
@@ -107,38 +115,65 @@ def _shortened(found: list[tuple[int, int, bytes, bytes]], most: int, width: int
 
 
 def names(history: SnapshotStore, drawn: Drawn, report: Report) -> Iterator[Content]:
-    """A name of each of them that is still stored, the oldest snapshot first, in the order of its manifest.
+    """A name of each of them that is still stored, the oldest snapshot first, in the order of the tree.
 
     Names of one hard link group may come one by one. Manifests and checksum files that are damaged or missing become
     findings.
     """
     answered = 0
     for snapshot in sorted(history.snapshots(), key=lambda one: one.sequence):
+        yield from _own(history, snapshot, drawn.wanted.get(snapshot.sequence, {}))
         try:
-            yield from _names(history, snapshot, answered, drawn, report)
+            yield from _inherited(history, snapshot, answered, drawn, report)
             answered = snapshot.sequence
         except DamagedManifest as damage:  # what later ones know of its numbers, they are asked for
             report.add(snapshot.id, MANIFEST, None, damage.message)
 
 
-def _names(
+def _own(history: SnapshotStore, snapshot: Snapshot, wanted: dict[bytes, tuple[int, bytes]]) -> Iterator[Content]:
+    """What is new in a snapshot is in it."""
+    if not wanted:
+        return
+    tree = Tree(history.mounted(snapshot))
+    for name, (offset, md5) in wanted.items():
+        path, size = unescape(name), 0
+        with suppress(OSError, DamageError):  # whoever reads it will see why
+            size = os.lstat(tree.at(path)).st_size
+        yield Content(offset, md5, snapshot, snapshot.sequence, path, size)
+
+
+def _inherited(
     history: SnapshotStore, snapshot: Snapshot, answered: int, drawn: Drawn, report: Report
 ) -> Iterator[Content]:
+    """What is left in a snapshot of expired ones, after the snapshot number `answered`."""
     reader = Reader(history.manifest(snapshot))
-    if (reader.header.id, reader.header.sequence) != (snapshot.id, snapshot.sequence):
-        raise DamagedManifest(f"{reader.name} is the manifest of {reader.header.id}, not of {snapshot.id}")
-    asked = {number for number in reader.used_numbers() if number > answered}
-    lost = {number for number in asked if number not in drawn.numbers or number in drawn.damaged}
-    for line in _lines(reader, lost | (asked & drawn.wanted.keys())):
-        number = int(line[: PREFIX - 1])
-        if line[PREFIX + 1 : PREFIX + 2] != b"f":
-            continue
-        if number in lost:
-            lost.discard(number)
-            report.add(snapshot.id, CHECKSUMS, None, drawn.damaged.get(number) or without_checksums(number), number)
-        content = drawn.wanted.get(number, {}).get(line.rpartition(b"//")[2])
-        if content is not None:
-            yield Content(*content, snapshot, line)
+    try:
+        if (reader.header.id, reader.header.sequence) != (snapshot.id, snapshot.sequence):
+            raise DamagedManifest(f"{reader.name} is the manifest of {reader.header.id}, not of {snapshot.id}")
+        used = reader.used_numbers()
+        for number in sorted(used):
+            if number not in drawn.numbers or number in drawn.damaged:
+                said = drawn.damaged.get(number) or without_checksums(number)
+                report.add(snapshot.id, CHECKSUMS, None, said, number)
+        asked = {number for number in used & drawn.wanted.keys() if answered < number < snapshot.sequence}
+        if not asked and _turn(snapshot, drawn.start) >= drawn.width:
+            return
+        for line in _lines(reader, asked):
+            number = int(line[: PREFIX - 1])
+            content = drawn.wanted[number].get(line.rpartition(b"//")[2])
+            if content is not None and line[PREFIX + 1 : PREFIX + 2] == b"f":
+                size, path = size_of(line[PREFIX:]), path_of(line[PREFIX:])
+                yield Content(*content, snapshot, number, path, size)
+    except ValueError as error:
+        raise DamagedManifest(f"{reader.name} is damaged: {error}") from error
+    finally:
+        reader.close()
+
+
+def _turn(snapshot: Snapshot, start: int) -> int:
+    """The offset of a manifest."""
+    md5 = hashlib.md5(snapshot.id.encode(), usedforsecurity=False)
+    return (place_of(md5.hexdigest().encode()) - start) % WHOLE
 
 
 def _lines(reader: Reader, numbers: Set[int]) -> Iterator[bytes]:

@@ -20,17 +20,15 @@ from typing import Annotated, Literal
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
+from snapmirror.errors import DamageError
 from snapmirror.model import Progress, ReadBack
-from snapmirror.snapshots.entry import BadLine, parse, size_of
-from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Id, make_id, parse_id
-from snapmirror.snapshots.verify.attributes import Rules, differing
+from snapmirror.snapshots.verify.attributes import kind_name, kind_of
 from snapmirror.snapshots.verify.content import ContentCheck, Sums
 from snapmirror.snapshots.verify.draw import WHOLE, Content, draw, names
-from snapmirror.snapshots.verify.findings import FOLDER, MANIFEST, MISSING, SIZE, TYPE, UNREADABLE, Report
-from snapmirror.snapshots.verify.tree import Listed
+from snapmirror.snapshots.verify.findings import FOLDER, MISSING, TYPE, UNREADABLE, Report
 from snapmirror.tools import filesystems
 
 _DAY = timedelta(days=1)
@@ -113,9 +111,8 @@ def save(state: Round, path: Path) -> None:
 class Reading:
     """One night's reading. `state` is how far it has come; findings go into the report."""
 
-    def __init__(self, history: SnapshotStore, state: Round, rules: Rules, report: Report, progress: Progress) -> None:
-        self.history, self.state, self.rules, self.report = history, state, rules, report
-        self.progress = progress
+    def __init__(self, history: SnapshotStore, state: Round, report: Report, progress: Progress) -> None:
+        self.history, self.state, self.report, self.progress = history, state, report, progress
         self._contents = ContentCheck(Sums(), report, 1.0, 0, progress.advance)
         self._trees: dict[str, Tree | None] = {}
 
@@ -154,32 +151,26 @@ class Reading:
         return tuple(found[:_MOST_DAMAGED])
 
     def _read(self, content: Content) -> None:
-        snapshot, report = content.snapshot, self.report
+        snapshot, number, path, report = content.snapshot, content.number, content.path, self.report
         tree = self._tree(content)
         if tree is None:
             return
-        try:
-            number, entry = int(content.line[: PREFIX - 1]), parse(content.line[PREFIX:])
-        except BadLine as error:
-            report.add(snapshot.id, MANIFEST, None, f"the manifest of {snapshot.id} is damaged: {error}")
-            return
         self.progress.advance(1)
         try:
-            full = tree.at(entry.path)
+            full = tree.at(path)
             status = os.lstat(full)
         except (FileNotFoundError, NotADirectoryError):
-            report.add(snapshot.id, MISSING, entry.path, "the file is not there", number)
-            return
-        except PermissionError:  # no damage: this user may not look
-            return
-        except OSError as error:
-            report.add(snapshot.id, UNREADABLE, entry.path, error.strerror or str(error), number)
-            return
-        found = list(differing(entry, status, full, self.rules))
-        for kind, detail in found:
-            report.add(snapshot.id, kind, entry.path, detail, number)
-        if not any(kind in {TYPE, SIZE} for kind, _ in found):  # then the content is another one anyway
-            self._contents.read(snapshot, tree.root, Listed(b"", number, entry), status, content.md5)
+            report.add(snapshot.id, MISSING, path, "the file is not there", number)
+        except PermissionError:
+            pass  # no damage: this user may not look
+        except (OSError, DamageError) as error:
+            said = error.message if isinstance(error, DamageError) else error.strerror
+            report.add(snapshot.id, UNREADABLE, path, said or str(error), number)
+        else:
+            if (kind := kind_of(status.st_mode)) == b"f":
+                self._contents.read(snapshot, full, number, path, status, content.md5)
+            else:
+                report.add(snapshot.id, TYPE, path, f"is a {kind_name(kind)}, was a file", number)
 
     def _tree(self, content: Content) -> Tree | None:
         snapshot = content.snapshot
@@ -205,5 +196,5 @@ def stretches(contents: Iterator[Content], width: int) -> Iterator[tuple[int, li
             stretch, size = [], 0
         for pair in group:
             stretch.append(pair)
-            size += size_of(pair[1].line[PREFIX:])
+            size += pair[1].size
     yield width, [content for _, content in sorted(stretch, key=lambda pair: pair[0])]
