@@ -248,12 +248,17 @@ class Night:
 
 def is_full_due(mirror: MirrorConfig, snapshots: list[Snapshot], header: Header) -> bool:
     """Whether the configuration asks for a full comparison tonight."""
-    if mirror.full or mirror.full_every_days is None or not snapshots:
+    days = mirror.full_every_days
+    if mirror.full or days is None or not snapshots:
         return mirror.full
-    last = next((snapshot.taken_at for snapshot in snapshots if snapshot.full), snapshots[-1].taken_at)
-    now = datetime.now(UTC)
+    full = next((snapshot for snapshot in snapshots if snapshot.full), None)
+    if full is None and snapshots[-1].sequence > 1:
+        return True  # it has expired: fewer nights are kept than lie between two of them
+    last, now = full or snapshots[-1], datetime.now(UTC)
+    if last.taken_at > now:
+        return header.sequence - last.sequence >= days  # the clock was ahead then: nights are counted instead
     # a night that starts a few minutes earlier than the last full one is still a week later
-    return now - last > timedelta(days=mirror.full_every_days) - timedelta(hours=1)
+    return now - last.taken_at > timedelta(days=days) - timedelta(hours=1)
 
 
 def _same_inode(one: bytes, other: bytes) -> bool:

@@ -21,6 +21,7 @@ from snapmirror.model import ReadBack, size
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
 
+_AHEAD = timedelta(hours=1)  # (a clock may be set right by some seconds)
 _BEHIND = timedelta(days=3)
 """So far behind after a night, reading the contents back does not keep up."""
 
@@ -107,6 +108,9 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
             yield f"{mirror.mirror}: there is no snapshot yet"
         elif now - mirror.last_success > OLD:
             yield f"{mirror.mirror}: the last success is {(now - mirror.last_success).days} days old"
+        elif mirror.last_success - now > _AHEAD:
+            ahead = mirror.last_success - now
+            yield f"{mirror.mirror}: the newest snapshot is dated {ahead.days} days ahead of the clock; is it right?"
         if mirror.result == "failed":
             yield f"{mirror.mirror}: the last run failed: {mirror.error}"
         elif mirror.warnings:

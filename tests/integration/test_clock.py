@@ -1,23 +1,37 @@
-"""A clock that goes wrong, and right again: nights are published in their order, and say so. Program: faketime."""
+"""A clock that goes wrong, and right again: nights are published in their order, and say so. Library: libfaketime."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.conftest import Figures
 from tests.support.fingerprint import compare, fingerprint
-from tests.support.runner import Result, Scene
+from tests.support.runner import LONG, Result, Scene
 from tests.support.trees import Tree
 
 DATE = "%Y-%m-%dT%H%M%SZ"
 
 
+def _at(scene: Scene, shift: str, *words: str) -> Result:
+    # (not by the program faketime: it leaves a semaphore for each run, and a thousand runs meet one of these again)
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    only_the_clock = ["NO_FAKE_STAT=1", "FAKE_UTIME=0"]  # times of files stay as they are
+    return scene.command(*words, under=["env", *only_the_clock, f"LD_PRELOAD={library}", f"FAKETIME={shift}"])
+
+
 def _night_at(scene: Scene, shift: str) -> Result:
-    only_the_clock = ["env", "NO_FAKE_STAT=1", "FAKE_UTIME=0"]  # times of files stay as they are
-    return scene.command("run", "--json", under=[*only_the_clock, "faketime", "-f", shift])
+    return _at(scene, shift, "run", "--json")
+
+
+def _shift(moment: datetime) -> str:
+    """How far from now, in seconds: that is the same in every zone."""
+    return f"{moment.timestamp() - datetime.now(UTC).timestamp():+.0f}"
 
 
 @pytest.fixture
@@ -70,3 +84,87 @@ def test_seconds_behind_are_not_worth_a_word(scene: Scene) -> None:
     assert scene.night().json["mirrors"][0]["warnings"] == []
     assert (scene.slots()[1] / "file").read_text() == "second"
     assert len(scene.published()) == 2
+
+
+ZONES = {
+    "Europe/Berlin": (date(2027, 3, 28), date(2027, 10, 31)),
+    "America/St_Johns": (date(2027, 3, 14), date(2027, 11, 7)),
+    "Australia/Lord_Howe": (date(2027, 4, 4), date(2027, 10, 3)),  # by half an hour
+}
+NIGHTLY = {"Europe/Berlin": time(2, 15), "America/St_Johns": time(1, 45), "Australia/Lord_Howe": time(1, 45)}
+
+
+def _moments(zone: str) -> list[datetime]:
+    """When cron starts the nights of a year, or those around both changes; twice where a local time is there twice."""
+    days = [date(2027, 1, 1) + timedelta(days=day) for day in range(366)]
+    near = [day for day in days if LONG or any(abs((day - change).days) <= 1 for change in ZONES[zone])]
+    locals_ = (datetime.combine(day, NIGHTLY[zone], tzinfo=ZoneInfo(zone)) for day in near)
+    found = sorted({one.replace(fold=fold).astimezone(UTC) for one in locals_ for fold in (0, 1)})
+    assert len(found) > len(near), "a night that is there twice"
+    return found
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_a_year_of_local_nights(scene: Scene, zone: str, figures: Figures) -> None:
+    """Snapshots are named in UTC: whatever local time does, each night is one, in order, and none is late."""
+    scene.environment["TZ"] = zone
+    scene.configure(keep_last=9, full_every_days=7)
+    moments, full, expected = _moments(zone), list[datetime](), list[str]()
+    for number, moment in enumerate(moments):
+        _change(scene, f"night {number}")
+        result = _night_at(scene, _shift(moment))
+        assert result.exit_code == 0 and result.mirror["warnings"] == [], str(result)
+        if result.mirror["full"]:
+            full.append(moment)
+        expected = [result.mirror["snapshot"], *expected]
+        assert expected == sorted(expected, reverse=True) and len(set(expected)) == len(expected)
+        assert list(scene.published()) == expected[:9]
+        assert abs(datetime.strptime(expected[0], DATE).replace(tzinfo=UTC) - moment) < timedelta(minutes=5), moment
+    told = _at(scene, _shift(moments[-1] + timedelta(hours=30)), "status")
+    assert told.exit_code == 0 and "all is well" in told.stdout, str(told)
+    late = _at(scene, _shift(moments[-1] + timedelta(hours=49)), "status")
+    assert late.exit_code == 3 and "2 days old" in late.stdout, str(late)
+    gaps = [after - before for before, after in pairwise(full)]
+    assert full and all(gap > timedelta(days=7) - timedelta(hours=2) for gap in gaps), gaps
+    assert not LONG or all(gap < timedelta(days=8, hours=2) for gap in gaps), gaps
+    figures.add(f"clock: {zone}: {len(moments)} nights, {len(full)} full ones, in order, 0 warnings")
+
+
+def test_a_clock_that_was_a_year_ahead(scene: Scene) -> None:
+    """Full comparisons go on by counting nights; status asks whether the clock is right."""
+    scene.configure(keep_last=9, full_every_days=3)
+    assert _night_at(scene, "+0d").exit_code == 0
+    _change(scene, "ahead")
+    ahead = _night_at(scene, "+366d")
+    assert ahead.exit_code == 0 and ahead.mirror["full"], str(ahead)
+    seen = []
+    for night in range(6):
+        _change(scene, f"night {night}")
+        seen.append(scene.night(expect=(3,)).mirror["full"])
+    assert seen == [False, False, True, False, False, True]
+    told = scene.command("status")
+    assert told.exit_code == 3 and "days ahead of the clock" in told.stdout, str(told)
+    assert len(scene.published()) == 8
+
+
+def test_full_nights_are_not_forgotten_where_few_are_kept(scene: Scene) -> None:
+    scene.configure(keep_last=2, full_every_days=7)
+    seen = []
+    for night in range(7):
+        _change(scene, f"night {night}")
+        result = _night_at(scene, f"+{night}d")
+        assert result.exit_code == 0, str(result)
+        seen.append(result.mirror["full"])
+    assert seen == [False, False, False, True, False, False, True], "each as soon as the last one has expired"
+
+
+def test_a_machine_without_a_clock(scene: Scene) -> None:
+    """1970 at boot, until the network is there: the night is dated right after the newest, and says so."""
+    scene.night()
+    _change(scene, "second")
+    result = _night_at(scene, _shift(datetime(1970, 1, 1, 0, 1, tzinfo=UTC)))
+    assert result.exit_code == 3 and "the clock is" in result.mirror["warnings"][0], str(result)
+    assert (scene.slots()[1] / "file").read_text() == "second"
+    _change(scene, "third")
+    assert scene.night().mirror["warnings"] == []
+    assert len(scene.published()) == 3
