@@ -48,7 +48,7 @@ def fuzz(target: str, seconds: int, *, minimise: bool) -> int:
         ]
         if not minimise and (code := run(target, *words)):
             return code
-        if code := run(target, "-merge=1", least, kept, found, *LIMITS):
+        if code := run(target, "-set_cover_merge=1", least, kept, found, *LIMITS):
             return code
         for old in kept.iterdir():
             if not old.name.startswith(("crash-", "oom-", "timeout-")):

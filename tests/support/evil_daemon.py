@@ -95,7 +95,9 @@ class Session:
         """Be honest: send a tree of names (with mode and size), or what is wanted of it, with contents of x."""
         names = {b".": (FOLDER, 0), **entries}
         if not self.dry:
-            names = {name: names[name] for name in (self.wanted or [b"."]) if name in names}
+            asked = self.wanted or [b"."]
+            folders = [name[: name.index(b"/")] for name in asked if name.count(b"/") == 1 and b".." not in name]
+            names = {name: names[name] for name in dict.fromkeys([*folders, *asked]) if name in names}
         for name, (mode, size) in names.items():
             self.entry(name, mode, size)
         self.end_list()
