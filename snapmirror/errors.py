@@ -120,7 +120,7 @@ _SHORT = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 
 def shortage(error: BaseException) -> ShortageError | None:
     """The sentence for a machine that has run short of something, None for any other error."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or "not enough memory" in str(error):  # (zstd's is an error of its own)
         what = "memory"
     elif isinstance(error, RuntimeError) and "start new thread" in str(error):  # Python has no class for it
         what = "threads"

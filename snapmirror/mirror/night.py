@@ -65,16 +65,18 @@ class Night:
         """Make a snapshot. Raises SnapmirrorError when none was published."""
         try:
             return self._run()
-        except (OSError, MemoryError, RuntimeError) as error:
+        except SnapmirrorError:
+            raise
+        except ProgramFailed as failed:
+            raise StorageError(
+                f"the store failed: {failed.completed.argv[0]}: {failed.completed.complaint}", hint=_SEE_LOG
+            ) from failed
+        except Exception as error:
             if (short := shortage(error)) is not None:
                 raise short from error
             if not isinstance(error, OSError):
                 raise
             raise _storage_error(error) from error
-        except ProgramFailed as failed:
-            raise StorageError(
-                f"the store failed: {failed.completed.argv[0]}: {failed.completed.complaint}", hint=_SEE_LOG
-            ) from failed
 
     def _run(self) -> MirrorReport:
         for note in self.history.recover():

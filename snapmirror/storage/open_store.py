@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snapmirror.config import Config, ImageConfig, ZfsConfig
-from snapmirror.errors import StorageError, StuckError, shortage
+from snapmirror.errors import SnapmirrorError, StorageError, StuckError, shortage
 from snapmirror.process import ProgramFailed
 from snapmirror.storage import encryption, filesystem, image, pool, share, turns
 from snapmirror.storage.encryption import BlockDevice, Places
@@ -282,10 +282,12 @@ def failures_of(path: Path) -> Iterator[None]:
     """What the disk, and not the caller, is to blame for becomes a sentence, wherever it came up."""
     try:
         yield
+    except (SnapmirrorError, LeaveStanding):
+        raise
     except ProgramFailed as failed:
         argv, complaint = failed.completed.argv, failed.completed.complaint
         raise StorageError(f"the store {path} failed: {argv[0]}: {complaint}", hint=_BROKEN) from failed
-    except (OSError, MemoryError, RuntimeError) as error:
+    except Exception as error:
         if (short := shortage(error)) is not None:
             raise short from error
         if not isinstance(error, OSError) or error.errno not in _FAILURES:

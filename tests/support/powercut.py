@@ -13,19 +13,17 @@ an XFS whose log cannot be replayed (it believes the half that arrived), which i
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import random
 import struct
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from snapmirror.storage.image import punch
+from tests.support.blockdev import exported
 from tests.support.storage import copy_image
 
 _MAGIC = 0x6A736677736872
@@ -61,33 +59,14 @@ class Cut:
 def recorded(disk: Path, log: Path, shown: Path) -> Iterator[None]:
     """`disk` is there as the file `shown`; what is written to it goes into `log`, too. Not for direct I/O (FACTS)."""
     log.touch()
-    shown.touch(mode=0o600)
     nodes: list[dict[str, object]] = [
         {"driver": "file", "node-name": "disk", "filename": str(disk), "discard": "unmap"},
         {"driver": "file", "node-name": "log", "filename": str(log)},
         {"driver": "blklogwrites", "node-name": "recorded", "file": "disk", "log": "log", "log-sector-size": SECTOR,
          "discard": "unmap"},
     ]  # fmt: skip
-    export = {"type": "fuse", "id": "export", "node-name": "recorded", "mountpoint": str(shown), "writable": True}
-    argv = ["qemu-storage-daemon"]
-    for node in nodes:
-        argv += ["--blockdev", json.dumps(node)]
-    daemon = subprocess.Popen([*argv, "--export", json.dumps({**export, "growable": False, "allow-other": "off"})])
-    try:
-        deadline = time.monotonic() + 60
-        while not os.path.ismount(shown):
-            assert daemon.poll() is None and time.monotonic() < deadline, "qemu-storage-daemon does not export"
-            time.sleep(0.02)
+    with exported(nodes, shown):
         yield
-    finally:
-        daemon.terminate()
-        try:
-            daemon.wait(60)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
-        if os.path.ismount(shown):
-            subprocess.run(["umount", shown], check=False)
 
 
 class Log:
