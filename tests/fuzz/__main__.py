@@ -25,7 +25,9 @@ LIMITS = ["-rss_limit_mb=1500", "-malloc_limit_mb=1000", "-timeout=600", "-max_l
 
 def run(target: str, *words: str | Path) -> int:
     argv = [sys.executable, "-m", "tests.fuzz.worker", target, *map(str, words)]
-    return subprocess.run(argv, env={**os.environ, "TZ": "UTC"}, check=False).returncode
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="fuzz.", dir=memory) as scratch:  # libFuzzer ends without tidying up
+        return subprocess.run(argv, env={**os.environ, "TZ": "UTC", "TMPDIR": scratch}, check=False).returncode
 
 
 def fuzz(target: str, seconds: int, *, minimise: bool) -> int:

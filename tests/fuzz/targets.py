@@ -5,7 +5,6 @@ The corpus in `corpus/TARGET/` is what coverage-guided runs have found worth kee
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,7 +25,8 @@ from snapmirror.tools import rsync
 
 CORPUS = Path(__file__).parent / "corpus"
 HEADER = Header("2026-11-20T030000Z", 4)
-_FOLDER = Path(tempfile.mkdtemp(prefix="snapmirror-fuzz.", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+_HELD = tempfile.TemporaryDirectory(prefix="fuzz.")  # until the process ends
+_FOLDER = Path(_HELD.name)
 
 
 def _file(name: str, data: bytes) -> Path:
