@@ -11,7 +11,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -33,6 +33,7 @@ from snapmirror.storage.open_store import OpenStore
 
 log = logging.getLogger("snapmirror.night")
 _CLOCK_TOLERANCE = timedelta(minutes=1)
+_LOOKS, _LOOK_SECONDS = 20, 0.1
 _SEE_LOG = "see the kernel's log"
 
 
@@ -133,19 +134,33 @@ class Night:
             guard.check_changes(self.mirror, plan)
 
     def _check_room(self, plan: Plan, ready: Callable[[], bool]) -> None:
-        """What an interrupted night has fetched is worth less than the next night."""
-        needed = plan.counts["bytes"], plan.requested
+        """Raises NoRoomError. What an interrupted night has fetched need not come again."""
         try:
-            guard.check_room(self.mirror, self.store, *needed)
+            guard.check_room(self.mirror, self.store, plan.counts["bytes"], plan.requested)
         except NoRoomError as error:
             ready()
-            if not self.history.discard():
-                raise
-            log.info("%s: what the last run had fetched makes room", self.mirror.name)
-            try:
-                guard.check_room(self.mirror, self.store, *needed)
-            except NoRoomError:
+            if not self._has_room(plan) and not self._make_room(plan):
                 raise guard.with_largest(error, plan) from None
+
+    def _make_room(self, plan: Plan | None = None) -> bool:
+        """Let go of what this night or an interrupted one has fetched: it is worth less than the next night."""
+        for everything in (False, True):
+            if not self.history.discard(everything=everything):
+                return False
+            if any(self._has_room(plan) for _ in _moments()):
+                what = "all that" if everything else "what in part"
+                log.info("%s: %s had been fetched makes room", self.mirror.name, what)
+                return True
+        return False
+
+    def _has_room(self, plan: Plan | None) -> bool:
+        """Whether there is room for what is still to come of a plan; without one, whether what stays free is free."""
+        needed = (max(0, plan.counts["bytes"] - self.history.fetched()), plan.requested) if plan else (0, 0)
+        try:
+            guard.check_room(self.mirror, self.store, *needed)
+        except NoRoomError:
+            return False
+        return True
 
     def _note_plan(self, planned: Planned) -> None:
         report, counts = self.report, planned.plan.counts
@@ -166,7 +181,7 @@ class Night:
             try:
                 landed = transfer.fetch(self.mirror, plan, target, self.progress.advance, self._watch)
             except NoRoomError:
-                self.history.discard()  # what others need is not held by a night that cannot be published
+                self._make_room()  # what others need is not held by a night that cannot be published
                 raise
             finally:
                 self.progress.end()
@@ -246,6 +261,13 @@ class Night:
             self.report.warnings.append(
                 f"{len(alone)} of {len(files)} unchanged files do not share their space with the last snapshot"
             )
+
+
+def _moments() -> Iterator[None]:
+    """XFS frees what was removed in the background; looked at right away, it is not free yet."""
+    for _ in range(_LOOKS):
+        yield
+        time.sleep(_LOOK_SECONDS)
 
 
 def is_full_due(mirror: MirrorConfig, snapshots: list[Snapshot], header: Header) -> bool:

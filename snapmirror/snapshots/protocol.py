@@ -106,8 +106,14 @@ class SnapshotStore(Protocol):
     def copies(self) -> frozenset[bytes]:
         """Unchanged names that got an inode of their own in this slot."""
 
-    def discard(self) -> bool:
-        """Give back the room that an interrupted night, or this one, has taken; False if that cannot be."""
+    def fetched(self) -> int:
+        """Bytes that an interrupted night has brought already, as far as that is known."""
+
+    def discard(self, *, everything: bool) -> bool:
+        """Give back the room that an interrupted night, or this one, has taken; False if that cannot be.
+
+        First what had come in part only; `everything`: whole files as well.
+        """
 
     def leave(self) -> None:
         """The run ends before it has changed the slot: write down that the slot is ready, so the next one need not."""

@@ -82,6 +82,30 @@ def test_stopped_in_the_first_transfer(scene: Scene, name: str) -> None:
     history.check_newest(Tree(scene.source).fingerprint())
 
 
+def test_what_has_arrived_needs_no_room_again(tmp_path: Path) -> None:
+    """There is room for everything once: the next night counts what is there, and does not throw it away."""
+    scene = Scene(tmp_path, image={"file": str(tmp_path / "disk"), "size": "512M", "encryption": "none"})
+    try:
+        assert scene.command("init").exit_code == 0
+        many_files(scene, 1, 1000, start=1000)
+        scene.night()
+        free = json.loads(scene.command("status", "--json").stdout)["store_free_bytes"]
+        scene.configure(guard={"min_free": f"{(free - 6_000_000) >> 10}K", "min_free_inodes": 10})
+        many_files(scene, 40, 100_000)
+        slowed(scene)
+        process = scene.start("run", "--json")
+        wait_for(lambda: received(scene) >= 25, process)
+        process.send_signal(signal.SIGTERM)
+        assert scene.finish(process, timeout=60).exit_code == 143
+        with scene.browsing():
+            arrived = received(scene)
+        fake_rsync.remove(scene)
+        moved = scene.night().mirror["bytes_transferred"]
+        assert moved <= (40 - arrived) * 100_000 + 200_000, f"{arrived} files were there, yet {moved} bytes moved"
+    finally:
+        scene.release()
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
 def test_stopped_in_a_later_transfer(scene: Scene, name: str) -> None:
     """As above with history to protect, and with one large file of which a part has arrived."""

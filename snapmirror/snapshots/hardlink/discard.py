@@ -11,9 +11,7 @@ from snapmirror.snapshots.names import Tree
 
 
 def discard(layout: Layout, newest: Path | None) -> slot.Prepared:
-    """Remove all from the slot that is not the newest snapshot's (`newest`: its tree), and what was on its way."""
-    for path in (*layout.scratch.iterdir(), *layout.partial.iterdir()):
-        path.unlink()
+    """Remove all from the slot that is not the newest snapshot's (`newest`: its tree)."""
     found = slot.repaired(newest, layout.slot, Event())
     for paths in found.leftovers.values():
         slot.restore(newest, layout.slot, paths, found)

@@ -230,10 +230,20 @@ class HardlinkStore:
             return checksums.of_file(here.at(path))
         return None
 
-    def discard(self) -> bool:
-        """Remove from the slot what an interrupted night has fetched."""
-        newest = self._record.newest
-        self._prepared = discard(self.layout, self.tree(newest) if newest else None)
+    def fetched(self) -> int:
+        """Bytes of files in the slot that no snapshot knows, and of those that have come in part."""
+        here = names.Tree(self.layout.slot)
+        found = [os.lstat(here.at(paths[0])) for paths in self._prepared.leftovers.values()]
+        found += map(os.lstat, _names(self.layout.partial))
+        return sum(min(one.st_size, one.st_blocks * 512) for one in found)
+
+    def discard(self, *, everything: bool) -> bool:
+        """Remove what has come in part, and `everything`: all in the slot that is not the newest snapshot's."""
+        for path in (*_names(self.layout.scratch), *_names(self.layout.partial)):
+            os.unlink(path)
+        if everything:
+            newest = self._record.newest
+            self._prepared = discard(self.layout, self.tree(newest) if newest else None)
         return True
 
     def leave(self) -> None:

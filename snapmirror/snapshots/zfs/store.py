@@ -191,7 +191,11 @@ class ZfsStore:
         here = Tree(self.layout.slot)
         return checksums.of_file(here.at(path)) if here.is_file(path) else None
 
-    def discard(self) -> bool:
+    def fetched(self) -> int:
+        """Not known: only the next transfer tells what it need not fetch again."""
+        return 0
+
+    def discard(self, *, everything: bool) -> bool:
         """Not here: what a failed night has written is put right by the next one that has room."""
         return False
 
