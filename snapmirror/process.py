@@ -181,15 +181,17 @@ def running(
     if program is None:
         raise UsageError(f"the program {words[0]} is not installed", hint="'snapmirror doctor' names its package")
     log.debug("+ %s", shlex.join(words))
-    with interrupts.deferred():  # a child that nobody knows of yet could not be stopped
-        child = _started(words, program, capture=capture, stdin=stdin, env=env, cwd=cwd, memory=memory)
+    child: Running | None = None
     try:
+        with interrupts.deferred():  # a child that nobody knows of yet could not be stopped
+            child = _started(words, program, capture=capture, stdin=stdin, env=env, cwd=cwd, memory=memory)
         yield child
     finally:
-        try:
-            child.stop()
-        finally:
-            child.close()
+        if child is not None:
+            try:
+                child.stop()
+            finally:
+                child.close()
 
 
 def _started(

@@ -452,7 +452,7 @@ def test_a_signal_while_opening_leaves_nothing(make: Make) -> None:
     stopped = Interrupted(signal.SIGALRM, "SIGALRM")
     interrupts.install_own(signal.SIGALRM, stopped)
     try:
-        for milliseconds in range(15, 700, 60):
+        for milliseconds in range(15, 700, 30):
             with pytest.raises(Interrupted, match="SIGALRM"):
                 signal.setitimer(signal.ITIMER_REAL, milliseconds / 1000)
                 with open_store(scene.config):
