@@ -103,6 +103,7 @@ class OpenStore:
             zpool.trim(self.pool)
             log.info("trimmed the pool %s", self.pool)
             return None
+        filesystems.collect(self.path)
         filesystems.flush(self.path)  # blocks of removed files are free only when their removal is on the disk
         offered = filesystems.trim(self.path)
         log.info("trimmed %s: %d bytes offered to the disk below", self.path, offered)

@@ -1,6 +1,6 @@
 """The file systems of the image: made, recognised, checked, trimmed, flushed.
 
-Programs: mkfs.xfs, xfs_logprint, xfs_repair; mkfs.ext4, e2fsck; blkid, fstrim.
+Programs: mkfs.xfs, xfs_logprint, xfs_repair, xfs_spaceman; mkfs.ext4, e2fsck; blkid, fstrim.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from snapmirror.errors import StorageError
 from snapmirror.process import Completed, ProgramFailed, run
+from snapmirror.tools.mount import mount_of
 
 _GIB = 1 << 30
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -105,6 +106,13 @@ def trim(target: Path) -> int:
         raise StorageError(f"{target} cannot be trimmed: {failed.completed.complaint}") from failed
     offered = re.search(r"\((\d+) bytes\)", text)
     return int(offered[1]) if offered else 0
+
+
+def collect(target: Path) -> None:
+    """The space of removed files is free: left alone, XFS gives it back some moments later."""
+    here = mount_of(target)
+    if here is not None and here.filesystem == "xfs":
+        run(["xfs_spaceman", "-c", "prealloc -s", target])  # (its task is another one, but it waits for this as well)
 
 
 def flush(target: Path) -> None:

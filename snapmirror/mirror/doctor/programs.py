@@ -39,7 +39,7 @@ def examine(config: Config) -> Iterator[Check]:
         if image.filesystem == "zfs":
             del wanted["fstrim"]
         elif image.filesystem == "xfs":
-            wanted |= {"mkfs.xfs": "xfsprogs", "xfs_repair": "xfsprogs"}
+            wanted |= {"mkfs.xfs": "xfsprogs", "xfs_repair": "xfsprogs", "xfs_spaceman": "xfsprogs"}
         else:
             wanted |= {"mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs"}
         if image.encryption != "none":
