@@ -1,4 +1,4 @@
-"""A clock that goes wrong, and right again: nights are published in their order, and say so. Library: libfaketime."""
+"""A clock that goes wrong, and right again: nights are published in their order, and say so."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.conftest import Figures
+from tests.support.clock import shifted
 from tests.support.fingerprint import compare, fingerprint
 from tests.support.runner import LONG, Result, Scene
 from tests.support.trees import Tree
@@ -19,10 +20,7 @@ DATE = "%Y-%m-%dT%H%M%SZ"
 
 
 def _at(scene: Scene, shift: str, *words: str) -> Result:
-    # (not by the program faketime: it leaves a semaphore for each run, and a thousand runs meet one of these again)
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    only_the_clock = ["NO_FAKE_STAT=1", "FAKE_UTIME=0"]  # times of files stay as they are
-    return scene.command(*words, under=["env", *only_the_clock, f"LD_PRELOAD={library}", f"FAKETIME={shift}"])
+    return scene.command(*words, under=shifted(shift))
 
 
 def _night_at(scene: Scene, shift: str) -> Result:

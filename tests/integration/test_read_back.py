@@ -28,6 +28,7 @@ from snapmirror.snapshots.verify.draw import WHOLE, draw, names
 from snapmirror.storage.initialise import initialise
 from tests.conftest import Figures
 from tests.support import crash
+from tests.support.clock import shifted
 from tests.support.fingerprint import compare, fingerprint
 from tests.support.nights import live_a_day, random_changes, random_kinds
 from tests.support.runner import LONG, Result, Scene
@@ -50,8 +51,8 @@ def put(path: Path, data: bytes) -> None:
 
 
 def on_day(number: int) -> list[str]:
-    """A program that runs another one some days after a day in the past; times of files stay as they are."""
-    return ["env", "NO_FAKE_STAT=1", "FAKE_UTIME=0", "faketime", "-f", f"{number - 100:+d}d"]
+    """What runs a program some days after a day in the past."""
+    return shifted(f"{number - 100:+d}d")
 
 
 def note(scene: Scene) -> dict[str, Any]:
@@ -208,7 +209,7 @@ def test_killed_while_it_reads(many: Scene, tmp_path: Path, figures: Figures) ->
         if int(before["place"], 16):
             interrupted += 1
             assert result.mirror["read_back"]["files"] < MANY, f"{point}: it began anew"
-        after = scene.command("run", "--json", under=["faketime", "-f", "+1d"])
+        after = scene.command("run", "--json", under=shifted("+1d"))
         assert (after.exit_code, after.mirror["warnings"]) == (0, []), f"{point}: {after}"
         assert note(scene)["completed"] is not None
         for tree, mark in zip(list(scene.slots().values())[-2:], trees, strict=True):

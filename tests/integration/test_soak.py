@@ -1,6 +1,6 @@
 """A year of nights on a small tree, with a crash every few nights: nothing leaks, and what retention keeps is there.
 
-The clock is faked (faketime), a day for each night; killed nights end with SIGKILL for all of their processes at a
+The clock is faked (libfaketime), a day for each night; killed nights end with SIGKILL for all of their processes at a
 random moment. Memory cannot leak from night to night: each is a process of its own.
 
     SNAPMIRROR_TEST_LONG=1    365 nights instead of 30
@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Figures
+from tests.support.clock import shifted
 from tests.support.nights import live_a_day, random_changes, random_kinds
 from tests.support.runner import LONG, History, Result, Scene
 from tests.support.trees import Tree
@@ -39,8 +40,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 def under_clock(night: int) -> list[str]:
-    """A program that runs another one on the day of that night; times of files stay as they are."""
-    return ["env", "NO_FAKE_STAT=1", "FAKE_UTIME=0", "faketime", "-f", f"{night * 86400 - PAST_SECONDS:+d}"]
+    """What runs a program on the day of that night."""
+    return shifted(f"{night * 86400 - PAST_SECONDS:+d}")
 
 
 def run(scene: Scene, night: int) -> Result:
