@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -60,7 +61,14 @@ def check() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """A first signal waits until the end of the block; only StuckError, which outranks everything, wins over it."""
+    """A first signal waits until the end of the block; only StuckError, which outranks everything, wins over it.
+
+    What the block has begun must be known before it ends: a signal is raised right there. Nothing waits for a block in
+    another thread than the main one: no signal is ever raised there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     _State.depth += 1
     try:
         yield

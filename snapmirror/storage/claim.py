@@ -99,10 +99,10 @@ def _asking_on(descriptor: int, image: Path) -> Iterator[None]:
                 break
         os.close(ours)
 
-    with deferred():  # a thread that is being started must not be lost
-        thread = threading.Thread(target=ask, name="lock", daemon=True)
-        thread.start()
+    thread = threading.Thread(target=ask, name="lock", daemon=True)
     try:
+        with deferred():  # a thread that is being started must not be lost
+            thread.start()
         yield
     finally:
         done.set()

@@ -71,6 +71,43 @@ with interrupts.deferred():
     assert done.stdout == "Interrupted StorageError\nStuckError NoneType\nnothing is left over\n", done
 
 
+def test_a_block_in_another_thread_holds_nothing_back() -> None:
+    """Signals are raised in the main thread alone: raised by the other one, it would wait until somebody asks that."""
+    done = script("""
+import threading, time
+inside, over = threading.Event(), threading.Event()
+def work():
+    with interrupts.deferred():
+        inside.set(); over.wait(10)
+    print("whole")
+thread = threading.Thread(target=work)
+thread.start()
+inside.wait()
+try:
+    send(); time.sleep(10); print("never")
+except Interrupted:
+    print("raised")
+over.set()
+thread.join()
+""")
+    assert done.stdout == "raised\nwhole\n", done
+
+
+def test_a_program_that_is_just_being_started_is_ended_as_well() -> None:
+    """It sends the signal itself, as soon as it runs: mostly before its start is over on our side."""
+    for _ in range(10):
+        done = script("""
+import psutil
+from snapmirror import process
+try:
+    with process.running(["sh", "-c", "kill -TERM $PPID; exec sleep 1000"]):
+        signal.pause()
+except Interrupted:
+    print("raised", len(psutil.Process().children()))
+""")
+        assert done.stdout == "raised 0\n", done
+
+
 def test_an_ignored_hangup_stays_ignored() -> None:
     """As under nohup."""
     done = script(

@@ -145,15 +145,15 @@ class HardlinkStore:
         """Makes the slot in a thread of its own, while the source is being listed."""
         stop = Event()
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="slot") as pool:
-            with interrupts.deferred():  # a thread that is being started must not be lost
-                ready = pool.submit(self._prepare, stop)
-
-            def wait() -> bool:
-                self._prepared = ready.result()
-                self._is_copy = self._prepared == slot.Prepared()
-                return not self._prepared.lost
-
             try:
+                with interrupts.deferred():  # a thread that is being started must not be lost
+                    ready = pool.submit(self._prepare, stop)
+
+                def wait() -> bool:
+                    self._prepared = ready.result()
+                    self._is_copy = self._prepared == slot.Prepared()
+                    return not self._prepared.lost
+
                 yield wait
             finally:
                 stop.set()

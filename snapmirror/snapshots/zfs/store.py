@@ -135,14 +135,14 @@ class ZfsStore:
         """Finds out, in a thread of its own, what differs from the newest snapshot; nothing does after a good night."""
         stop = Event()
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="slot") as workers:
-            with interrupts.deferred():  # a thread that is being started must not be lost
-                ready = workers.submit(self._prepare, stop)
-
-            def wait() -> bool:
-                self._survey = ready.result()
-                return True
-
             try:
+                with interrupts.deferred():  # a thread that is being started must not be lost
+                    ready = workers.submit(self._prepare, stop)
+
+                def wait() -> bool:
+                    self._survey = ready.result()
+                    return True
+
                 yield wait
             finally:
                 stop.set()
