@@ -122,6 +122,8 @@ def shortage(error: BaseException) -> ShortageError | None:
     """The sentence for a machine that has run short of something, None for any other error."""
     if isinstance(error, MemoryError) or "not enough memory" in str(error):  # (zstd's is an error of its own)
         what = "memory"
+    elif isinstance(error, SystemError) and "error return without exception set" in str(error):
+        what = "memory"  # where Python's own code cannot even make the error
     elif isinstance(error, RuntimeError) and "start new thread" in str(error):  # Python has no class for it
         what = "threads"
     elif isinstance(error, OSError) and error.errno in _SHORT:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import zstandard
 
-from snapmirror.errors import DamageError
+from snapmirror.errors import DamageError, shortage
 from snapmirror.snapshots.entry import unescape
 from snapmirror.snapshots.manifest import LONGEST_LINE, MOST_WINDOW, DamagedManifest, Reader
 from snapmirror.snapshots.spool import Spool
@@ -82,6 +82,6 @@ def read(path: Path) -> Iterator[tuple[bytes, bytes]]:
     except FileNotFoundError:
         return
     except (zstandard.ZstdError, OSError) as error:
-        raise DamageError(f"the checksum file {path} is damaged: {error}") from error
+        raise shortage(error) or DamageError(f"the checksum file {path} is damaged: {error}") from error
     if not stream.eof:
         raise DamageError(f"the checksum file {path} is cut")

@@ -29,7 +29,7 @@ from typing import BinaryIO
 
 import zstandard
 
-from snapmirror.errors import DamageError
+from snapmirror.errors import DamageError, shortage
 from snapmirror.snapshots import entry
 
 FORMAT = "snapmirror manifest"
@@ -194,7 +194,7 @@ class Reader:
                         if lines:
                             yield lines
             except (zstandard.ZstdError, OSError) as error:
-                raise self._damaged(f"is damaged: {error}") from error
+                raise shortage(error) or self._damaged(f"is damaged: {error}") from error
         if rest:
             raise self._damaged("is cut")
 
