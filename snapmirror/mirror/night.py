@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import Interrupted, NoRoomError, SnapmirrorError, StorageError, TransferError, shortage
+from snapmirror.errors import ExitCode, Interrupted, NoRoomError, SnapmirrorError, StorageError, TransferError, shortage
 from snapmirror.mirror import guard, transfer
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
@@ -91,7 +91,11 @@ class Night:
             )
             planned, _ = self._plan_and_prepare(header, full=True)
         self._note_plan(planned)
-        published = self._fill_and_publish(planned, header)
+        try:
+            published = self._fill_and_publish(planned, header)
+        except SnapmirrorError as error:
+            self._pause(error)
+            raise
         self.report.result, self.report.snapshot = "published", published.id
         self.report.exit_code = 3 if self.report.warnings else 0
         return self.report
@@ -207,6 +211,17 @@ class Night:
         report.expired = [decision.snapshot.id for decision in published.expired]
         report.seconds = round(time.monotonic() - self._began, 3)
         return published.snapshot
+
+    def _pause(self, error: SnapmirrorError) -> None:
+        """Spare the next night what this one has fetched, unless it is the store that has failed."""
+        if error.exit_code == ExitCode.STORAGE:
+            return
+        try:
+            self.history.pause()
+        except (StorageError, OSError) as problem:
+            log.warning(
+                "%s: what was fetched may not be whole, the next run compares it: %s", self.mirror.name, problem
+            )
 
     def _watch(self) -> None:
         guard.check_room(self.mirror, self.store, 0, 0)

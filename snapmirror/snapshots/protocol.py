@@ -118,6 +118,9 @@ class SnapshotStore(Protocol):
     def leave(self) -> None:
         """The run ends before it has changed the slot: write down that the slot is ready, so the next one need not."""
 
+    def pause(self) -> None:
+        """The run ends while it fills the slot: have on the device what has come, so that the next may believe it."""
+
     def publish(self, sealed: Sealed, keep_last: int) -> Published:
         """Make the slot the newest snapshot, durably, and let retention take its course."""
 

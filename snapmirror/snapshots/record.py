@@ -106,7 +106,8 @@ class Record(BaseModel):
     """All that is known of one mirror. `snapshots` stand newest first. `healed` are the last healings, newest last.
 
     `parked` is the expired snapshot that waits to be recycled; `slot_equals` is the snapshot of which the slot is an
-    exact copy, or None while nothing is sure of it.
+    exact copy, or None while nothing is sure of it. `fetched_flushed`: what an interrupted run has left in the slot is
+    on the device, every byte of it.
     """
 
     format: Literal["snapmirror record"] = "snapmirror record"
@@ -115,6 +116,7 @@ class Record(BaseModel):
     snapshots: list[Snapshot] = Field(default_factory=list)
     parked: Id | None = None
     slot_equals: Id | None = None
+    fetched_flushed: bool = False
     moves: list[Move] = Field(default_factory=list)
     checksum_files_kept: int = 0
     healed: list[Healing] = Field(default_factory=list)

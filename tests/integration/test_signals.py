@@ -50,14 +50,27 @@ def slowed(scene: Scene) -> None:
     fake_rsync.install(scene, 'if [ "$phase" = transfer ]; then exec "$real" --bwlimit=1000 "$@"; fi')
 
 
-def received(scene: Scene) -> int:
+def fetched(scene: Scene) -> list[Path]:
     """Complete files that have arrived in a slot that is being built, wherever that is."""
     published = {slot.name for slot in scene.slots().values()}
-    return sum(
-        1
+    return [
+        path
         for path in scene.home.rglob("file[0-9][0-9][0-9][0-9]")
         if not published & set(path.relative_to(scene.home).parts)
-    )
+    ]
+
+
+def received(scene: Scene) -> int:
+    """How many these are."""
+    return len(fetched(scene))
+
+
+def never_written(path: Path) -> None:
+    """What a failed write leaves: the right size and time, and nothing there."""
+    status = path.stat()
+    with path.open("r+b") as file:
+        file.write(bytes(status.st_size))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 @pytest.mark.parametrize("name", EXIT_CODE)
@@ -104,6 +117,48 @@ def test_what_has_arrived_needs_no_room_again(tmp_path: Path) -> None:
         assert moved <= (40 - arrived) * 100_000 + 200_000, f"{arrived} files were there, yet {moved} bytes moved"
     finally:
         scene.release()
+
+
+@pytest.mark.parametrize("stopped_again", [False, True])
+def test_what_a_killed_run_has_fetched_is_compared(scene: Scene, *, stopped_again: bool) -> None:
+    """Also when the next run, which compares, does not get that far."""
+    many_files(scene, 40, 100_000)
+    os.link(scene.source / "file0002", scene.source / "other name")
+    slowed(scene)
+    process = scene.start("run", "--json")
+    wait_for(lambda: received(scene) >= 10, process)
+    process.kill()
+    process.wait()
+    arrived = sorted(fetched(scene))
+    for path in arrived[1:5]:
+        never_written(path)
+    if stopped_again:
+        fake_rsync.install(scene, 'if [ "$phase" = transfer ]; then touch "$0.now"; exec sleep 60; fi')
+        process = scene.start("run", "--json")
+        wait_for((scene.programs / "rsync.now").exists, process)
+        process.terminate()
+        assert scene.finish(process, timeout=60).exit_code == 143
+    fake_rsync.remove(scene)
+    moved = scene.night().mirror["bytes_transferred"]
+    if not stopped_again:  # (what it has half of, a killed rsync keeps, but rsync then may send it whole from a disk)
+        assert moved <= (40 - len(arrived) + 4) * 100_000 + 200_000
+    History(scene).check_newest(Tree(scene.source).fingerprint())
+    assert scene.command("verify", "--full").exit_code == 0
+
+
+def test_what_a_stopped_run_has_flushed_is_believed(scene: Scene) -> None:
+    many_files(scene, 40, 100_000)
+    slowed(scene)
+    process = scene.start("run", "--json")
+    wait_for(lambda: received(scene) >= 10, process)
+    process.terminate()
+    assert scene.finish(process, timeout=60).exit_code == 143
+    fake_rsync.install(scene, "")
+    scene.night()
+    transfers = [call for call in fake_rsync.calls(scene) if call.startswith("transfer")]
+    assert transfers
+    assert not any("--inplace" in call for call in transfers), "files are compared where they stand"
+    History(scene).check_newest(Tree(scene.source).fingerprint())
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])

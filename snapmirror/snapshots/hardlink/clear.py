@@ -1,13 +1,16 @@
 """Applying a plan to a slot that equals the newest snapshot: every planned name is removed from it.
 
 What rsync creates afterwards is new in every case, so no inode of a sealed snapshot is opened or changed. Files that an
-interrupted night has fetched stay where they are if they are still wanted; big files are cloned, to be patched.
+interrupted night has fetched stay where they are if they are still wanted; big files are cloned, to be patched. Where
+it is not sure that what was fetched has reached the device, rsync is made to compare the contents.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from snapmirror.snapshots import entry
@@ -20,8 +23,18 @@ from snapmirror.snapshots.plan import Plan
 _FICLONE = 0x40049409
 
 
-def clear(plan: Plan, prepared: slot.Prepared, tree: Path | None, place: Path, clone_above: int | None) -> set[bytes]:
-    """Make the slot ready for the transfer of a plan; return the names that are clones of their old versions.
+def clear(
+    plan: Plan,
+    prepared: slot.Prepared,
+    tree: Path | None,
+    place: Path,
+    clone_above: int | None,
+    *,
+    believed: bool = False,
+) -> set[bytes]:
+    """Make the slot ready for the transfer of a plan; return the names that are to be patched where they stand.
+
+    `believed`: what an interrupted night has fetched is as whole as its size and time say.
 
     Every planned name that is no folder is removed, whether the manifest knows of an old one or not: that no sealed
     inode is touched must not hang on a manifest.
@@ -45,13 +58,17 @@ def clear(plan: Plan, prepared: slot.Prepared, tree: Path | None, place: Path, c
     clones = there is not None and clone_above is not None
     for old, new in plan.transfer:
         assert new is not None
-        path = entry.parse(new).path
+        wanted = entry.parse(new)
+        path = wanted.path
         if new[1:2] == b"d":
             if not here.is_folder(path):
                 here.unlink(path)
             continue
         if path not in kept:
             here.unlink(path)
+        elif not believed:
+            _doubt(wanted, here)
+            patch.add(path)
         if clones and there is not None and _is_patchable(old, new, clone_above):
             clones = path in kept or _clone(there, here, path)
             if clones:
@@ -59,8 +76,12 @@ def clear(plan: Plan, prepared: slot.Prepared, tree: Path | None, place: Path, c
     for group in plan.groups:
         for _, new in group:
             assert new is not None
-            if (path := entry.parse(new).path) not in kept:
-                here.unlink(path)
+            wanted = entry.parse(new)
+            if wanted.path not in kept:
+                here.unlink(wanted.path)
+            elif not believed:
+                _doubt(wanted, here)
+                patch.add(wanted.path)
     for (_, new), target in plan.links:
         assert new is not None
         path = entry.parse(new).path
@@ -69,6 +90,17 @@ def clear(plan: Plan, prepared: slot.Prepared, tree: Path | None, place: Path, c
         if not here.link(here.at(target), path):
             prepared.copies.add(path)
     return patch
+
+
+def _doubt(wanted: entry.Entry, here: Tree) -> None:
+    """Let rsync compare what is in a file of no snapshot, and that from the disk: memory proves nothing.
+
+    After a power cut or a failed write its size and time may be right where its content is not.
+    """
+    full = here.at(wanted.path)
+    os.utime(full, (0, wanted.mtime ^ 1), follow_symlinks=False)
+    with suppress(PermissionError), open(full, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _is_patchable(old: bytes | None, new: bytes, clone_above: int | None) -> bool:

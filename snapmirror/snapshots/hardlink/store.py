@@ -204,10 +204,11 @@ class HardlinkStore:
         newest = self._record.newest
         tree = self.tree(newest) if newest else None
         self._is_copy = False
-        if self._record.slot_equals is not None:
-            self._record.slot_equals = None
+        believed = self._record.fetched_flushed
+        if self._record.slot_equals is not None or believed:
+            self._record.slot_equals, self._record.fetched_flushed = None, False
             self._save()
-        patch = clear(plan, self._prepared, tree, self.layout.slot, clone_above)
+        patch = clear(plan, self._prepared, tree, self.layout.slot, clone_above, believed=believed)
         layout = self.layout
         return Target(
             layout.slot, tree, layout.scratch, layout.partial, layout.names, self._put_back, frozenset(patch)
@@ -251,6 +252,16 @@ class HardlinkStore:
         newest = self._record.newest
         if self._is_copy and newest is not None and self._record.slot_equals != newest.id:
             self._record.slot_equals = newest.id
+            self._save()
+
+    def pause(self) -> None:
+        """Flush what has come, and write down that it is whole.
+
+        A file system writes contents later than names, sizes and times, and tells of a failed write only once.
+        """
+        if self.layout.slot.exists():
+            filesystems.flush(self.layout.slot)
+            self._record.fetched_flushed = True
             self._save()
 
     # --- publishing

@@ -202,6 +202,9 @@ class ZfsStore:
     def leave(self) -> None:
         """Nothing: ZFS knows whether the slot differs from the newest snapshot."""
 
+    def pause(self) -> None:
+        """Nothing: what ZFS has of a file's size and time it has of its content."""
+
     # --- publishing
 
     def publish(self, sealed: Sealed, keep_last: int) -> Published:
