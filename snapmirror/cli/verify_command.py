@@ -44,8 +44,12 @@ def verify(
     seed: Annotated[
         int | None, typer.Option("--seed", help="Draw the same sample as a former run that printed this seed.")
     ] = None,
+    found: Annotated[
+        bool, typer.Option("--found", help="Read only the files that the nights have found damaged.")
+    ] = False,
     heal: Annotated[
-        bool, typer.Option("--heal", help="Read every content (or the sample) and give damaged files a good copy.")
+        bool,
+        typer.Option("--heal", help="Read every content (or --sample, or --found) and give damaged files a good copy."),
     ] = False,
     mirror: MirrorName = None,
     json: Json = False,
@@ -62,16 +66,21 @@ def verify(
     and proves it by its checksum. The damaged file is replaced in every snapshot that shares it. If all could be
     healed the exit code is 3.
     """
+    from snapmirror.errors import UsageError
     from snapmirror.mirror.histories import opened
 
-    depth = _depth(full or (heal and sample is None), sample, seed)
+    if found and (snapshots or full or sample is not None):
+        raise UsageError(
+            "--found looks at certain files, in all snapshots", hint="give it alone, or with --heal and --mirror"
+        )
+    depth = _depth(full or (heal and sample is None and not found), sample, seed)
     shell = shell_of(context)
-    config, scrubbing = shell.config, shell.config.zfs is not None and sample is None
+    config, scrubbing = shell.config, shell.config.zfs is not None and sample is None and not found
     with (
         opened(config, names_of(mirror), locked=True, read_only=not scrubbing and not heal) as histories,
         shown(quiet=shell.quiet) as progress,
     ):
-        from snapmirror.mirror.checking import check
+        from snapmirror.mirror.checking import check, check_found, note_healed
 
         if heal:
             from snapmirror.mirror import healing
@@ -79,13 +88,18 @@ def verify(
             for _, history in histories:
                 healing.ready(history)
         damage = _scrub(histories, progress) if scrubbing else None
-        reports = [
-            check(histories.mirrors[name], history, chosen, depth, progress)
-            for name, (history, chosen) in _chosen(histories, snapshots or []).items()
-        ]
+        if found:
+            reports = [check_found(mirror_config, history, progress) for mirror_config, history in histories]
+        else:
+            reports = [
+                check(histories.mirrors[name], history, chosen, depth, progress)
+                for name, (history, chosen) in _chosen(histories, snapshots or []).items()
+            ]
         if heal:
             for report in reports:
-                healing.heal(histories.mirrors[report.mirror], histories.histories[report.mirror], report, progress)
+                mirror_config, history = histories.mirrors[report.mirror], histories.histories[report.mirror]
+                healing.heal(mirror_config, history, report, progress)
+                note_healed(mirror_config, history, progress)
     code = _exit_code(reports, damage or ())
     if json:
         out_json({**_as_json(reports, depth, code), **({} if damage is None else {"scrub": list(damage)})})
@@ -94,7 +108,7 @@ def verify(
             out(f"scrub: {harmless(sentence)}")
         for report in reports:
             _show(report, several=len(reports) > 1)
-        _conclude(reports, depth, damage)
+        _conclude(reports, depth, damage, found=found)
     if code:
         raise typer.Exit(int(code))
 
@@ -177,23 +191,24 @@ def _answer(finding: Finding) -> str:
     return "" if finding.not_healed is None else f"; NOT healed: {harmless(finding.not_healed)}"
 
 
-def _conclude(reports: list[Report], depth: Depth, damage: Sequence[str] | None) -> None:
-    found = sum(len(report.findings) + report.left_out for report in reports)
+def _conclude(reports: list[Report], depth: Depth, damage: Sequence[str] | None, *, found: bool) -> None:
+    findings = sum(len(report.findings) + report.left_out for report in reports)
     snapshots, names = sum(len(report.snapshots) for report in reports), sum(report.names for report in reports)
     read = sum(report.files_read for report in reports)
-    what = f"{count(snapshots, 'snapshot')}, {count(names, 'name')}"
-    if depth.share:
-        what += f", {count(read, 'content')} read ({size(sum(report.bytes_read for report in reports))})"
+    contents = f"{count(read, 'content')} read ({size(sum(report.bytes_read for report in reports))})"
+    what = f"what the nights have found, {contents}"
+    if not found:
+        what = f"{count(snapshots, 'snapshot')}, {count(names, 'name')}" + (f", {contents}" if depth.share else "")
     if 0 < depth.share < 1:
         what += f", a sample of {depth.share:.3%} with seed {depth.seed}"
     if damage is not None:
         what += f", scrubbed with {count(len(damage), 'finding')}"
     hit = len({(report.mirror, one) for report in reports for finding in report.findings for one in finding.snapshots})
-    verdict = f"{count(found, 'finding')} in {count(hit, 'snapshot')}" if found else "no damage"
+    verdict = f"{count(findings, 'finding')} in {count(hit, 'snapshot')}" if findings else "no damage"
     if tried := [one for report in reports for one in report.findings if one.healed or one.not_healed]:
         healed = sum(one.healed is not None for one in tried)
-        verdict += ", all healed" if healed == found else f", {healed:,} healed, {found - healed:,} NOT healed"
-    out(f"{what}: {'the pool is damaged' if damage and not found else verdict}")
+        verdict += ", all healed" if healed == findings else f", {healed:,} healed, {findings - healed:,} NOT healed"
+    out(f"{what}: {'the pool is damaged' if damage and not findings else verdict}")
 
 
 def _as_json(reports: list[Report], depth: Depth, code: ExitCode) -> dict[str, Any]:

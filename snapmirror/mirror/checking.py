@@ -7,10 +7,11 @@ import os
 from collections.abc import Sequence
 
 from snapmirror.config import MirrorConfig
+from snapmirror.errors import StorageError
 from snapmirror.model import Progress
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
-from snapmirror.snapshots.verify import Depth, Report, Rules, verify
+from snapmirror.snapshots.verify import Depth, Report, Rules, rolling, spread, verify
 
 log = logging.getLogger("snapmirror.verify")
 
@@ -23,6 +24,31 @@ def check(
     if report.findings:
         log.warning("%s: %d findings in %d snapshots", mirror.name, len(report.findings), len(report.snapshots))
     return report
+
+
+def check_found(mirror: MirrorConfig, history: SnapshotStore, progress: Progress) -> Report:
+    """Look again at the files that the nights have found damaged. The caller holds the lock. Raises StorageError."""
+    state, report = rolling.load(history.read_back()), Report(mirror.name)
+    if state is None:
+        raise StorageError(
+            f"which files the nights have found damaged is not known: {history.read_back()} is damaged",
+            hint="'snapmirror verify --full' reads everything",
+        )
+    progress.begin(f"verifying {mirror.name}")
+    try:
+        rolling.Reading(history, state, report, progress).look_again()
+    finally:
+        progress.end()
+    spread(history, report)
+    return report
+
+
+def note_healed(mirror: MirrorConfig, history: SnapshotStore, progress: Progress) -> None:
+    """Let `list` and the nights know which of the files that they have found damaged are well now."""
+    if (state := rolling.load(history.read_back())) is not None and state.damaged:
+        reading = rolling.Reading(history, state, Report(mirror.name), progress)
+        reading.look_again()
+        rolling.save(reading.state, history.read_back())
 
 
 def rules_of(mirror: MirrorConfig, history: SnapshotStore, chosen: Sequence[Snapshot]) -> Rules:

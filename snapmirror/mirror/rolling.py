@@ -95,4 +95,5 @@ def _tell(history: SnapshotStore, report: Report, night: MirrorReport) -> None:
 def _sentence(finding: Finding) -> str:
     name = f" {finding.path.decode('utf-8', 'backslashreplace')}:" if finding.path is not None else ""
     shown = ", ".join(finding.snapshots[:3]) + (f" and {more} more" if (more := len(finding.snapshots) - 3) > 0 else "")
-    return f"DAMAGE: {finding.kind}:{name} {finding.detail}; in {shown}; 'snapmirror verify --heal' mends what it can"
+    hint = "'snapmirror verify --found --heal' mends what it can"
+    return f"DAMAGE: {finding.kind}:{name} {finding.detail}; in {shown}; {hint}"

@@ -119,7 +119,7 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
         if (known := mirror.read_back) is not None:
             if known.damaged:
                 files = f"{known.damaged} damaged {'file is' if known.damaged == 1 else 'files are'} stored"
-                yield f"{mirror.mirror}: {files}; 'snapmirror verify --heal' mends what it can"
+                yield f"{mirror.mirror}: {files}; 'snapmirror verify --found --heal' mends what it can"
             if known.behind_seconds > _BEHIND.total_seconds():
                 days = round(known.behind_seconds / 86_400)
                 yield f"{mirror.mirror}: reading the contents back is {days} days behind; give it more longest_minutes"

@@ -122,7 +122,7 @@ def test_bits_that_flip_on_the_disk_are_found_in_time(image: Scene, figures: Fig
     [mirror] = status.json["mirrors"]
     assert (status.exit_code, mirror["damaged_files"], mirror["read_back_behind_seconds"]) == (3, known, 0)
     assert 0 <= mirror["read_back_share"] < 1 and mirror["read_back_completed_at"] is not None
-    assert any("verify --heal" in finding for finding in status.json["findings"])
+    assert any("verify --found --heal" in finding for finding in status.json["findings"])
     for words in (["status"], ["list"]):
         shown = image.command(*words, under=on_day(day))
         assert "of this round read back, the last whole round ended" in shown.stdout + shown.stderr
@@ -132,7 +132,17 @@ def test_bits_that_flip_on_the_disk_are_found_in_time(image: Scene, figures: Fig
     assert verified.exit_code == 14
     findings = verified.json["mirrors"][0]["findings"]
     assert {finding["path"] for finding in findings} - {"another name"} == set(hit)
-    assert image.command("verify", "--heal").exit_code == 3
+    again = image.command("verify", "--found", "--json")
+    assert again.exit_code == 14
+    report = again.json["mirrors"][0]
+    assert {finding["path"] for finding in report["findings"]} - {"another name"} == set(hit)
+    assert report["files_read"] == len(hit), "nothing else is read"
+    assert all(finding["snapshots"] == ids[::-1] for finding in report["findings"]), "each snapshot once"
+    assert image.command("verify", "--found", "--heal").exit_code == 3
+    listed = image.command("list", under=on_day(day))
+    assert "known" not in listed.stdout + listed.stderr, "it need not wait for the next night"
+    nothing = image.command("verify", "--found")
+    assert (nothing.exit_code, nothing.stdout) == (0, "what the nights have found, 0 contents read (0 B): no damage\n")
     result = image.command("run", "--json", under=on_day(day + 1))
     assert (result.exit_code, result.mirror["read_back"]["damaged"]) == (0, 0), str(result)
     assert image.command("verify", "--full").exit_code == 0

@@ -107,7 +107,8 @@ def spread(history: SnapshotStore, report: Report) -> None:
                 if line[: PREFIX - 1] in numbers:
                     number, entry = reader.taken_apart(line)
                     for finding in () if entry.is_directory else wanted.get((number, entry.path), ()):
-                        finding.snapshots.append(snapshot.id)
+                        if snapshot.id not in finding.snapshots:
+                            finding.snapshots.append(snapshot.id)
     for finding in report.findings:
         finding.snapshots.sort(reverse=True)
 

@@ -140,6 +140,11 @@ class Reading:
             if is_late():
                 return
 
+    def look_again(self) -> None:
+        """Read what was damaged, and nothing else: the round stays where it is."""
+        if self.state.damaged and self.state.until is not None:
+            self.run(parse_id(self.state.until), 1, lambda: False, lambda _: None)
+
     def _damaged(self, now: datetime) -> tuple[Damaged, ...]:
         since = {(one.number, one.path_base64): one.since for one in self.state.damaged}
         keys = dict.fromkeys((one.number, one.path) for one in self.report.findings if one.path is not None)
