@@ -72,6 +72,7 @@ def test_a_slot_is_put_right_whatever_it_holds(snapshot: dict[str, str], left: d
         before = seen(tree)
         plan = Plan("2026-11-20T030000Z", 2)  # of a night in which nothing has changed
         prepared = slot.repaired(tree, place, Event())
+        assert all(prepared.leftovers.values()), "a leftover has a name"
         clear(plan, prepared, tree, place, None)
         settle(plan, prepared.touched, tree, place)
         assert seen(place) == before == seen(tree)

@@ -127,7 +127,7 @@ def repaired(tree: Path | None, slot: Path, stop: Event) -> Prepared:
     repair.folder(b".", wanted=tree is not None)
     fixes: list[bytes] = []
     for inode, (links, paths) in repair.strangers.items():
-        if links == len(paths):
+        if paths and links == len(paths):
             repair.prepared.leftovers[inode] = paths
         else:
             fixes.extend(paths)
