@@ -18,13 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from snapmirror import process
 from snapmirror.config import Config
 from snapmirror.errors import WAY_OUT, LockedError, StorageError, StuckError
 
 log = logging.getLogger("snapmirror.lock")
+_LAST_RUN_SECONDS = 120  # that what was stuck may take to end: the client asks a server that is back every few seconds
+_POLL_SECONDS = 0.5
 
 
 @contextmanager
@@ -39,22 +41,39 @@ def run_lock(config: Config) -> Iterator[None]:
             f"the lock file {path} cannot be made: {error.strerror}", hint="set state_dir in [store]"
         ) from error
     with os.fdopen(descriptor, "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            text = file.read()
-            if stuck := _owner_in(text).get("stuck"):
-                raise StuckError(f"the last run has not ended: {stuck}", hint=WAY_OUT) from None
-            raise LockedError(
-                f"another run holds the store: {_describe(text)}", hint="wait for it, or stop it"
-            ) from None
-        _end_leftovers(file.read())
+        _take(file)
+        _end_leftovers(_text(file))
         owner = {"pid": os.getpid(), "since": time.time(), "run": os.environ.get(process.RUN_VARIABLE, "")}
         try:
             _write(descriptor, owner)
             yield
         finally:
             os.ftruncate(descriptor, 0)
+
+
+def _take(file: TextIO) -> None:
+    """A live owner is not waited for; one that could not end is: its server may be back, and it on its way out."""
+    deadline, told = time.monotonic() + _LAST_RUN_SECONDS, False
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            text = _text(file)
+        stuck = _owner_in(text).get("stuck")
+        if not stuck:
+            raise LockedError(f"another run holds the store: {_describe(text)}", hint="wait for it, or stop it")
+        if time.monotonic() > deadline:
+            raise StuckError(f"the last run has not ended: {stuck}", hint=WAY_OUT)
+        if not told:
+            log.warning("the last run has not ended yet, it has %d seconds to do so: %s", _LAST_RUN_SECONDS, stuck)
+            told = True
+        time.sleep(_POLL_SECONDS)
+
+
+def _text(file: TextIO) -> str:
+    file.seek(0)
+    return file.read()
 
 
 def _write(descriptor: int, owner: dict[str, object]) -> None:

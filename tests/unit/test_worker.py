@@ -139,7 +139,7 @@ def test_a_server_that_answers_does_not(tmp_path: Path) -> None:
     assert process.wait() == 0
 
 
-def test_a_worker_that_cannot_leave_is_stuck_and_does_not_keep_anyone_waiting(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_leave_is_stuck_and_is_waited_for_by_the_next_run_alone(tmp_path: Path) -> None:
     endless = (
         "import signal\n"
         "            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})\n"
@@ -152,8 +152,20 @@ def test_a_worker_that_cannot_leave_is_stuck_and_does_not_keep_anyone_waiting(tm
         assert process.returncode == 20
         assert worker.is_running()
         until(lambda: os.readlink(f"/proc/{worker.pid}/fd/1") == os.devnull)
-        code = f"{SHARED.split('try:')[0]}with run_lock(config):\n    pass\n".format(folder=str(tmp_path))
-        second = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+        code = f"""{SHARED.split("try:")[0]}
+from snapmirror import lock
+lock._LAST_RUN_SECONDS = {{seconds}}
+with run_lock(config):
+    pass
+"""
+        hasty = code.format(folder=str(tmp_path), seconds=1)
+        second = subprocess.run([sys.executable, "-c", hasty], cwd=ROOT, capture_output=True, check=False)
         assert "StuckError: the last run has not ended: //w/b is away" in second.stderr.decode()
+        third = subprocess.Popen(
+            [sys.executable, "-c", code.format(folder=str(tmp_path), seconds=60)], cwd=ROOT, stderr=subprocess.PIPE
+        )
+        assert third.stderr is not None
+        assert b"has not ended yet, it has 60 seconds to do so" in third.stderr.readline()
     finally:
         worker.send_signal(signal.SIGKILL)
+    assert third.wait() == 0, "it is gone"
