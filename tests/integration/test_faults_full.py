@@ -9,6 +9,7 @@ itself, its inodes, the disk below the sparse image, the folder of the state, th
 from __future__ import annotations
 
 import itertools
+import mmap
 import os
 import random
 import shutil
@@ -18,10 +19,12 @@ from pathlib import Path
 
 import pytest
 
+from snapmirror.tools import loop
 from tests.conftest import Figures
 from tests.support import crash
-from tests.support.full import PLACES, Place, fillable
+from tests.support.full import PLACES, Place, fillable, leave
 from tests.support.runner import LONG
+from tests.support.samba import small_volume
 from tests.support.victim import Victim
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="devices and foreign owners need root")
@@ -78,6 +81,28 @@ class Filled:
     def checked(self, where: str) -> list[str]:
         with self.scene.browsing():
             return self.victim.history.check(where=f", {where}")
+
+
+@pytest.mark.parametrize("filesystem", ["ext4", "xfs"])
+def test_a_write_of_which_a_part_has_room_is_told(folder: Path, filesystem: str, figures: Figures) -> None:
+    """The loop driver takes a write that was done in part for a whole one: what lies below must not do that."""
+    size, room, told = 1 << 16, mmap.mmap(-1, 1 << 16), 0
+    with small_volume(folder / "disk", 400, filesystem) as disk:
+        with (disk / "image").open("wb") as file:
+            file.truncate(100 << 20)
+        with loop.attached(disk / "image") as device:
+            for number in range(12):
+                room[:] = bytes([number + 1]) * size
+                leave(disk / "filler", blocks=number + 1)
+                descriptor = os.open(device.device, os.O_RDWR | os.O_DIRECT)
+                try:
+                    with pytest.raises(OSError):
+                        os.pwrite(descriptor, room, number << 20)
+                        os.fsync(descriptor)
+                    told += 1
+                finally:
+                    os.close(descriptor)
+    figures.add(f"writes of which a part has room, {filesystem}: {told} tried, all told")
 
 
 @pytest.mark.parametrize(("filesystem", "name", "keep_last"), ALL if LONG else QUICK)
