@@ -229,6 +229,22 @@ def image_config(doctor: Doctor, tree: Path, **image: Any) -> None:
     doctor.config.chmod(0o600)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_an_image_in_memory(doctor: Doctor, tree: Path) -> None:
+    memory = doctor.folder / "memory"
+    memory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1G", "memory", memory], check=True)
+    try:
+        image_config(doctor, tree, file=str(memory / "x.img"), encryption="none")
+        argv = [sys.executable, "-m", "snapmirror", "--config", str(doctor.config), "init"]
+        subprocess.run(argv, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+        found = said(doctor.run()[1], "image")
+        assert (found["level"], found["mend"]) == ("warn", "keep it on a disk or a share")
+        assert "is in memory (tmpfs)" in found["message"]
+    finally:
+        subprocess.run(["umount", memory], check=True)
+
+
 def test_an_image_from_missing_to_truncated(doctor: Doctor, tree: Path) -> None:
     key, header = doctor.folder / "key", doctor.folder / "header"
     key.write_text("correct horse battery staple")

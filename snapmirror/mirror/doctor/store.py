@@ -13,7 +13,7 @@ from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
 from snapmirror.model import size
 from snapmirror.storage import encryption, image
 from snapmirror.tools import luks
-from snapmirror.tools.mount import mount_at
+from snapmirror.tools.mount import mount_at, mount_of
 
 _STORAGE = ExitCode.STORAGE
 
@@ -93,7 +93,12 @@ def _image(config: Config, image_config: ImageConfig) -> Iterator[Check]:
         yield failed("image", error)
         return
     taken = image.allocated_bytes(file)
-    yield ok("image", f"{file}, {size(record.size)} of which {size(taken)} are taken, {record.filesystem}")
+    below = mount_of(file)
+    if below is not None and below.filesystem in ("tmpfs", "ramfs"):
+        what = "a restart loses it, and when that is full, writes are lost unseen"
+        yield warn("image", f"{file} is in memory ({below.filesystem}): {what}", "keep it on a disk or a share")
+    else:
+        yield ok("image", f"{file}, {size(record.size)} of which {size(taken)} are taken, {record.filesystem}")
     free, needed = _free(file.parent), min_free(config)
     rest = max(0, record.size - taken)
     if free < needed:
