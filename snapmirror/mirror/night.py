@@ -314,5 +314,5 @@ def _some(paths: list[bytes], most: int = 5) -> str:
 
 def _storage_error(error: OSError) -> SnapmirrorError:
     hint = "make room, or keep fewer snapshots" if error.errno in {errno.ENOSPC, errno.EDQUOT} else _SEE_LOG
-    where = f": {os.fsdecode(error.filename)}" if error.filename else ""
+    where = f": {os.fsdecode(error.filename)!r}" if error.filename else ""  # it may hold what is no text
     return StorageError(f"the store failed: {error.strerror}{where}", hint=hint)

@@ -99,7 +99,7 @@ def _make_with_few_inodes(image: Path, filesystem: str) -> None:
     """In the same image, so that it still is the one that its record tells of."""
     id_ = read_record(image).id
     if filesystem == "ext4":
-        argv = ["mkfs.ext4", "-q", "-F", "-m", "0", "-N", "2000", "-U", id_]
+        argv = ["mkfs.ext4", "-q", "-F", "-m", "0", "-N", "12000", "-U", id_]
     else:
         argv = ["mkfs.xfs", "-q", "-f", "-K", "-m", f"reflink=1,uuid={id_}", "-s", "size=4096", "-i", "maxpct=1"]
     subprocess.run([*argv, image], check=True)

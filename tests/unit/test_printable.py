@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import unicodedata
@@ -11,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snapmirror.cli.text import harmless, json_name, printable
+from snapmirror.mirror.night import _storage_error
 
 _PIECES = st.sampled_from(
     [b"\x1b[2J", b"\x1b]0;title\x07", b"\xc2\x9b31m", b"\xe2\x80\xae", b"\xe2\x81\xa6", b"\xff\xfe", b"\xed\xa0\x80",
@@ -44,3 +46,9 @@ def test_two_names_never_look_the_same(one: bytes, other: bytes) -> None:
 @given(st.one_of(st.text(max_size=40), _NAMES.map(os.fsdecode)))
 def test_a_message_is_safe(message: str) -> None:
     safe(harmless(message), allowed="\n")
+
+
+@given(_NAMES)
+def test_an_error_of_the_store_may_name_any_file(name: bytes) -> None:
+    """It goes into the report as it is."""
+    safe(_storage_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), b"/store/" + name)).message)
