@@ -4,7 +4,9 @@ The check costs milliseconds after a clean night and reads everything only after
 
     xfs   the log's state is asked; a dirty log is replayed by mounting once, then xfs_repair -n reads all metadata
           (before the replay it would report damage that is none)
-    ext4  e2fsck -p replays the journal and trusts the clean mark; errors that the kernel has seen make it read all
+    ext4  a dirty journal is replayed by mounting once, then e2fsck -p trusts the clean mark; errors that the kernel has
+          seen make it read all. It is not let to replay: where the disk below is full it goes on, and the journal is
+          gone afterwards. The kernel gives up, and keeps it
 """
 
 from __future__ import annotations
@@ -51,10 +53,13 @@ def check(device: Path, record: ImageRecord, replay: Path) -> None:
             hint="another image was put in its place, or its start is damaged",
         )
     if record.filesystem == "ext4":
+        if not filesystems.ext4_is_clean(device):
+            log.warning("the store was not closed properly: replaying its journal")
+            _replay(device, record, replay)
         filesystems.check_ext4(device)
     elif not filesystems.xfs_is_clean(device):
         log.warning("the store was not closed properly: replaying its log and checking all of it")
-        _replay(device, replay)
+        _replay(device, record, replay)
         filesystems.check_xfs(device)
 
 
@@ -69,16 +74,20 @@ def check_thoroughly(device: Path, record: ImageRecord) -> None:
 @contextmanager
 def mounted(device: Path, target: Path, record: ImageRecord, *, read_only: bool = False) -> Iterator[Path]:
     """The checked file system is mounted on `target`; flushed before it is unmounted, so that no write fails unseen."""
-    options = ["ro" if read_only else "rw", *_OPTIONS, *_TUNING[record.filesystem]]
+    options = ["ro" if read_only else "rw", *_options(record)]
     with mount.mounted(device, target, filesystem=record.filesystem, options=options):
         yield target
         if not read_only:
             filesystems.flush(target)
 
 
-def _replay(device: Path, replay: Path) -> None:
+def _options(record: ImageRecord) -> list[str]:
+    return [*_OPTIONS, *_TUNING[record.filesystem]]
+
+
+def _replay(device: Path, record: ImageRecord, replay: Path) -> None:
     replay.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with mount.mounted(device, replay, filesystem="xfs", options=["rw", *_OPTIONS]):
+    with mount.mounted(device, replay, filesystem=record.filesystem, options=["rw", *_options(record)]):
         pass
     replay.rmdir()
     with suppress(OSError):

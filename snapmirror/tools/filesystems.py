@@ -1,6 +1,6 @@
 """The file systems of the image: made, recognised, checked, trimmed, flushed.
 
-Programs: mkfs.xfs, xfs_logprint, xfs_repair, xfs_spaceman; mkfs.ext4, e2fsck; blkid, fstrim.
+Programs: mkfs.xfs, xfs_logprint, xfs_repair, xfs_spaceman; mkfs.ext4, dumpe2fs, e2fsck; blkid, fstrim.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from snapmirror.process import Completed, ProgramFailed, run
 from snapmirror.tools.mount import mount_of
 
 _GIB = 1 << 30
+_E2FSCK = "copy the image before you repair it with e2fsck"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -90,12 +91,21 @@ def check_xfs(device: Path) -> None:
         raise _damaged(device, completed, hint="copy the image before you repair it with xfs_repair")
 
 
+def ext4_is_clean(device: Path) -> bool:
+    """Whether the journal of the ext4 holds nothing to replay."""
+    completed = run(["dumpe2fs", "-h", device], ok=range(256))
+    features = re.search(r"^Filesystem features: (.*)$", completed.text, re.MULTILINE)
+    if completed.exit_code != 0 or features is None:
+        raise _damaged(device, completed, hint=_E2FSCK)
+    return "needs_recovery" not in features[1].split()
+
+
 def check_ext4(device: Path, *, thoroughly: bool = False) -> None:
-    """Replay the journal of an unmounted ext4 and mend what is safe to mend; all of it is read if `thoroughly`."""
+    """Check an unmounted, clean ext4 and mend what is safe to mend; all of it is read if `thoroughly`."""
     force = ["-f"] if thoroughly else []
     completed = run(["e2fsck", "-p", *force, device], ok=range(256))
     if completed.exit_code not in (0, 1):  # 1: errors were corrected
-        raise _damaged(device, completed, hint="copy the image before you repair it with e2fsck")
+        raise _damaged(device, completed, hint=_E2FSCK)
 
 
 def trim(target: Path) -> int:
@@ -156,7 +166,7 @@ def counters(device_name: str) -> Counters:
 def _damaged(device: Path, completed: Completed, *, hint: str) -> StorageError:
     text = (completed.stdout + b"\n" + completed.stderr).decode("utf-8", "replace")
     lines = [line.strip() for line in text.splitlines()]
-    said = [line for line in lines if line and not line.startswith(("Phase", "- ", "No modify"))]
+    said = [line for line in lines if line and not line.startswith(("Phase", "- ", "No modify", "(i.e."))]
     return StorageError(
         f"the file system on {device} is damaged: {said[-1] if said else completed.complaint}", hint=hint
     )

@@ -20,6 +20,8 @@ from snapmirror.errors import Interrupted, StorageError, StuckError
 from snapmirror.storage.encryption import Places, choose
 from snapmirror.storage.open_store import mount_for_browsing, open_store, umount_store
 from snapmirror.tools import loop, mount, qsd
+from tests.support.full import leave
+from tests.support.samba import small_volume
 from tests.support.storage import (
     FEW_STACKS,
     STACKS,
@@ -414,8 +416,29 @@ def test_a_power_cut_is_replayed_and_checked(
     with open_store(after.config) as store:
         assert (store.path / "kept").read_text() == "kept"
         assert len(list(store.path.glob("file.*"))) == 200
-    if filesystem == "xfs":
-        assert "was not closed properly" in caplog.text
+    assert "was not closed properly" in caplog.text
+
+
+@pytest.mark.parametrize("filesystem", ["ext4", "xfs"])
+def test_what_a_full_disk_cannot_replay_waits_for_room(make: Make, tmp_path: Path, filesystem: str) -> None:
+    scene = make("none", filesystem)
+    with small_volume(tmp_path / "disk", 400) as disk:
+        with open_store(scene.config) as store:
+            for number in range(2000):  # their blocks are holes still
+                (store.path / f"folder.{number}").mkdir()
+            store.flush()
+            copy_image(scene.image, disk / "store.img")
+        shutil.copy(scene.record, disk)
+        scene.extra = {"file": str(disk / "store.img")}
+        leave(disk / "filler", blocks=0)
+        for _ in range(2):
+            assert "dmesg" in refusal(scene).hint
+            assert loop.attached_to(disk / "store.img") == ()
+        (disk / "filler").unlink()
+        with open_store(scene.config) as store:
+            assert len(list(store.path.glob("folder.*"))) == 2000
+        if filesystem == "ext4":
+            subprocess.run(["e2fsck", "-f", "-n", disk / "store.img"], check=True)
 
 
 @pytest.mark.usefixtures("daemon")

@@ -41,7 +41,7 @@ def examine(config: Config) -> Iterator[Check]:
         elif image.filesystem == "xfs":
             wanted |= {"mkfs.xfs": "xfsprogs", "xfs_repair": "xfsprogs", "xfs_spaceman": "xfsprogs"}
         else:
-            wanted |= {"mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs"}
+            wanted |= {"mke2fs": "e2fsprogs", "dumpe2fs": "e2fsprogs", "e2fsck": "e2fsprogs"}
         if image.encryption != "none":
             wanted["cryptsetup"] = "cryptsetup-bin"
     if config.share is not None or (config.image_copy and isinstance(config.image_copy.destination, str)):
