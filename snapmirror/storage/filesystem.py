@@ -87,8 +87,10 @@ def _options(record: ImageRecord) -> list[str]:
 
 def _replay(device: Path, record: ImageRecord, replay: Path) -> None:
     replay.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with mount.mounted(device, replay, filesystem=record.filesystem, options=["rw", *_options(record)]):
-        pass
-    replay.rmdir()
-    with suppress(OSError):
-        replay.parent.rmdir()
+    try:
+        with mount.mounted(device, replay, filesystem=record.filesystem, options=["rw", *_options(record)]):
+            pass
+    finally:
+        with suppress(OSError):
+            replay.rmdir()
+            replay.parent.rmdir()
