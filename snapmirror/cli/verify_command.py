@@ -196,9 +196,9 @@ def _conclude(reports: list[Report], depth: Depth, damage: Sequence[str] | None,
     snapshots, names = sum(len(report.snapshots) for report in reports), sum(report.names for report in reports)
     read = sum(report.files_read for report in reports)
     contents = f"{count(read, 'content')} read ({size(sum(report.bytes_read for report in reports))})"
-    what = f"what the nights have found, {contents}"
-    if not found:
-        what = f"{count(snapshots, 'snapshot')}, {count(names, 'name')}" + (f", {contents}" if depth.share else "")
+    what = "what the nights have found" if found else f"{count(snapshots, 'snapshot')}, {count(names, 'name')}"
+    if found or depth.share:
+        what += f", {contents}"
     if 0 < depth.share < 1:
         what += f", a sample of {depth.share:.3%} with seed {depth.seed}"
     if damage is not None:

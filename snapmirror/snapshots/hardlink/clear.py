@@ -19,6 +19,7 @@ from snapmirror.snapshots.hardlink import slot
 from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
+from snapmirror.tools import rsync
 
 _FICLONE = 0x40049409
 
@@ -42,6 +43,14 @@ def clear(
     here, there = Tree(place), Tree(tree) if tree else None
     patch: set[bytes] = set()
     kept = _keep_leftovers(plan, prepared, tree, place)
+
+    def make_way(wanted: entry.Entry) -> None:
+        if wanted.path not in kept:
+            here.unlink(wanted.path)
+        elif not believed:
+            _doubt(wanted, here)
+            patch.add(wanted.path)
+
     gone: list[bytes] = []
     for line in plan.delete:
         before = entry.parse(line[PREFIX:])
@@ -64,11 +73,7 @@ def clear(
             if not here.is_folder(path):
                 here.unlink(path)
             continue
-        if path not in kept:
-            here.unlink(path)
-        elif not believed:
-            _doubt(wanted, here)
-            patch.add(path)
+        make_way(wanted)
         if clones and there is not None and _is_patchable(old, new, clone_above):
             clones = path in kept or _clone(there, here, path)
             if clones:
@@ -76,12 +81,7 @@ def clear(
     for group in plan.groups:
         for _, new in group:
             assert new is not None
-            wanted = entry.parse(new)
-            if wanted.path not in kept:
-                here.unlink(wanted.path)
-            elif not believed:
-                _doubt(wanted, here)
-                patch.add(wanted.path)
+            make_way(entry.parse(new))
     for (_, new), target in plan.links:
         assert new is not None
         path = entry.parse(new).path
@@ -98,7 +98,7 @@ def _doubt(wanted: entry.Entry, here: Tree) -> None:
     After a power cut or a failed write its size and time may be right where its content is not.
     """
     full = here.at(wanted.path)
-    os.utime(full, (0, wanted.mtime ^ 1), follow_symlinks=False)
+    rsync.spoil_time(full, wanted.mtime)
     with suppress(PermissionError), open(full, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 

@@ -91,8 +91,7 @@ def _give_way(unit: list[Entry], here: Tree, found: Survey, began: int) -> None:
         if one.kind != b"f" or not stat.S_ISREG(status.st_mode) or names[status.st_ino] != status.st_nlink:
             here.unlink(one.path)
         elif one.path in found.strangers and _may_be_cut(status, began):
-            # Its time must not look right to rsync, which then compares what is in it.
-            os.utime(here.at(one.path), (0, one.mtime ^ 1), follow_symlinks=False)
+            rsync.spoil_time(here.at(one.path), one.mtime)
 
 
 def _may_be_cut(status: os.stat_result, began: int) -> bool:
