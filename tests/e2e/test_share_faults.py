@@ -23,7 +23,7 @@ import pytest
 
 from tests.support.appliance import IMAGE_KEY, STORE, Chain, chain, initialise_quickly, marks_of
 from tests.support.fingerprint import Fingerprint, compare
-from tests.support.samba import small_volume
+from tests.support.full import small_volume
 from tests.support.vm import Guest, Image, guest
 
 pytestmark = pytest.mark.timeout(5400)  # a busy machine, without KVM

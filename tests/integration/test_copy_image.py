@@ -16,8 +16,8 @@ import pytest
 from tests.support.copying import UPDATE_LIST, WHOLE, Copying, by_hand, sum_of, whole_copy
 from tests.support.crash import FLUSHES, RENAMES, WRITES, Point, failing_at, killed_at, last_call, points, spread
 from tests.support.fingerprint import compare, fingerprint
+from tests.support.full import small_volume
 from tests.support.runner import LONG, Scene
-from tests.support.samba import small_volume
 from tests.support.storage import copy_image
 
 CALLS = (*WRITES, *FLUSHES, *RENAMES, "unlink", "fallocate", "utimensat")

@@ -229,6 +229,11 @@ def image_config(doctor: Doctor, tree: Path, **image: Any) -> None:
     doctor.config.chmod(0o600)
 
 
+def initialise(doctor: Doctor) -> None:
+    argv = [sys.executable, "-m", "snapmirror", "--config", str(doctor.config), "init"]
+    subprocess.run(argv, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 def test_an_image_in_memory(doctor: Doctor, tree: Path) -> None:
     memory = doctor.folder / "memory"
@@ -236,8 +241,7 @@ def test_an_image_in_memory(doctor: Doctor, tree: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1G", "memory", memory], check=True)
     try:
         image_config(doctor, tree, file=str(memory / "x.img"), encryption="none")
-        argv = [sys.executable, "-m", "snapmirror", "--config", str(doctor.config), "init"]
-        subprocess.run(argv, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+        initialise(doctor)
         found = said(doctor.run()[1], "image")
         assert (found["level"], found["mend"]) == ("warn", "keep it on a disk or a share")
         assert "is in memory (tmpfs)" in found["message"]
@@ -253,8 +257,7 @@ def test_an_image_from_missing_to_truncated(doctor: Doctor, tree: Path) -> None:
     code, checks = doctor.run()
     assert (code, said(checks, "image")["mend"]) == (11, "'snapmirror init' makes it")
 
-    argv = [sys.executable, "-m", "snapmirror", "--config", str(doctor.config), "init"]
-    subprocess.run(argv, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+    initialise(doctor)
     code, checks = doctor.run()
     assert said(checks, "key")["message"].endswith("opens the image"), checks
     assert {said(checks, topic)["level"] for topic in ("image", "key", "header", "encryption")} == {"ok"}

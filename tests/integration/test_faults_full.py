@@ -22,9 +22,8 @@ import pytest
 from snapmirror.tools import loop
 from tests.conftest import Figures
 from tests.support import crash
-from tests.support.full import PLACES, Place, fillable, leave
+from tests.support.full import PLACES, Place, fillable, leave, small_volume
 from tests.support.runner import LONG
-from tests.support.samba import small_volume
 from tests.support.victim import Victim
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="devices and foreign owners need root")
@@ -86,13 +85,13 @@ class Filled:
 @pytest.mark.parametrize("filesystem", ["ext4", "xfs"])
 def test_a_write_of_which_a_part_has_room_is_told(folder: Path, filesystem: str, figures: Figures) -> None:
     """The loop driver takes a write that was done in part for a whole one: what lies below must not do that."""
-    size, room, told = 1 << 16, mmap.mmap(-1, 1 << 16), 0
+    room, told = mmap.mmap(-1, 1 << 16), 0
     with small_volume(folder / "disk", 400, filesystem) as disk:
         with (disk / "image").open("wb") as file:
             file.truncate(100 << 20)
         with loop.attached(disk / "image") as device:
             for number in range(12):
-                room[:] = bytes([number + 1]) * size
+                room[:] = bytes([number + 1]) * len(room)
                 leave(disk / "filler", blocks=number + 1)
                 descriptor = os.open(device.device, os.O_RDWR | os.O_DIRECT)
                 try:

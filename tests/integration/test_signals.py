@@ -45,11 +45,6 @@ def many_files(scene: Scene, count: int, size: int, start: int = 0) -> None:
     Tree(scene.source).settle()
 
 
-def slowed(scene: Scene) -> None:
-    """The transfer stalls for good when a part of the files has arrived (a limited rate, then a stop)."""
-    fake_rsync.install(scene, 'if [ "$phase" = transfer ]; then exec "$real" --bwlimit=1000 "$@"; fi')
-
-
 def fetched(scene: Scene) -> list[Path]:
     """Complete files that have arrived in a slot that is being built, wherever that is."""
     published = {slot.name for slot in scene.slots().values()}
@@ -65,6 +60,14 @@ def received(scene: Scene) -> int:
     return len(fetched(scene))
 
 
+def in_mid_transfer(scene: Scene, arrived: int) -> subprocess.Popen[str]:
+    """A run that fetches slowly, when so many files have arrived."""
+    fake_rsync.install(scene, 'if [ "$phase" = transfer ]; then exec "$real" --bwlimit=1000 "$@"; fi')
+    process = scene.start("run", "--json")
+    wait_for(lambda: received(scene) >= arrived, process)
+    return process
+
+
 def never_written(path: Path) -> None:
     """What a failed write leaves: the right size and time, and nothing there."""
     status = path.stat()
@@ -76,9 +79,7 @@ def never_written(path: Path) -> None:
 @pytest.mark.parametrize("name", EXIT_CODE)
 def test_stopped_in_the_first_transfer(scene: Scene, name: str) -> None:
     many_files(scene, 40, 100_000)
-    slowed(scene)
-    process = scene.start("run", "--json")
-    wait_for(lambda: received(scene) >= 10, process)
+    process = in_mid_transfer(scene, 10)
     process.send_signal(getattr(signal, name))
     result = scene.finish(process, timeout=60)
     assert result.exit_code == EXIT_CODE[name], str(result)
@@ -105,9 +106,7 @@ def test_what_has_arrived_needs_no_room_again(tmp_path: Path) -> None:
         free = json.loads(scene.command("status", "--json").stdout)["store_free_bytes"]
         scene.configure(guard={"min_free": f"{(free - 6_000_000) >> 10}K", "min_free_inodes": 10})
         many_files(scene, 40, 100_000)
-        slowed(scene)
-        process = scene.start("run", "--json")
-        wait_for(lambda: received(scene) >= 25, process)
+        process = in_mid_transfer(scene, 25)
         process.send_signal(signal.SIGTERM)
         assert scene.finish(process, timeout=60).exit_code == 143
         with scene.browsing():
@@ -124,9 +123,7 @@ def test_what_a_killed_run_has_fetched_is_compared(scene: Scene, *, stopped_agai
     """Also when the next run, which compares, does not get that far."""
     many_files(scene, 40, 100_000)
     os.link(scene.source / "file0002", scene.source / "other name")
-    slowed(scene)
-    process = scene.start("run", "--json")
-    wait_for(lambda: received(scene) >= 10, process)
+    process = in_mid_transfer(scene, 10)
     process.kill()
     process.wait()
     arrived = sorted(fetched(scene))
@@ -148,9 +145,7 @@ def test_what_a_killed_run_has_fetched_is_compared(scene: Scene, *, stopped_agai
 
 def test_what_a_stopped_run_has_flushed_is_believed(scene: Scene) -> None:
     many_files(scene, 40, 100_000)
-    slowed(scene)
-    process = scene.start("run", "--json")
-    wait_for(lambda: received(scene) >= 10, process)
+    process = in_mid_transfer(scene, 10)
     process.terminate()
     assert scene.finish(process, timeout=60).exit_code == 143
     fake_rsync.install(scene, "")
@@ -172,9 +167,7 @@ def test_stopped_in_a_later_transfer(scene: Scene, name: str) -> None:
     os.link(scene.source / "file0100", scene.source / "zlink")
     (scene.source / "file0001").chmod(0o600)
     Tree(scene.source).settle()
-    slowed(scene)
-    process = scene.start("run", "--json")
-    wait_for(lambda: received(scene) >= 20 + 10, process)
+    process = in_mid_transfer(scene, 20 + 10)
     process.send_signal(getattr(signal, name))
     result = scene.finish(process, timeout=60)
     assert result.exit_code in (143, -9), str(result)
@@ -241,9 +234,7 @@ def test_stopped_while_python_starts_and_ends(scene: Scene) -> None:
 def test_a_second_signal_does_no_harm(scene: Scene) -> None:
     """An impatient operator presses Ctrl-C again and again while the run unwinds."""
     many_files(scene, 40, 100_000)
-    slowed(scene)
-    process = scene.start("run", "--json")
-    wait_for(lambda: received(scene) >= 3, process)
+    process = in_mid_transfer(scene, 3)
     for _ in range(5):
         process.send_signal(signal.SIGINT)
         time.sleep(0.02)
@@ -257,9 +248,7 @@ def test_a_second_signal_does_no_harm(scene: Scene) -> None:
 def test_ctrl_c_reaches_the_whole_group(scene: Scene) -> None:
     """A terminal sends SIGINT to the run and to its programs at once."""
     many_files(scene, 40, 100_000)
-    slowed(scene)
-    process = scene.start("run", "--json")
-    wait_for(lambda: received(scene) >= 3, process)
+    process = in_mid_transfer(scene, 3)
     os.killpg(process.pid, signal.SIGINT)
     result = scene.finish(process, timeout=60)
     assert result.exit_code == 130, str(result)
@@ -270,9 +259,7 @@ def test_ctrl_c_reaches_the_whole_group(scene: Scene) -> None:
 
 def test_two_runs_at_once(scene: Scene) -> None:
     many_files(scene, 40, 100_000)
-    slowed(scene)
-    first = scene.start("run", "--json")
-    wait_for(lambda: received(scene) >= 3, first)
+    first = in_mid_transfer(scene, 3)
     second = scene.command("run", "--json")
     assert second.exit_code == 10, str(second)
     assert str(first.pid) in second.stderr
@@ -287,9 +274,7 @@ def test_two_runs_at_once(scene: Scene) -> None:
 
 def test_a_dead_owner_does_not_hold_the_lock(scene: Scene) -> None:
     many_files(scene, 40, 100_000)
-    slowed(scene)
-    first = scene.start("run", "--json")
-    wait_for(lambda: received(scene) >= 3, first)
+    first = in_mid_transfer(scene, 3)
     first.kill()
     first.communicate()
     fake_rsync.remove(scene)

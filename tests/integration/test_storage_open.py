@@ -20,8 +20,7 @@ from snapmirror.errors import Interrupted, StorageError, StuckError
 from snapmirror.storage.encryption import Places, choose
 from snapmirror.storage.open_store import mount_for_browsing, open_store, umount_store
 from snapmirror.tools import loop, mount, qsd
-from tests.support.full import leave
-from tests.support.samba import small_volume
+from tests.support.full import leave, small_volume
 from tests.support.storage import (
     FEW_STACKS,
     STACKS,
@@ -434,6 +433,7 @@ def test_what_a_full_disk_cannot_replay_waits_for_room(make: Make, tmp_path: Pat
         for _ in range(2):
             assert "dmesg" in refusal(scene).hint
             assert loop.attached_to(disk / "store.img") == ()
+            assert not Places(disk / "store.img").folder.exists()
         (disk / "filler").unlink()
         with open_store(scene.config) as store:
             assert len(list(store.path.glob("folder.*"))) == 2000

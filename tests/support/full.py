@@ -17,7 +17,6 @@ from snapmirror.storage.image import read_record
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
 from tests.support.runner import Scene
-from tests.support.samba import small_volume
 from tests.support.storage import TINY
 
 PLACES = ("image", "inodes", "below", "state", "scratch")
@@ -93,6 +92,23 @@ def _disk(disk: Path, name: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@contextmanager
+def small_volume(folder: Path, mib: int, filesystem: str = "ext4") -> Iterator[Path]:
+    """A volume that can be full: a folder with a file system of its own."""
+    folder.mkdir(parents=True)
+    image = folder.with_name(f"{folder.name}.volume")
+    with image.open("wb") as file:
+        file.truncate(mib << 20)
+    make = {"ext4": ["mkfs.ext4", "-q", "-m", "0"], "xfs": ["mkfs.xfs", "-q"]}[filesystem]
+    subprocess.run([*make, image], check=True)
+    subprocess.run(["mount", "--options", "loop", image, folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+        image.unlink()
 
 
 def _make_with_few_inodes(image: Path, filesystem: str) -> None:

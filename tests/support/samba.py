@@ -140,20 +140,3 @@ def samba_running(folder: Path, storage: Path) -> Iterator[Samba]:
         yield server
     finally:
         server.kill()
-
-
-@contextmanager
-def small_volume(folder: Path, mib: int, filesystem: str = "ext4") -> Iterator[Path]:
-    """A volume that can be full: a folder with a file system of its own."""
-    folder.mkdir(parents=True)
-    image = folder.with_name(f"{folder.name}.volume")
-    with image.open("wb") as file:
-        file.truncate(mib << 20)
-    make = {"ext4": ["mkfs.ext4", "-q", "-m", "0"], "xfs": ["mkfs.xfs", "-q"]}[filesystem]
-    subprocess.run([*make, image], check=True)
-    subprocess.run(["mount", "--options", "loop", image, folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-        image.unlink()
