@@ -3,6 +3,10 @@
 The first signal raises `Interrupted`, and every context manager on the way out undoes its state. A second one is noted
 and ignored: it must not break the undoing. `deferred` holds a first signal back over a stretch that has to be whole,
 such as the undoing at the regular end of a run, and raises it afterwards.
+
+Python looks for signals between its own steps: one that comes between the last of them and a wait in the kernel would
+be seen when that wait is over, hours later perhaps. So a thread is told of each signal as it arrives, and sends it
+again until it has been seen.
 """
 
 from __future__ import annotations
@@ -10,20 +14,23 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from snapmirror.errors import Interrupted, StuckError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOTE = b"snapmirror: one moment, releasing what is mounted or attached\n"
-
+_AGAIN_SECONDS = 0.5
+_STACK_BYTES = 256 << 10
 
 _own: dict[int, Interrupted] = {}
 
 
 class _State:
+    seen = False
     raised: Interrupted | None = None
     depth = 0
     pending = 0
@@ -34,6 +41,32 @@ def install() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
+    insist()
+
+
+def insist() -> None:
+    """See to it that the first signal is seen. For a child that goes on in Python, too: threads end at a fork."""
+    with suppress(OSError, RuntimeError):  # no descriptors, no threads: whatever needs them next says so
+        arrived, tell = os.pipe()
+        os.set_blocking(tell, False)
+        signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+        usual = threading.stack_size(_STACK_BYTES)  # the usual 8 MiB count where memory is limited
+        try:
+            threading.Thread(target=_insist, args=(arrived,), daemon=True).start()
+        finally:
+            threading.stack_size(usual)
+
+
+def _insist(arrived: int) -> None:
+    while not _State.seen:
+        (number,) = os.read(arrived, 1)
+        time.sleep(_AGAIN_SECONDS)
+        if not _State.seen and signal.getsignal(number) is _handle:
+            signal.pthread_kill(threading.main_thread().ident or 0, number)  # and so arrives once more
+
+
+# A signal to a child that is about to become another program is not ours.
+os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
 
 
 def install_own(number: signal.Signals, meaning: Interrupted) -> None:
@@ -91,6 +124,7 @@ def _raise_pending() -> None:
 
 
 def _handle(number: int, _frame: FrameType | None) -> None:
+    _State.seen = True
     if _State.raised:
         os.write(2, _NOTE)  # not logging: it may be what was interrupted
     elif _State.depth:

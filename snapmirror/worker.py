@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from snapmirror import interrupts
+
 _FORWARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AWAITED = _FORWARDED | {signal.SIGCHLD}
 _FROM_THE_KERNEL = 0x80  # si_code of a key on the terminal: the worker has got it as well
@@ -59,6 +61,7 @@ def split() -> Iterator[Worker | None]:
     if pid == 0:
         os.close(leash)
         threading.Thread(target=_end_with_watcher, args=(held,), daemon=True).start()
+        interrupts.insist()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         yield None
         return

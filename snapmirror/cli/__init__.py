@@ -44,13 +44,14 @@ def _fill_standard_descriptors() -> None:
 def run_command(argv: Sequence[str]) -> int:
     """Run one command and return its exit code; every failure is told on stderr."""
     from snapmirror.cli.output import complain, flush
-    from snapmirror.process import RUN_VARIABLE
 
-    os.environ[RUN_VARIABLE] = uuid.uuid4().hex
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name must not end a night
     try:
+        from snapmirror.process import RUN_VARIABLE
+
+        os.environ[RUN_VARIABLE] = uuid.uuid4().hex
         from snapmirror.cli.app import app
 
         app(args=list(argv), prog_name="snapmirror")

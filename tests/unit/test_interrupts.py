@@ -115,3 +115,16 @@ def test_an_ignored_hangup_stays_ignored() -> None:
     )
     assert done.stdout == "here\n"
     assert signal.getsignal(signal.SIGHUP) is not None
+
+
+def test_a_signal_just_before_a_wait_is_seen() -> None:
+    """Neither in the search, which takes a moment, nor between it and the wait does Python look for signals."""
+    done = script("""
+import subprocess, time
+try:
+    subprocess.Popen(["sh", "-c", f"kill -TERM {os.getpid()}"])
+    time.sleep(600 + (0.5 in range(10**7)))
+except Interrupted as first:
+    print(first.message)
+""")
+    assert done.stdout == "stopped by SIGTERM\n", done
