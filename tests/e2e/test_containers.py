@@ -20,10 +20,11 @@ from pytest_docker.plugin import Services
 
 from tests.e2e.containers import debian
 from tests.e2e.containers.daemon import COMPOSE, Daemon, dockerd_running
-from tests.e2e.containers.scene import PROJECT, SHARE, Containers, make_secrets, new_key, wait_until
+from tests.e2e.containers.scene import PROJECT, SHARE, Containers, make_secrets, new_key
 from tests.support.fingerprint import Fingerprint, compare, fingerprint
 from tests.support.outside import opened_by_hand
 from tests.support.runner import LONG, REPOSITORY
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -200,7 +201,7 @@ def test_a_server_that_goes_away_costs_one_night(containers: Containers, tmp_pat
     containers.configure(name, more='bandwidth_limit = "1M"')
     process = containers.start(name, "run")
     half = ["find", f"/srv/snapmirror/{name}/.snapmirror", "-type", "f", "-size", "+2M"]
-    wait_until(lambda: containers.run("manager", *half, ok=(0, 1)) != "", "2 MB of the large file were there")
+    until(lambda: containers.run("manager", *half, ok=(0, 1)) != "", "2 MB of the large file were there")
     server = containers.name("server")
     if fault == "server stops":
         containers.daemon.docker("kill", server)
@@ -214,7 +215,7 @@ def test_a_server_that_goes_away_costs_one_night(containers: Containers, tmp_pat
         containers.daemon.docker("start", server)
     else:
         containers.daemon.docker("network", "connect", "--alias", "server", f"{PROJECT}_wide", server)
-    wait_until(lambda: containers.reaches("manager", "server", 22), "the server was back")
+    until(lambda: containers.reaches("manager", "server", 22), "the server was back")
     containers.configure(name)
     now = containers.tree("server", f"/srv/{name}", tmp_path / "now")
     report = containers.snapmirror(name, "run", "--json").mirror

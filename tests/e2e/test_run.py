@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.sshd import free_port
 from tests.support.vm import BOOT_SECONDS, NETWORK, ROOT, Image
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -73,11 +74,10 @@ def running(options: list[str], said: Path) -> Iterator[subprocess.Popen[bytes]]
 
 
 def wait_until_up(machine: subprocess.Popen[bytes], said: Path) -> None:
-    deadline = time.monotonic() + BOOT_SECONDS
-    while "log in with" not in said.read_text():
-        assert machine.poll() is None, said.read_text()
-        assert time.monotonic() < deadline, said.read_text()
-        time.sleep(0.5)
+    until(
+        lambda: "log in with" in said.read_text(), "the machine is up",
+        running=machine, said=said.read_text, seconds=BOOT_SECONDS,
+    )  # fmt: skip
 
 
 def ssh(key: Path, port: int, *words: str) -> subprocess.CompletedProcess[str]:

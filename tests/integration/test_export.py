@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from tests.support.fingerprint import fingerprint
 from tests.support.runner import Result, Scene
 from tests.support.sshd import free_port
 from tests.support.storage import TINY
+from tests.support.waiting import until
 
 USER, PASSWORD = "snapmirror-anna", "a quite long password"
 GONE = ("NT_STATUS_CONNECTION", "NT_STATUS_OBJECT_NAME_NOT_FOUND", "NT_STATUS_OBJECT_PATH_NOT_FOUND",
@@ -77,12 +77,11 @@ class Exported:
         assert result.exit_code == 143, str(result)
 
     def wait_until(self, state: str) -> None:
-        deadline = time.monotonic() + 120
-        while self.scene.command("export", "status", "--json").json["state"] != state or (
-            state == "on" and not self.answers()
-        ):
-            assert time.monotonic() < deadline, f"the export does not get {state}"
-            time.sleep(0.2)
+        def reached() -> bool:
+            told = self.scene.command("export", "status", "--json").json["state"]
+            return told == state and (state != "on" or self.answers())
+
+        until(reached, f"the export is {state}")
 
     def answers(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,6 +22,7 @@ import pytest
 from snapmirror.errors import HostError
 from snapmirror.tools.winrm import Login, ask
 from tests.support.sshd import free_port
+from tests.support.waiting import until
 from tests.support.windows import Windows, make_certificate
 from tests.support.winrm import PASSWORD, SCRIPTS, USER, WinRM, settled, winrm_running
 
@@ -407,7 +407,7 @@ def test_no_secret_in_arguments_environment_or_log(tmp_path: Path, tls: WinRM) -
     tls.mode = "a script that never ends"
     process = Client(tmp_path, tls, {"timeout_seconds": 600}).start("host", "check")
     try:
-        wait_for(lambda: bool(tls.calls))
+        until(lambda: tls.calls, "a script has come")
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         assert len(family) >= 2
         for member in family:
@@ -469,10 +469,3 @@ def test_without_a_section_host(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "has no section [host]" in done.stderr
-
-
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 
 from tests.support.runner import REPOSITORY, Scene
 from tests.support.sshd import free_port
+from tests.support.waiting import until
 from tests.support.windows import Windows
 from tests.support.winrm import PASSWORD, USER, WinRM, settled, winrm_running
 
@@ -168,10 +168,7 @@ def test_a_night_that_is_stopped(tmp_path: Path, winrm: WinRM, number: signal.Si
     scene = scene_of(tmp_path, winrm)
     scene.fake_program("rsync", "#!/bin/sh\nexec sleep 600\n")
     night = scene.start("run")
-    deadline = time.monotonic() + 60
-    while not winrm.shells or len(scene.processes()) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: winrm.shells and len(scene.processes()) >= 3, "the night asks the host", running=night)
     night.send_signal(number)
     code = scene.finish(night).exit_code
     assert not scene.leftovers()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.runner import Scene
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -33,14 +34,10 @@ def test_release_is_whole(scene: Scene, program: str) -> None:
     real = f'exec "$(PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v {program})" "$@"'
     scene.fake_program(program, f'#!/bin/sh\nif {undoing}; then touch "{waiting}"; sleep 1; fi\n{real}\n')
     process = scene.start("run", "--json")
-    deadline = time.monotonic() + 60
-    while not waiting.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, f"{program} was never called"
-        time.sleep(0.01)
+    until(waiting.exists, f"{program} was called", running=process)
     time.sleep(0.1)
     os.kill(process.pid, signal.SIGTERM)
-    result = scene.finish(process, timeout=60)
+    result = scene.finish(process)
     assert scene.leftovers() == [], str(result)
     assert result.exit_code == 143, str(result)
     (scene.programs / program).unlink()

@@ -11,7 +11,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ import pytest
 from tests.support import crash, fake_rsync
 from tests.support.runner import LONG, History, Scene
 from tests.support.trees import Tree
+from tests.support.waiting import until
 
 EXIT_CODE = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 143}
 
@@ -28,15 +29,6 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     scene = Scene(tmp_path)
     yield scene
     scene.release()
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Wait until something is to be seen from outside; the run must still be going on."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert process.poll() is None, f"ended with {process.returncode}: {process.communicate()}"
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def many_files(scene: Scene, count: int, size: int, start: int = 0) -> None:
@@ -64,7 +56,7 @@ def in_mid_transfer(scene: Scene, arrived: int) -> subprocess.Popen[str]:
     """A run that fetches slowly, when so many files have arrived."""
     fake_rsync.install(scene, 'if [ "$phase" = transfer ]; then exec "$real" --bwlimit=1000 "$@"; fi')
     process = scene.start("run", "--json")
-    wait_for(lambda: received(scene) >= arrived, process)
+    until(lambda: received(scene) >= arrived, "enough has arrived", running=process)
     return process
 
 
@@ -81,7 +73,7 @@ def test_stopped_in_the_first_transfer(scene: Scene, name: str) -> None:
     many_files(scene, 40, 100_000)
     process = in_mid_transfer(scene, 10)
     process.send_signal(getattr(signal, name))
-    result = scene.finish(process, timeout=60)
+    result = scene.finish(process)
     assert result.exit_code == EXIT_CODE[name], str(result)
     assert name in result.stderr
     assert scene.slots() == {}
@@ -108,7 +100,7 @@ def test_what_has_arrived_needs_no_room_again(tmp_path: Path) -> None:
         many_files(scene, 40, 100_000)
         process = in_mid_transfer(scene, 25)
         process.send_signal(signal.SIGTERM)
-        assert scene.finish(process, timeout=60).exit_code == 143
+        assert scene.finish(process).exit_code == 143
         with scene.browsing():
             arrived = received(scene)
         fake_rsync.remove(scene)
@@ -132,9 +124,9 @@ def test_what_a_killed_run_has_fetched_is_compared(scene: Scene, *, stopped_agai
     if stopped_again:
         fake_rsync.install(scene, 'if [ "$phase" = transfer ]; then touch "$0.now"; exec sleep 60; fi')
         process = scene.start("run", "--json")
-        wait_for((scene.programs / "rsync.now").exists, process)
+        until((scene.programs / "rsync.now").exists, "rsync runs", running=process)
         process.terminate()
-        assert scene.finish(process, timeout=60).exit_code == 143
+        assert scene.finish(process).exit_code == 143
     fake_rsync.remove(scene)
     moved = scene.night().mirror["bytes_transferred"]
     if not stopped_again:  # (what it has half of, a killed rsync keeps, but rsync then may send it whole from a disk)
@@ -147,7 +139,7 @@ def test_what_a_stopped_run_has_flushed_is_believed(scene: Scene) -> None:
     many_files(scene, 40, 100_000)
     process = in_mid_transfer(scene, 10)
     process.terminate()
-    assert scene.finish(process, timeout=60).exit_code == 143
+    assert scene.finish(process).exit_code == 143
     fake_rsync.install(scene, "")
     scene.night()
     transfers = [call for call in fake_rsync.calls(scene) if call.startswith("transfer")]
@@ -169,7 +161,7 @@ def test_stopped_in_a_later_transfer(scene: Scene, name: str) -> None:
     Tree(scene.source).settle()
     process = in_mid_transfer(scene, 20 + 10)
     process.send_signal(getattr(signal, name))
-    result = scene.finish(process, timeout=60)
+    result = scene.finish(process)
     assert result.exit_code in (143, -9), str(result)
     assert history.check() == before
     if name == "SIGTERM":
@@ -238,7 +230,7 @@ def test_a_second_signal_does_no_harm(scene: Scene) -> None:
     for _ in range(5):
         process.send_signal(signal.SIGINT)
         time.sleep(0.02)
-    result = scene.finish(process, timeout=60)
+    result = scene.finish(process)
     assert result.exit_code == 130, str(result)
     assert scene.leftovers() == []
     fake_rsync.remove(scene)
@@ -250,7 +242,7 @@ def test_ctrl_c_reaches_the_whole_group(scene: Scene) -> None:
     many_files(scene, 40, 100_000)
     process = in_mid_transfer(scene, 3)
     os.killpg(process.pid, signal.SIGINT)
-    result = scene.finish(process, timeout=60)
+    result = scene.finish(process)
     assert result.exit_code == 130, str(result)
     assert scene.leftovers() == []
     fake_rsync.remove(scene)

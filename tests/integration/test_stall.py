@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from tests.support.runner import History, Scene
 from tests.support.sshd import Sshd, sshd_running
 from tests.support.trees import Tree
+from tests.support.waiting import until
 
 SILENT_AFTER = "nothing has arrived for 3 seconds"
 # What the server's rsync says is cut off after some bytes, and nothing is closed, until the client goes away.
@@ -53,13 +53,6 @@ def stopped(server: Sshd) -> Iterator[None]:
             session.kill()
 
 
-def until(done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def big_file(scene: Scene, size: int) -> None:
     (scene.source / "big").write_bytes(random.Random(1).randbytes(size))
     Tree(scene.source).settle()
@@ -72,7 +65,9 @@ def test_a_cable_that_is_out_ends_the_transfer(scene: Scene, server: Sshd) -> No
     big_file(scene, 20 << 20)
     scene.configure(bandwidth_limit="2M")
     process = scene.start("run", "--json")
-    until(lambda: any(path.stat().st_size > 100_000 for path in scene.store.rglob("big.*")))
+    until(
+        lambda: any(path.stat().st_size > 100_000 for path in scene.store.rglob("big.*")), "the file is being fetched"
+    )
     with stopped(server):
         result = scene.finish(process)
     assert result.exit_code == 12, str(result)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from datetime import UTC, datetime
 from typing import Any
 
 from snapmirror.snapshots.record import parse_id
 from tests.support.runner import Scene
+from tests.support.waiting import until
 
 
 def status(scene: Scene, expect: int) -> dict[str, Any]:
@@ -89,11 +89,13 @@ def test_an_old_success_and_little_space_need_a_look(scene: Scene) -> None:
 def test_it_answers_while_a_night_runs(scene: Scene) -> None:
     scene.fake_program("rsync", "#!/bin/sh\nexec sleep 600\n")
     night = scene.start("run")
+
+    def running_since() -> Any:
+        return scene.command("status", "--json").json["running_since"]
+
     try:
-        deadline = time.monotonic() + 60
-        while (since := scene.command("status", "--json").json["running_since"]) is None:
-            assert time.monotonic() < deadline
-        assert abs(datetime.fromisoformat(since) - datetime.now(UTC)).total_seconds() < 120
+        until(lambda: running_since() is not None, "it is said to run", running=night)
+        assert abs(datetime.fromisoformat(running_since()) - datetime.now(UTC)).total_seconds() < 120
     finally:
         night.send_signal(signal.SIGTERM)
         night.communicate()

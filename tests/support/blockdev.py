@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
+
+from tests.support.waiting import until
 
 Node = dict[str, object]
 _EVENTS = {"read": "read_aio", "write": "write_aio", "flush": "flush_to_disk"}
@@ -34,10 +35,7 @@ def exported(nodes: Sequence[Node], shown: Path, *, trace: Path | None = None) -
     with open(trace or os.devnull, "wb") as said:
         daemon = psutil.Popen(argv, stderr=said if trace else None)
     try:
-        deadline = time.monotonic() + 60
-        while not os.path.ismount(shown):
-            assert daemon.poll() is None and time.monotonic() < deadline, "qemu-storage-daemon does not export"
-            time.sleep(0.02)
+        until(lambda: os.path.ismount(shown), "qemu-storage-daemon exports", running=daemon)
         yield daemon
     finally:
         with suppress(psutil.NoSuchProcess):

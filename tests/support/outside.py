@@ -6,10 +6,11 @@ Programs: qemu-storage-daemon, mount, umount. A LUKS1 image opens on any kernel 
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.waiting import until
 
 
 @contextmanager
@@ -26,11 +27,8 @@ def opened_by_hand(image: Path, key_file: Path, folder: Path) -> Iterator[Path]:
     ]  # fmt: skip
     daemon = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
-        while not decrypted.stat().st_size:  # it mounts itself on the empty file
-            assert daemon.poll() is None, f"qemu-storage-daemon ended with {daemon.returncode}"
-            assert time.monotonic() < deadline, "qemu-storage-daemon shows nothing"
-            time.sleep(0.05)
+        # it mounts itself on the empty file
+        until(lambda: decrypted.stat().st_size, "qemu-storage-daemon shows something", running=daemon)
         # norecovery: an XFS that was cleanly unmounted needs none, and a read-only device allows none
         mount = ["mount", "--read-only", "--types", "xfs", "--options", "loop,norecovery,nouuid"]
         subprocess.run([*mount, str(decrypted), str(store)], check=True)

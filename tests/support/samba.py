@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.sshd import free_port
+from tests.support.waiting import until
 
 SHARE, USB = "backup", "usb"
 
@@ -63,11 +64,7 @@ class Samba:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        deadline = time.monotonic() + 60
-        while not self._answers():
-            assert self.running, f"smbd ended:\n{self.log()[-2000:]}"
-            assert time.monotonic() < deadline, "smbd does not answer"
-            time.sleep(0.1)
+        until(self._answers, "smbd answers", running=self._process, said=self.log)
 
     def stop(self) -> None:
         """Windows shuts down: clients lose their connection."""

@@ -10,12 +10,13 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.waiting import until
 
 RRSYNC = "/usr/bin/rrsync"
 
@@ -121,15 +122,7 @@ def free_port() -> int:
 def _server(argv: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert process.poll() is None, f"{argv[0]} ended with {process.returncode}"
-                assert time.monotonic() < deadline, f"{argv[0]} does not answer"
-                time.sleep(0.05)
+        until(lambda: _answers(port), f"{argv[0]} answers", running=process)
         yield process
     finally:
         process.terminate()
@@ -140,3 +133,9 @@ def _new_key(path: Path) -> Path:
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "snapmirror test", "-f", str(path)]
     subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
     return path
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

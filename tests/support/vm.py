@@ -20,7 +20,6 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.support.sshd import free_port
+from tests.support.waiting import until
 from vm.qemu import Agent, Machine, Qmp
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,14 +152,12 @@ class Guest:
 
     def _wait_until_up(self) -> None:
         assert self._process is not None
-        deadline = time.monotonic() + BOOT_SECONDS
-        while True:
-            if self.agent.ready() and self._ssh(["true"], timeout=60).returncode == 0:
-                return
-            said = (self.folder / "qemu.log").read_text(errors="replace")
-            assert self._process.poll() is None, f"qemu ended with {self._process.returncode}: {said}"
-            assert time.monotonic() < deadline, f"the guest does not come up:\n{self.console()[-3000:]}"
-            time.sleep(0.5)
+        log = self.folder / "qemu.log"
+        until(
+            lambda: self.agent.ready() and self._ssh(["true"], timeout=60).returncode == 0, "the guest is up",
+            running=self._process, said=lambda: log.read_text(errors="replace") + self.console()[-3000:],
+            seconds=BOOT_SECONDS,
+        )  # fmt: skip
 
     def kill(self) -> None:
         """The plug is pulled."""

@@ -16,7 +16,6 @@ import re
 import ssl
 import struct
 import threading
-import time
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from typing import Any, ClassVar
 
 import spnego
 
+from tests.support.waiting import until
 from tests.support.windows import Windows, make_certificate
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "snapmirror" / "mirror" / "host" / "scripts"
@@ -390,8 +390,5 @@ def winrm_running(folder: Path, *, tls: bool = True, client_ca: Path | None = No
 
 def settled(winrm: WinRM) -> None:
     """Nothing was asked that should not be asked, and nothing was left behind."""
-    deadline = time.monotonic() + 10
-    while winrm.shells and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not winrm.shells, f"{len(winrm.shells)} shells are left"
+    until(lambda: not winrm.shells, "no shell is left")
     assert not winrm.refused, winrm.refused

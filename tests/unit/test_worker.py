@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = """
@@ -76,13 +76,6 @@ def first_line(process: subprocess.Popen[bytes]) -> str:
     return process.stdout.readline().decode().strip()
 
 
-def until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def plain(tmp_path: Path, body: str) -> subprocess.Popen[bytes]:
     return started(PLAIN.format(body=body, note=str(tmp_path / "note")))
 
@@ -110,7 +103,7 @@ def test_a_worker_without_its_watcher_lets_go_and_unwinds(tmp_path: Path) -> Non
     (worker,) = psutil.Process(process.pid).children()
     process.kill()
     assert process.communicate()[0] == b"", "who reads the output of the dead one is not kept waiting"
-    until(lambda: (tmp_path / "note").exists() and not worker.is_running())
+    until(lambda: (tmp_path / "note").exists() and not worker.is_running(), "the worker has unwound and ended")
 
 
 def shared(tmp_path: Path, body: str) -> tuple[subprocess.Popen[bytes], psutil.Process]:
@@ -151,9 +144,10 @@ def test_a_worker_that_cannot_leave_is_stuck_and_is_waited_for_by_the_next_run_a
         assert f"process {worker.pid} waits for the server" in process.communicate()[0].decode()
         assert process.returncode == 20
         assert worker.is_running()
-        until(lambda: os.readlink(f"/proc/{worker.pid}/fd/1") == os.devnull)
+        until(lambda: os.readlink(f"/proc/{worker.pid}/fd/1") == os.devnull, "it has let go of its streams")
         code = f"""{SHARED.split("try:")[0]}
 from snapmirror import lock
+from tests.support.waiting import until
 lock._LAST_RUN_SECONDS = {{seconds}}
 with run_lock(config):
     pass

@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,10 +18,11 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.waiting import until
+
 # Debian's own: another docker on PATH may be too new for Debian's daemon.
 DOCKER = "/usr/bin/docker"
 COMPOSE = "/usr/bin/docker-compose"
-_START_SECONDS = 120
 _STOP_SECONDS = 120
 
 
@@ -87,12 +87,10 @@ def _running(folder: Path) -> Iterator[Daemon]:
 
 
 def _wait_for(daemon: Daemon, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while daemon.docker("version", ok=range(256)).returncode != 0:
-        log = (daemon.folder / "log").read_text(errors="replace")
-        assert process.poll() is None, f"dockerd ended with {process.returncode}:\n{log}"
-        assert time.monotonic() < deadline, f"dockerd does not answer:\n{log}"
-        time.sleep(0.1)
+    until(
+        lambda: daemon.docker("version", ok=range(256)).returncode == 0, "dockerd answers",
+        running=process, said=lambda: (daemon.folder / "log").read_text(errors="replace"),
+    )  # fmt: skip
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
