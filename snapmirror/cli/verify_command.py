@@ -99,7 +99,7 @@ def verify(
             for report in reports:
                 mirror_config, history = histories.mirrors[report.mirror], histories.histories[report.mirror]
                 healing.heal(mirror_config, history, report, progress)
-                note_healed(mirror_config, history, progress)
+                note_healed(config, mirror_config, history, progress)
     code = _exit_code(reports, damage or ())
     if json:
         out_json({**_as_json(reports, depth, code), **({} if damage is None else {"scrub": list(damage)})})

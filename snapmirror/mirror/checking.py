@@ -6,8 +6,9 @@ import logging
 import os
 from collections.abc import Sequence
 
-from snapmirror.config import MirrorConfig
+from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import StorageError
+from snapmirror.mirror import memory
 from snapmirror.model import Progress
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
@@ -43,12 +44,13 @@ def check_found(mirror: MirrorConfig, history: SnapshotStore, progress: Progress
     return report
 
 
-def note_healed(mirror: MirrorConfig, history: SnapshotStore, progress: Progress) -> None:
-    """Let `list` and the nights know which of the files that they have found damaged are well now."""
+def note_healed(config: Config, mirror: MirrorConfig, history: SnapshotStore, progress: Progress) -> None:
+    """Let `list`, `status` and the nights know which of the files that they have found damaged are well now."""
     if (state := rolling.load(history.read_back())) is not None and state.damaged:
         reading = rolling.Reading(history, state, Report(mirror.name), progress)
         reading.look_again()
         rolling.save(reading.state, history.read_back())
+        memory.keep_damaged(config, mirror.name, len(reading.state.damaged))
 
 
 def rules_of(mirror: MirrorConfig, history: SnapshotStore, chosen: Sequence[Snapshot]) -> Rules:

@@ -6,6 +6,7 @@ like "how old is the last success?" must not wait for that. A run that gets no f
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,6 +132,18 @@ def keep_copy(config: Config, copy: Copy) -> None:
     if copy.last_success is None and before.copied is not None:
         copy = copy.model_copy(update={"last_success": before.copied.last_success})
     _write(config, before.model_copy(update={"copied": copy}))
+
+
+def keep_damaged(config: Config, mirror: str, damaged: int) -> None:
+    """Remember, between two nights, how many files of a mirror are known to be damaged."""
+    before = load(config)
+    night = before.nights.get(mirror)
+    if night is not None and night.read_back is not None:
+        night = night.model_copy(update={"read_back": dataclasses.replace(night.read_back, damaged=damaged)})
+        try:
+            _write(config, before.model_copy(update={"nights": {**before.nights, mirror: night}}))
+        except OSError as error:  # the next night says it then
+            log.warning("%s cannot be written: %s", error.filename, error.strerror)
 
 
 def _write(config: Config, memory: Memory) -> None:
