@@ -51,9 +51,11 @@ def insist() -> None:
         os.set_blocking(tell, False)
         signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
         usual = threading.stack_size(_STACK_BYTES)  # the usual 8 MiB count where memory is limited
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # what the main thread blocks, waits
         try:
             threading.Thread(target=_insist, args=(arrived,), daemon=True).start()
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             threading.stack_size(usual)
 
 

@@ -21,6 +21,7 @@ from snapmirror.errors import Interrupted
 interrupts.install()
 with worker.split() as child:
     if child is not None:
+        {watcher}
         while (code := child.wait(0.1)) is None:
             pass
         sys.exit(code)
@@ -76,8 +77,8 @@ def first_line(process: subprocess.Popen[bytes]) -> str:
     return process.stdout.readline().decode().strip()
 
 
-def plain(tmp_path: Path, body: str) -> subprocess.Popen[bytes]:
-    return started(PLAIN.format(body=body, note=str(tmp_path / "note")))
+def plain(tmp_path: Path, body: str, *, watcher: str = "pass") -> subprocess.Popen[bytes]:
+    return started(PLAIN.format(body=body, watcher=watcher, note=str(tmp_path / "note")))
 
 
 @pytest.mark.parametrize(
@@ -89,8 +90,9 @@ def test_the_exit_code_is_the_workers(tmp_path: Path, body: str, code: int) -> N
     assert process.returncode == code
 
 
-def test_a_signal_reaches_the_worker(tmp_path: Path) -> None:
-    process = plain(tmp_path, "time.sleep(600)")
+@pytest.mark.parametrize("watcher", ["pass", "time.sleep(1)"], ids=["waiting", "busy"])
+def test_a_signal_reaches_the_worker(tmp_path: Path, watcher: str) -> None:
+    process = plain(tmp_path, "time.sleep(600)", watcher=watcher)
     assert first_line(process) == "worker"
     process.terminate()
     assert process.wait() == 143
