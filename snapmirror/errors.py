@@ -7,6 +7,7 @@ sentence and hint and exits with its code. Anything else that reaches the comman
 from __future__ import annotations
 
 import errno
+import re
 from enum import IntEnum
 
 
@@ -115,15 +116,19 @@ class ShortageError(SnapmirrorError):
     exit_code = ExitCode.STORAGE
 
 
-_SHORT = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+_SHORT = {errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 
 
 def shortage(error: BaseException) -> ShortageError | None:
     """The sentence for a machine that has run short of something, None for any other error."""
     if isinstance(error, MemoryError) or "not enough memory" in str(error):  # (zstd's is an error of its own)
         what = "memory"
-    elif isinstance(error, SystemError) and "error return without exception set" in str(error):
+    elif isinstance(error, ImportError) and "failed to map segment" in str(error):
+        what = "memory"  # for a library
+    elif isinstance(error, SystemError) and re.search("without (setting an exception|exception set)", str(error)):
         what = "memory"  # where Python's own code cannot even make the error
+    elif isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        what = "memory"
     elif isinstance(error, RuntimeError) and "start new thread" in str(error):  # Python has no class for it
         what = "threads"
     elif isinstance(error, OSError) and error.errno in _SHORT:

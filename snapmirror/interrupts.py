@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from snapmirror.errors import Interrupted, StuckError
+from snapmirror.threads import ensure_room
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOTE = b"snapmirror: one moment, releasing what is mounted or attached\n"
@@ -46,7 +47,8 @@ def install() -> None:
 
 def insist() -> None:
     """See to it that the first signal is seen. For a child that goes on in Python, too: threads end at a fork."""
-    with suppress(OSError, RuntimeError):  # no descriptors, no threads: whatever needs them next says so
+    with suppress(OSError, RuntimeError):  # no memory, descriptors or threads: whatever needs them next says so
+        ensure_room(stack=_STACK_BYTES)
         arrived, tell = os.pipe()
         os.set_blocking(tell, False)
         signal.set_wakeup_fd(tell, warn_on_full_buffer=False)

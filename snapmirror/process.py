@@ -37,6 +37,7 @@ import sh
 
 from snapmirror import interrupts
 from snapmirror.errors import UsageError
+from snapmirror.threads import ensure_room
 
 Argument = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -48,6 +49,7 @@ _STDERR_TAIL = 64 * 1024
 _STDERR_MOST = 64 << 20
 _GRACE_SECONDS = 10.0
 _PIPE_BYTES = 1 << 20
+_THREADS = 3  # that sh starts for a program, and one more for when it has ended
 _PR_SET_PDEATHSIG = 1
 _ANY_EXIT_CODE = tuple(range(-64, 256))
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -217,6 +219,7 @@ def _started(
             reader, sink = os.fdopen(read_end, "rb", 1 << 20), os.fdopen(write_end, "wb")
         try:
             start: Any = sh.Command(program)
+            ensure_room(_THREADS)
             command = start(
                 [os.fsencode(word).decode("latin-1") for word in words[1:]],
                 _in=source, _out=sink, _err=stderr, _encoding="latin-1", _tty_out=False,

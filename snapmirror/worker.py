@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from snapmirror import interrupts
+from snapmirror.threads import ensure_room
 
 _FORWARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AWAITED = _FORWARDED | {signal.SIGCHLD}
@@ -60,6 +61,7 @@ def split() -> Iterator[Worker | None]:
     pid = os.fork()
     if pid == 0:
         os.close(leash)
+        ensure_room()
         threading.Thread(target=_end_with_watcher, args=(held,), daemon=True).start()
         interrupts.insist()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from snapmirror import interrupts
 from snapmirror.errors import ExitCode, SnapmirrorError, shortage
 
+_RESERVE_BYTES = 1 << 20
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command `snapmirror`. Ends the process with a documented exit code."""
@@ -48,6 +50,7 @@ def run_command(argv: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name must not end a night
+    reserve = bytearray(_RESERVE_BYTES)  # given back to tell that memory has run out
     try:
         from snapmirror.process import RUN_VARIABLE
 
@@ -62,6 +65,7 @@ def run_command(argv: Sequence[str]) -> int:
         complain(error.message, error.hint)
         code = error.exit_code
     except Exception as error:
+        del reserve
         logging.getLogger("snapmirror.cli").debug("the traceback", exc_info=True)
         known = interrupts.raised() or shortage(error)  # a signal may arrive where Python wraps what a handler raises
         if known is not None:

@@ -24,6 +24,7 @@ from typing import IO
 
 from snapmirror.errors import StorageError
 from snapmirror.interrupts import deferred
+from snapmirror.threads import ensure_room
 
 log = logging.getLogger("snapmirror.image")
 
@@ -102,6 +103,7 @@ def _asking_on(descriptor: int, image: Path) -> Iterator[None]:
     thread = threading.Thread(target=ask, name="lock", daemon=True)
     try:
         with deferred():  # a thread that is being started must not be lost
+            ensure_room()
             thread.start()
         yield
     finally:

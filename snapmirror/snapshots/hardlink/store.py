@@ -26,6 +26,7 @@ from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.settle import settle
+from snapmirror.threads import ensure_room
 from snapmirror.tools import filesystems
 
 log = logging.getLogger("snapmirror.store")
@@ -144,6 +145,7 @@ class HardlinkStore:
     def preparing(self) -> Iterator[Preparing]:
         """Makes the slot in a thread of its own, while the source is being listed."""
         stop = Event()
+        ensure_room()
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="slot") as pool:
             try:
                 with interrupts.deferred():  # a thread that is being started must not be lost
