@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import resource
+from contextlib import ExitStack
 
 _USUAL_BYTES = 8 << 20  # of a stack, where it is not limited
 _MORE_BYTES = 1 << 20  # what Python and the C library make for a new thread
@@ -18,4 +19,6 @@ def ensure_room(count: int = 1, *, stack: int | None = None) -> None:
     if stack is None:
         limit, _ = resource.getrlimit(resource.RLIMIT_STACK)
         stack = _USUAL_BYTES if limit == resource.RLIM_INFINITY else limit
-    mmap.mmap(-1, count * (stack + _MORE_BYTES), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    with ExitStack() as room:  # one by one, as they come: the kernel refuses a large piece sooner than small ones
+        for _ in range(count):
+            room.enter_context(mmap.mmap(-1, stack + _MORE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
