@@ -121,13 +121,7 @@ _SHORT = {errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 
 def shortage(error: BaseException) -> ShortageError | None:
     """The sentence for a machine that has run short of something, None for any other error."""
-    if isinstance(error, MemoryError) or "not enough memory" in str(error):  # (zstd's is an error of its own)
-        what = "memory"
-    elif isinstance(error, ImportError) and "failed to map segment" in str(error):
-        what = "memory"  # for a library
-    elif isinstance(error, SystemError) and re.search("without (setting an exception|exception set)", str(error)):
-        what = "memory"  # where Python's own code cannot even make the error
-    elif isinstance(error, OSError) and error.errno == errno.ENOMEM:
+    if _is_about_memory(error):
         what = "memory"
     elif isinstance(error, RuntimeError) and "start new thread" in str(error):  # Python has no class for it
         what = "threads"
@@ -137,6 +131,18 @@ def shortage(error: BaseException) -> ShortageError | None:
         return None
     return ShortageError(
         f"this machine has run out of {what}", hint="what is published stays; give it more, then run again"
+    )
+
+
+def _is_about_memory(error: BaseException) -> bool:
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or "not enough memory" in text  # (zstd's is an error of its own)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, ImportError) and "failed to map segment" in text)  # of a library
+        # where Python's own code cannot even make the error
+        or (isinstance(error, SystemError) and bool(re.search("without (setting an exception|exception set)", text)))
     )
 
 

@@ -55,18 +55,18 @@ def insist() -> None:
         usual = threading.stack_size(_STACK_BYTES)  # the usual 8 MiB count where memory is limited
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # what the main thread blocks, waits
         try:
-            threading.Thread(target=_insist, args=(arrived,), daemon=True).start()
+            threading.Thread(target=_insist, args=(arrived, threading.get_ident()), daemon=True).start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             threading.stack_size(usual)
 
 
-def _insist(arrived: int) -> None:
+def _insist(arrived: int, main: int) -> None:
     while not _State.seen:
         (number,) = os.read(arrived, 1)
         time.sleep(_AGAIN_SECONDS)
         if not _State.seen and signal.getsignal(number) is _handle:
-            signal.pthread_kill(threading.main_thread().ident or 0, number)  # and so arrives once more
+            signal.pthread_kill(main, number)  # and so arrives once more
 
 
 # A signal to a child that is about to become another program is not ours.

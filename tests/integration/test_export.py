@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from snapmirror.config import load
 from snapmirror.storage.initialise import initialise
 from tests.support.fingerprint import fingerprint
 from tests.support.runner import Result, Scene
-from tests.support.sshd import free_port
+from tests.support.sshd import answers, free_port
 from tests.support.storage import TINY
 from tests.support.waiting import until
 
@@ -79,14 +79,9 @@ class Exported:
     def wait_until(self, state: str) -> None:
         def reached() -> bool:
             told = self.scene.command("export", "status", "--json").json["state"]
-            return told == state and (state != "on" or self.answers())
+            return told == state and (state != "on" or answers(self.port))
 
         until(reached, f"the export is {state}")
-
-    def answers(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return True
-        return False
 
     def ask(self, share: str, command: str, *options: str, login: str = f"{USER}%{PASSWORD}") -> Result:
         argv = [
@@ -158,7 +153,7 @@ def test_history_can_be_read_and_nothing_else(exported: Exported) -> None:
         refused = exported.scene.command("umount")
         assert refused.exit_code == 10, str(refused)
         assert PASSWORD not in "".join(_settings_and_logs())
-    assert not exported.answers()
+    assert not answers(exported.port)
     assert exported.scene.command("export", "status").stdout == "the history is not served\n"
 
 

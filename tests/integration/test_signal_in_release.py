@@ -37,7 +37,7 @@ def test_release_is_whole(scene: Scene, program: str) -> None:
     until(waiting.exists, f"{program} was called", running=process)
     time.sleep(0.1)
     os.kill(process.pid, signal.SIGTERM)
-    result = scene.finish(process)
+    result = scene.finish(process, timeout=60)
     assert scene.leftovers() == [], str(result)
     assert result.exit_code == 143, str(result)
     (scene.programs / program).unlink()

@@ -73,7 +73,7 @@ def test_stopped_in_the_first_transfer(scene: Scene, name: str) -> None:
     many_files(scene, 40, 100_000)
     process = in_mid_transfer(scene, 10)
     process.send_signal(getattr(signal, name))
-    result = scene.finish(process)
+    result = scene.finish(process, timeout=60)
     assert result.exit_code == EXIT_CODE[name], str(result)
     assert name in result.stderr
     assert scene.slots() == {}
@@ -100,7 +100,7 @@ def test_what_has_arrived_needs_no_room_again(tmp_path: Path) -> None:
         many_files(scene, 40, 100_000)
         process = in_mid_transfer(scene, 25)
         process.send_signal(signal.SIGTERM)
-        assert scene.finish(process).exit_code == 143
+        assert scene.finish(process, timeout=60).exit_code == 143
         with scene.browsing():
             arrived = received(scene)
         fake_rsync.remove(scene)
@@ -126,7 +126,7 @@ def test_what_a_killed_run_has_fetched_is_compared(scene: Scene, *, stopped_agai
         process = scene.start("run", "--json")
         until((scene.programs / "rsync.now").exists, "rsync runs", running=process)
         process.terminate()
-        assert scene.finish(process).exit_code == 143
+        assert scene.finish(process, timeout=60).exit_code == 143
     fake_rsync.remove(scene)
     moved = scene.night().mirror["bytes_transferred"]
     if not stopped_again:  # (what it has half of, a killed rsync keeps, but rsync then may send it whole from a disk)
@@ -139,7 +139,7 @@ def test_what_a_stopped_run_has_flushed_is_believed(scene: Scene) -> None:
     many_files(scene, 40, 100_000)
     process = in_mid_transfer(scene, 10)
     process.terminate()
-    assert scene.finish(process).exit_code == 143
+    assert scene.finish(process, timeout=60).exit_code == 143
     fake_rsync.install(scene, "")
     scene.night()
     transfers = [call for call in fake_rsync.calls(scene) if call.startswith("transfer")]
@@ -161,7 +161,7 @@ def test_stopped_in_a_later_transfer(scene: Scene, name: str) -> None:
     Tree(scene.source).settle()
     process = in_mid_transfer(scene, 20 + 10)
     process.send_signal(getattr(signal, name))
-    result = scene.finish(process)
+    result = scene.finish(process, timeout=60)
     assert result.exit_code in (143, -9), str(result)
     assert history.check() == before
     if name == "SIGTERM":
@@ -214,7 +214,7 @@ def test_stopped_while_python_starts_and_ends(scene: Scene) -> None:
         process = scene.start("run", "--json")
         time.sleep(whole * 1.1 * moment / count)
         process.terminate()
-        result = scene.finish(process)  # (asserts that no traceback was shown)
+        result = scene.finish(process, timeout=60)  # (asserts that no traceback was shown)
         where = f"after {moment} of {count} parts of a night: {result}"
         assert result.exit_code in (EXIT_CODE["SIGTERM"], 0, 12, -signal.SIGTERM), where
         assert scene.leftovers() == [], where
@@ -230,7 +230,7 @@ def test_a_second_signal_does_no_harm(scene: Scene) -> None:
     for _ in range(5):
         process.send_signal(signal.SIGINT)
         time.sleep(0.02)
-    result = scene.finish(process)
+    result = scene.finish(process, timeout=60)
     assert result.exit_code == 130, str(result)
     assert scene.leftovers() == []
     fake_rsync.remove(scene)
@@ -242,7 +242,7 @@ def test_ctrl_c_reaches_the_whole_group(scene: Scene) -> None:
     many_files(scene, 40, 100_000)
     process = in_mid_transfer(scene, 3)
     os.killpg(process.pid, signal.SIGINT)
-    result = scene.finish(process)
+    result = scene.finish(process, timeout=60)
     assert result.exit_code == 130, str(result)
     assert scene.leftovers() == []
     fake_rsync.remove(scene)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.sshd import free_port
+from tests.support.sshd import answers, free_port
 from tests.support.waiting import until
 
 SHARE, USB = "backup", "usb"
@@ -64,7 +63,7 @@ class Samba:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        until(self._answers, "smbd answers", running=self._process, said=self.log)
+        until(lambda: answers(self.port), "smbd answers", running=self._process, said=self.log)
 
     def stop(self) -> None:
         """Windows shuts down: clients lose their connection."""
@@ -84,11 +83,6 @@ class Samba:
 
     def log(self) -> str:
         return "".join(file.read_text(errors="replace") for file in sorted(self.folder.glob("*log*")) if file.is_file())
-
-    def _answers(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return True
-        return False
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is None:

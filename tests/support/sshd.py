@@ -118,11 +118,18 @@ def free_port() -> int:
         return port
 
 
+def answers(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
 @contextmanager
 def _server(argv: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
-        until(lambda: _answers(port), f"{argv[0]} answers", running=process)
+        until(lambda: answers(port), f"{argv[0]} answers", running=process)
         yield process
     finally:
         process.terminate()
@@ -133,9 +140,3 @@ def _new_key(path: Path) -> Path:
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "snapmirror test", "-f", str(path)]
     subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
     return path
-
-
-def _answers(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False

@@ -12,6 +12,7 @@ _PAUSE_SECONDS = 0.05
 
 class _Process(Protocol):
     def poll(self) -> int | None: ...
+    def communicate(self) -> tuple[object, object]: ...
 
 
 def until(
@@ -25,7 +26,7 @@ def until(
     """Wait until `done()` is true; the process that it depends on must still be `running`. `said` is its log."""
     deadline = time.monotonic() + seconds
     while not done():
-        code = None if running is None else running.poll()
-        assert code is None, f"ended with {code} before {what}\n{said()}"
+        if running is not None and (code := running.poll()) is not None:
+            raise AssertionError(f"ended with {code} before {what}: {running.communicate()}\n{said()}")
         assert time.monotonic() < deadline, f"waited in vain until {what}\n{said()}"
         time.sleep(_PAUSE_SECONDS)

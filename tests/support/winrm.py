@@ -390,5 +390,5 @@ def winrm_running(folder: Path, *, tls: bool = True, client_ca: Path | None = No
 
 def settled(winrm: WinRM) -> None:
     """Nothing was asked that should not be asked, and nothing was left behind."""
-    until(lambda: not winrm.shells, "no shell is left")
+    until(lambda: not winrm.shells, "no shell is left", seconds=10)
     assert not winrm.refused, winrm.refused

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SWEEP = """
-import errno, os, resource, signal
+import os, resource, signal
 from pathlib import Path
 from snapmirror import process
 from snapmirror.errors import shortage

@@ -105,7 +105,9 @@ def test_a_worker_without_its_watcher_lets_go_and_unwinds(tmp_path: Path) -> Non
     (worker,) = psutil.Process(process.pid).children()
     process.kill()
     assert process.communicate()[0] == b"", "who reads the output of the dead one is not kept waiting"
-    until(lambda: (tmp_path / "note").exists() and not worker.is_running(), "the worker has unwound and ended")
+    until(
+        lambda: (tmp_path / "note").exists() and not worker.is_running(), "the worker has unwound and ended", seconds=60
+    )
 
 
 def shared(tmp_path: Path, body: str) -> tuple[subprocess.Popen[bytes], psutil.Process]:
@@ -149,7 +151,6 @@ def test_a_worker_that_cannot_leave_is_stuck_and_is_waited_for_by_the_next_run_a
         until(lambda: os.readlink(f"/proc/{worker.pid}/fd/1") == os.devnull, "it has let go of its streams")
         code = f"""{SHARED.split("try:")[0]}
 from snapmirror import lock
-from tests.support.waiting import until
 lock._LAST_RUN_SECONDS = {{seconds}}
 with run_lock(config):
     pass
