@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from snapmirror import threads
 from snapmirror.errors import Interrupted, StuckError
-from snapmirror.threads import ensure_room
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOTE = b"snapmirror: one moment, releasing what is mounted or attached\n"
@@ -48,17 +48,15 @@ def install() -> None:
 def insist() -> None:
     """See to it that the first signal is seen. For a child that goes on in Python, too: threads end at a fork."""
     with suppress(OSError, RuntimeError):  # no memory, descriptors or threads: whatever needs them next says so
-        ensure_room(stack=_STACK_BYTES)
         arrived, tell = os.pipe()
         os.set_blocking(tell, False)
         signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-        usual = threading.stack_size(_STACK_BYTES)  # the usual 8 MiB count where memory is limited
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # what the main thread blocks, waits
         try:
-            threading.Thread(target=_insist, args=(arrived, threading.get_ident()), daemon=True).start()
+            # the usual stack of 8 MiB counts where memory is limited
+            threads.started(_insist, arrived, threading.get_ident(), stack=_STACK_BYTES)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            threading.stack_size(usual)
 
 
 def _insist(arrived: int, main: int) -> None:

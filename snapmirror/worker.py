@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from snapmirror import interrupts
-from snapmirror.threads import ensure_room
+from snapmirror import interrupts, threads
 
 _FORWARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AWAITED = _FORWARDED | {signal.SIGCHLD}
@@ -61,8 +59,7 @@ def split() -> Iterator[Worker | None]:
     pid = os.fork()
     if pid == 0:
         os.close(leash)
-        ensure_room()
-        threading.Thread(target=_end_with_watcher, args=(held,), daemon=True).start()
+        threads.started(_end_with_watcher, held)
         interrupts.insist()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         yield None

@@ -24,7 +24,7 @@ from typing import IO
 
 from snapmirror.errors import StorageError
 from snapmirror.interrupts import deferred
-from snapmirror.threads import ensure_room
+from snapmirror.threads import started
 
 log = logging.getLogger("snapmirror.image")
 
@@ -100,15 +100,17 @@ def _asking_on(descriptor: int, image: Path) -> Iterator[None]:
                 break
         os.close(ours)
 
-    thread = threading.Thread(target=ask, name="lock", daemon=True)
+    thread = None
     try:
         with deferred():  # a thread that is being started must not be lost
-            ensure_room()
-            thread.start()
+            thread = started(ask, name="lock")
         yield
     finally:
         done.set()
-        thread.join(_ASK_SECONDS)
+        if thread is None:
+            os.close(ours)
+        else:
+            thread.join(_ASK_SECONDS)
 
 
 def _write_owner(descriptor: int, owner: dict[str, str]) -> None:

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "snapmirror"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LONGEST = 400
+THREAD_MODULES = {"concurrent.futures", "_thread", "asyncio"}
+THREAD_CLASSES = {"threading.Thread", "threading.Timer"}
 # Programs of the appliance: no package, and the standard library only.
 APPLIANCE = sorted(str(path) for path in (ROOT / "vm").rglob("*.py"))
 
@@ -139,6 +141,24 @@ def test_one_door_to_other_programs() -> None:
             if of_os and node.attr.startswith(calls):
                 broken.append(f"{where}:{node.lineno}: os.{node.attr}")
     assert not broken, "programs are run by snapmirror.process only:\n" + "\n".join(broken)
+
+
+def test_one_door_to_threads() -> None:
+    broken = []
+    for path in MODULES:
+        if path.name == "threads.py" and path.parent == PACKAGE:
+            continue
+        where = path.relative_to(ROOT)
+        broken += [f"{where}:{line}: imports {module}" for module, line in imports_of(path) if module in THREAD_MODULES]
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Attribute):
+                names = [ast.unparse(node)]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{one.name}" for one in node.names]
+            else:
+                continue
+            broken += [f"{where}:{node.lineno}: {name}" for name in names if name in THREAD_CLASSES]
+    assert not broken, "threads are started by snapmirror.threads only:\n" + "\n".join(broken)
 
 
 def test_only_the_command_line_prints() -> None:

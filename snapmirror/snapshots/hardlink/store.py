@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -26,7 +25,7 @@ from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.settle import settle
-from snapmirror.threads import ensure_room
+from snapmirror.threads import one_worker
 from snapmirror.tools import filesystems
 
 log = logging.getLogger("snapmirror.store")
@@ -145,8 +144,7 @@ class HardlinkStore:
     def preparing(self) -> Iterator[Preparing]:
         """Makes the slot in a thread of its own, while the source is being listed."""
         stop = Event()
-        ensure_room()
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="slot") as pool:
+        with one_worker("slot") as pool:
             try:
                 with interrupts.deferred():  # a thread that is being started must not be lost
                     ready = pool.submit(self._prepare, stop)

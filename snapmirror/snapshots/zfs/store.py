@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -31,7 +30,7 @@ from snapmirror.snapshots.zfs.clear import clear, put_back
 from snapmirror.snapshots.zfs.layout import Layout
 from snapmirror.snapshots.zfs.survey import Survey, survey
 from snapmirror.storage import pool
-from snapmirror.threads import ensure_room
+from snapmirror.threads import one_worker
 from snapmirror.tools import filesystems, zfs, zpool
 
 log = logging.getLogger("snapmirror.store")
@@ -135,8 +134,7 @@ class ZfsStore:
     def preparing(self) -> Iterator[Preparing]:
         """Finds out, in a thread of its own, what differs from the newest snapshot; nothing does after a good night."""
         stop = Event()
-        ensure_room()
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="slot") as workers:
+        with one_worker("slot") as workers:
             try:
                 with interrupts.deferred():  # a thread that is being started must not be lost
                     ready = workers.submit(self._prepare, stop)
