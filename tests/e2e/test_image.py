@@ -66,7 +66,7 @@ def test_snapmirror_is_there_and_nobody_else_may_change_it(root: Path) -> None:
 
 
 def test_updates_are_of_security_only(root: Path) -> None:
-    argv = ["chroot", root, "apt-config", "dump", "Unattended-Upgrade::Origins-Pattern"]
+    argv = ["chroot", str(root), "apt-config", "dump", "Unattended-Upgrade::Origins-Pattern"]
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     assert re.findall(r'::Origins-Pattern:: "(.*)";', said) == [
         "origin=Debian,codename=${distro_codename}-security,label=Debian-Security"

@@ -142,11 +142,12 @@ class Outcome:
 
 
 def test_faults_of_a_share(image: Image, tmp_path: Path) -> None:
-    seed = {"image_size": "1G", "lost_after_seconds": LOST_AFTER_SECONDS, "more": NO_RESERVE}
     with (
         small_volume(tmp_path / "windows", 1400) as volume,
         chain(tmp_path / "chain", storage=volume, entries=40) as scene,
-        guest(image, credentials=scene.seed(**seed)) as machine,
+        guest(
+            image, credentials=scene.seed(image_size="1G", lost_after_seconds=LOST_AFTER_SECONDS, more=NO_RESERVE)
+        ) as machine,
     ):
         machine.boot()
         machine.push_source()

@@ -40,7 +40,7 @@ def fuzz(target: str, seconds: int, *, minimise: bool) -> int:
             place.mkdir()
         for number, seed in enumerate(seeds(target)):
             (found / f"seed{number}").write_bytes(seed)
-        words = [
+        words: list[str | Path] = [
             found,
             kept,
             f"-max_total_time={seconds}",

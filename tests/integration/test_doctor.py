@@ -197,7 +197,7 @@ def test_a_configuration_that_others_can_write(doctor: Doctor, tree: Path) -> No
 
 
 def test_a_failed_night_and_the_last_good_one(doctor: Doctor, tree: Path) -> None:
-    night = [sys.executable, "-m", "snapmirror", "--config", doctor.config, "--quiet", "run"]
+    night = [sys.executable, "-m", "snapmirror", "--config", str(doctor.config), "--quiet", "run"]
     doctor.examine(str(tree))
     tree.rename(tree.with_name("away"))
     assert subprocess.run(night, check=False, cwd=ROOT).returncode == 12

@@ -262,8 +262,7 @@ def test_an_account_of_a_domain(tmp_path: Path, winrm: WinRM) -> None:
 
 
 def test_the_double_takes_only_what_is_shipped(tmp_path: Path, tls: WinRM) -> None:
-    options = {"password": PASSWORD, "ca_file": str(tls.ca_file), "certificate": None, "certificate_key": None}
-    login = Login("127.0.0.1", tls.port, "https", USER, timeout=20, **options)
+    login = Login("127.0.0.1", tls.port, "https", USER, PASSWORD, str(tls.ca_file), None, None, timeout=20)
     shipped = (SCRIPTS / "task.ps1").read_text()
     for script, parameters in (
         (shipped + " ", {"task": "x"}),
@@ -431,8 +430,8 @@ def test_no_secret_in_arguments_environment_or_log(tmp_path: Path, tls: WinRM) -
 
 
 def test_prepare_shows_and_does(tmp_path: Path, tls: WinRM) -> None:
-    bad = {"share_encrypts": False, "event_source": False, "folder_compressed": True}
-    tls.windows = Windows(image={"size": 1 << 30, "sparse": False, "compressed": False}, **bad)
+    image = {"size": 1 << 30, "sparse": False, "compressed": False}
+    tls.windows = Windows(image=image, share_encrypts=False, event_source=False, folder_compressed=True)
     client = Client(tmp_path, tls)
     code, out, _ = client.run("host", "prepare", "--dry-run")
     assert code == 0

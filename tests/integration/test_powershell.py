@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from snapmirror.storage.copy import CopyReport
+from snapmirror.storage.copier import CopyReport
 from tests.support.powershell import data
 from tests.support.runner import Scene
 

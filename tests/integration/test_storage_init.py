@@ -125,8 +125,8 @@ def test_an_encrypted_image_opens_with_stock_tools(make: Make) -> None:
     """cryptsetup with the key file as it is; QEMU's own reading of it, decrypted, shows the file system."""
     scene = make("luks1")
     initialise(scene.config, workload=TINY)
-    key = ["cryptsetup", "open", "--test-passphrase", "--type", "luks1", "--key-file", scene.key_file, scene.image]
-    subprocess.run(key, check=True)
+    key = ["cryptsetup", "open", "--test-passphrase", "--type", "luks1", "--key-file"]
+    subprocess.run([*key, scene.key_file, scene.image], check=True)
     dump = subprocess.run(["cryptsetup", "luksDump", scene.image], check=True, capture_output=True, text=True).stdout
     assert "xts-plain64" in dump
     raw = scene.folder / "raw"
@@ -161,8 +161,8 @@ def test_a_lost_header_comes_back_from_its_copy(make: Make) -> None:
     with pytest.raises(StorageError, match="does not carry the luks1 header") as caught, open_store(scene.config):
         pass
     assert "luksHeaderRestore" in caught.value.hint
-    restore = ["cryptsetup", "--batch-mode", "luksHeaderRestore", scene.image]
-    subprocess.run([*restore, "--header-backup-file", scene.header_backup], check=True)
+    restore = ["cryptsetup", "--batch-mode", "luksHeaderRestore"]
+    subprocess.run([*restore, scene.image, "--header-backup-file", scene.header_backup], check=True)
     with open_store(scene.config):
         pass
 

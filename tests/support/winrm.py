@@ -317,7 +317,7 @@ class _Handler(BaseHTTPRequestHandler):
         return bytes(self.login.unwrap(payload[4:]).data)
 
     def _encrypted(self, text: bytes) -> bytes:
-        sealed = self.login.wrap(text).data
+        sealed = bytes(self.login.wrap(text).data)
         return (
             _MIME + b"\r\n\tContent-Type: " + _ENCRYPTED.encode() + b"\r\n\tOriginalContent: "
             b"type=application/soap+xml;charset=UTF-8;Length=" + str(len(text)).encode() + b"\r\n" + _MIME

@@ -11,7 +11,7 @@ import sys
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "vm/rootfs/usr/local/lib/snapmirror-vm"
 
 
-def program(name: str) -> ModuleType:
-    """One of the appliance's programs, which are no package."""
+def program(name: str) -> Any:
+    """The module of one of the appliance's programs, which are no package."""
     spec = importlib.util.spec_from_file_location(f"appliance_{name}", PROGRAMS / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

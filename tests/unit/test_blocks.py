@@ -39,10 +39,10 @@ def test_what_differs_makes_one_of_the_other(have: list[int | None], want: list[
     have = (have + [None] * len(want))[: len(want)]
     shape = Shape(len(want) * BLOCK - short, BLOCK)
     with TemporaryDirectory(dir="/var/tmp") as folder:  # on a disk: a file in memory has no direct I/O
-        tables = [table_of(Path(folder, "file"), kinds, short, shape) for kinds in (have, want)]
+        before, after = (table_of(Path(folder, "file"), kinds, short, shape) for kinds in (have, want))
     made, wanted = bytearray(content_of(have, short)), content_of(want, short)
     end = 0
-    for run in differences(*tables, shape):
+    for run in differences(before, after, shape):
         start, length = shape.span(run)
         assert start >= end, "in order, each block once"
         end = start + length

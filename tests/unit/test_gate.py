@@ -67,5 +67,5 @@ def test_everything_else_is_refused_in_a_sentence(asked: str) -> None:
 
 def test_its_commands_are_snapmirrors() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    groups = {group.name for group in app.registered_groups}
+    groups = {group.name for group in app.registered_groups if group.name}
     assert set(gate.COMMANDS) <= {name.replace("_", "-").strip("-") for name in commands | groups}

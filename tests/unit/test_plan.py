@@ -99,8 +99,8 @@ def final_lines(plan: Plan) -> list[bytes]:
 def applied(plan: Plan, slot: dict[bytes, tuple[Node, object]], new: Tree) -> dict[bytes, tuple[Node, object]]:
     """What a slot holds after the plan: each name with what it is and its inode."""
     slot = dict(slot)
-    for line in plan.delete:
-        del slot[entry.parse(line[PREFIX:]).path]
+    for old in plan.delete:
+        del slot[entry.parse(old[PREFIX:]).path]
     for (_, line), target in plan.links:
         assert line is not None
         slot[entry.parse(line).path] = slot[target]

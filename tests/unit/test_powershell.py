@@ -226,8 +226,9 @@ def test_views_show_properties_that_there_are() -> None:
         shown = {one.text for one in view.iter("PropertyName")}
         for block in view.iter("ScriptBlock"):
             shown |= {word.partition(".")[0] for word in re.findall(r"\$_\.(\w+)", block.text or "")}
-            for inner in shown & set(nested):
-                known |= set(CONTRACT["Type"][nested[inner]])
+            for inner, type_name in nested.items():
+                if inner in shown:
+                    known |= set(CONTRACT["Type"][type_name])
         assert shown <= known, f"{kind}: {shown - known}"
 
 
