@@ -23,7 +23,7 @@ from tests.conftest import Figures
 from tests.support import blockdev, crash
 from tests.support.blockdev import Failure
 from tests.support.runner import LONG, Result, Scene
-from tests.support.storage import KEY, STACKS, TINY, hide_dm_crypt
+from tests.support.storage import STACKS, TINY, hide_dm_crypt, stack_image
 from tests.support.victim import Victim
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="devices and foreign owners need root")
@@ -36,14 +36,8 @@ class Ill:
     """A store in an image, whose disk can be exchanged for one with errors."""
 
     def __init__(self, folder: Path, encryption: str, filesystem: str) -> None:
-        self.disk, self.sound = folder / "disk.img", folder / "sound.img"
-        key = folder / "key"
-        key.write_bytes(KEY)
-        key.chmod(0o600)
-        image = {"file": str(self.disk), "size": "512M", "filesystem": filesystem, "encryption": encryption}
-        if encryption != "none":
-            image |= {"key_file": str(key), "header_backup": str(folder / "header")}
-        self.scene = Scene(folder / "scene", image=image)
+        self.scene = Scene(folder / "scene", image=stack_image(folder, encryption, filesystem))
+        self.disk, self.sound = Path(self.scene.image["file"]), folder / "sound.img"
         self.scene.configure(keep_last=2)
         initialise(load(self.scene.config), workload=TINY)
         self.victim = Victim(self.scene, f"{encryption} {filesystem}")

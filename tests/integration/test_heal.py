@@ -22,6 +22,7 @@ from snapmirror.config import load
 from snapmirror.storage.initialise import initialise
 from tests.conftest import Figures
 from tests.support import crash
+from tests.support.files import OLD, flip, put
 from tests.support.fingerprint import Fingerprint, compare, fingerprint
 from tests.support.nights import live_a_day, random_changes, random_kinds
 from tests.support.runner import LONG, Result, Scene
@@ -29,16 +30,9 @@ from tests.support.sshd import sshd_running
 from tests.support.storage import TINY
 from tests.support.trees import Tree
 
-OLD = 1_600_000_000_123_456_789
 BIG = b"0123456789" * 20_000
 SAMPLE = 1_000_000 if LONG else 3
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
-
-
-def put(path: Path, data: bytes, when: int = OLD) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    os.utime(path, ns=(when, when))
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +51,9 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, li
     subprocess.run(["setfacl", "-m", "u:1234:rw", source / "marked"], check=True)
     put(source / os.fsdecode(b"new\nline \xff"), b"named")
     put(source / "first", b"the same content under two names")
-    put(source / "second", b"the same content under two names", OLD + 7_000_000_000)
+    put(source / "second", b"the same content under two names", OLD + 7)
     for night in range(4):
-        put(source / "changing", b"version %d" % night, OLD + night * 1_000_000_000)
+        put(source / "changing", b"version %d" % night, OLD + night)
         if night == 2:
             os.link(source / "changing", source / "etc" / "changing too")
         scene.night()
@@ -80,17 +74,6 @@ def scene(sealed: tuple[Scene, list[Fingerprint]], tmp_path: Path) -> Scene:
 def good(sealed: tuple[Scene, list[Fingerprint]]) -> list[Fingerprint]:
     """What each slot was, the newest first."""
     return sealed[1]
-
-
-def flip(path: Path) -> None:
-    """One bit, as a disk does it: nothing else tells."""
-    status = path.stat()
-    with open(path, "r+b") as file:
-        file.seek(status.st_size // 2)
-        byte = file.read(1)[0]
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes([byte ^ 16]))
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def lose(path: Path) -> None:

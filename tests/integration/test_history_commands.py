@@ -10,15 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.files import OLD, put
 from tests.support.runner import Scene
-
-OLD = 1_600_000_000
-
-
-def put(path: Path, data: bytes, when: int = OLD) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    os.utime(path, (when, when))
 
 
 @pytest.fixture(scope="module")

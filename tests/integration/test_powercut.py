@@ -27,7 +27,7 @@ from tests.support.crash import spread
 from tests.support.fingerprint import Fingerprint, compare, fingerprint
 from tests.support.nights import live_a_day, random_changes, random_kinds
 from tests.support.runner import LONG, History, Scene
-from tests.support.storage import KEY, STACKS, TINY, copy_image, hide_dm_crypt
+from tests.support.storage import STACKS, TINY, copy_image, hide_dm_crypt, stack_image
 from tests.support.trees import Tree
 
 NIGHTS = 6  # the ring of three fills, one snapshot expires, and two nights recycle
@@ -95,14 +95,7 @@ class Life:
 def lived(folder: Path, encryption: str, filesystem: str) -> Life:
     """A store, and some nights of it on the record."""
     rng = random.Random(f"{encryption} {filesystem}")
-    key = folder / "key"
-    key.write_bytes(KEY)
-    key.chmod(0o600)
-    image = {"file": str(folder / "disk.img"), "filesystem": filesystem, "encryption": encryption}
-    image["size"] = "512M"
-    if encryption != "none":
-        image |= {"key_file": str(key), "header_backup": str(folder / "header")}
-    scene = Scene(folder / "scene", image=image)
+    scene = Scene(folder / "scene", image=stack_image(folder, encryption, filesystem))
     scene.configure(KEEP)
     initialise(load(scene.config), workload=TINY)
     life = Life(scene, folder / "before.img", folder / "writes.log", History(scene))

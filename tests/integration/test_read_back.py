@@ -29,6 +29,7 @@ from snapmirror.storage.initialise import initialise
 from tests.conftest import Figures
 from tests.support import crash
 from tests.support.clock import shifted
+from tests.support.files import put
 from tests.support.fingerprint import compare, fingerprint
 from tests.support.nights import live_a_day, random_changes, random_kinds
 from tests.support.runner import LONG, Result, Scene
@@ -37,17 +38,10 @@ from tests.support.trees import Tree
 
 DAYS = 5
 FLIPS = 60 if LONG else 6
-OLD = 1_600_000_000
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 REGROUPED = ("link", "link_over", "break_link", "lose_leader", "new_leader", "write_through_link",
              "directory_becomes_file", "file_becomes_directory", "swap")  # fmt: skip
 MANY = 9000  # more than two stretches
-
-
-def put(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    os.utime(path, (OLD, OLD))
 
 
 def on_day(number: int) -> list[str]:

@@ -10,18 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.files import OLD, put
 from tests.support.fingerprint import compare, fingerprint
 from tests.support.runner import Scene
 from tests.support.sshd import RRSYNC, sshd_running
 from tests.support.trees import Tree
-
-OLD = 1_600_000_000
-
-
-def put(path: Path, data: bytes, when: int = OLD) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    os.utime(path, (when, when))
 
 
 @pytest.fixture

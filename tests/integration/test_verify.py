@@ -12,17 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.files import OLD, flip, put
 from tests.support.nights import live_a_day, random_changes, random_kinds
 from tests.support.runner import Result, Scene
 from tests.support.trees import Tree
-
-OLD = 1_600_000_000
-
-
-def put(path: Path, data: bytes, when: int = OLD) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    os.utime(path, (when, when))
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +75,7 @@ def test_nothing_is_found_where_nothing_is_wrong(scene: Scene) -> None:
 
 
 def flip_a_byte(tree: Path) -> None:
-    path = tree / "big"
-    status = path.stat()
-    with open(path, "r+b") as file:
-        file.seek(100_000)
-        file.write(b"X")
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    flip(tree / "big")
 
 
 def replace_by_other_type(tree: Path) -> None:

@@ -140,6 +140,17 @@ class Templates:
         return scene
 
 
+def stack_image(folder: Path, encryption: str, filesystem: str) -> dict[str, Any]:
+    """An [image] section for a small image `disk.img` in `folder`, with its key beside it."""
+    image = {"file": str(folder / "disk.img"), "size": "512M", "filesystem": filesystem, "encryption": encryption}
+    if encryption != "none":
+        key = folder / "key"
+        key.write_bytes(KEY)
+        key.chmod(0o600)
+        image |= {"key_file": str(key), "header_backup": str(folder / "header")}
+    return image
+
+
 def copy_image(source: Path, target: Path) -> None:
     """A sparse copy, as it is on the disk at this moment."""
     subprocess.run(["cp", "--sparse=always", "--no-target-directory", source, target], check=True)
