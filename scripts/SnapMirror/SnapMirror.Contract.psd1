@@ -21,7 +21,7 @@
     # What a command may end with and still have done its work.
     Success  = @('DONE', 'WARNINGS')
 
-    # Which command prints which type, and the field of it that holds a list of another type.
+    # Which command prints which type, and the fields of it, or of what is in it, that hold lists of other types.
     Command  = @{
         'status'     = @{ Type = 'SnapMirror.Status'; Inner = @{ mirrors = 'SnapMirror.MirrorStatus' } }
         'list'       = @{ Type = 'SnapMirror.Snapshot'; Inner = @{} }
@@ -29,6 +29,7 @@
         'restore'    = @{ Type = 'SnapMirror.Restore'; Inner = @{} }
         'copy-image' = @{ Type = 'SnapMirror.Copy'; Inner = @{} }
         'doctor'     = @{ Type = 'SnapMirror.Doctor'; Inner = @{ checks = 'SnapMirror.Check' } }
+        'verify'     = @{ Type = 'SnapMirror.Verify'; Inner = @{ mirrors = 'SnapMirror.Verification'; findings = 'SnapMirror.Finding' } }
         'mount'      = @{ Type = 'SnapMirror.Mount'; Inner = @{} }
     }
 
@@ -44,16 +45,20 @@
             Mirrors        = 'mirrors'
         }
         'SnapMirror.MirrorStatus' = @{
-            Mirror         = 'mirror'
-            LastSuccess    = 'last_success_at'
-            LastSuccessAge = 'last_success_age_seconds'
-            LastRun        = 'last_run_at'
-            Result         = 'result'
-            ExitCode       = 'exit_code'
-            Snapshot       = 'snapshot'
-            Warnings       = 'warnings'
-            Problem        = 'error'
-            Hint           = 'hint'
+            Mirror            = 'mirror'
+            LastSuccess       = 'last_success_at'
+            LastSuccessAge    = 'last_success_age_seconds'
+            LastRun           = 'last_run_at'
+            Result            = 'result'
+            ExitCode          = 'exit_code'
+            Snapshot          = 'snapshot'
+            Warnings          = 'warnings'
+            Problem           = 'error'
+            Hint              = 'hint'
+            DamagedFiles      = 'damaged_files'
+            ReadBackShare     = 'read_back_share'
+            ReadBackCompleted = 'read_back_completed_at'
+            ReadBackBehind    = 'read_back_behind_seconds'
         }
         'SnapMirror.Snapshot'     = @{
             Mirror   = 'mirror'
@@ -117,6 +122,28 @@
             Topic   = 'topic'
             Message = 'message'
             Mend    = 'mend'
+        }
+        'SnapMirror.Verify'       = @{
+            ExitCode = 'exit_code'
+            Mirrors  = 'mirrors'
+        }
+        'SnapMirror.Verification' = @{
+            Mirror    = 'mirror'
+            Snapshots = 'snapshots'
+            Names     = 'names'
+            FilesRead = 'files_read'
+            BytesRead = 'bytes_read'
+            Findings  = 'findings'
+            LeftOut   = 'findings_left_out'
+            Unchecked = 'unchecked'
+        }
+        'SnapMirror.Finding'      = @{
+            Kind      = 'kind'
+            Path      = 'path'
+            Detail    = 'detail'
+            Snapshots = 'snapshots'
+            Healed    = 'healed'
+            NotHealed = 'not_healed'
         }
         'SnapMirror.Mount'        = @{
             Path    = 'path'

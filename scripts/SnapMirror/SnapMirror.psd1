@@ -15,8 +15,10 @@
         'Get-SnapMirrorStatus'
         'Install-SnapMirror'
         'Invoke-SnapMirrorRun'
+        'Repair-SnapMirrorSnapshot'
         'Restore-SnapMirrorItem'
         'Show-SnapMirrorHistory'
+        'Test-SnapMirrorSnapshot'
         'Uninstall-SnapMirror'
     )
     CmdletsToExport      = @()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from snapmirror.storage.copier import CopyReport
+from tests.support.files import flip
 from tests.support.powershell import data
 from tests.support.runner import Scene
 
@@ -22,7 +23,7 @@ def check(kind: str, printed: dict[str, Any], inner: dict[str, str]) -> None:
         if field in inner:
             assert value, f"nothing to look at in {field}"
             for one in value:
-                check(inner[field], one, {})
+                check(inner[field], one, inner)
         elif field.endswith(("_at", "_since")):
             assert value is None or (isinstance(value, str) and value.endswith("Z"))
         elif field == "seconds" or field.endswith("_seconds"):
@@ -31,8 +32,9 @@ def check(kind: str, printed: dict[str, Any], inner: dict[str, str]) -> None:
 
 def test_what_is_read_is_printed(scene: Scene) -> None:
     printed = {"run": scene.night().json}
+    flip(scene.slots()[1] / "file")
     for command, words in {
-        "status": [], "list": [], "doctor": [], "mount": [],
+        "verify": ["--heal"], "status": [], "list": [], "doctor": [], "mount": [],
         "restore": ["newest", "file", "--to", str(scene.folder / "to")],
     }.items():  # fmt: skip
         printed[command] = scene.command(command, "--json", *words).json

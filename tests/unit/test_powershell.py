@@ -48,7 +48,7 @@ MANIFEST = data(MODULE / "SnapMirror.psd1")
 CONTRACT = data(MODULE / "SnapMirror.Contract.psd1")
 FUNCTIONS = {function.name: function for path in OURS if path.suffix == ".ps1" for function in functions(path)}
 EXPORTED = sorted(path.stem for path in (MODULE / "Public").glob("*.ps1"))
-CHANGING = ("Install", "Uninstall", "Invoke", "Restore", "Copy")
+CHANGING = ("Install", "Uninstall", "Invoke", "Repair", "Restore", "Copy")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 gate = program("gate")
 
@@ -182,6 +182,15 @@ def test_every_variable_has_a_value(path: Path) -> None:
     assert used - given - set(automatic.split()) == set()
 
 
+@pytest.mark.parametrize("path", [path for path in OURS if path.suffix == ".ps1"], ids=short)
+def test_a_variable_is_written_in_one_way(path: Path) -> None:
+    """$found is $Found to PowerShell: a value of ours would be forced into the parameter's type."""
+    spelt: dict[str, set[str]] = {}
+    for node in walk(parsed(path), "variable"):
+        spelt.setdefault(text(node).lower(), set()).add(text(node))
+    assert {name: ways for name, ways in spelt.items() if len(ways) > 1} == {}
+
+
 def test_settings_that_are_read_are_written() -> None:
     install = MODULE / "Public/Install-SnapMirror.ps1"
     [written] = [
@@ -217,7 +226,11 @@ def test_views_show_properties_that_there_are() -> None:
     for name, properties in added.items():
         sources = [path.read_text() for path in (MODULE / "Public").glob("*.ps1")]
         assert any(all(re.search(rf"\b{one}\b", source) for one in properties) for source in sources), name
-    nested = {"Mirrors": "SnapMirror.MirrorStatus", "Checks": "SnapMirror.Check"}
+    nested = {
+        "Mirrors": "SnapMirror.MirrorStatus",
+        "Checks": "SnapMirror.Check",
+        "Findings": "SnapMirror.Finding",
+    }
     views = ET.parse(MODULE / "SnapMirror.Format.ps1xml").getroot().findall(".//View")
     assert len(views) > 5
     for view in views:
@@ -266,8 +279,9 @@ def test_the_fields_that_are_read_are_there(kind: str) -> None:
 def test_every_type_is_made_by_a_command_and_made_of_fields_that_are_read() -> None:
     made = {entry["Type"] for entry in CONTRACT["Command"].values()}
     for entry in CONTRACT["Command"].values():
+        kinds = [entry["Type"], *entry["Inner"].values()]
         for field, inner in entry["Inner"].items():
-            assert field in CONTRACT["Type"][entry["Type"]].values()
+            assert any(field in CONTRACT["Type"][kind].values() for kind in kinds)
             made.add(inner)
     assert made == set(CONTRACT["Type"])
 

@@ -18,7 +18,7 @@ function ConvertTo-SnapMirrorObject {
             $value = $InputObject.$field
         }
         if ($Inner.ContainsKey($field)) {
-            $value = @(foreach ($one in $value) { ConvertTo-SnapMirrorObject -InputObject $one -TypeName $Inner[$field] })
+            $value = @(foreach ($one in $value) { ConvertTo-SnapMirrorObject -InputObject $one -TypeName $Inner[$field] -Inner $Inner })
         } elseif ($null -ne $value -and $field -match '_(at|since)$') {
             $value = ConvertTo-SnapMirrorDate -Value $value
         } elseif ($null -ne $value -and $field -match '(^|_)seconds$') {

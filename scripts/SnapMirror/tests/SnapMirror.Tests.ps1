@@ -158,6 +158,36 @@ Describe 'Restore-SnapMirrorItem' {
     }
 }
 
+Describe 'Test-SnapMirrorSnapshot' {
+    It 'asks for one snapshot, and is an error when there is damage' {
+        $finding = @{ kind = 'content'; path = 'etc/hosts'; detail = 'other'; snapshots = @('2026-11-21T031414Z') }
+        Set-Answer -Code 14 -Json @{ exit_code = 14; mirrors = @(@{ mirror = 'web1'; names = 7; findings = @($finding) }) }
+        $snapshot = New-Object -TypeName psobject -Property @{ Mirror = 'web1'; Id = '2026-11-21T031414Z' }
+        $seen = $snapshot | Test-SnapMirrorSnapshot -Full -ErrorVariable failed -ErrorAction SilentlyContinue
+        $LASTEXITCODE | Should -Be 14
+        $failed[0].FullyQualifiedErrorId | Should -BeLike 'SnapMirror.DAMAGE*'
+        $seen.PSObject.TypeNames[0] | Should -Be 'SnapMirror.Verification'
+        $seen.Findings[0].PSObject.TypeNames[0] | Should -Be 'SnapMirror.Finding'
+        $seen.Findings[0].Path | Should -Be 'etc/hosts'
+        (Get-Asked)[0] | Should -Be @('verify', '--json', '--full', '--mirror', 'web1', '--', '2026-11-21T031414Z')
+    }
+}
+
+Describe 'Repair-SnapMirrorSnapshot' {
+    It 'heals what the nights have found' {
+        Set-Answer -Code 3 -Json @{ exit_code = 3; mirrors = @(@{ mirror = 'web1'; findings = @() }) }
+        (Repair-SnapMirrorSnapshot).Mirror | Should -Be 'web1'
+        $LASTEXITCODE | Should -Be 3
+        (Get-Asked)[0] | Should -Be @('verify', '--json', '--found', '--heal', '--')
+    }
+
+    It 'asks nothing of the VM with -WhatIf' {
+        Set-Answer -Json @{}
+        Repair-SnapMirrorSnapshot -All -WhatIf
+        Get-Asked | Should -BeNullOrEmpty
+    }
+}
+
 Describe 'Show-SnapMirrorHistory' {
     It 'knows where it is' {
         Show-SnapMirrorHistory -PassThru | Should -BeLike '\\10.253.71.2\*'

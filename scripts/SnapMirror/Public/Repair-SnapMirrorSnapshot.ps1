@@ -1,0 +1,46 @@
+function Repair-SnapMirrorSnapshot {
+    <#
+    .SYNOPSIS
+        Gives damaged files of all snapshots a good copy, from another snapshot or from the server.
+    .DESCRIPTION
+        Runs 'snapmirror verify --heal' in the VM. It proves each copy by its checksum, and replaces the damaged file in every
+        snapshot that shares it. By default it reads only the files that the nights have found damaged, which
+        Get-SnapMirrorStatus tells of. $LASTEXITCODE is 0 if there was nothing to do, 3 if all is healed; what could not be
+        healed is exit code 14 and an error SnapMirror.DAMAGE.
+    .PARAMETER Mirror
+        The mirror, where there are several. Without it, all.
+    .PARAMETER All
+        Read every content, and heal what is found. Takes as long as reading the whole image.
+    .EXAMPLE
+        Repair-SnapMirrorSnapshot
+
+        Heals what the nights have found.
+    .EXAMPLE
+        (Repair-SnapMirrorSnapshot -All).Findings | Where-Object { -not $_.Healed }
+
+        Reads everything; what is still damaged.
+    .OUTPUTS
+        SnapMirror.Verification: one for each mirror.
+    .LINK
+        Test-SnapMirrorSnapshot
+    .LINK
+        Get-SnapMirrorStatus
+    #>
+    [CmdletBinding(SupportsShouldProcess)]
+    [OutputType('SnapMirror.Verification')]
+    param(
+        [Parameter(Position = 0, ValueFromPipelineByPropertyName)] [string] $Mirror,
+        [switch] $All
+    )
+
+    process {
+        if (-not $PSCmdlet.ShouldProcess("mirrors: $(if ($Mirror) { $Mirror } else { 'all' })", 'heal damaged files')) {
+            return
+        }
+        $answer = Invoke-SnapMirrorVerify -Mirror $Mirror -Found:(-not $All) -Heal
+        $answer.Output
+        if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {
+            $PSCmdlet.WriteError((New-SnapMirrorError -Command 'verify' -ExitCode $answer.ExitCode))
+        }
+    }
+}
