@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import StorageError
-from snapmirror.mirror import memory
+from snapmirror.mirror import memory, metrics
 from snapmirror.model import Progress
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
@@ -45,12 +45,17 @@ def check_found(mirror: MirrorConfig, history: SnapshotStore, progress: Progress
 
 
 def note_healed(config: Config, mirror: MirrorConfig, history: SnapshotStore, progress: Progress) -> None:
-    """Let `list`, `status` and the nights know which of the files that they have found damaged are well now."""
+    """Let `list`, `status`, the metrics and the nights know which files that they have found damaged are well now."""
     if (state := rolling.load(history.read_back())) is not None and state.damaged:
         reading = rolling.Reading(history, state, Report(mirror.name), progress)
         reading.look_again()
         rolling.save(reading.state, history.read_back())
-        memory.keep_damaged(config, mirror.name, len(reading.state.damaged))
+        try:
+            known = memory.keep_damaged(config, mirror.name, len(reading.state.damaged))
+            if config.report.metrics_file:
+                metrics.write(known, config.report.metrics_file)
+        except OSError as error:  # the next night says it then
+            log.warning("%s cannot be written: %s", error.filename, error.strerror)
 
 
 def rules_of(mirror: MirrorConfig, history: SnapshotStore, chosen: Sequence[Snapshot]) -> Rules:

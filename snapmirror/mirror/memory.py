@@ -26,7 +26,10 @@ log = logging.getLogger("snapmirror.memory")
 
 
 class Night(BaseModel):
-    """The last night of a mirror, and when its newest snapshot was begun. Times are seconds since 1970."""
+    """The last night of a mirror, and when its newest snapshot was begun. Times are seconds since 1970.
+
+    `seconds` is how long it took; so many names have changed, and so many bytes of content have travelled.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,6 +37,9 @@ class Night(BaseModel):
     result: str
     exit_code: int
     snapshot: str | None = None
+    seconds: float = 0.0
+    changed_names: int = 0
+    bytes_transferred: int = 0
     warnings: tuple[str, ...] = ()
     error: str | None = None
     hint: str | None = None
@@ -115,6 +121,7 @@ def keep(
         read_back = report.read_back or (previous.read_back if previous and report.mirror in reading else None)
         nights[report.mirror] = Night(
             finished=finished, result=report.result, exit_code=report.exit_code, snapshot=report.snapshot,
+            seconds=report.seconds, changed_names=report.changed_names, bytes_transferred=report.bytes_transferred,
             warnings=tuple(report.warnings), error=report.error, hint=report.hint,
             last_success=last_success.get(report.mirror, previous.last_success if previous else None),
             read_back=read_back,
@@ -134,16 +141,15 @@ def keep_copy(config: Config, copy: Copy) -> None:
     _write(config, before.model_copy(update={"copied": copy}))
 
 
-def keep_damaged(config: Config, mirror: str, damaged: int) -> None:
-    """Remember, between two nights, how many files of a mirror are known to be damaged."""
-    before = load(config)
-    night = before.nights.get(mirror)
+def keep_damaged(config: Config, mirror: str, damaged: int) -> Memory:
+    """Remember, between two nights, how many files of a mirror are known to be damaged. Raises OSError."""
+    known = load(config)
+    night = known.nights.get(mirror)
     if night is not None and night.read_back is not None:
         night = night.model_copy(update={"read_back": dataclasses.replace(night.read_back, damaged=damaged)})
-        try:
-            _write(config, before.model_copy(update={"nights": {**before.nights, mirror: night}}))
-        except OSError as error:  # the next night says it then
-            log.warning("%s cannot be written: %s", error.filename, error.strerror)
+        known = known.model_copy(update={"nights": {**known.nights, mirror: night}})
+        _write(config, known)
+    return known
 
 
 def _write(config: Config, memory: Memory) -> None:

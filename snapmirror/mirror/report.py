@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from snapmirror.config import Config
 from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
 from snapmirror.lock import lock_file
-from snapmirror.mirror import memory
+from snapmirror.mirror import memory, metrics
 from snapmirror.model import ReadBack
 
 if TYPE_CHECKING:
@@ -43,6 +41,11 @@ class MirrorReport:
     hint: str | None = None
     exit_code: int = 0
     read_back: ReadBack | None = None
+
+    @property
+    def changed_names(self) -> int:
+        """Names added, updated, linked, deleted or changed in their attributes."""
+        return self.added + self.updated + self.attributes + self.linked + self.deleted
 
     def fail(self, error: SnapmirrorError) -> None:
         """Take note of what ended the night."""
@@ -111,54 +114,8 @@ def write(
         if config.report.json_file:
             memory.replace(config.report.json_file, text)
         if config.report.metrics_file:
-            read_back = {name: night.read_back for name, night in kept.nights.items()}
-            _write_metrics(report, config.report.metrics_file, finished, last_success, read_back)
+            metrics.write(kept, config.report.metrics_file)
     except OSError as error:
         raise StorageError(
             f"the report {error.filename} cannot be written: {error.strerror}", hint="check [report]"
         ) from error
-
-
-def _write_metrics(
-    report: RunReport,
-    path: Path,
-    finished: float,
-    last_success: dict[str, float],
-    read_back: Mapping[str, ReadBack | None],
-) -> None:
-    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # a tenth of a second, only if wanted
-
-    registry = CollectorRegistry()
-
-    def gauge(name: str, text: str) -> Gauge:
-        return Gauge(f"snapmirror_{name}", text, ["mirror"], registry=registry)
-
-    finish = gauge("last_run_timestamp_seconds", "End of the last run, seconds since 1970")
-    success = gauge("last_success_timestamp_seconds", "Start of the newest snapshot's run, seconds since 1970")
-    code = gauge("last_run_exit_code", "Exit code of the last run")
-    seconds = gauge("last_run_duration_seconds", "Duration of the last run")
-    moved = gauge("last_run_transferred_bytes", "Bytes of file content that travelled in the last run")
-    changed = gauge("last_run_changed_names", "Names added, updated, linked, deleted or changed in their attributes")
-    warnings = gauge("last_run_warnings", "Warnings of the last run")
-    share = gauge("read_back_ratio", "How much of this round of reading all contents back is done, 0 to 1")
-    whole = gauge("read_back_completed_timestamp_seconds", "End of the last whole round, seconds since 1970")
-    behind = gauge("read_back_behind_seconds", "How far the reading is behind what was due")
-    damaged = gauge("read_back_damaged_files", "Files that are known to be damaged")
-    for mirror in report.mirrors:
-        finish.labels(mirror.mirror).set(finished)
-        code.labels(mirror.mirror).set(mirror.exit_code)
-        seconds.labels(mirror.mirror).set(mirror.seconds)
-        moved.labels(mirror.mirror).set(mirror.bytes_transferred)
-        changed.labels(mirror.mirror).set(
-            mirror.added + mirror.updated + mirror.attributes + mirror.linked + mirror.deleted
-        )
-        warnings.labels(mirror.mirror).set(len(mirror.warnings))
-        if mirror.mirror in last_success:
-            success.labels(mirror.mirror).set(last_success[mirror.mirror])
-        if (known := read_back.get(mirror.mirror)) is not None:
-            share.labels(mirror.mirror).set(known.share)
-            behind.labels(mirror.mirror).set(known.behind_seconds)
-            damaged.labels(mirror.mirror).set(known.damaged)
-            if known.completed is not None:
-                whole.labels(mirror.mirror).set(known.completed)
-    write_to_textfile(str(path), registry)

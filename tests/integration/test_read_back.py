@@ -135,6 +135,7 @@ def test_bits_that_flip_on_the_disk_are_found_in_time(image: Scene, figures: Fig
     assert image.command("verify", "--found", "--heal").exit_code == 3
     listed = image.command("list", under=on_day(day))
     assert "known" not in listed.stdout + listed.stderr, "it need not wait for the next night"
+    assert metrics(image)["damaged_files"] == 0
     status = image.command("status", "--json", under=on_day(day))
     assert (status.exit_code, status.json["mirrors"][0]["damaged_files"]) == (3, 0), "the night had its warnings"
     assert not any("--heal" in finding for finding in status.json["findings"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from datetime import UTC, datetime
 from typing import Any
@@ -108,3 +109,30 @@ def test_a_damaged_memory_is_no_memory(scene: Scene) -> None:
     done = scene.command("status", "--json")
     assert done.exit_code == 0, "the record of a plain folder still tells the last success"
     assert "cannot be read" in done.stderr
+
+
+def test_metrics_tell_of_every_mirror(scene: Scene) -> None:
+    """Whichever the last run was for: a series that comes and goes would be an alarm, or none where one is due."""
+    other, metrics = scene.folder / "other", scene.folder / "metrics"
+    other.mkdir()
+    scene.sections["report"] = {"metrics_file": str(metrics)}
+    scene.configure()
+    scene.config.write_text(scene.config.read_text() + f'[[mirror]]\nname = "db"\nsource = "{other}"\n')
+    (scene.source / "file").write_bytes(b"12345")
+    scene.night("web")
+
+    def read() -> dict[tuple[str, str], float]:
+        lines = re.findall(r'^snapmirror_(\w+)\{mirror="(\w+)"\} (\S+)$', metrics.read_text(), re.MULTILINE)
+        return {(name, mirror): float(value) for name, mirror, value in lines}
+
+    before = read()
+    assert {mirror for _, mirror in before} == {"web"}
+    assert before["last_run_transferred_bytes", "web"] == 5
+    assert before["last_run_changed_names", "web"] == 2  # the root is one
+    assert before["last_run_timestamp_seconds", "web"] >= before["last_success_timestamp_seconds", "web"] > 0
+    other.rmdir()
+    scene.night("db", expect=[12])
+    after = read()
+    assert {key: value for key, value in after.items() if key[1] == "web"} == before
+    assert after["last_run_exit_code", "db"] == 12
+    assert ("last_success_timestamp_seconds", "db") not in after

@@ -1,0 +1,45 @@
+"""What is remembered of every mirror, in Prometheus' text format, for node_exporter's textfile collector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from snapmirror.mirror.memory import Memory
+
+
+def write(remembered: Memory, path: Path) -> None:
+    """Replace the file by the metrics of all mirrors, whichever of them the last run was for. Raises OSError."""
+    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # a tenth of a second, only if wanted
+
+    registry = CollectorRegistry()
+
+    def gauge(name: str, text: str) -> Gauge:
+        return Gauge(f"snapmirror_{name}", text, ["mirror"], registry=registry)
+
+    finish = gauge("last_run_timestamp_seconds", "End of the last run, seconds since 1970")
+    success = gauge("last_success_timestamp_seconds", "Start of the newest snapshot's run, seconds since 1970")
+    code = gauge("last_run_exit_code", "Exit code of the last run")
+    seconds = gauge("last_run_duration_seconds", "Duration of the last run")
+    moved = gauge("last_run_transferred_bytes", "Bytes of file content that travelled in the last run")
+    changed = gauge("last_run_changed_names", "Names added, updated, linked, deleted or changed in their attributes")
+    warnings = gauge("last_run_warnings", "Warnings of the last run")
+    share = gauge("read_back_ratio", "How much of this round of reading all contents back is done, 0 to 1")
+    whole = gauge("read_back_completed_timestamp_seconds", "End of the last whole round, seconds since 1970")
+    behind = gauge("read_back_behind_seconds", "How far the reading is behind what was due")
+    damaged = gauge("read_back_damaged_files", "Files that are known to be damaged")
+    for mirror, night in remembered.nights.items():
+        finish.labels(mirror).set(night.finished)
+        code.labels(mirror).set(night.exit_code)
+        seconds.labels(mirror).set(night.seconds)
+        moved.labels(mirror).set(night.bytes_transferred)
+        changed.labels(mirror).set(night.changed_names)
+        warnings.labels(mirror).set(len(night.warnings))
+        if night.last_success is not None:
+            success.labels(mirror).set(night.last_success)
+        if (known := night.read_back) is not None:
+            share.labels(mirror).set(known.share)
+            behind.labels(mirror).set(known.behind_seconds)
+            damaged.labels(mirror).set(known.damaged)
+            if known.completed is not None:
+                whole.labels(mirror).set(known.completed)
+    write_to_textfile(str(path), registry)
