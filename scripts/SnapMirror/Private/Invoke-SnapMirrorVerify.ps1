@@ -23,6 +23,7 @@ function Invoke-SnapMirrorVerify {
     if ($Mirror) {
         $word += '--mirror', $Mirror
     }
+    $ConfirmPreference = 'None' # whoever calls this has asked
     Set-SnapMirrorAwake -Awake $true
     try {
         Start-SnapMirrorVM
