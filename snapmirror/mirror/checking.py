@@ -51,9 +51,7 @@ def note_healed(config: Config, mirror: MirrorConfig, history: SnapshotStore, pr
         reading.look_again()
         rolling.save(reading.state, history.read_back())
         try:
-            known = memory.keep_damaged(config, mirror.name, len(reading.state.damaged))
-            if config.report.metrics_file:
-                metrics.write(known, config.report.metrics_file)
+            metrics.write(config, memory.keep_damaged(config, mirror.name, len(reading.state.damaged)))
         except OSError as error:  # the next night says it then
             log.warning("%s cannot be written: %s", error.filename, error.strerror)
 

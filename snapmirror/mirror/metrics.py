@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from snapmirror.config import Config
 from snapmirror.mirror.memory import Memory
 
 
-def write(remembered: Memory, path: Path) -> None:
-    """Replace the file by the metrics of all mirrors, whichever of them the last run was for. Raises OSError."""
+def write(config: Config, remembered: Memory) -> None:
+    """Replace the file, if one is wanted, by the metrics of all mirrors, whichever the last run was for.
+
+    Raises OSError.
+    """
+    if config.report.metrics_file is None:
+        return
     from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # a tenth of a second, only if wanted
 
     registry = CollectorRegistry()
@@ -42,4 +46,4 @@ def write(remembered: Memory, path: Path) -> None:
             damaged.labels(mirror).set(known.damaged)
             if known.completed is not None:
                 whole.labels(mirror).set(known.completed)
-    write_to_textfile(str(path), registry)
+    write_to_textfile(str(config.report.metrics_file), registry)

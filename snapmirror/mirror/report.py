@@ -113,8 +113,7 @@ def write(
         kept = memory.keep(config, report.mirrors, finished, last_success, space, report.warnings)
         if config.report.json_file:
             memory.replace(config.report.json_file, text)
-        if config.report.metrics_file:
-            metrics.write(kept, config.report.metrics_file)
+        metrics.write(config, kept)
     except OSError as error:
         raise StorageError(
             f"the report {error.filename} cannot be written: {error.strerror}", hint="check [report]"

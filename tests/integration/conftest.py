@@ -1,7 +1,8 @@
-"""The scene of a test that needs nothing special; many files have one of their own."""
+"""The scene of a test that needs nothing special, and a folder for images; many files have one of their own."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,3 +18,11 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     scene.source.joinpath("file").write_text("0")
     yield scene
     scene.release()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where the Scene `scene` and its image lie. Pytest would keep the images."""
+    yield tmp_path
+    Scene(tmp_path / "scene").release()
+    shutil.rmtree(tmp_path)

@@ -9,7 +9,6 @@ from then on; what has been read before the night is not in any cache.
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,13 +85,6 @@ class Ill:
             report = result.json
             [said] = {report.get("error"), *(mirror["error"] for mirror in report["mirrors"])} - {None}
             assert said, f"{where}: {result}"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    Scene(tmp_path / "scene").release()
-    shutil.rmtree(tmp_path)  # images: pytest would keep them
 
 
 @pytest.mark.parametrize(("encryption", "filesystem"), STACKS if LONG else [("none", "xfs"), ("luks1", "ext4")])

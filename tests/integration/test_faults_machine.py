@@ -6,9 +6,7 @@ SNAPMIRROR_TEST_LONG=1    more limits, and a kill at dozens of points
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Timer
 
@@ -27,13 +25,6 @@ WORDS = ("--json", "--accept-changes")
 # MiB of data for each process; with less than 16 Python itself cannot start, with some 80 this night is whole
 LIMITS = range(16, 112, 2) if LONG else (16, 32, 64)
 EACH = 6 if LONG else 1
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    Scene(tmp_path / "scene").release()
-    shutil.rmtree(tmp_path)  # images: pytest would keep them
 
 
 def test_too_little_memory(folder: Path, figures: Figures) -> None:

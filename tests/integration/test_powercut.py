@@ -9,10 +9,8 @@ there as it was, and nothing may be published that never was; the next night mus
 from __future__ import annotations
 
 import random
-import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +25,7 @@ from tests.support.crash import spread
 from tests.support.fingerprint import Fingerprint, compare, fingerprint
 from tests.support.nights import live_a_day, random_changes, random_kinds
 from tests.support.runner import LONG, History, Scene
-from tests.support.storage import STACKS, TINY, copy_image, hide_dm_crypt, stack_image
+from tests.support.storage import STACKS, TINY, hide_dm_crypt, stack_image
 from tests.support.trees import Tree
 
 NIGHTS = 6  # the ring of three fills, one snapshot expires, and two nights recycle
@@ -100,12 +98,10 @@ def lived(folder: Path, encryption: str, filesystem: str) -> Life:
     initialise(load(scene.config), workload=TINY)
     life = Life(scene, folder / "before.img", folder / "writes.log", History(scene))
     life.image.rename(life.before)
-    work = folder / "work.img"
-    copy_image(life.before, work)
     tree = Tree(scene.source)
     tree.grow(random_kinds(rng, 25))
     tree.settle()
-    with powercut.recorded(work, life.log, life.image):
+    with powercut.recorded(life.before, life.log, life.image):
         for number in range(NIGHTS):
             if number:
                 live_a_day(tree, random_changes(rng, 10))
@@ -116,16 +112,7 @@ def lived(folder: Path, encryption: str, filesystem: str) -> Life:
             with scene.browsing():
                 life.retained.append(life.history.check())
             tree.published()
-    work.unlink()
-    life.image.unlink()
     return life
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    Scene(tmp_path / "scene").release()
-    shutil.rmtree(tmp_path)  # images: pytest would keep them
 
 
 @pytest.mark.parametrize(("encryption", "filesystem"), STACKS)

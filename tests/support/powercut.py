@@ -56,8 +56,13 @@ class Cut:
 
 
 @contextmanager
-def recorded(disk: Path, log: Path, shown: Path) -> Iterator[None]:
-    """`disk` is there as the file `shown`; what is written to it goes into `log`, too. Not for direct I/O (FACTS)."""
+def recorded(before: Path, log: Path, shown: Path) -> Iterator[None]:
+    """A copy of `before` is there as the file `shown`, until the end; what is written to it goes into `log`, too.
+
+    Not for direct I/O (FACTS).
+    """
+    disk = before.with_name("work.img")
+    copy_image(before, disk)
     log.touch()
     nodes: list[dict[str, object]] = [
         {"driver": "file", "node-name": "disk", "filename": str(disk), "discard": "unmap"},
@@ -67,6 +72,8 @@ def recorded(disk: Path, log: Path, shown: Path) -> Iterator[None]:
     ]  # fmt: skip
     with exported(nodes, shown):
         yield
+    disk.unlink()
+    shown.unlink()
 
 
 class Log:
