@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from snapmirror.errors import TransferError
 from snapmirror.mirror import floods, stall
 from snapmirror.snapshots.entry import escape, parse, path_of, plain_line
 from snapmirror.tools import rsync
+from snapmirror.tools.find import folders_read_ahead
 
 _CHUNK = 1 << 18
 _PAUSE_SECONDS = 0.01
 _MOST_AT_ONCE = 1_000_000  # entries that a small server can be asked to hold in memory: 85 MB
 _FIRST = 4  # a message or two may come before the root
+_HELD = 1024  # bytes of memory that a tree's folders take, for each of its entries: four entries in a folder are few
 
 
 @dataclass
@@ -44,11 +47,23 @@ def source_listed(mirror: MirrorConfig, *, expected: int) -> Iterator[Listing]:
     `expected`: how many entries it had last time, 0 if that is not known.
     """
     argv = rsync.listing_argv(mirror, whole=0 < expected <= _MOST_AT_ONCE)
-    with _listed(argv, f"listing {mirror.source}", mirror, stall.patience(mirror)) as listing:
+    ahead = folders_read_ahead(mirror.source.rsync_argument) if _is_read_ahead(mirror, expected) else nullcontext()
+    with ahead, _listed(argv, f"listing {mirror.source}", mirror, stall.patience(mirror)) as listing:
         if mirror.exclude_marker:
             marker = mirror.exclude_marker.encode("utf-8", "surrogateescape")
             listing.blocks = ([line] for line in _pruned(Listing(listing.blocks).lines(), marker))
         yield listing
+
+
+def _is_read_ahead(mirror: MirrorConfig, expected: int) -> bool:
+    """Whether it helps rsync when a second program reads the folders before it: a fifth of the time of a cold tree.
+
+    Only of a tree that rsync goes through as a whole, and of which a quarter of this machine's memory holds the folders
+    until rsync has come that far.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    whole = mirror.source.kind == "local" and not mirror.exclude and not mirror.exclude_from
+    return whole and 0 < expected * _HELD <= memory // 4
 
 
 def tree_lines(mirror: MirrorConfig, tree: Path) -> list[bytes]:
