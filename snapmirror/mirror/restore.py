@@ -206,9 +206,9 @@ class Restore:
                         self.skipped += 1
                 code, stderr = child.wait(), child.stderr_tail()
         if code != rsync.OK:
-            raise self._failure(code, stderr)
+            raise self._failure(code, stderr, dry_run=dry_run)
 
-    def _failure(self, code: int, stderr: bytes) -> SnapmirrorError:
+    def _failure(self, code: int, stderr: bytes, *, dry_run: bool) -> SnapmirrorError:
         what = f"restoring to {self.where}"
         complaints = rsync.complaints(stderr, most=3)
         detail = f": {'; '.join(complaints)}" if complaints else ""
@@ -218,6 +218,11 @@ class Restore:
             return TransferError(
                 f"{what}: the server lets us only read{detail}",
                 hint="allow writing for the restore (README: restore a server), or restore with --to",
+            )
+        if code == rsync.PARTIAL and dry_run:
+            return TransferError(
+                f"{what}: not everything can be restored{detail}",
+                hint="nothing was written; if something is in the way, move it away",
             )
         if code == rsync.PARTIAL:
             return TransferError(f"{what}: not everything could be restored{detail}", hint="the rest is restored")

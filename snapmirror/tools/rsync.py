@@ -70,9 +70,13 @@ def tree_argv(mirror: MirrorConfig, tree: Path) -> list[str]:
 
 
 def check_argv(mirror: MirrorConfig, tree: Path) -> list[str]:
-    """Compare the source with a snapshot's tree itself, ACLs and xattrs included: lists what differs."""
+    """Compare the source with a snapshot's tree itself, ACLs and xattrs included: lists what differs.
+
+    It must not stumble over a folder in the place of a file: rsync (3.5.0) waits for ever if that file has two names.
+    """
     return [
-        *_common(mirror), *_extras(mirror), "--dry-run", "--modify-window=-1", f"--out-format={LIST_FORMAT}",
+        *_common(mirror), *_extras(mirror), "--dry-run", "--force", "--modify-window=-1",
+        f"--out-format={LIST_FORMAT}",
         *_filters(mirror), *connection(mirror), mirror.source.rsync_argument, f"{tree}/",
     ]  # fmt: skip
 
@@ -143,12 +147,14 @@ def back_argv(
 
     Nothing is ever deleted there. Folders that lead to a name stay as they are; `folders_only` makes those that are
     named. `checksum` compares contents where size and time are equal. `protected` are paths below the target that
-    are never written.
+    are never written. The whole list is held at once (85 bytes an entry): folder by folder, rsync (3.5.0) waits for
+    ever where a folder that is not empty stands in the place of a file with two names.
     """
     remote = target is None and mirror.source.kind != "local"
     place = mirror.source.rsync_argument if target is None else f"{target}/"
     return [
         *_common(mirror, recursive=not folders_only),
+        *([] if folders_only else ["--no-inc-recursive"]),
         *_extras(mirror),
         # locally --fake-super counts for both sides: so the receiver becomes a process of its own, as if remote
         *(["--rsh=env", "--secluded-args"] if mirror.fake_super and not remote else []),

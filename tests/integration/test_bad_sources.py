@@ -6,6 +6,7 @@ The servers are real; the misfortunes come from small programs on PATH that call
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support import fake_rsync
+from tests.support.files import put
 from tests.support.fingerprint import compare, fingerprint
 from tests.support.runner import History, Result, Scene
 from tests.support.sshd import Sshd, free_port, rsync_daemon_running, sshd_running
@@ -483,6 +485,25 @@ def test_a_busy_server(scene: Scene) -> None:
 
 
 # -- what looks like a disaster ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_full_night_after_a_folder_became_a_file_with_two_names(scene: Scene, name: str) -> None:
+    """Left alone, rsync 3.5.0 would wait for ever."""
+    history, tree = History(scene), Tree(scene.source)
+    (scene.source / name).unlink(missing_ok=True)
+    put(scene.source / name / "inside" / "file", b"")
+    scene.night()
+    history.check()
+    shutil.rmtree(scene.source / name)
+    put(scene.source / "a", b"both")
+    (scene.source / "b").unlink(missing_ok=True)
+    os.link(scene.source / "a", scene.source / "b")
+    tree.settle()
+    result = scene.night("--full")
+    assert result.mirror["warnings"] == []
+    history.check()
+    history.check_newest(tree.fingerprint(), full=True)
 
 
 def test_empty_source_asks_first(scene: Scene) -> None:

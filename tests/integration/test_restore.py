@@ -282,6 +282,21 @@ def test_failures_are_said(scene: Scene) -> None:
     assert "no room is left" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["etc/twin", "twin"])
+def test_a_folder_in_the_place_of_a_file_with_two_names_stays(scene: Scene, name: str) -> None:
+    """Left alone, rsync 3.5.0 would wait for ever."""
+    to = scene.folder / "to"
+    put(to / name / "below", b"theirs")
+    result = scene.command("restore", "newest", ".", "--to", to, "--yes")
+    assert result.exit_code == 12, str(result)
+    assert f"could not make way for new regular file: {name}" in result.stderr
+    assert "nothing was written" in result.stderr
+    assert [path.name for path in to.rglob("*") if path.is_file()] == ["below"]
+    (to / name / "below").unlink()  # an empty one gives way
+    assert scene.command("restore", "newest", ".", "--to", to, "--yes").exit_code == 0
+    assert (to / "twin").samefile(to / "etc/twin")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes another user's place, and restores as root")
 def test_what_fake_super_has_kept_becomes_real() -> None:
     with tempfile.TemporaryDirectory(prefix="restore.") as folder:
