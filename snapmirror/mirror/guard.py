@@ -38,12 +38,12 @@ def _check_share(guard: GuardConfig, count: int, limit: float, total: int, what:
         )
 
 
-def check_names(mirror: MirrorConfig, plan: Plan, newest: Path) -> None:
+def check_names(mirror: MirrorConfig, plan: Plan, slot: Path) -> None:
     """Raises ListingError when the source lists one name as a folder and as something else: no tree is like that.
 
-    `newest` is the newest snapshot's tree, where such a name shows up: it is there, and yet said to be new.
+    `slot` has the newest snapshot's names. Such a name shows up there: it is there, and yet said to be new.
     """
-    tree = Tree(newest)
+    tree = Tree(slot)
     deleted = {parse(line[PREFIX:]).path for line in plan.delete}
     added = (parse(new).path for old, new in plan.pairs() if old is None and new is not None)
     suspects = {path for path in added if path not in deleted and tree.inode(path) is not None}

@@ -121,7 +121,8 @@ class Night:
             try:
                 with self.pipeline.step(f"{self.mirror.name}: list and plan"):
                     planned = make_plan(self.mirror, self.history, header, full=full, progress=self.progress)
-                self._guard(planned.plan)
+                if not self.options.accept_changes:
+                    guard.check_changes(self.mirror, planned.plan)
                 self._check_room(planned.plan, ready)
             except SnapmirrorError as error:
                 if not isinstance(error, Interrupted):  # an interrupted run does not wait for the slot
@@ -129,13 +130,13 @@ class Night:
                     self.history.leave()
                 raise
             with self.pipeline.step(f"{self.mirror.name}: prepare the slot"):
-                return planned, ready()
-
-    def _guard(self, plan: Plan) -> None:
-        if snapshots := self.history.snapshots():
-            guard.check_names(self.mirror, plan, self.history.tree(snapshots[0]))
-        if not self.options.accept_changes:
-            guard.check_changes(self.mirror, plan)
+                whole = ready()
+            try:  # not sooner: the slot's folders will have to be read, the newest snapshot's will not
+                guard.check_names(self.mirror, planned.plan, self.history.slot())
+            except SnapmirrorError:
+                self.history.leave()
+                raise
+            return planned, whole
 
     def _check_room(self, plan: Plan, ready: Callable[[], bool]) -> None:
         """Raises NoRoomError. What an interrupted night has fetched need not come again."""

@@ -12,13 +12,25 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from snapmirror import process
 from snapmirror.errors import DamageError
 from snapmirror.snapshots.entry import is_inside, join, parent
+
+
+@dataclass(frozen=True)
+class FolderAttributes:
+    """Of a folder, but for its extended attributes. Times are nanoseconds since 1970."""
+
+    mode: int
+    uid: int
+    gid: int
+    atime_ns: int
+    mtime_ns: int
 
 
 class Tree:
@@ -149,18 +161,34 @@ class Tree:
         below = path + b"/"
         self._real = {folder for folder in self._real if folder != path and not folder.startswith(below)}
 
-    def copy_attributes(self, source: Tree, path: bytes) -> None:
-        """Give a folder owner, mode, extended attributes (ACLs are among them) and times of its twin in `source`."""
-        if not self.is_folder(path) or not source.is_folder(path):
+    def attributes(self, path: bytes) -> FolderAttributes | None:
+        """Those of a real folder, in real folders; None if there is none."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            is_ = os.lstat(self.at(path))
+            if stat.S_ISDIR(is_.st_mode):
+                return FolderAttributes(
+                    stat.S_IMODE(is_.st_mode), is_.st_uid, is_.st_gid, is_.st_atime_ns, is_.st_mtime_ns
+                )
+        return None
+
+    def set_attributes(self, path: bytes, wanted: FolderAttributes, xattrs: Mapping[str, bytes] | None = None) -> None:
+        """Give a folder these, and these extended attributes (ACLs are among them); None: it keeps its own."""
+        actual = self.attributes(path)
+        if actual is None:
             return
-        theirs, ours = source.at(path), self.at(path)
-        wanted, actual = os.lstat(theirs), os.lstat(ours)
-        if (wanted.st_uid, wanted.st_gid) != (actual.st_uid, actual.st_gid):
-            os.chown(ours, wanted.st_uid, wanted.st_gid)
-        copy_xattrs(theirs, ours)
-        if stat.S_IMODE(os.lstat(ours).st_mode) != stat.S_IMODE(wanted.st_mode):
-            os.chmod(ours, stat.S_IMODE(wanted.st_mode))
-        os.utime(ours, ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
+        full = self.at(path)
+        if (wanted.uid, wanted.gid) != (actual.uid, actual.gid):
+            os.chown(full, wanted.uid, wanted.gid)
+        if xattrs is not None:
+            set_xattrs(full, xattrs)
+        if stat.S_IMODE(os.lstat(full).st_mode) != wanted.mode:  # an owner or an ACL may have changed it
+            os.chmod(full, wanted.mode)
+        os.utime(full, ns=(wanted.atime_ns, wanted.mtime_ns))
+
+    def copy_attributes(self, source: Tree, path: bytes) -> None:
+        """Give a folder owner, mode, extended attributes and times of its twin in `source`."""
+        if (wanted := source.attributes(path)) is not None:
+            self.set_attributes(path, wanted, xattrs_of(source.at(path)))
 
 
 def remove_tree(path: bytes | Path) -> None:
@@ -190,20 +218,34 @@ def _writable(change: Callable[[], None], path: bytes) -> None:
 
 
 def copy_xattrs(source: bytes, target: bytes) -> None:
-    """Give a file or folder the extended attributes of another, ACLs among them, and no others."""
-    try:
-        wanted, actual = (  # XFS shows its ACLs twice; the other names are gone with the first
-            [name for name in os.listxattr(place) if not name.startswith("trusted.SGI_ACL_")]
-            for place in (source, target)
-        )
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return
-        raise
+    """Give a file or folder the extended attributes of another, and no others."""
+    if (wanted := xattrs_of(source)) is not None:
+        set_xattrs(target, wanted)
+
+
+def xattrs_of(place: bytes) -> dict[str, bytes] | None:
+    """The extended attributes of a file or folder, ACLs among them; None where the file system has no such thing."""
+    names = _xattr_names(place)
+    return None if names is None else {name: os.getxattr(place, name) for name in names}
+
+
+def set_xattrs(target: bytes, wanted: Mapping[str, bytes]) -> None:
+    """Give a file or folder these extended attributes, and no others, where the file system has such a thing."""
+    actual = _xattr_names(target)
+    if actual is None:
+        return
     for name in actual:
         if name not in wanted:
             os.removexattr(target, name)
-    for name in wanted:
-        value = os.getxattr(source, name)
+    for name, value in wanted.items():
         if name not in actual or os.getxattr(target, name) != value:
             os.setxattr(target, name, value)
+
+
+def _xattr_names(place: bytes) -> list[str] | None:
+    try:  # XFS shows its ACLs twice; the other names are gone with the first
+        return [name for name in os.listxattr(place) if not name.startswith("trusted.SGI_ACL_")]
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return None
+        raise

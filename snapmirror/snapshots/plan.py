@@ -18,7 +18,7 @@ from snapmirror.snapshots.manifest import PREFIX, Header, Totals, Writer, since_
 from snapmirror.snapshots.merge import Pair, Text, differences
 from snapmirror.snapshots.spool import Spool
 
-_SAMPLE = 32
+_SAMPLE = 8
 
 
 class Manifest(Text, Protocol):

@@ -94,6 +94,9 @@ class SnapshotStore(Protocol):
     def preparing(self) -> AbstractContextManager[Preparing]:
         """Makes the slot beside what else is being done; the slot outlives the context, whatever happens."""
 
+    def slot(self) -> Path:
+        """The tree that is being made; once it is prepared, it has the newest snapshot's names."""
+
     def clear(self, plan: Plan, clone_above: int | None) -> Target:
         """Apply the removals and links of a plan to the slot."""
 

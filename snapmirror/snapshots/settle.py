@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import parent
 from snapmirror.snapshots.manifest import PREFIX
-from snapmirror.snapshots.names import Tree
+from snapmirror.snapshots.names import FolderAttributes, Tree
 from snapmirror.snapshots.plan import Plan
 
+Folders = Mapping[bytes, FolderAttributes]
 
-def settle(plan: Plan, also: Iterable[bytes], tree: Path, slot: Path) -> None:
+
+def folders_before(plan: Plan, slot: Path) -> Folders:
+    """The folders in which a plan will change names, while the slot still equals the newest snapshot."""
+    here = Tree(slot)
+    touched = {*map(parent, asked_for(plan)), *map(parent, _gone(plan))}
+    found = ((path, here.attributes(path)) for path in touched)
+    return {path: attributes for path, attributes in found if attributes is not None}
+
+
+def settle(plan: Plan, also: Iterable[bytes], tree: Path, slot: Path, before: Folders | None = None) -> None:
     """Give folders that are not in the plan, but in which names have changed, the attributes that they have in `tree`.
 
-    `also` are folders that something else than the plan has changed.
+    `also` are folders that something else than the plan has changed. Those that are known from `before` need not be
+    looked up.
     """
-    planned: set[bytes] = set()
-    touched = set(also)
-    for _, new in chain(plan.pairs(), (pair for pair, _ in plan.links)):
-        assert new is not None
-        one = entry.parse(new)
-        touched.add(parent(one.path))
-        if one.is_directory:
-            planned.add(one.path)
-    gone = {before.path for before in (entry.parse(line[PREFIX:]) for line in plan.delete)}
-    touched.update(map(parent, gone))
+    planned = set(asked_for(plan, folders=True))
+    also, gone = set(also), _gone(plan)
+    touched = {*map(parent, asked_for(plan)), *map(parent, gone), *also}
     here, there = Tree(slot), Tree(tree)
     for path in sorted(touched - planned - gone):
-        here.copy_attributes(there, path)
+        known = before.get(path) if before is not None and path not in also else None
+        if known is not None:
+            here.set_attributes(path, known)
+        else:
+            here.copy_attributes(there, path)
+
+
+def asked_for(plan: Plan, *, folders: bool = False) -> Iterator[bytes]:
+    """The paths that get something new; `folders`: these alone."""
+    for _, new in chain(plan.pairs(), (pair for pair, _ in plan.links)):
+        assert new is not None
+        if not folders or new[1:2] == b"d":
+            yield entry.path_of(new)
+
+
+def _gone(plan: Plan) -> set[bytes]:
+    return {entry.path_of(line[PREFIX:]) for line in plan.delete}

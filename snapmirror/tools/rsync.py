@@ -96,7 +96,8 @@ def transfer_argv(
     (The root cannot stand among the names: rsync would take its contents along.)
 
     `basis` is the last snapshot: what is there need not travel again. It is --copy-dest, not --link-dest: what is asked
-    for gets an inode of its own, always. `patch`: the names are clones of their old versions and are patched in place.
+    for gets an inode of its own, always. A local source is copied from at once: to look for old versions would cost the
+    store as much. `patch`: the names are clones of their old versions and are patched in place.
     """
     how = ["--inplace", "--no-whole-file"] if patch else [f"--temp-dir={scratch}", f"--partial-dir={partial}"]
     return [
@@ -107,7 +108,7 @@ def transfer_argv(
         "--itemize-changes", "--itemize-changes",  # what is there already gets a line as well
         "--checksum-choice=md5",        # known to every rsync, and to md5sum; %C reports it
         f"--out-format={SENT_FORMAT}", "--stats", "--no-human-readable",
-        *([f"--copy-dest={basis}"] if basis and not patch else []),
+        *([f"--copy-dest={basis}"] if basis and not patch and mirror.source.kind != "local" else []),
         *([] if patch else ["--sparse"]),
         *([f"--bwlimit={mirror.bandwidth_limit // 1024 or 1}"] if mirror.bandwidth_limit else []),
         *connection(mirror), (_base(mirror.source) if names else mirror.source).rsync_argument, f"{slot}/",

@@ -69,9 +69,14 @@ class Layout:
         """The checksums of the files whose inodes are new in the snapshot with this number."""
         return self.private / "sums" / f"{sequence:07d}.zst"
 
+    def hints(self, sequence: int) -> Path:
+        """What spares the next slots to look up the new names of the snapshot with this number."""
+        return self.private / "hints" / f"{sequence:07d}.zst"
+
     def make(self) -> None:
         """Create what is missing."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.private.mkdir(exist_ok=True, mode=0o700)
-        for folder in (self.private / "manifests", self.private / "sums", self.scratch, self.partial, self.by_date):
+        kept = (self.private / name for name in ("manifests", "sums", "hints"))
+        for folder in (*kept, self.scratch, self.partial, self.by_date):
             folder.mkdir(exist_ok=True)

@@ -18,9 +18,10 @@ from snapmirror import process
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import join, parent
+from snapmirror.snapshots.hardlink.hints import Hints
 from snapmirror.snapshots.manifest import PREFIX, Reader
 from snapmirror.snapshots.merge import differences, link_differences
-from snapmirror.snapshots.names import Tree
+from snapmirror.snapshots.names import FolderAttributes, Tree
 
 _POLL_SECONDS = 0.1
 
@@ -70,50 +71,63 @@ def copied(newest: Path, slot: Path, stop: Event) -> Prepared:
     raise StorageError(f"the new slot could not be made: {last[0]}", hint="look at the space and the log of the store")
 
 
-def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, stop: Event) -> Prepared:
+def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, hints: Hints, stop: Event) -> Prepared:
     """Turn the slot, which is the expired snapshot's tree, into the newest's: only names that differ are touched.
 
+    What `hints` know is not looked up in the newest tree.
     Raises OutOfOrder or DamagedManifest, before anything is touched, if the manifests cannot be compared.
     """
     prepared = Prepared()
     pairs = list(differences(expired, newest.plain(), numbers=newest.numbers))
     pairs += link_differences(expired.links, newest.links)
     here, there = Tree(slot), Tree(tree)
-    touched: set[bytes] = set()
+    own: dict[bytes, FolderAttributes | None] = {}  # of folders in which a name changes, before it does
+    known: dict[bytes, FolderAttributes | None] = {}  # of those that differ themselves, as far as hints know
+
+    def touch(path: bytes) -> None:
+        if (folder := parent(path)) not in own:
+            own[folder] = here.attributes(folder)
+
     gone: list[bytes] = []
     for old, new in pairs:
         if old is None:
             continue
         _check(stop)
         before = entry.parse(old[PREFIX:])
-        if before.is_directory:
-            if new is None:
-                gone.append(before.path)
-                touched.add(parent(before.path))
-        else:
+        if not before.is_directory:
+            touch(before.path)
             here.unlink(before.path)
-            touched.add(parent(before.path))
+        elif new is None:
+            touch(before.path)
+            gone.append(before.path)
     for path in reversed(gone):
         here.remove_folder(path)
     for old, new in pairs:
         if new is None:
             continue
         _check(stop)
-        after = entry.parse(new[PREFIX:])
-        touched.add(parent(after.path))
+        number, after = int(new[: PREFIX - 1]), entry.parse(new[PREFIX:])
+        touch(after.path)
         if after.is_directory:
-            touched.add(after.path)
+            known[after.path] = hints.folder(number, after)
             if old is None:
                 here.make_folder(after.path)
+            continue
+        if hints.link(number, after, here):
             continue
         try:
             if not here.link(there.at(after.path), after.path):
                 prepared.copies.add(after.path)
         except (FileNotFoundError, NotADirectoryError):
             prepared.lost += 1
-    touched.update(map(parent, _united(here, there, prepared)))
-    for path in sorted(touched):
-        here.copy_attributes(there, path)
+    moved = set(map(parent, _united(here, there, prepared)))
+    for path in sorted(own.keys() | known.keys() | moved):
+        if path in known and (attributes := known[path]) is not None:
+            here.set_attributes(path, attributes, xattrs={})
+        elif path not in known and (attributes := own.get(path)) is not None:
+            here.set_attributes(path, attributes)
+        else:
+            here.copy_attributes(there, path)
     return prepared
 
 

@@ -14,8 +14,8 @@ from threading import Event
 
 from snapmirror import interrupts
 from snapmirror.errors import StorageError
-from snapmirror.snapshots import checksums, names, record, retention
-from snapmirror.snapshots.hardlink import healing, rotation, slot
+from snapmirror.snapshots import checksums, names, record, retention, settle
+from snapmirror.snapshots.hardlink import healing, hints, rotation, slot
 from snapmirror.snapshots.hardlink.clear import clear
 from snapmirror.snapshots.hardlink.discard import discard
 from snapmirror.snapshots.hardlink.layout import Layout
@@ -24,7 +24,6 @@ from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
-from snapmirror.snapshots.settle import settle
 from snapmirror.threads import one_worker
 from snapmirror.tools import filesystems
 
@@ -46,6 +45,7 @@ class HardlinkStore:
         self._record = record.load(self.layout.record)
         self._prepared = slot.Prepared()
         self._is_copy = False  # the slot is known to equal the newest snapshot
+        self._before: settle.Folders = {}
 
     def snapshots(self) -> list[Snapshot]:
         """What is published, the newest first."""
@@ -190,7 +190,8 @@ class HardlinkStore:
         if parked is None or manifests is None:
             return slot.repaired(tree, layout.slot, stop)
         try:
-            return slot.recycled(*manifests, tree, layout.slot, stop)
+            with hints.opened(layout) as known:
+                return slot.recycled(*manifests, tree, layout.slot, known, stop)
         except (DamagedManifest, OutOfOrder) as problem:
             log.warning("the manifests cannot be compared (%s); the slot is made by walking both trees", problem)
             return slot.repaired(tree, layout.slot, stop)
@@ -198,6 +199,10 @@ class HardlinkStore:
             for manifest in manifests:
                 manifest.close()
             layout.manifest(parked).unlink(missing_ok=True)
+
+    def slot(self) -> Path:
+        """The tree that is being made."""
+        return self.layout.slot
 
     def clear(self, plan: Plan, clone_above: int | None) -> Target:
         """Take every planned name out of the slot; from here on nothing is sure of it until it is published."""
@@ -208,6 +213,7 @@ class HardlinkStore:
         if self._record.slot_equals is not None or believed:
             self._record.slot_equals, self._record.fetched_flushed = None, False
             self._save()
+        self._before = settle.folders_before(plan, self.layout.slot)
         patch = clear(plan, self._prepared, tree, self.layout.slot, clone_above, believed=believed)
         layout = self.layout
         return Target(
@@ -222,7 +228,9 @@ class HardlinkStore:
     def settle(self, plan: Plan) -> None:
         """Give folders that are not in the plan their attributes back."""
         if self._record.newest is not None:
-            settle(plan, self._prepared.touched, self.tree(self._record.newest), self.layout.slot)
+            tree, slot = self.tree(self._record.newest), self.layout.slot
+            settle.settle(plan, self._prepared.touched, tree, slot, self._before)
+            hints.write(self.layout, plan)
 
     def checksum(self, path: bytes) -> bytes | None:
         """The checksum of a file in the slot."""
@@ -284,6 +292,7 @@ class HardlinkStore:
         self._record.slot_equals = None
         if park:
             self._record.parked = expired[0].id
+            hints.drop(layout, newest=sealed.snapshot.sequence, expired=expired[0].sequence)
         with interrupts.deferred():  # a signal leaves no gap in the numbers; a crash may, until the next run
             self._save()  # the moment at which the snapshot exists
             self._finish_moves()

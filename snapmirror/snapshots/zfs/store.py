@@ -159,6 +159,10 @@ class ZfsStore:
             log.info("%s: the last run did not finish; this one goes on with what it had fetched", self.mirror)
         return found
 
+    def slot(self) -> Path:
+        """The tree that is being made."""
+        return self.layout.slot
+
     def clear(self, plan: Plan, clone_above: int | None) -> Target:
         """Take out of the slot what cannot be updated in place, and put right what a failed night has left."""
         newest, layout = self._newest, self.layout

@@ -1,0 +1,122 @@
+"""What the next slots want to know of a snapshot's new names, without looking for them in its tree.
+
+    i1.0220ea0057221af8 etc/fstab
+    d755.0.0.1795313842000000000 etc/
+
+One file for each snapshot, packed as checksums are: a name's inode by its file handle; a folder without extended
+attributes by mode, owner, group, and time in nanoseconds. The number before a manifest's entry tells in which file to
+look. A slot is recycled at the price of what changes in it; looking up the other end of every change in the newest tree
+would cost as many reads again.
+
+They are hints. Where one is missing, or leads to something else than the manifest tells of, the name is looked up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from snapmirror.errors import DamageError
+from snapmirror.snapshots import checksums
+from snapmirror.snapshots.entry import Entry, escape
+from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.names import FolderAttributes, Tree
+from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.settle import asked_for
+from snapmirror.snapshots.spool import Spool
+from snapmirror.snapshots.verify.attributes import kind_of
+from snapmirror.tools import handles
+
+_MOST = 20_000  # names: of a night with more, all that they would save is little
+_NIGHTS = 100  # older ones are of no use to a slot that differs in so much
+_SECOND = 1_000_000_000
+
+
+def write(layout: Layout, plan: Plan) -> None:
+    """Write down hints of what a plan has brought into the slot."""
+    file = layout.hints(plan.sequence)
+    if plan.requested + len(plan.links) > _MOST or not handles.are_lasting(layout.slot):
+        file.unlink(missing_ok=True)  # that of a night that has failed
+        return
+    slot, found = Tree(layout.slot), Spool()
+    for path in asked_for(plan):
+        with suppress(OSError):  # it has vanished, or this file system has no such thing
+            found.append((_hint(slot, path), escape(path)))
+    file.write_bytes(checksums.pack(found))
+
+
+def _hint(slot: Tree, path: bytes) -> bytes:
+    full, folder = slot.at(path), slot.attributes(path)
+    if folder is None:
+        return b"i" + handles.handle_of(full)
+    if os.listxattr(full):
+        return b"-"
+    return b"d%o.%d.%d.%d" % (folder.mode, folder.uid, folder.gid, folder.mtime_ns)
+
+
+def drop(layout: Layout, *, newest: int, expired: int) -> None:
+    """Drop the files that nobody will ask for: no slot is older than the `expired` snapshot, by number."""
+    for file in layout.hints(0).parent.glob("*.zst"):
+        if file.stem.isdecimal() and int(file.stem) <= max(expired, newest - _NIGHTS):
+            file.unlink()
+
+
+class Hints:
+    """The hints of a mirror, read as they are asked for. `beside` is a descriptor of its file system."""
+
+    def __init__(self, layout: Layout, beside: int, *, usable: bool) -> None:
+        self._layout, self._beside, self._usable = layout, beside, usable
+        self._read: dict[int, dict[bytes, bytes]] = {}
+
+    def _of(self, number: int, path: bytes) -> bytes:
+        if number not in self._read:
+            self._read[number] = {}
+            with suppress(DamageError):
+                self._read[number] = dict(checksums.read(self._layout.hints(number)))
+        return self._read[number].get(path, b"-")
+
+    def folder(self, number: int, wanted: Entry) -> FolderAttributes | None:
+        """The attributes of a folder that has no extended ones; None if they are not known."""
+        hint = self._of(number, wanted.path)
+        with suppress(ValueError):
+            if hint[:1] == b"d":
+                mode, uid, gid, mtime = hint[1:].split(b".")
+                known = FolderAttributes(int(mode, 8), int(uid), int(gid), int(mtime), int(mtime))
+                told = (wanted.mode, wanted.uid, wanted.gid, wanted.mtime)
+                if told == (known.mode, known.uid, known.gid, known.mtime_ns // _SECOND):
+                    return known
+        return None
+
+    def link(self, number: int, wanted: Entry, slot: Tree) -> bool:
+        """Give an entry's inode its name in the slot; False if that cannot be done from here."""
+        hint = self._of(number, wanted.path)
+        if not self._usable or hint[:1] != b"i":
+            return False
+        try:
+            with handles.opened(hint[1:], self._beside) as inode:
+                if not _is(wanted, os.fstat(inode)):
+                    return False
+                source = b"/proc/self/fd/%d" % inode
+                os.link(source, slot.at(wanted.path), src_dir_fd=self._beside, follow_symlinks=True)
+                return True
+        except OSError:
+            return False  # whatever it is, it is told of by the long way, if it is still there
+
+
+@contextmanager
+def opened(layout: Layout) -> Iterator[Hints]:
+    """The hints of a mirror that has a slot."""
+    descriptor = os.open(layout.slot, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield Hints(layout, descriptor, usable=handles.are_lasting(layout.slot))
+    finally:
+        os.close(descriptor)
+
+
+def _is(wanted: Entry, status: os.stat_result) -> bool:
+    """Whether an inode looks as the manifest says."""
+    has = (kind_of(status.st_mode), status.st_mode & 0o7777, status.st_uid, status.st_gid)
+    sized = wanted.kind not in {b"f", b"L"} or status.st_size == wanted.size
+    same_time = status.st_mtime_ns // _SECOND == wanted.mtime
+    return sized and same_time and has == (wanted.kind, wanted.mode, wanted.uid, wanted.gid)

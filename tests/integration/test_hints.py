@@ -1,0 +1,138 @@
+"""The next slot is made with the help of hints: they spare looking into the newest snapshot, and are never believed."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from snapmirror.config import load
+from snapmirror.snapshots import checksums
+from snapmirror.snapshots.entry import escape
+from snapmirror.snapshots.spool import Spool
+from snapmirror.storage.initialise import initialise
+from snapmirror.storage.open_store import open_store
+from snapmirror.tools import handles
+from tests.support.files import put
+from tests.support.nights import live_a_day, random_changes, random_kinds
+from tests.support.runner import History, Scene
+from tests.support.storage import TINY, stack_image
+from tests.support.trees import Tree
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="file handles and loop devices need root")
+KEEP = 2
+Known = dict[bytes, bytes]
+
+
+@pytest.fixture(params=["xfs", "ext4"])
+def scene(folder: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    scene = Scene(folder / "scene", image=stack_image(folder, "none", request.param))
+    scene.configure(keep_last=KEEP)
+    initialise(load(scene.config), workload=TINY)
+    yield scene
+
+
+def hint_files(scene: Scene) -> list[Path]:
+    return sorted((scene.home / ".snapmirror/hints").iterdir())
+
+
+def test_what_hints_tell_is_not_looked_up_in_the_newest_snapshot(scene: Scene) -> None:
+    tree, history, source = Tree(scene.source), History(scene), scene.source / "changed"
+    put(scene.source / "unchanged/file", b"0")
+    log = scene.folder / "log"
+    for night in range(KEEP + 4):
+        for name in ("deep/below/file", "twin"):
+            put(source / name, b"%d" % night, 1_000_000 + night)
+        (source / "twin.2").unlink(missing_ok=True)
+        os.link(source / "twin", source / "twin.2")
+        (source / "link").unlink(missing_ok=True)
+        (source / "link").symlink_to(f"night {night}")
+        shutil.rmtree(source / f"of night {night - 1}", ignore_errors=True)
+        (source / f"of night {night}").mkdir()
+        (source / "deep").chmod(0o700 + night)
+        tree.settle()
+        trace = ["strace", "--follow-forks", "--trace=%file", "--decode-fds=path", f"--output={log}"]
+        result = scene.command("run", "--json", under=trace)
+        assert result.exit_code == 0, str(result)
+        with scene.browsing():
+            history.check()
+            history.check_newest(tree.fingerprint())
+        tree.published()
+    looked_up = [line for line in log.read_text(errors="replace").splitlines() if "backup.1/changed" in line]
+    assert looked_up == []
+    assert "linkat(" in log.read_text(errors="replace")
+    with scene.browsing():
+        assert len(hint_files(scene)) == KEEP  # those of the snapshots since the parked one
+
+
+def rewrite(change: Callable[[Known], Known]) -> Callable[[Path], None]:
+    def rewritten(file: Path) -> None:
+        changed = change(dict(checksums.read(file)))
+        file.write_bytes(checksums.pack(Spool((hint, escape(path)) for path, hint in changed.items())))
+
+    return rewritten
+
+
+def anothers(known: Known) -> Known:
+    hints = list(known.values())
+    return dict(zip(known, [*hints[1:], *hints[:1]], strict=True))
+
+
+def of_what_is_gone(file: Path) -> None:
+    victim = file.with_name("victim")
+    victim.touch()
+    gone = b"i" + handles.handle_of(os.fsencode(victim))
+    victim.unlink()
+    rewrite(lambda known: dict.fromkeys(known, gone))(file)
+
+
+def garbage(file: Path) -> None:
+    file.write_bytes(b"garbage")
+
+
+NONSENSE = (
+    b"i",
+    b"i1",
+    b"i1.0",
+    b"i1.zz",
+    b"ix.00",
+    b"i1." + b"00" * 500,
+    b"d",
+    b"d1.2",
+    b"d9.0.0.0",
+    b"d.0.0.x",
+    b"?",
+)
+SPOILED: dict[str, Callable[[Path], None]] = {
+    "missing": lambda file: file.unlink(),
+    "no such file": garbage,
+    "cut": lambda file: os.truncate(file, file.stat().st_size // 2),
+    "another's": rewrite(anothers),
+    "of what is gone": of_what_is_gone,
+    "nonsense": rewrite(lambda known: {path: random.Random(path).choice(NONSENSE) for path in known}),
+    "of another mode": rewrite(lambda known: {path: b"d1" + hint[2:] for path, hint in known.items()}),
+    "of another time": rewrite(lambda known: {path: hint[:-10] for path, hint in known.items()}),
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_hint_that_is_wrong_costs_nothing(scene: Scene, how: str) -> None:
+    rng = random.Random(how)
+    tree, history = Tree(scene.source), History(scene)
+    tree.grow(random_kinds(rng, 30))
+    for night in range(KEEP + 5):
+        live_a_day(tree, random_changes(rng, 8))
+        scene.night("--full", expect=(0, 3))
+        with scene.browsing():
+            history.check(where=f" after night {night}")
+            history.check_newest(tree.fingerprint(), full=True)
+        tree.published()
+        with open_store(load(scene.config)):
+            for file in hint_files(scene):
+                SPOILED[how](file)
+    verified = scene.command("verify", "--full")
+    assert verified.exit_code == 0, str(verified)
