@@ -21,7 +21,7 @@ _CHUNK = 1 << 18
 _PAUSE_SECONDS = 0.01
 _MOST_AT_ONCE = 1_000_000  # entries that a small server can be asked to hold in memory: 85 MB
 _FIRST = 4  # a message or two may come before the root
-_HELD = 1024  # bytes of memory that a tree's folders take, for each of its entries: four entries in a folder are few
+_HELD = 1024  # bytes of memory for each entry of a tree, to hold its folders: 4 KiB each, of four entries at least
 
 
 @dataclass

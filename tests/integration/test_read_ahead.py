@@ -11,9 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from snapmirror.config import load
+from snapmirror.mirror.listing import source_listed
 from snapmirror.tools.find import folders_argv
 from tests.support import fake_rsync
 from tests.support.runner import Scene
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -32,6 +35,19 @@ def test_a_tree_of_known_size_is_read_ahead_for_as_long_as_it_is_listed(scene: S
     pid, tree = calls.read_text().split()
     assert tree == f"{scene.source}/"
     assert not psutil.pid_exists(int(pid))
+
+
+def test_a_tree_whose_folders_memory_cannot_hold_is_not(
+    scene: Scene, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.configure()
+    monkeypatch.setenv("PATH", scene.environ()["PATH"])
+    (mirror,) = load(scene.config).mirrors
+    with source_listed(mirror, expected=1 << 40) as listing:
+        assert list(listing.lines())
+    assert not calls.exists()
+    with source_listed(mirror, expected=3):
+        until(calls.exists, "find is called")
 
 
 def test_a_tree_of_which_rsync_leaves_out_a_part_is_not(scene: Scene, calls: Path) -> None:
