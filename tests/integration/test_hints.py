@@ -12,7 +12,10 @@ import pytest
 
 from snapmirror.config import load
 from snapmirror.snapshots import checksums
-from snapmirror.snapshots.entry import escape
+from snapmirror.snapshots.entry import escape, parse
+from snapmirror.snapshots.hardlink import hints
+from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.names import Tree as NameTree
 from snapmirror.snapshots.spool import Spool
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
@@ -136,3 +139,19 @@ def test_a_hint_that_is_wrong_costs_nothing(scene: Scene, how: str) -> None:
                 SPOILED[how](file)
     verified = scene.command("verify", "--full")
     assert verified.exit_code == 0, str(verified)
+
+
+def test_of_a_time_that_cannot_be_nothing_is_known(tmp_path: Path) -> None:
+    """A server may list any year; some file systems really have such files."""
+    layout = Layout(tmp_path)
+    layout.make()
+    layout.slot.mkdir()
+    put(tmp_path / "file", b"")
+    handle = b"i" + handles.handle_of(os.fsencode(tmp_path / "file"))
+    layout.hints(7).write_bytes(checksums.pack(Spool([(handle, b"file"), (b"d755.0.0.0", b"folder")])))
+    with hints.opened(layout) as known:
+        file = parse(b">f+++++++++|rw-r--r--|0|0|0|33658/09/27-01:46:39|//file")
+        folder = parse(b"cd+++++++++|rwxr-xr-x|0|0|4096|33658/09/27-01:46:39|//folder/")
+        assert not known.link(7, file, NameTree(layout.slot))
+        assert known.folder(7, folder) is None
+        assert known.folder(7, parse(folder.line.replace(b"33658/09/27-01:46:39", b"1970/01/01-00:00:00")))

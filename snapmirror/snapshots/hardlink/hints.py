@@ -16,16 +16,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
-from snapmirror.snapshots.entry import Entry, escape
+from snapmirror.snapshots.entry import BadLine, Entry, escape
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.names import FolderAttributes, Tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.settle import asked_for
 from snapmirror.snapshots.spool import Spool
-from snapmirror.snapshots.verify.attributes import kind_of
 from snapmirror.tools import handles
 
 _MOST = 20_000  # names: of a night with more, all that they would save is little
@@ -79,7 +79,7 @@ class Hints:
     def folder(self, number: int, wanted: Entry) -> FolderAttributes | None:
         """The attributes of a folder that has no extended ones; None if they are not known."""
         hint = self._of(number, wanted.path)
-        with suppress(ValueError):
+        with suppress(ValueError, BadLine):  # nor are they where the manifest tells a time that cannot be
             if hint[:1] == b"d":
                 mode, uid, gid, mtime = hint[1:].split(b".")
                 known = FolderAttributes(int(mode, 8), int(uid), int(gid), int(mtime), int(mtime))
@@ -115,8 +115,9 @@ def opened(layout: Layout) -> Iterator[Hints]:
 
 
 def _is(wanted: Entry, status: os.stat_result) -> bool:
-    """Whether an inode looks as the manifest says."""
-    has = (kind_of(status.st_mode), status.st_mode & 0o7777, status.st_uid, status.st_gid)
-    sized = wanted.kind not in {b"f", b"L"} or status.st_size == wanted.size
-    same_time = status.st_mtime_ns // _SECOND == wanted.mtime
-    return sized and same_time and has == (wanted.kind, wanted.mode, wanted.uid, wanted.gid)
+    """Whether an inode looks as the manifest says. (Of a symlink its target's length: the target has no name here.)"""
+    from snapmirror.snapshots.verify.attributes import Rules, differing  # not at every start, counted in milliseconds
+
+    if wanted.kind == b"L" and status.st_size != wanted.size:
+        return False
+    return not any(differing(replace(wanted, target=None), status, b"", Rules()))
