@@ -20,10 +20,14 @@ _LEAST_MEMORY = 128 << 20
 _SPARE = 20  # the part of this machine's memory, swap included, that must be left
 
 
+def machine_memory() -> int:
+    """The memory of this machine, in bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def memory(entries: int) -> int:
     """The most memory, in bytes, that each rsync gets for a list of so many entries: at most half of the machine's."""
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min(machine // 2, _LEAST_MEMORY + entries * _ENTRY)
+    return min(machine_memory() // 2, _LEAST_MEMORY + entries * _ENTRY)
 
 
 class Flood:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -61,9 +60,8 @@ def _is_read_ahead(mirror: MirrorConfig, expected: int) -> bool:
     Only of a tree that rsync goes through as a whole, and of which a quarter of this machine's memory holds the folders
     until rsync has come that far.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     whole = mirror.source.kind == "local" and not mirror.exclude and not mirror.exclude_from
-    return whole and 0 < expected * _HELD <= memory // 4
+    return whole and 0 < expected * _HELD <= floods.machine_memory() // 4
 
 
 def tree_lines(mirror: MirrorConfig, tree: Path) -> list[bytes]:

@@ -132,7 +132,8 @@ class Night:
             with self.pipeline.step(f"{self.mirror.name}: prepare the slot"):
                 whole = ready()
             try:  # not sooner: the slot's folders will have to be read, the newest snapshot's will not
-                guard.check_names(self.mirror, planned.plan, self.history.slot())
+                if self.history.snapshots():
+                    guard.check_names(self.mirror, planned.plan, self.history.slot())
             except SnapmirrorError:
                 self.history.leave()
                 raise

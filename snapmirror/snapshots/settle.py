@@ -18,8 +18,7 @@ Folders = Mapping[bytes, FolderAttributes]
 def folders_before(plan: Plan, slot: Path) -> Folders:
     """The folders in which a plan will change names, while the slot still equals the newest snapshot."""
     here = Tree(slot)
-    touched = {*map(parent, asked_for(plan)), *map(parent, _gone(plan))}
-    found = ((path, here.attributes(path)) for path in touched)
+    found = ((path, here.attributes(path)) for path in _touched(plan))
     return {path: attributes for path, attributes in found if attributes is not None}
 
 
@@ -31,10 +30,9 @@ def settle(plan: Plan, also: Iterable[bytes], tree: Path, slot: Path, before: Fo
     """
     planned = set(asked_for(plan, folders=True))
     also, gone = set(also), _gone(plan)
-    touched = {*map(parent, asked_for(plan)), *map(parent, gone), *also}
     here, there = Tree(slot), Tree(tree)
-    for path in sorted(touched - planned - gone):
-        known = before.get(path) if before is not None and path not in also else None
+    for path in sorted((_touched(plan) | also) - planned - gone):
+        known = None if before is None or path in also else before.get(path)
         if known is not None:
             here.set_attributes(path, known)
         else:
@@ -47,6 +45,10 @@ def asked_for(plan: Plan, *, folders: bool = False) -> Iterator[bytes]:
         assert new is not None
         if not folders or new[1:2] == b"d":
             yield entry.path_of(new)
+
+
+def _touched(plan: Plan) -> set[bytes]:
+    return {*map(parent, asked_for(plan)), *map(parent, _gone(plan))}
 
 
 def _gone(plan: Plan) -> set[bytes]:

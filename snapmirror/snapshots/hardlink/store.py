@@ -213,7 +213,8 @@ class HardlinkStore:
         if self._record.slot_equals is not None or believed:
             self._record.slot_equals, self._record.fetched_flushed = None, False
             self._save()
-        self._before = settle.folders_before(plan, self.layout.slot)
+        if newest is not None:
+            self._before = settle.folders_before(plan, self.layout.slot)
         patch = clear(plan, self._prepared, tree, self.layout.slot, clone_above, believed=believed)
         layout = self.layout
         return Target(
