@@ -146,11 +146,25 @@ def load(path: Path) -> Record:
 
 def save(record: Record, path: Path) -> None:
     """Replace the record, durably: when this returns, a power cut leaves the new one."""
-    scratch = path.with_suffix(".new")
-    filesystems.write(scratch, record.model_dump_json(indent=1).encode())
+    staged = stage(record, path)
+    filesystems.sync(staged)
+    put(staged, path)
+    filesystems.sync(path.parent)
+
+
+def stage(record: Record, path: Path, name: str = ".new") -> Path:
+    """Write what is to become the record, beside it. It must be on the device before it is `put`."""
+    staged = path.with_suffix(name)
+    staged.write_bytes(record.model_dump_json(indent=1).encode())
+    return staged
+
+
+def put(staged: Path, path: Path) -> None:
+    """Let it take the record's place. A power cut leaves either, but the new one only after all that was done before:
+    file systems with a journal keep names in the order in which they were changed.
+    """
     previous = path.with_name(path.name + ".previous")
     with suppress(FileNotFoundError):  # a link, not a rename: at no moment is there no record
         previous.unlink(missing_ok=True)
         os.link(path, previous)
-    scratch.replace(path)
-    filesystems.sync(path.parent)
+    staged.replace(path)

@@ -94,7 +94,8 @@ class HardlinkStore:
         if self.finish_healing():
             done.append("completed the healing of a file that the last run had begun")
         if self._record.moves:
-            self._finish_moves()
+            self._make_moves()
+            self._save()
             done.append("finished the rotation that the last run began")
         for path in self.layout.private.glob(f"{rotation.TRASH}*"):
             names.remove_tree(path)
@@ -132,11 +133,10 @@ class HardlinkStore:
     def _save(self) -> None:
         record.save(self._record, self.layout.record)
 
-    def _finish_moves(self) -> None:
+    def _make_moves(self) -> None:
         rotation.make(self.layout, self._record.moves)
         rotation.date(self.layout, self._record.snapshots)
         self._record.moves = []
-        self._save()
 
     # --- the slot
 
@@ -276,27 +276,38 @@ class HardlinkStore:
     # --- publishing
 
     def publish(self, sealed: Sealed, keep_last: int) -> Published:
-        """Flush, write down, rename, and let the expired go."""
+        """Write down, flush, rename, and let the expired go.
+
+        A flush is dear on a slow store, above all right after a big one, when the file system brings what is in its
+        journal to its place. So all that has to be on the device goes there at once, the records of before and after
+        the renames among it; the next flush is the moment at which the snapshot exists, and there is no third.
+        """
         layout = self.layout
         layout.manifest(sealed.snapshot.id).write_bytes(sealed.manifest)
         layout.checksums(sealed.snapshot.sequence).write_bytes(checksums.pack(sealed.checksums))
-        filesystems.flush(layout.root)
         decisions = retention.decide([sealed.snapshot, *self._record.snapshots], keep_last=keep_last)
         kept = [decision.snapshot for decision in decisions if decision.keep]
         expired = [decision.snapshot for decision in decisions if not decision.keep]
         park = bool(expired) and not layout.parked.exists()
-        self._record.moves = rotation.moves(layout, kept, expired, park=park)
-        self._record.snapshots = [
-            snapshot.model_copy(update={"slot": number}) for number, snapshot in enumerate(kept, start=1)
-        ]
-        self._record.sequence = sealed.snapshot.sequence
-        self._record.slot_equals = None
-        if park:
-            self._record.parked = expired[0].id
-            hints.drop(layout, newest=sealed.snapshot.sequence, expired=expired[0].sequence)
+        moved = self._record.model_copy(
+            update={
+                "snapshots": [one.model_copy(update={"slot": number}) for number, one in enumerate(kept, start=1)],
+                "sequence": sealed.snapshot.sequence,
+                "parked": expired[0].id if park else self._record.parked,
+                "slot_equals": None,
+            }
+        )
+        moving = moved.model_copy(update={"moves": rotation.moves(layout, kept, expired, park=park)})
+        first, then = record.stage(moving, layout.record), record.stage(moved, layout.record, ".moved")
+        filesystems.flush(layout.root)
         with interrupts.deferred():  # a signal leaves no gap in the numbers; a crash may, until the next run
-            self._save()  # the moment at which the snapshot exists
-            self._finish_moves()
+            record.put(first, layout.record)
+            filesystems.sync(layout.private)  # the moment at which the snapshot exists
+            self._record = moving
+            self._make_moves()
+            record.put(then, layout.record)
+        if park:
+            hints.drop(layout, newest=moved.sequence, expired=expired[0].sequence)
         for snapshot in expired:
             names.remove_tree(layout.private / f"{rotation.TRASH}{snapshot.id}")
             if snapshot.id != self._record.parked:
