@@ -206,7 +206,7 @@ class Night:
                         "linked": report.linked, "deleted": report.deleted},
                 warnings=tuple(report.warnings),
             )  # fmt: skip
-            sealed = Sealed(snapshot, manifest, sums)
+            sealed = Sealed(snapshot, manifest, sums, plan.differing if manifest is plan.manifest else None)
             published = self.history.publish(sealed, self.mirror.retention.keep_last)
         for decision in published.expired:
             log.info("%s: %s expired: %s", self.mirror.name, decision.snapshot.id, decision.reason)

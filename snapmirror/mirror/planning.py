@@ -57,6 +57,7 @@ def make_plan(
         log.warning("%s", warnings[-1])
         marked = marked or listing.changed_names(mirror, history.tree(newest))
         plan, listed = _compare(mirror, _rebuilt(mirror, history.tree(newest), header), header, marked, progress)
+        plan.differing = None  # they are not the manifest's
     if listed.partial:
         if mirror.on_unreadable == "fail":
             reason = listed.complaints[0] if listed.complaints else "rsync does not say which"

@@ -15,10 +15,12 @@ from snapmirror.errors import ListingError
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.links import is_grouped, resolve
 from snapmirror.snapshots.manifest import PREFIX, Header, Totals, Writer, since_prefix
-from snapmirror.snapshots.merge import Pair, Text, differences
+from snapmirror.snapshots.merge import Pair, Text, differences, link_differences
 from snapmirror.snapshots.spool import Spool
 
 _SAMPLE = 8
+MOST_CHANGES = 20_000
+"""So many names may have changed in a night, and it is still remembered which."""
 
 
 class Manifest(Text, Protocol):
@@ -50,7 +52,8 @@ class Plan:
     names for an inode that the copy already has (name, existing name), `delete` old lines without a new one.
     `held_back` are deletions that do not happen because the listing may lack what could not be read; `corrections` are
     for `manifest`, see `manifest.rewritten`; `sample` are a few unchanged lines; `left_out` counts entries
-    that the store cannot keep.
+    that the store cannot keep. `differing` are all lines in which `manifest` differs from the one before, both sides
+    numbered, unless they are too many.
     """
 
     id: str
@@ -66,6 +69,7 @@ class Plan:
     corrections: dict[bytes, bytes | None] = field(default_factory=dict)
     held_back: list[bytes] = field(default_factory=list)
     left_out: int = 0
+    differing: Spool | None = None
 
     def pairs(self) -> Iterator[Pair]:
         """Everything that rsync is asked for."""
@@ -181,6 +185,9 @@ def compare(
     grouped = resolve(plan, changed, old.symlinks, old.links, new_links, marked, number)
     for line in grouped.lines:
         writer.add(line)
+    if len(changed) + len(grouped.lines) <= MOST_CHANGES:
+        plan.differing = Spool((before, after and number + after) for before, after in changed)
+        plan.differing.extend(link_differences(old.links, grouped.lines))
     for before, after in changed:
         if grouped.names and is_grouped((before, after), grouped.names):
             continue

@@ -8,7 +8,7 @@ import json
 import zstandard
 
 from snapmirror.config.sample import sample
-from snapmirror.snapshots import checksums, record
+from snapmirror.snapshots import packed, record
 from snapmirror.snapshots.manifest import Header, Writer
 from snapmirror.snapshots.spool import Spool
 
@@ -57,7 +57,7 @@ def seeds(target: str) -> list[bytes]:
         "sent": [b"0" * 32 + b"|" + line for line in LINES] + [b"Literal data: 12 bytes", b"rsync: [sender] no (13)"],
         "manifest": [_manifest()],
         "manifest_text": [text],
-        "checksum_file": [checksums.pack(Spool([(b"0" * 32, b"etc/n\\#012l"), (b"1" * 32, b"a")]))],
+        "checksum_file": [packed.pack(Spool([(b"0" * 32, b"etc/n\\#012l"), (b"1" * 32, b"a")]))],
         "record_file": [record.Record(sequence=2, snapshots=[snapshot], moves=[move]).model_dump_json().encode()],
         "configuration": [_SMALL, sample().encode()],
         "redo_list": [_redo()],

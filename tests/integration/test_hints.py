@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from snapmirror.config import load
-from snapmirror.snapshots import checksums
+from snapmirror.snapshots import checksums, packed
 from snapmirror.snapshots.entry import escape, parse
 from snapmirror.snapshots.hardlink import hints
 from snapmirror.snapshots.hardlink.layout import Layout
@@ -39,8 +39,8 @@ def scene(folder: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
     yield scene
 
 
-def hint_files(scene: Scene) -> list[Path]:
-    return sorted((scene.home / ".snapmirror/hints").iterdir())
+def notes(scene: Scene, what: str = "hints") -> list[Path]:
+    return sorted((scene.home / ".snapmirror" / what).iterdir())
 
 
 def test_what_hints_tell_is_not_looked_up_in_the_newest_snapshot(scene: Scene) -> None:
@@ -68,14 +68,17 @@ def test_what_hints_tell_is_not_looked_up_in_the_newest_snapshot(scene: Scene) -
     looked_up = [line for line in log.read_text(errors="replace").splitlines() if "backup.1/changed" in line]
     assert looked_up == []
     assert "linkat(" in log.read_text(errors="replace")
-    with scene.browsing():
-        assert len(hint_files(scene)) == KEEP  # those of the snapshots since the parked one
+    manifests = [line for line in log.read_text(errors="replace").splitlines() if "/manifests/" in line]
+    opened = {line.partition("/manifests/")[2][:18] for line in manifests if "openat(" in line and "O_RDONLY" in line}
+    assert len(opened) == 1, "but the newest's, for the plan, none is read: the changes of the nights say what differs"
+    with scene.browsing():  # those of the snapshots since the parked one
+        assert len(notes(scene)) == len(notes(scene, "changes")) == KEEP
 
 
 def rewrite(change: Callable[[Known], Known]) -> Callable[[Path], None]:
     def rewritten(file: Path) -> None:
         changed = change(dict(checksums.read(file)))
-        file.write_bytes(checksums.pack(Spool((hint, escape(path)) for path, hint in changed.items())))
+        file.write_bytes(packed.pack(Spool((hint, escape(path)) for path, hint in changed.items())))
 
     return rewritten
 
@@ -124,6 +127,15 @@ SPOILED: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("how", SPOILED)
 def test_a_hint_that_is_wrong_costs_nothing(scene: Scene, how: str) -> None:
+    live_with(scene, how, "hints")
+
+
+@pytest.mark.parametrize("how", ["missing", "no such file", "cut"])
+def test_a_list_of_changes_that_is_damaged_costs_nothing(scene: Scene, how: str) -> None:
+    live_with(scene, how, "changes")
+
+
+def live_with(scene: Scene, how: str, what: str) -> None:
     rng = random.Random(how)
     tree, history = Tree(scene.source), History(scene)
     tree.grow(random_kinds(rng, 30))
@@ -135,7 +147,7 @@ def test_a_hint_that_is_wrong_costs_nothing(scene: Scene, how: str) -> None:
             history.check_newest(tree.fingerprint(), full=True)
         tree.published()
         with open_store(load(scene.config)):
-            for file in hint_files(scene):
+            for file in notes(scene, what):
                 SPOILED[how](file)
     verified = scene.command("verify", "--full")
     assert verified.exit_code == 0, str(verified)
@@ -148,7 +160,7 @@ def test_of_a_time_that_cannot_be_nothing_is_known(tmp_path: Path) -> None:
     layout.slot.mkdir()
     put(tmp_path / "file", b"")
     handle = b"i" + handles.handle_of(os.fsencode(tmp_path / "file"))
-    layout.hints(7).write_bytes(checksums.pack(Spool([(handle, b"file"), (b"d755.0.0.0", b"folder")])))
+    layout.hints(7).write_bytes(packed.pack(Spool([(handle, b"file"), (b"d755.0.0.0", b"folder")])))
     with hints.opened(layout) as known:
         file = parse(b">f+++++++++|rw-r--r--|0|0|0|33658/09/27-01:46:39|//file")
         folder = parse(b"cd+++++++++|rwxr-xr-x|0|0|4096|33658/09/27-01:46:39|//folder/")

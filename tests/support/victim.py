@@ -16,7 +16,7 @@ from tests.support.trees import Tree
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 # what the README says may lie beside the manifests between two nights
 PRIVATE = {
-    "record.json", "manifests", "sums", "hints", "slot", "parked", "tmp", "partial", "record.json.previous",
+    "record.json", "manifests", "sums", "hints", "changes", "slot", "parked", "tmp", "partial", "record.json.previous",
     "read-back.json",
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from snapmirror.config import parse as parse_config
 from snapmirror.config.sample import sample
 from snapmirror.errors import ConfigError, DamageError, StorageError, TransferError
-from snapmirror.snapshots import checksums, entry, record
+from snapmirror.snapshots import checksums, entry, packed, record
 from snapmirror.snapshots.manifest import NOTHING, PREFIX, Header, Reader, Writer
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import compare
@@ -112,7 +112,7 @@ def test_a_manifest_that_was_packed_again(text: bytes) -> None:
             assert number >= 0 and entry.is_inside(one.path)
 
 
-@given(damaged(checksums.pack(Spool([(b"d41d8cd98f00b204e9800998ecf8427e", b"etc/n\\#012l"), (b"0" * 32, b"a")]))))
+@given(damaged(packed.pack(Spool([(b"d41d8cd98f00b204e9800998ecf8427e", b"etc/n\\#012l"), (b"0" * 32, b"a")]))))
 def test_a_checksum_file(data: bytes) -> None:
     def use(path: Path) -> None:
         with suppress(DamageError):

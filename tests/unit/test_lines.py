@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from snapmirror.errors import DamageError, StorageError, TransferError
 from snapmirror.mirror.listing import _pruned
-from snapmirror.snapshots import checksums, entry
+from snapmirror.snapshots import checksums, entry, packed
 from snapmirror.snapshots.manifest import DamagedManifest, Header, Reader, Writer
 from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import rsync
@@ -135,7 +135,7 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: bytes) -> None:
 
 def test_checksums_are_read_as_they_were_written(tmp_path: Path) -> None:
     names = [b"a\nb", b"\xff", b"\\#012", *(b"%d" % number for number in range(10_000))]
-    (tmp_path / "sums").write_bytes(checksums.pack(Spool((b"0" * 32, entry.escape(name)) for name in names)))
+    (tmp_path / "sums").write_bytes(packed.pack(Spool((b"0" * 32, entry.escape(name)) for name in names)))
     assert list(checksums.read(tmp_path / "sums")) == [(name, b"0" * 32) for name in names]
     assert list(checksums.read(tmp_path / "absent")) == []
     (tmp_path / "sums").write_bytes((tmp_path / "sums").read_bytes()[:-30])

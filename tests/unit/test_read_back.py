@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from snapmirror.errors import Interrupted
 from snapmirror.model import Silent
-from snapmirror.snapshots import checksums
+from snapmirror.snapshots import checksums, packed
 from snapmirror.snapshots.entry import escape, plain_line
 from snapmirror.snapshots.manifest import Header, Writer, since_prefix
 from snapmirror.snapshots.record import Snapshot, make_id
@@ -56,7 +56,7 @@ class History:
             path.write_bytes(content_of(name))
             os.utime(path, (FILE_TIME, FILE_TIME))
             spool.append((checksums.of_file(path), escape(name)))
-        self.checksums(self.sequence).write_bytes(checksums.pack(spool))
+        self.checksums(self.sequence).write_bytes(packed.pack(spool))
         one = Snapshot(
             id=make_id(NOON + self.sequence * DAY), sequence=self.sequence, slot=1,
             files=0, entries=0, bytes=0, new_bytes=0,
@@ -286,7 +286,7 @@ def test_what_is_the_same_is_drawn_together_however_much_it_is(tmp_path: Path) -
     for number in range(70):
         spool.append((b"%032x" % (min(number // 20, 1) << 64), b"name %d" % number))
     history.sequence = 1
-    history.checksums(1).write_bytes(checksums.pack(spool))
+    history.checksums(1).write_bytes(packed.pack(spool))
     drawn = draw(history, 0, WHOLE, 4)  # type: ignore[arg-type]
     assert (drawn.width, len(drawn.wanted[1])) == (1, 20)
     drawn = draw(history, 1, WHOLE - 1, 4)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from snapmirror.errors import DamageError
-from snapmirror.snapshots import checksums
+from snapmirror.snapshots import checksums, packed
 from snapmirror.snapshots.entry import escape, plain_line
 from snapmirror.snapshots.manifest import DamagedManifest, Header, Writer, since_prefix
 from snapmirror.snapshots.record import Snapshot
@@ -68,12 +68,12 @@ def test_a_manifest_that_is_not_what_it_should_be(
         list(expected(path, snapshot()))
 
 
-def packed(pairs: list[tuple[bytes, bytes]]) -> bytes:
+def sums_of(pairs: list[tuple[bytes, bytes]]) -> bytes:
     """A checksum file of (name, checksum)."""
     spool = Spool()
     for name, checksum in pairs:
         spool.append((checksum, escape(name)))
-    return checksums.pack(spool)
+    return packed.pack(spool)
 
 
 class Folder:
@@ -88,8 +88,8 @@ class Folder:
 
 def test_checksums_are_told_apart_by_number_and_name(tmp_path: Path) -> None:
     one, two = b"0" * 32, b"f" * 32
-    (tmp_path / "1.zst").write_bytes(packed([(b"a\n", one), (b"b", two)]))
-    (tmp_path / "3.zst").write_bytes(packed([(b"a\n", two)]))
+    (tmp_path / "1.zst").write_bytes(sums_of([(b"a\n", one), (b"b", two)]))
+    (tmp_path / "3.zst").write_bytes(sums_of([(b"a\n", two)]))
     sums = Sums()
     sums.load(Folder(tmp_path), 3)  # type: ignore[arg-type]
     assert sums.of(1, b"a\n") == bytes.fromhex(one.decode())
@@ -121,13 +121,13 @@ def test_an_inode_that_was_changed_in_place_is_read_once_for_each_content(tmp_pa
 @pytest.mark.parametrize("cut", range(1, 40, 3))
 def test_a_cut_checksum_file_is_damaged_wherever_it_is_cut(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "1.zst"
-    data = packed([(b"name %d" % number, b"%032x" % number) for number in range(50)])
+    data = sums_of([(b"name %d" % number, b"%032x" % number) for number in range(50)])
     path.write_bytes(data[:-cut])
     with pytest.raises(DamageError):
         list(checksums.read(path))
     path.write_bytes(data)
     assert len(list(checksums.read(path))) == 50
-    path.write_bytes(packed([]))
+    path.write_bytes(sums_of([]))
     assert list(checksums.read(path)) == []
 
 

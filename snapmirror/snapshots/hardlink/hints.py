@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from snapmirror.errors import DamageError
-from snapmirror.snapshots import checksums
-from snapmirror.snapshots.entry import BadLine, Entry, escape
+from snapmirror.snapshots import packed
+from snapmirror.snapshots.entry import BadLine, Entry, escape, unescape
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.names import FolderAttributes, Tree
 from snapmirror.snapshots.plan import Plan
@@ -29,7 +29,6 @@ from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import handles
 
 _MOST = 20_000  # names: of a night with more, all that they would save is little
-_NIGHTS = 100  # older ones are of no use to a slot that differs in so much
 _SECOND = 1_000_000_000
 
 
@@ -43,7 +42,7 @@ def write(layout: Layout, plan: Plan) -> None:
     for path in asked_for(plan):
         with suppress(OSError):  # it has vanished, or this file system has no such thing
             found.append((_hint(slot, path), escape(path)))
-    file.write_bytes(checksums.pack(found))
+    file.write_bytes(packed.pack(found))
 
 
 def _hint(slot: Tree, path: bytes) -> bytes:
@@ -53,13 +52,6 @@ def _hint(slot: Tree, path: bytes) -> bytes:
     if os.listxattr(full):
         return b"-"
     return b"d%o.%d.%d.%d" % (folder.mode, folder.uid, folder.gid, folder.mtime_ns)
-
-
-def drop(layout: Layout, *, newest: int, expired: int) -> None:
-    """Drop the files that nobody will ask for: no slot is older than the `expired` snapshot, by number."""
-    for file in layout.hints(0).parent.glob("*.zst"):
-        if file.stem.isdecimal() and int(file.stem) <= max(expired, newest - _NIGHTS):
-            file.unlink()
 
 
 class Hints:
@@ -73,7 +65,8 @@ class Hints:
         if number not in self._read:
             self._read[number] = {}
             with suppress(DamageError):
-                self._read[number] = dict(checksums.read(self._layout.hints(number)))
+                found = packed.read(self._layout.hints(number), "hints file")
+                self._read[number] = {unescape(name): hint for hint, name in found}
         return self._read[number].get(path, b"-")
 
     def folder(self, number: int, wanted: Entry) -> FolderAttributes | None:

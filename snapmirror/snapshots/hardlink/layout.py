@@ -73,10 +73,14 @@ class Layout:
         """What spares the next slots to look up the new names of the snapshot with this number."""
         return self.private / "hints" / f"{sequence:07d}.zst"
 
+    def changes(self, sequence: int) -> Path:
+        """What differs between the snapshot with this number and the one before."""
+        return self.private / "changes" / f"{sequence:07d}.zst"
+
     def make(self) -> None:
         """Create what is missing."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.private.mkdir(exist_ok=True, mode=0o700)
-        kept = (self.private / name for name in ("manifests", "sums", "hints"))
+        kept = (self.private / name for name in ("manifests", "sums", "hints", "changes"))
         for folder in (*kept, self.scratch, self.partial, self.by_date):
             folder.mkdir(exist_ok=True)

@@ -1,8 +1,9 @@
 """Making the slot: a tree that is equal to the newest snapshot, sharing every inode but the folders'.
 
 Three ways, by what there is: `copied` (cp --archive --link) while nothing has expired yet; `recycled` from an expired
-snapshot, of which two manifests tell what differs; and `repaired`, by walking both trees, when a run has failed in
-between and nothing is sure. All three may be interrupted at any point: what they leave is repaired by the next run.
+snapshot, of which the nights since or two manifests tell what differs; and `repaired`, by walking both trees, when a
+run has failed in between and nothing is sure. All three may be interrupted at any point: what they leave is repaired by
+the next run.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from threading import Event
 from snapmirror import process
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import entry
-from snapmirror.snapshots.entry import join, parent
+from snapmirror.snapshots.entry import Entry, join, parent
 from snapmirror.snapshots.hardlink.hints import Hints
-from snapmirror.snapshots.manifest import PREFIX, Reader
-from snapmirror.snapshots.merge import differences, link_differences
+from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import FolderAttributes, Tree
 
 _POLL_SECONDS = 0.1
@@ -71,15 +72,14 @@ def copied(newest: Path, slot: Path, stop: Event) -> Prepared:
     raise StorageError(f"the new slot could not be made: {last[0]}", hint="look at the space and the log of the store")
 
 
-def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, hints: Hints, stop: Event) -> Prepared:
-    """Turn the slot, which is the expired snapshot's tree, into the newest's: only names that differ are touched.
+def recycled(differing: Iterable[Pair], tree: Path, slot: Path, hints: Hints, stop: Event) -> Prepared:
+    """Turn the slot, which is the expired snapshot's tree, into the newest's: only names in `differing` are touched.
 
-    What `hints` know is not looked up in the newest tree.
-    Raises OutOfOrder or DamagedManifest, before anything is touched, if the manifests cannot be compared.
+    Folders stand there before what lies in them. What `hints` know is not looked up in the newest tree.
+    Raises BadLine before anything is touched.
     """
     prepared = Prepared()
-    pairs = list(differences(expired, newest.plain(), numbers=newest.numbers))
-    pairs += link_differences(expired.links, newest.links)
+    pairs = [(_parsed(old), _parsed(new)) for old, new in differing]
     here, there = Tree(slot), Tree(tree)
     own: dict[bytes, FolderAttributes | None] = {}  # of folders in which a name changes, before it does
     known: dict[bytes, FolderAttributes | None] = {}  # of those that differ themselves, as far as hints know
@@ -93,7 +93,7 @@ def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, hints: Hin
         if old is None:
             continue
         _check(stop)
-        before = entry.parse(old[PREFIX:])
+        _, before = old
         if not before.is_directory:
             touch(before.path)
             here.unlink(before.path)
@@ -106,7 +106,7 @@ def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, hints: Hin
         if new is None:
             continue
         _check(stop)
-        number, after = int(new[: PREFIX - 1]), entry.parse(new[PREFIX:])
+        number, after = new
         touch(after.path)
         if after.is_directory:
             known[after.path] = hints.folder(number, after)
@@ -129,6 +129,10 @@ def recycled(expired: Reader, newest: Reader, tree: Path, slot: Path, hints: Hin
         else:
             here.copy_attributes(there, path)
     return prepared
+
+
+def _parsed(line: bytes | None) -> tuple[int, Entry] | None:
+    return None if line is None else (int(line[: PREFIX - 1]), entry.parse(line[PREFIX:]))
 
 
 def repaired(tree: Path | None, slot: Path, stop: Event) -> Prepared:

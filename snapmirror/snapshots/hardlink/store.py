@@ -14,13 +14,14 @@ from threading import Event
 
 from snapmirror import interrupts
 from snapmirror.errors import StorageError
-from snapmirror.snapshots import checksums, names, record, retention, settle
-from snapmirror.snapshots.hardlink import healing, hints, rotation, slot
+from snapmirror.snapshots import checksums, names, packed, record, retention, settle
+from snapmirror.snapshots.entry import BadLine
+from snapmirror.snapshots.hardlink import changes, healing, hints, rotation, slot
 from snapmirror.snapshots.hardlink.clear import clear
 from snapmirror.snapshots.hardlink.discard import discard
 from snapmirror.snapshots.hardlink.layout import Layout
-from snapmirror.snapshots.manifest import DamagedManifest, Reader
-from snapmirror.snapshots.merge import OutOfOrder
+from snapmirror.snapshots.manifest import DamagedManifest
+from snapmirror.snapshots.merge import OutOfOrder, Pair
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
@@ -30,6 +31,7 @@ from snapmirror.tools import filesystems
 log = logging.getLogger("snapmirror.store")
 _HEALINGS = 1000
 """So many are remembered."""
+_NIGHTS = 100  # what was noted of older ones is of no use to a slot that differs in so much
 
 
 class HardlinkStore:
@@ -178,27 +180,29 @@ class HardlinkStore:
 
     def _recycle(self, newest: Snapshot, tree: Path, stop: Event) -> slot.Prepared:
         layout, parked = self.layout, self._record.parked
-        try:
-            manifests = (
-                None if parked is None else (Reader(layout.manifest(parked)), Reader(layout.manifest(newest.id)))
-            )
-        except DamagedManifest as damage:
-            log.warning("%s; the slot is made by walking both trees", damage.message)
-            manifests = None
+        differing = None if parked is None else self._differing(parked, newest)
         self._record.parked = None  # (not saved yet: a name of what is not there does no harm)
         os.rename(layout.parked, layout.slot)
-        if parked is None or manifests is None:
+        if parked is not None:
+            layout.manifest(parked).unlink(missing_ok=True)
+        if differing is None:
             return slot.repaired(tree, layout.slot, stop)
         try:
             with hints.opened(layout) as known:
-                return slot.recycled(*manifests, tree, layout.slot, known, stop)
+                return slot.recycled(differing, tree, layout.slot, known, stop)
+        except BadLine as problem:
+            log.warning("what differs cannot be read (%s); the slot is made by walking both trees", problem.message)
+            return slot.repaired(tree, layout.slot, stop)
+
+    def _differing(self, expired: str, newest: Snapshot) -> list[Pair] | None:
+        """What differs between an expired snapshot and the newest; None if nothing tells."""
+        if (pairs := changes.between(self.layout, expired, newest)) is not None:
+            return pairs
+        try:
+            return changes.compared(self.layout.manifest(expired), self.layout.manifest(newest.id))
         except (DamagedManifest, OutOfOrder) as problem:
             log.warning("the manifests cannot be compared (%s); the slot is made by walking both trees", problem)
-            return slot.repaired(tree, layout.slot, stop)
-        finally:
-            for manifest in manifests:
-                manifest.close()
-            layout.manifest(parked).unlink(missing_ok=True)
+            return None
 
     def slot(self) -> Path:
         """The tree that is being made."""
@@ -284,7 +288,8 @@ class HardlinkStore:
         """
         layout = self.layout
         layout.manifest(sealed.snapshot.id).write_bytes(sealed.manifest)
-        layout.checksums(sealed.snapshot.sequence).write_bytes(checksums.pack(sealed.checksums))
+        layout.checksums(sealed.snapshot.sequence).write_bytes(packed.pack(sealed.checksums))
+        changes.write(layout, self._record.newest, sealed)
         decisions = retention.decide([sealed.snapshot, *self._record.snapshots], keep_last=keep_last)
         kept = [decision.snapshot for decision in decisions if decision.keep]
         expired = [decision.snapshot for decision in decisions if not decision.keep]
@@ -307,7 +312,7 @@ class HardlinkStore:
             self._make_moves()
             record.put(then, layout.record)
         if park:
-            hints.drop(layout, newest=moved.sequence, expired=expired[0].sequence)
+            self._drop_notes(max(expired[0].sequence, moved.sequence - _NIGHTS))
         for snapshot in expired:
             names.remove_tree(layout.private / f"{rotation.TRASH}{snapshot.id}")
             if snapshot.id != self._record.parked:
@@ -317,6 +322,13 @@ class HardlinkStore:
         self._is_copy = False
         self._drop_checksums()
         return Published(self._record.snapshots[0], [decision for decision in decisions if not decision.keep])
+
+    def _drop_notes(self, last: int) -> None:
+        """Drop what was noted of the nights up to this one: no slot is older than it."""
+        for folder in ("hints", "changes"):
+            for file in (self.layout.private / folder).glob("*.zst"):
+                if file.stem.isdecimal() and int(file.stem) <= last:
+                    file.unlink()
 
     def _drop_checksums(self) -> None:
         """Drop checksum files that no manifest refers to; looked at only when their number has doubled."""

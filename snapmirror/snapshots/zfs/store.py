@@ -19,7 +19,7 @@ from threading import Event
 
 from snapmirror import interrupts
 from snapmirror.errors import StorageError
-from snapmirror.snapshots import checksums, retention
+from snapmirror.snapshots import checksums, packed, retention
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
@@ -215,7 +215,7 @@ class ZfsStore:
         """Write down, seal, and let the expired go."""
         layout, snapshot = self.layout, sealed.snapshot
         layout.manifest(snapshot.id).write_bytes(sealed.manifest)
-        layout.checksums(snapshot.sequence).write_bytes(checksums.pack(sealed.checksums))
+        layout.checksums(snapshot.sequence).write_bytes(packed.pack(sealed.checksums))
         with interrupts.deferred():
             zfs.snapshot(self.dataset, snapshot.id, sealing.written(snapshot))  # the moment at which it exists
             layout.began.unlink(missing_ok=True)
