@@ -171,6 +171,14 @@ def is_inside(path: bytes) -> bool:
     return b"\0" not in path and not (b"" in parts or b"." in parts or b".." in parts)
 
 
+def inside(name: bytes) -> bytes:
+    """The path of a name as it is written. Raises BadLine for one that leaves the tree."""
+    path = unescape(name).removesuffix(b"/")
+    if not is_inside(path):
+        raise BadLine(f"a name that cannot be: {name[:200]!r}")
+    return path
+
+
 def parent(path: bytes) -> bytes:
     """The folder of a path; the root's is the root."""
     return path.rpartition(b"/")[0] or b"."

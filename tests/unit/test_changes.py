@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapmirror.snapshots import entry
-from snapmirror.snapshots.hardlink import changes
+from snapmirror.snapshots import entry, packed
+from snapmirror.snapshots.hardlink import changes, hints, slot
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import NOTHING, PREFIX, Header, Reader, rewritten
-from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.plan import MOST_CHANGES, compare
 from snapmirror.snapshots.protocol import Sealed
 from snapmirror.snapshots.record import Snapshot
@@ -44,8 +44,25 @@ def lived(layout: Layout, nights: list[tuple[Tree, bool]]) -> list[Snapshot]:
     return snapshots
 
 
-def sides(pairs: list[Pair]) -> tuple[set[bytes], set[bytes]]:
-    return {old for old, _ in pairs if old is not None}, {new for _, new in pairs if new is not None}
+Names = dict[bytes, bytes]
+
+
+def names_of(layout: Layout, one: Snapshot) -> Names:
+    """The numbered lines of a snapshot, by name."""
+    return {line.rpartition(b"//")[2]: line for line in Reader(layout.manifest(one.id))}
+
+
+def applied(names: Names, differing: changes.Differing) -> Names:
+    """What is left when the names that differ are taken away and put there, as in a slot."""
+    names = dict(names)
+    for name in differing.gone:
+        del names[name]
+    for line in differing.new:
+        path = entry.parse(line[PREFIX:]).path
+        above = entry.parent(path)
+        assert path == b"." or (b"./" if above == b"." else entry.escape(above) + b"/") in names, "not in a folder yet"
+        assert names.setdefault(line.rpartition(b"//")[2], line) is line
+    return names
 
 
 @given(NIGHTS)
@@ -55,16 +72,15 @@ def test_nights_add_up_to_what_manifests_tell(nights: list[tuple[Tree, bool]]) -
         snapshots = lived(layout, nights)
         for late, new in enumerate(snapshots):
             for old in snapshots[:late]:
-                found = changes.between(layout, old.id, new)
-                assert found is not None
-                told = changes.compared(layout.manifest(old.id), layout.manifest(new.id))
-                assert sides(found) == sides(told)
-                seen: set[bytes] = set()
-                for _, line in found:
-                    if line is not None:
-                        path = entry.path_of(line[PREFIX:])
-                        assert not any(one.startswith(path + b"/") for one in seen), "a folder after what lies in it"
-                        seen.add(path)
+                by_nights = changes.between(layout, old.id, new)
+                by_manifests = changes.compared(layout.manifest(old.id), layout.manifest(new.id))
+                assert by_nights is not None
+                assert by_manifests is not None
+                assert applied(names_of(layout, old), by_nights) == names_of(layout, new)
+                assert applied(names_of(layout, old), by_manifests) == names_of(layout, new)
+                if old is snapshots[late - 1]:
+                    assert set(by_nights.gone) == set(by_manifests.gone)
+                    assert set(by_nights.new) == set(by_manifests.new)
 
 
 def tree(size: int) -> Tree:
@@ -87,11 +103,13 @@ def snapshot(number: int) -> Snapshot:
 def test_a_chain_that_is_whole(layout: Layout) -> None:
     found = changes.between(layout, snapshot(1).id, snapshot(4))
     assert found is not None
-    assert sorted(entry.path_of(new[PREFIX:]) for _, new in found if new) == [b"a", b"b"]
-    assert changes.between(layout, snapshot(4).id, snapshot(4)) == []
+    assert [entry.path_of(line[PREFIX:]) for line in found.new] == found.gone == [b"a", b"b"]
+    assert changes.between(layout, snapshot(4).id, snapshot(4)) == changes.Differing([], [])
 
 
-@pytest.mark.parametrize("how", ["missing", "no such file", "cut", "empty", "another's", "later one's", "too big"])
+@pytest.mark.parametrize(
+    "how", ["missing", "no such file", "cut", "empty", "another's", "later one's", "of the future", "too big"]
+)
 def test_a_chain_that_is_broken_tells_nothing(layout: Layout, how: str) -> None:
     file = layout.changes(3)
     match how:
@@ -107,6 +125,9 @@ def test_a_chain_that_is_broken_tells_nothing(layout: Layout, how: str) -> None:
             file.write_bytes(layout.changes(2).read_bytes())
         case "later one's":
             file.write_bytes(layout.changes(4).read_bytes())
+        case "of the future":
+            lines = list(packed.read(file, ""))
+            file.write_bytes(packed.pack(Spool([(b"changes.2", lines[0][1]), *lines[1:]])))
         case "too big":
             with file.open("ab") as more:
                 more.truncate(1 << 20)
@@ -128,3 +149,25 @@ def test_without_a_manifest_to_compare_with_nothing_is_remembered(layout: Layout
     layout.manifest(snapshot(3).id).write_bytes(b"garbage")
     changes.write(layout, snapshot(3), Sealed(snapshot(4), manifest, Spool()))
     assert not layout.changes(4).exists()
+
+
+@pytest.mark.parametrize(
+    "differing",
+    [
+        changes.Differing([b"a", b"../a"], []),
+        changes.Differing([b"a"], [b"0000001 >f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//../a"]),
+        changes.Differing([b"a"], [b"0000001 nonsense"]),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_before_the_slot_is_touched(
+    tmp_path: Path, differing: changes.Differing
+) -> None:
+    layout = Layout(tmp_path)
+    layout.make()
+    layout.slot.mkdir()
+    (layout.slot / "a").touch()
+    (layout.slot.parent / "a").touch()
+    with hints.opened(layout) as known, pytest.raises(entry.BadLine):
+        slot.recycled(differing, layout.slot, layout.slot, known, Event())
+    assert (layout.slot / "a").exists()
+    assert (layout.slot.parent / "a").exists()

@@ -1,8 +1,12 @@
 """What each night has changed: one file for each snapshot, the difference between its manifest and the one before.
 
     changes.1 2026-11-19T030000Z 2026-11-20T030000Z
-    -0000011 >f+++++++++|rw-r--r--|0|0|5120|2026/11/19-02:00:00|//etc/fstab
+    - etc/fstab
+    - etc/gone/
     +0000012 >f+++++++++|rw-r--r--|0|0|5210|2026/11/20-02:00:00|//etc/fstab
+
+First the names that are not there any more, or are another inode; then those that are new, or another inode, as
+numbered lines. A folder's name ends with a slash: where it takes a file's place, it is another name.
 
 The nights between two snapshots add up to what differs between these, at the price of what has changed. Two manifests
 tell the same at the price of all that exists: they are compared where the chain of nights is broken, or bigger.
@@ -10,12 +14,15 @@ tell the same at the price of all that exists: they are compared where the chain
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import packed
-from snapmirror.snapshots.entry import path_key, path_of
+from snapmirror.snapshots.entry import path_key
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
 from snapmirror.snapshots.merge import OutOfOrder, Pair, differences, link_differences
@@ -24,9 +31,19 @@ from snapmirror.snapshots.protocol import Sealed
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.spool import Spool
 
-_FORMAT = b"changes.1"
+log = logging.getLogger("snapmirror.store")
+_FORMAT, _GONE = b"changes.1", b"-"
 _LITTLE = 1 << 16  # bytes; in a small tree all of this costs next to nothing
-_Name = tuple[bytes, bool]  # a path, and whether it is a folder's: a file in a folder's place is another name
+
+
+@dataclass(frozen=True)
+class Differing:
+    """What a later snapshot has not, or otherwise: names as they are written, in no order. And what it has instead, or
+    in addition: numbered lines, folders before what lies in them. A folder that stands in both differs itself.
+    """
+
+    gone: Sequence[bytes]
+    new: Sequence[bytes]
 
 
 def write(layout: Layout, before: Snapshot | None, sealed: Sealed) -> None:
@@ -36,28 +53,39 @@ def write(layout: Layout, before: Snapshot | None, sealed: Sealed) -> None:
     if before is None or sum(sealed.snapshot.counts.values()) > MOST_CHANGES:
         return
     pairs = sealed.differing
-    if pairs is None:
-        try:
-            pairs = Spool(compared(layout.manifest(before.id), sealed.manifest))
-        except (DamagedManifest, OutOfOrder):
-            return
-    if len(pairs) <= MOST_CHANGES:
+    differing = compared(layout.manifest(before.id), sealed.manifest) if pairs is None else _of(pairs)
+    if differing is not None and len(differing.gone) + len(differing.new) <= 2 * MOST_CHANGES:
         lines = Spool([(_FORMAT, f"{before.id} {sealed.snapshot.id}".encode())])
-        for sign, side in ((b"-", 0), (b"+", 1)):
-            lines.extend((sign + line[: PREFIX - 1], line[PREFIX:]) for pair in pairs if (line := pair[side]))
+        lines.extend((_GONE, name) for name in differing.gone)
+        lines.extend((b"+" + line[: PREFIX - 1], line[PREFIX:]) for line in differing.new)
         file.write_bytes(packed.pack(lines))
 
 
-def compared(old: Path, new: Path | bytes) -> list[Pair]:
-    """What differs between two snapshots by their manifests. Raises DamagedManifest, OutOfOrder."""
-    with closing(Reader(old)) as before, closing(Reader(new)) as after:
-        pairs = list(differences(before, after.plain(), numbers=after.numbers))
-        return pairs + list(link_differences(before.links, after.links))
+def compared(old: Path, new: Path | bytes) -> Differing | None:
+    """What differs between two snapshots by their manifests; None, with a word to the log, if they cannot tell."""
+    try:
+        with closing(Reader(old)) as before, closing(Reader(new)) as after:
+            pairs = Spool(differences(before, after.plain(), numbers=after.numbers))
+            pairs.extend(link_differences(before.links, after.links))
+    except (DamagedManifest, OutOfOrder) as problem:
+        log.warning("the manifests cannot be compared (%s)", problem)
+        return None
+    return _of(pairs)
 
 
-def between(layout: Layout, old: str, new: Snapshot) -> list[Pair] | None:
-    """What differs between the snapshot of the id `old` and a later one, by the nights between them; folders before
-    what lies in them. None where these do not tell, or are more to read than the old one's manifest.
+def _of(pairs: Iterable[Pair]) -> Differing:
+    gone, new = [], []
+    for before, after in pairs:
+        if before is not None:
+            gone.append(_name(before))
+        if after is not None:
+            new.append(after)
+    return Differing(gone, new)
+
+
+def between(layout: Layout, old: str, new: Snapshot) -> Differing | None:
+    """What differs between the snapshot of the id `old` and a later one, by the nights between them. None where these
+    do not tell, or are more to read than the old one's manifest.
     """
     try:
         room = layout.manifest(old).stat().st_size + _LITTLE
@@ -68,26 +96,31 @@ def between(layout: Layout, old: str, new: Snapshot) -> list[Pair] | None:
             if room < 0:
                 return None
             lines = list(packed.read(file, "list of changes"))
-            before, after = lines.pop(0)[1].decode().split(" ")
-            if after != wanted:
+            form, ids = lines.pop(0)
+            before, after = ids.decode().split(" ")
+            if form != _FORMAT or after != wanted:
                 return None
             chain.append(lines)
             wanted, number = before, number - 1
     except (OSError, DamageError, ValueError, IndexError):
         return None
-    first: dict[_Name, bytes | None] = {}
-    last: dict[_Name, bytes | None] = {}
+    first: dict[bytes, bool] = {}  # whether the old one had it
+    last: dict[bytes, bytes | None] = {}
     for lines in reversed(chain):
-        for word, line in lines:  # what is gone stands before what is new
-            name = path_of(line), line[1:2] == b"d"
-            numbered = word[1:] + b" " + line
-            first.setdefault(name, numbered if word[:1] == b"-" else None)
-            last[name] = numbered if word[:1] == b"+" else None
-    pairs = [(before, last[name]) for name, before in first.items() if before != last[name]]
-    return sorted(pairs, key=_place)
+        for word, rest in lines:
+            if word == _GONE:
+                first.setdefault(rest, True)
+                last[rest] = None
+            else:
+                name = _name(rest)
+                first.setdefault(name, False)
+                last[name] = word[1:] + b" " + rest
+    there = (line for line in last.values() if line is not None)
+    return Differing(
+        gone=sorted(name for name, had in first.items() if had),
+        new=sorted(there, key=lambda line: path_key(line[PREFIX:])),
+    )
 
 
-def _place(pair: Pair) -> bytes:
-    line = pair[0] if pair[0] is not None else pair[1]
-    assert line is not None
-    return path_key(line[PREFIX:])
+def _name(line: bytes) -> bytes:
+    return line[line.rfind(b"//") + 2 :]

@@ -18,10 +18,10 @@ from threading import Event
 from snapmirror import process
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import entry
-from snapmirror.snapshots.entry import Entry, join, parent
+from snapmirror.snapshots.entry import join, parent
+from snapmirror.snapshots.hardlink.changes import Differing
 from snapmirror.snapshots.hardlink.hints import Hints
 from snapmirror.snapshots.manifest import PREFIX
-from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import FolderAttributes, Tree
 
 _POLL_SECONDS = 0.1
@@ -72,14 +72,16 @@ def copied(newest: Path, slot: Path, stop: Event) -> Prepared:
     raise StorageError(f"the new slot could not be made: {last[0]}", hint="look at the space and the log of the store")
 
 
-def recycled(differing: Iterable[Pair], tree: Path, slot: Path, hints: Hints, stop: Event) -> Prepared:
-    """Turn the slot, which is the expired snapshot's tree, into the newest's: only names in `differing` are touched.
+def recycled(differing: Differing, tree: Path, slot: Path, hints: Hints, stop: Event) -> Prepared:
+    """Turn the slot, which is the expired snapshot's tree, into the newest's: only what differs is touched.
 
-    Folders stand there before what lies in them. What `hints` know is not looked up in the newest tree.
-    Raises BadLine before anything is touched.
+    What `hints` know is not looked up in the newest tree. Raises BadLine before anything is touched.
     """
     prepared = Prepared()
-    pairs = [(_parsed(old), _parsed(new)) for old, new in differing]
+    gone = [(entry.inside(name), name.endswith(b"/")) for name in differing.gone]
+    come = [(int(line[: PREFIX - 1]), entry.parse(line[PREFIX:])) for line in differing.new]
+    had = {path for path, is_directory in gone if is_directory}
+    has = {after.path for _, after in come if after.is_directory}
     here, there = Tree(slot), Tree(tree)
     own: dict[bytes, FolderAttributes | None] = {}  # of folders in which a name changes, before it does
     known: dict[bytes, FolderAttributes | None] = {}  # of those that differ themselves, as far as hints know
@@ -88,29 +90,20 @@ def recycled(differing: Iterable[Pair], tree: Path, slot: Path, hints: Hints, st
         if (folder := parent(path)) not in own:
             own[folder] = here.attributes(folder)
 
-    gone: list[bytes] = []
-    for old, new in pairs:
-        if old is None:
-            continue
+    for path, is_directory in gone:
         _check(stop)
-        _, before = old
-        if not before.is_directory:
-            touch(before.path)
-            here.unlink(before.path)
-        elif new is None:
-            touch(before.path)
-            gone.append(before.path)
-    for path in reversed(gone):
+        if not is_directory:
+            touch(path)
+            here.unlink(path)
+    for path in sorted(had - has, reverse=True):
+        touch(path)
         here.remove_folder(path)
-    for old, new in pairs:
-        if new is None:
-            continue
+    for number, after in come:
         _check(stop)
-        number, after = new
         touch(after.path)
         if after.is_directory:
             known[after.path] = hints.folder(number, after)
-            if old is None:
+            if after.path not in had:
                 here.make_folder(after.path)
             continue
         if hints.link(number, after, here):
@@ -129,10 +122,6 @@ def recycled(differing: Iterable[Pair], tree: Path, slot: Path, hints: Hints, st
         else:
             here.copy_attributes(there, path)
     return prepared
-
-
-def _parsed(line: bytes | None) -> tuple[int, Entry] | None:
-    return None if line is None else (int(line[: PREFIX - 1]), entry.parse(line[PREFIX:]))
 
 
 def repaired(tree: Path | None, slot: Path, stop: Event) -> Prepared:

@@ -20,8 +20,6 @@ from snapmirror.snapshots.hardlink import changes, healing, hints, rotation, slo
 from snapmirror.snapshots.hardlink.clear import clear
 from snapmirror.snapshots.hardlink.discard import discard
 from snapmirror.snapshots.hardlink.layout import Layout
-from snapmirror.snapshots.manifest import DamagedManifest
-from snapmirror.snapshots.merge import OutOfOrder, Pair
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
@@ -191,18 +189,14 @@ class HardlinkStore:
             with hints.opened(layout) as known:
                 return slot.recycled(differing, tree, layout.slot, known, stop)
         except BadLine as problem:
-            log.warning("what differs cannot be read (%s); the slot is made by walking both trees", problem.message)
+            log.warning("%s; the slot is made by walking both trees", problem.message)
             return slot.repaired(tree, layout.slot, stop)
 
-    def _differing(self, expired: str, newest: Snapshot) -> list[Pair] | None:
+    def _differing(self, expired: str, newest: Snapshot) -> changes.Differing | None:
         """What differs between an expired snapshot and the newest; None if nothing tells."""
-        if (pairs := changes.between(self.layout, expired, newest)) is not None:
-            return pairs
-        try:
-            return changes.compared(self.layout.manifest(expired), self.layout.manifest(newest.id))
-        except (DamagedManifest, OutOfOrder) as problem:
-            log.warning("the manifests cannot be compared (%s); the slot is made by walking both trees", problem)
-            return None
+        layout = self.layout
+        by_nights = changes.between(layout, expired, newest)
+        return by_nights or changes.compared(layout.manifest(expired), layout.manifest(newest.id))
 
     def slot(self) -> Path:
         """The tree that is being made."""
