@@ -43,7 +43,7 @@ def notes(scene: Scene, what: str = "hints") -> list[Path]:
     return sorted((scene.home / ".snapmirror" / what).iterdir())
 
 
-def test_what_hints_tell_is_not_looked_up_in_the_newest_snapshot(scene: Scene) -> None:
+def test_a_night_asks_the_store_only_for_what_has_changed(scene: Scene) -> None:
     tree, history, source = Tree(scene.source), History(scene), scene.source / "changed"
     put(scene.source / "unchanged/file", b"0")
     log = scene.folder / "log"
@@ -58,19 +58,20 @@ def test_what_hints_tell_is_not_looked_up_in_the_newest_snapshot(scene: Scene) -
         (source / f"of night {night}").mkdir()
         (source / "deep").chmod(0o700 + night)
         tree.settle()
-        trace = ["strace", "--follow-forks", "--trace=%file", "--decode-fds=path", f"--output={log}"]
+        trace = ["strace", "--follow-forks", "--trace=%file,fsync,syncfs", "--decode-fds=path", f"--output={log}"]
         result = scene.command("run", "--json", under=trace)
         assert result.exit_code == 0, str(result)
         with scene.browsing():
             history.check()
             history.check_newest(tree.fingerprint())
         tree.published()
-    looked_up = [line for line in log.read_text(errors="replace").splitlines() if "backup.1/changed" in line]
-    assert looked_up == []
-    assert "linkat(" in log.read_text(errors="replace")
-    manifests = [line for line in log.read_text(errors="replace").splitlines() if "/manifests/" in line]
-    opened = {line.partition("/manifests/")[2][:18] for line in manifests if "openat(" in line and "O_RDONLY" in line}
+    calls = log.read_text(errors="replace").splitlines()
+    assert [line for line in calls if "backup.1/changed" in line] == []
+    assert any("linkat(" in line for line in calls)
+    opened = {line.partition("/manifests/")[2][:18] for line in calls if "/manifests/" in line and "O_RDONLY" in line}
     assert len(opened) == 1, "but the newest's, for the plan, none is read: the changes of the nights say what differs"
+    flushed = [line for line in calls if "sync" in line.partition("(")[0] and f"<{scene.home}" in line]
+    assert [line.split()[1].partition("(")[0] for line in flushed] == ["syncfs", "fsync"], "all at once, and the record"
     with scene.browsing():  # those of the snapshots since the parked one
         assert len(notes(scene)) == len(notes(scene, "changes")) == KEEP
 
