@@ -73,6 +73,15 @@ def since_prefix(sequence: int) -> bytes:
     return b"%07d " % sequence
 
 
+def taken_apart(numbered_line: bytes) -> tuple[int, entry.Entry]:
+    """Number and entry. Raises BadLine."""
+    try:
+        number = int(numbered_line[: PREFIX - 1])
+    except ValueError:
+        raise entry.BadLine(f"not a number: {numbered_line[:PREFIX]!r}") from None
+    return number, entry.parse(numbered_line[PREFIX:])
+
+
 class Writer:
     """Builds a manifest in memory, compressed (some 15 bytes an entry): it is written in one go when it is true."""
 
@@ -298,8 +307,8 @@ class Reader:
     def taken_apart(self, line: bytes) -> tuple[int, entry.Entry]:
         """Number and entry of one of its lines. Raises DamagedManifest."""
         try:
-            return int(line[: PREFIX - 1]), entry.parse(line[PREFIX:])
-        except (ValueError, entry.BadLine) as error:
+            return taken_apart(line)
+        except entry.BadLine as error:
             raise self._damaged(f"is damaged: {error}") from error
 
 

@@ -157,6 +157,7 @@ def test_without_a_manifest_to_compare_with_nothing_is_remembered(layout: Layout
         changes.Differing([b"a", b"../a"], []),
         changes.Differing([b"a"], [b"0000001 >f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//../a"]),
         changes.Differing([b"a"], [b"0000001 nonsense"]),
+        changes.Differing([b"a"], [b"number? >f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//b"]),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_before_the_slot_is_touched(

@@ -38,8 +38,8 @@ _LITTLE = 1 << 16  # bytes; in a small tree all of this costs next to nothing
 
 @dataclass(frozen=True)
 class Differing:
-    """What a later snapshot has not, or otherwise: names as they are written, in no order. And what it has instead, or
-    in addition: numbered lines, folders before what lies in them. A folder that stands in both differs itself.
+    """What a later snapshot has not, or otherwise: names as they are written. And what it has instead, or in
+    addition: numbered lines, folders before what lies in them. A folder that stands in both differs itself.
     """
 
     gone: Sequence[bytes]

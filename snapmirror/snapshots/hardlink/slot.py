@@ -21,7 +21,7 @@ from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import join, parent
 from snapmirror.snapshots.hardlink.changes import Differing
 from snapmirror.snapshots.hardlink.hints import Hints
-from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.manifest import taken_apart
 from snapmirror.snapshots.names import FolderAttributes, Tree
 
 _POLL_SECONDS = 0.1
@@ -79,7 +79,7 @@ def recycled(differing: Differing, tree: Path, slot: Path, hints: Hints, stop: E
     """
     prepared = Prepared()
     gone = [(entry.inside(name), name.endswith(b"/")) for name in differing.gone]
-    come = [(int(line[: PREFIX - 1]), entry.parse(line[PREFIX:])) for line in differing.new]
+    come = [taken_apart(line) for line in differing.new]
     had = {path for path, is_directory in gone if is_directory}
     has = {after.path for _, after in come if after.is_directory}
     here, there = Tree(slot), Tree(tree)
