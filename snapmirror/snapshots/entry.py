@@ -21,7 +21,7 @@ import calendar
 import re
 import stat
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from snapmirror.errors import DamageError
 
@@ -200,6 +200,7 @@ def parse_time(text: bytes) -> int:
         raise BadLine(f"not a time: {text[:40]!r}") from None
 
 
+@lru_cache(maxsize=4096)  # a tree has few of them, and they would be half the price of looking at an entry
 def parse_permissions(text: bytes) -> int:
     """The permission bits of `rwxr-sr-t`. Raises BadLine."""
     mode = 0

@@ -108,7 +108,18 @@ def test_a_chain_that_is_whole(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["missing", "no such file", "cut", "empty", "another's", "later one's", "of the future", "too big"]
+    "how",
+    [
+        "missing",
+        "no such file",
+        "cut",
+        "empty",
+        "another's",
+        "later one's",
+        "of the future",
+        "of other lines",
+        "too big",
+    ],
 )
 def test_a_chain_that_is_broken_tells_nothing(layout: Layout, how: str) -> None:
     file = layout.changes(3)
@@ -128,6 +139,8 @@ def test_a_chain_that_is_broken_tells_nothing(layout: Layout, how: str) -> None:
         case "of the future":
             lines = list(packed.read(file, ""))
             file.write_bytes(packed.pack(Spool([(b"changes.2", lines[0][1]), *lines[1:]])))
+        case "of other lines":
+            file.write_bytes(packed.pack(Spool([*packed.read(file, ""), (b"?", b"a")])))
         case "too big":
             with file.open("ab") as more:
                 more.truncate(1 << 20)

@@ -111,6 +111,8 @@ def between(layout: Layout, old: str, new: Snapshot) -> Differing | None:
             if word == _GONE:
                 first.setdefault(rest, True)
                 last[rest] = None
+            elif word[:1] != b"+":
+                return None
             else:
                 name = _name(rest)
                 first.setdefault(name, False)

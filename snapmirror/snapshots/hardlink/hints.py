@@ -111,6 +111,8 @@ def _is(wanted: Entry, status: os.stat_result) -> bool:
     """Whether an inode looks as the manifest says. (Of a symlink its target's length: the target has no name here.)"""
     from snapmirror.snapshots.verify.attributes import Rules, differing  # not at every start, counted in milliseconds
 
-    if wanted.kind == b"L" and status.st_size != wanted.size:
-        return False
-    return not any(differing(replace(wanted, target=None), status, b"", Rules()))
+    if wanted.kind == b"L":
+        if status.st_size != wanted.size:
+            return False
+        wanted = replace(wanted, target=None)
+    return not any(differing(wanted, status, b"", Rules()))
