@@ -31,6 +31,11 @@ def _manifest() -> bytes:
     return writer.finish()
 
 
+def _changes() -> bytes:
+    new = [b"+%07d %s" % (number, line) for number, line in enumerate(LINES, start=1)]
+    return b"\n".join([b"changes.1 2026-11-19T030000Z 2026-11-20T030000Z", b"- a", b"- etc/", b"- n\\#012l", *new, b""])
+
+
 def _redo() -> bytes:
     runs = "0 1 hole\n1 2 " + "ab" * 16
     head = {"format": "snapmirror copy update", "version": 1, "image": "id", "size": 16384, "block": 4096, "runs": 2}
@@ -58,6 +63,7 @@ def seeds(target: str) -> list[bytes]:
         "manifest": [_manifest()],
         "manifest_text": [text],
         "checksum_file": [packed.pack(Spool([(b"0" * 32, b"etc/n\\#012l"), (b"1" * 32, b"a")]))],
+        "changes_text": [_changes()],
         "record_file": [record.Record(sequence=2, snapshots=[snapshot], moves=[move]).model_dump_json().encode()],
         "configuration": [_SMALL, sample().encode()],
         "redo_list": [_redo()],

@@ -16,7 +16,9 @@ from snapmirror import lock
 from snapmirror.config import load as load_config
 from snapmirror.errors import SnapmirrorError
 from snapmirror.snapshots import checksums, entry, record
-from snapmirror.snapshots.manifest import NOTHING, Header, Reader
+from snapmirror.snapshots.hardlink import changes
+from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.manifest import NOTHING, Header, Reader, taken_apart
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import compare
 from snapmirror.storage import claim, sums, update
@@ -25,6 +27,7 @@ from snapmirror.tools import rsync
 
 CORPUS = Path(__file__).parent / "corpus"
 HEADER = Header("2026-11-20T030000Z", 4)
+BEFORE = "2026-11-19T030000Z"
 _HELD = tempfile.TemporaryDirectory(prefix="fuzz.")  # until the process ends
 _FOLDER = Path(_HELD.name)
 
@@ -79,6 +82,18 @@ def checksum_file(data: bytes) -> None:
         pass
 
 
+def changes_text(data: bytes) -> None:
+    """What a night has changed, packed as it should be: it names only what stays in the tree."""
+    layout = Layout(_FOLDER / "mirror")
+    layout.make()
+    layout.manifest(BEFORE).touch()
+    layout.changes(HEADER.sequence).write_bytes(zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data))
+    new = record.Snapshot(id=HEADER.id, sequence=HEADER.sequence, slot=1, files=0, entries=0, bytes=0, new_bytes=0)
+    found = changes.between(layout, BEFORE, new) or changes.Differing([], [])
+    assert all(entry.is_inside(entry.inside(name)) for name in found.gone)
+    assert all(entry.is_inside(taken_apart(line)[1].path) for line in found.new)
+
+
 def record_file(data: bytes) -> None:
     """The record of a mirror."""
     read = record.load(_file("record.json", data))
@@ -123,8 +138,8 @@ def lock_owner(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     one.__name__: one
     for one in (
-        line, listing, sent, manifest, manifest_text, checksum_file, record_file, configuration, redo_list, copy_sums,
-        claim_file, lock_owner,
+        line, listing, sent, manifest, manifest_text, checksum_file, changes_text, record_file, configuration,
+        redo_list, copy_sums, claim_file, lock_owner,
     )
 }  # fmt: skip
 
