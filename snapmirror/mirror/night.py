@@ -23,7 +23,7 @@ from snapmirror.mirror.report import MirrorReport
 from snapmirror.model import Progress
 from snapmirror.pipeline import Pipeline
 from snapmirror.process import ProgramFailed
-from snapmirror.snapshots.entry import escape, join, parse
+from snapmirror.snapshots.entry import escape, parse
 from snapmirror.snapshots.manifest import Header, Reader, rewritten
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Sealed, SnapshotStore
@@ -197,7 +197,7 @@ class Night:
             sums = self._checksums(plan, landed)
             manifest = self._manifest(plan, landed, header)
             totals = Reader(manifest).totals
-            self._check_sharing(plan, os.fsencode(target.slot))
+            self._check_sharing(plan)
             snapshot = Snapshot(
                 id=header.id, sequence=header.sequence, slot=0,
                 files=totals.files, entries=totals.entries, bytes=totals.size, new_bytes=landed.new_bytes,
@@ -266,14 +266,13 @@ class Night:
             return plan.manifest
         return rewritten(plan.manifest, header, corrections=corrections, renumbered=copies, added=plan.held_back)
 
-    def _check_sharing(self, plan: Plan, slot: bytes) -> None:
-        """A few unchanged files must share their inodes with the last snapshot; else history costs its full size."""
+    def _check_sharing(self, plan: Plan) -> None:
+        """A few unchanged files must share their space with the last snapshot; else history costs its full size."""
         if not self.history.snapshots():
             return
-        tree = os.fsencode(self.history.tree(self.history.snapshots()[0]))
         copies = self.history.copies()
         files = [parse(line).path for line in plan.sample if line[1:2] == b"f" and line not in plan.corrections]
-        alone = [path for path in files if path not in copies and not _same_inode(join(tree, path), join(slot, path))]
+        alone = [path for path in files if path not in copies and not self.history.is_shared(path)]
         if alone:
             self.report.warnings.append(
                 f"{len(alone)} of {len(files)} unchanged files do not share their space with the last snapshot"
@@ -300,13 +299,6 @@ def is_full_due(mirror: MirrorConfig, snapshots: list[Snapshot], header: Header)
         return header.sequence - last.sequence >= days  # the clock was ahead then: nights are counted instead
     # a night that starts a few minutes earlier than the last full one is still a week later
     return now - last.taken_at > timedelta(days=days) - timedelta(hours=1)
-
-
-def _same_inode(one: bytes, other: bytes) -> bool:
-    try:
-        return os.lstat(one).st_ino == os.lstat(other).st_ino
-    except OSError:
-        return False
 
 
 def _some(paths: list[bytes], most: int = 5) -> str:

@@ -64,6 +64,12 @@ class Tree:
             return os.lstat(self.at(path)).st_ino
         return None
 
+    def names_of(self, path: bytes) -> int:
+        """How many names the inode of a name has, wherever they are; 0 where there is none."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return os.lstat(self.at(path)).st_nlink
+        return 0
+
     def is_folder(self, path: bytes) -> bool:
         """Whether it is a real folder, in real folders."""
         with suppress(FileNotFoundError, NotADirectoryError):

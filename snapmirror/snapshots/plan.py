@@ -161,7 +161,7 @@ def compare(
             return
         writer.extend(lines, old.numbers[place : place + len(lines)])
         if place + len(lines) > next_sample:
-            plan.sample.append(lines[max(0, next_sample - place)])
+            plan.sample.append(lines[0])  # next to what has changed, where the slot's folders have been read already
             next_sample = place + len(lines) + sample_step
 
     def aside(line: bytes) -> bool:

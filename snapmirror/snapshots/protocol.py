@@ -111,6 +111,9 @@ class SnapshotStore(Protocol):
     def checksum(self, path: bytes) -> bytes | None:
         """The checksum of a file in the slot; None if there is none."""
 
+    def is_shared(self, path: bytes) -> bool:
+        """Whether an unchanged file of the slot takes no room of its own."""
+
     def copies(self) -> frozenset[bytes]:
         """Unchanged names that got an inode of their own in this slot."""
 

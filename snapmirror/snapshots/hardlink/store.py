@@ -181,6 +181,9 @@ class HardlinkStore:
         differing = None if parked is None else self._differing(parked, newest)
         self._record.parked = None  # (not saved yet: a name of what is not there does no harm)
         os.rename(layout.parked, layout.slot)
+        # After half a minute's rest XFS brings all that its journal holds to its place at the first flush. Let it do so
+        # now, while that is next to nothing, and not when the end of the night waits behind it.
+        filesystems.sync(layout.private)
         if parked is not None:
             layout.manifest(parked).unlink(missing_ok=True)
         if differing is None:
@@ -237,6 +240,10 @@ class HardlinkStore:
         if here.is_file(path):
             return checksums.of_file(here.at(path))
         return None
+
+    def is_shared(self, path: bytes) -> bool:
+        """Whether a file of the slot has further names: those in the snapshots."""
+        return names.Tree(self.layout.slot).names_of(path) > 1
 
     def fetched(self) -> int:
         """Bytes of files in the slot that no snapshot knows, and of those that have come in part."""

@@ -195,6 +195,12 @@ class ZfsStore:
         here = Tree(self.layout.slot)
         return checksums.of_file(here.at(path)) if here.is_file(path) else None
 
+    def is_shared(self, path: bytes) -> bool:
+        """Whether a file is still the one that the newest snapshot holds."""
+        assert self._newest is not None
+        inode = Tree(self.layout.slot).inode(path)
+        return inode is not None and inode == Tree(self.mounted(self._newest)).inode(path)
+
     def fetched(self) -> int:
         """Not known: only the next transfer tells what it need not fetch again."""
         return 0
