@@ -36,7 +36,7 @@ FORMAT = "snapmirror manifest"
 VERSION = 1
 PREFIX = 8
 """Bytes of a number before an entry: seven digits and a blank."""
-_LEVEL = 1
+_LEVEL = 3
 _BLOCK = 1 << 18
 _FLUSH_LINES = 4096
 _MOST_PER_BYTE = 10  # usually a tenth of an entry

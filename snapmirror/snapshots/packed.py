@@ -21,7 +21,7 @@ def pack(pairs: Spool) -> bytes:
     lines: list[bytes] = []
     size = sum(len(word or b"") + len(rest or b"") + 2 for word, rest in pairs)
     packed = io.BytesIO()
-    with zstandard.ZstdCompressor(level=1, write_checksum=True).stream_writer(packed, size=size, closefd=False) as file:
+    with zstandard.ZstdCompressor(level=6, write_checksum=True).stream_writer(packed, size=size, closefd=False) as file:
         for word, rest in pairs:
             lines.append(b"%s %s\n" % (word, rest))
             if len(lines) >= _LINES:
