@@ -64,7 +64,7 @@ class Tree:
             return os.lstat(self.at(path)).st_ino
         return None
 
-    def names_of(self, path: bytes) -> int:
+    def link_count(self, path: bytes) -> int:
         """How many names the inode of a name has, wherever they are; 0 where there is none."""
         with suppress(FileNotFoundError, NotADirectoryError):
             return os.lstat(self.at(path)).st_nlink

@@ -185,7 +185,7 @@ def compare(
     grouped = resolve(plan, changed, old.symlinks, old.links, new_links, marked, number)
     for line in grouped.lines:
         writer.add(line)
-    if len(changed) + len(grouped.lines) <= MOST_CHANGES:
+    if len(changed) <= MOST_CHANGES:
         plan.differing = Spool((before, after and number + after) for before, after in changed)
         plan.differing.extend(link_differences(old.links, grouped.lines))
     for before, after in changed:

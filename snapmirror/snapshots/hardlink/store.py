@@ -243,7 +243,7 @@ class HardlinkStore:
 
     def is_shared(self, path: bytes) -> bool:
         """Whether a file of the slot has further names: those in the snapshots."""
-        return names.Tree(self.layout.slot).names_of(path) > 1
+        return names.Tree(self.layout.slot).link_count(path) > 1
 
     def fetched(self) -> int:
         """Bytes of files in the slot that no snapshot knows, and of those that have come in part."""
