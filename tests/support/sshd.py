@@ -62,6 +62,8 @@ class Sshd:
 def sshd_running(folder: Path) -> Iterator[Sshd]:
     """A private sshd for the present user."""
     folder.mkdir(mode=0o700)
+    home = folder / "home"
+    home.mkdir()
     port = free_port()
     server = Sshd(
         folder=folder, port=port, identity=_new_key(folder / "identity"), known_hosts=folder / "known_hosts",
@@ -73,7 +75,9 @@ def sshd_running(folder: Path) -> Iterator[Sshd]:
         "ListenAddress 127.0.0.1", f"Port {port}", f'HostKey "{server.host_key}"', f'PidFile "{folder}/pid"',
         f'AuthorizedKeysFile "{server.authorized_keys}"', "StrictModes no", "UsePAM no", "PasswordAuthentication no",
         "KbdInteractiveAuthentication no", "PermitRootLogin prohibit-password", "AllowTcpForwarding yes",
-        "MaxStartups 100", "LogLevel VERBOSE", "PrintMotd no",
+        "MaxStartups 100", "LogLevel VERBOSE", "PrintMotd no", "PermitUserRC no",
+        # bash reads ~/.bashrc below sshd, and what this machine's user has there may wait for a lock, or print
+        f'SetEnv "HOME={home}"',
     ]  # fmt: skip
     (folder / "sshd_config").write_text("\n".join(settings) + "\n")
     if os.geteuid() == 0:
