@@ -271,7 +271,7 @@ class Night:
         if not self.history.snapshots():
             return
         copies = self.history.copies()
-        files = [parse(line).path for line in plan.sample if line[1:2] == b"f" and line not in plan.corrections]
+        files = [parse(line).path for line in plan.sample if line not in plan.corrections]
         alone = [path for path in files if path not in copies and not self.history.is_shared(path)]
         if alone:
             self.report.warnings.append(

@@ -77,7 +77,7 @@ def compare(history: SnapshotStore, old: Snapshot, new: Snapshot) -> Comparison:
 def _pairs(old: Reader, new: Reader) -> dict[bytes, _Both]:
     """Both sides of every name that differs. A leader that becomes a follower, or a folder a file, is one name."""
     pairs: dict[bytes, _Both] = {}
-    plain = differences(old, new.plain(), numbers=new.numbers)
+    plain = differences(old, new.pieces(), numbers=new.numbers)
     for lines in (plain, _later(old, new)):
         for before, after in lines:
             if before is not None:

@@ -1,6 +1,7 @@
 """Comparing two trees that are texts in the same order, one pass, little in memory.
 
-Runs of equal lines are compared block by block; only where the texts part are names looked at.
+Equal pieces are known by their digests, runs of equal lines are compared at once; only where the texts part are names
+looked at.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from snapmirror.snapshots.entry import parse, path_key
-from snapmirror.snapshots.manifest import PREFIX, since_prefix
+from snapmirror.snapshots.manifest import PREFIX, Piece, in_memory, since_prefix
 
 _LEAST, _MOST = 16, 8192
 
@@ -30,27 +31,32 @@ class Text(Protocol):
     def numbers(self) -> array[int]:
         """The number of each entry."""
 
-    def plain(self) -> Iterator[list[bytes]]:
-        """The plain entries, in blocks."""
+    def pieces(self) -> Iterator[Piece]:
+        """The plain entries, in pieces."""
 
 
 class _Cursor:
-    """A place in a stream of blocks."""
+    """A place in a stream of pieces."""
 
-    def __init__(self, blocks: Iterator[list[bytes]]) -> None:
-        self._blocks = blocks
-        self.block: list[bytes] = []
+    def __init__(self, pieces: Iterator[Piece]) -> None:
+        self._pieces = pieces
+        self.piece = Piece(0, b"", list)
         self.at = 0
         self.place = 0  # in the whole text
 
     def more(self) -> bool:
         """Whether there is a line here."""
-        while self.at >= len(self.block):
-            block = next(self._blocks, None)
-            if block is None:
+        while self.at >= self.piece.count:
+            piece = next(self._pieces, None)
+            if piece is None:
                 return False
-            self.block, self.at = block, 0
+            self.piece, self.at = piece, 0
         return True
+
+    @property
+    def left(self) -> int:
+        """How many lines of the piece are left."""
+        return self.piece.count - self.at
 
     def step(self, count: int = 1) -> None:
         self.at += count
@@ -58,51 +64,58 @@ class _Cursor:
 
     @property
     def line(self) -> bytes:
-        return self.block[self.at]
+        return self.piece.lines[self.at]
+
+    def lines(self, count: int) -> list[bytes]:
+        """The next lines of the piece."""
+        return self.piece.lines[self.at : self.at + count]
 
 
-Same = Callable[[list[bytes], int], None]
+Same = Callable[[Piece, int], None]
 """Called with lines that stand in both texts, and the place of the first in the old one."""
 
 
 def differences(
     old: Text,
-    new: Iterator[list[bytes]],
+    new: Iterator[Piece],
     same: Same | None = None,
     *,
-    aside: Callable[[bytes], bool] | None = None,
     numbers: array[int] | None = None,
 ) -> Iterator[Pair]:
-    """Each name whose line differs between `old` and the blocks of `new`.
+    """Each name whose line differs between `old` and the pieces of `new`.
 
-    `aside` sees each line of `new` that has no equal in its place, and may take it out of the comparison. With
-    `numbers`, those of the new lines, they count as well, and new lines are yielded numbered, as old ones always are.
-    Raises OutOfOrder.
+    With `numbers`, those of the new lines, they count as well, and new lines are yielded numbered, as old ones always
+    are. Raises OutOfOrder.
     """
-    left, right = _Cursor(old.plain()), _Cursor(new)
+    left, right = _Cursor(old.pieces()), _Cursor(new)
     window = _MOST
     order = _Order()
     while right.more():
         if left.more():
-            width = min(window, len(left.block) - left.at, len(right.block) - right.at)
-            ours, theirs = left.block[left.at : left.at + width], right.block[right.at : right.at + width]
+            if _is_same_piece(left, right, old.numbers, numbers):
+                if same is not None:
+                    same(right.piece, left.place)
+                order.passed(right.piece)
+                left.step(left.left)
+                right.step(right.left)
+                continue
+            width = min(window, left.left, right.left)
+            ours, theirs = left.lines(width), right.lines(width)
             equal = _equal(ours, theirs)
             if numbers is not None:
                 equal = min(equal, _equal(old.numbers[left.place : left.place + width],
                                           numbers[right.place : right.place + width]))  # fmt: skip
             if equal:
+                common = in_memory(theirs[:equal])
                 if same is not None:
-                    same(ours if equal == width else ours[:equal], left.place)
-                order.last, order.key = theirs[equal - 1], None
+                    same(common, left.place)
+                order.passed(common)
                 left.step(equal)
                 right.step(equal)
                 window = min(window * 2, _MOST)
                 continue
             window = _LEAST
         line = right.line
-        if aside is not None and aside(line):
-            right.step()
-            continue
         key = path_key(line)
         if left.more():
             old_key = path_key(left.line)
@@ -112,11 +125,11 @@ def differences(
                 if old_key < key:
                     yield before, None
                     continue
-                order.check(line, key)
+                order.check(key)
                 yield before, _numbered(line, numbers, right.place)
                 right.step()
                 continue
-        order.check(line, key)
+        order.check(key)
         yield None, _numbered(line, numbers, right.place)
         right.step()
     while left.more():
@@ -124,17 +137,34 @@ def differences(
         left.step()
 
 
+def _is_same_piece(left: _Cursor, right: _Cursor, old: array[int], new: array[int] | None) -> bool:
+    """Whether both are at the beginning of pieces that are equal."""
+    count = right.piece.count
+    return (
+        left.at == right.at == 0
+        and left.piece.digest == right.piece.digest != b""
+        and (new is None or old[left.place : left.place + count] == new[right.place : right.place + count])
+    )
+
+
 class _Order:
     """Sees that the new text is in order."""
 
     def __init__(self) -> None:
-        self.last = b""
-        self.key: bytes | None = None
+        self._last: Piece | None = None
+        self._key: bytes | None = None
 
-    def check(self, line: bytes, key: bytes) -> None:
-        if self.last and (self.key if self.key is not None else path_key(self.last)) >= key:
+    def passed(self, piece: Piece) -> None:
+        """Lines that the old text has, too."""
+        self._last, self._key = piece, None
+
+    def check(self, key: bytes) -> None:
+        """The next line. Raises OutOfOrder."""
+        if self._key is None and self._last is not None:
+            self._key = path_key(self._last.lines[-1])
+        if self._key is not None and self._key >= key:
             raise OutOfOrder
-        self.last, self.key = line, key
+        self._key = key
 
 
 def _equal(ours: Sequence[object], theirs: Sequence[object]) -> int:

@@ -6,7 +6,7 @@ manifest in the same pass. A plan is only data: `--dry-run` shows it, a night ap
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -14,11 +14,22 @@ from typing import Protocol
 from snapmirror.errors import ListingError
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.links import is_grouped, resolve
-from snapmirror.snapshots.manifest import PREFIX, Header, Totals, Writer, since_prefix
+from snapmirror.snapshots.manifest import (
+    MANY_ENTRIES,
+    PREFIX,
+    Header,
+    Piece,
+    Totals,
+    Writer,
+    cut,
+    in_memory,
+    since_prefix,
+)
 from snapmirror.snapshots.merge import Pair, Text, differences, link_differences
 from snapmirror.snapshots.spool import Spool
 
 _SAMPLE = 8
+_USUAL = {b">f+++++++++|", b"cd+++++++++|", b"cL+++++++++|", b"cD+++++++++|", b"cS+++++++++|"}
 MOST_CHANGES = 20_000
 """So many names may have changed in a night, and it is still remembered which."""
 
@@ -33,6 +44,10 @@ class Manifest(Text, Protocol):
     @property
     def links(self) -> list[bytes]:
         """The numbered lines of further names."""
+
+    @property
+    def places(self) -> Sequence[object]:
+        """Its pieces, if it is in pieces."""
 
     def symlinks(self) -> list[bytes]:
         """The plain lines of symlinks."""
@@ -143,43 +158,53 @@ def compare(
     entries that the store cannot keep. Raises OutOfOrder, ListingError.
     """
     plan = Plan(header.id, header.sequence)
-    writer = Writer(header)
+    in_pieces = bool(old.places) or old.totals.entries >= MANY_ENTRIES
+    writer = Writer(header, in_pieces=in_pieces)
     number = since_prefix(header.sequence)
     new_links: list[bytes] = []
     changed = Spool()
-    next_sample, sample_step = 0, max(1, old.totals.entries // _SAMPLE)
+    sample = _Sample(old.totals.entries)
 
-    def same(lines: list[bytes], place: int) -> None:
-        nonlocal next_sample
+    def same(piece: Piece, place: int) -> None:
+        numbers = old.numbers[place : place + piece.count]
         if marked:
-            for offset, line in enumerate(lines):
-                numbered = since_prefix(old.numbers[place + offset]) + line
+            for offset, line in enumerate(piece.lines):
                 if entry.parse(line).path in marked:
-                    changed.append((numbered, line))
-                    numbered = number + line
-                writer.add(numbered)
-            return
-        writer.extend(lines, old.numbers[place : place + len(lines)])
-        if place + len(lines) > next_sample:
-            plan.sample.append(lines[0])  # next to what has changed, where the slot's folders have been read already
-            next_sample = place + len(lines) + sample_step
+                    changed.append((since_prefix(numbers[offset]) + line, line))
+                    numbers[offset] = header.sequence
+        else:
+            sample.passed(piece, place)
+        writer.number(numbers)
 
-    def aside(line: bytes) -> bool:
+    def stays(line: bytes) -> bool:
+        """Whether it is an entry, and one that stands among the plain ones."""
         if line[11:12] != b"|" or line[:1] == b"*":
-            return True
+            return False
         if line[1:2] in left_out:
             plan.left_out += 1
-            return True
-        _check(line)
+            return False
         if line[:1] == b"h":
+            _check(line)
             new_links.append(line)
-            return True
-        return False
+            return False
+        return True
 
-    for before, after in differences(old, listing, same, aside=aside):
-        changed.append((before, after))
+    def listed() -> Iterator[Piece]:
+        usual = {key for key in _USUAL if key[1:2] not in left_out}
+        plain = (
+            lines if {line[:12] for line in lines} <= usual else [line for line in lines if stays(line)]
+            for lines in listing
+        )
+        for piece in cut(plain) if in_pieces else map(in_memory, filter(None, plain)):
+            writer.put(piece)
+            yield piece
+
+    for before, after in differences(old, listed(), same):
         if after is not None:
-            writer.add(number + after)
+            _check(after)
+            writer.number([header.sequence])
+        changed.append((before, after))
+    plan.sample = sample.files
     plan.totals = _totals(old.totals, changed, old.links, new_links)
     new_links.sort(key=entry.path_key)
     grouped = resolve(plan, changed, old.symlinks, old.links, new_links, marked, number)
@@ -201,6 +226,30 @@ def compare(
     plan.manifest = writer.finish()
     plan.totals = writer.totals
     return plan
+
+
+class _Sample:
+    """A few unchanged files, spread over the tree: next to changes, where the slot's folders are read anyway."""
+
+    def __init__(self, entries: int) -> None:
+        self._step, self._next = max(1, entries // _SAMPLE), 0
+        self._beside: list[bytes] = []
+        self._anywhere: list[bytes] = []
+
+    def passed(self, piece: Piece, place: int) -> None:
+        """Unchanged lines, from this place on."""
+        if piece.digest:  # no change is near
+            self._anywhere = self._anywhere or [line for line in piece.lines if line[1:2] == b"f"][:1]
+        elif place + piece.count > self._next:
+            files = [line for line in (piece.lines[-1], piece.lines[0]) if line[1:2] == b"f"]
+            if files:
+                self._beside.append(files[0])
+                self._next = place + piece.count + self._step
+
+    @property
+    def files(self) -> list[bytes]:
+        """Their lines."""
+        return self._beside or self._anywhere
 
 
 def _check(line: bytes) -> None:

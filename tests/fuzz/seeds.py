@@ -24,8 +24,9 @@ LINES = [
 _SMALL = b'[store]\npath = "/s"\n[[mirror]]\nname = "w"\nsource = "/d"\n'
 
 
-def _manifest() -> bytes:
-    writer = Writer(Header("2026-11-20T030000Z", 3))
+def manifest(*, in_pieces: bool = False) -> bytes:
+    """A small one, with all kinds of entries."""
+    writer = Writer(Header("2026-11-20T030000Z", 3), in_pieces=in_pieces)
     for number, line in enumerate(LINES):
         writer.add(b"%07d " % (number % 3 + 1) + line)
     return writer.finish()
@@ -52,7 +53,10 @@ def _sums() -> bytes:
 
 def seeds(target: str) -> list[bytes]:
     """What a target starts from."""
-    text = zstandard.ZstdDecompressor().stream_reader(_manifest(), read_across_frames=True).read()
+    text, in_pieces = (
+        zstandard.ZstdDecompressor().stream_reader(manifest(in_pieces=cut), read_across_frames=True).read()
+        for cut in (False, True)
+    )
     snapshot = record.Snapshot(id="2026-11-20T030000Z", sequence=2, slot=1, files=1, entries=2, bytes=3, new_bytes=3)
     move = record.Move(inode=1, source="backup.1", target="backup.2")
     owner = json.dumps({"pid": 1, "since": 1.5, "host": "h", "machine": "m", "boot": "b", "run": "r"}).encode()
@@ -60,8 +64,9 @@ def seeds(target: str) -> list[bytes]:
         "line": LINES,
         "listing": [b"\n".join(LINES)],
         "sent": [b"0" * 32 + b"|" + line for line in LINES] + [b"Literal data: 12 bytes", b"rsync: [sender] no (13)"],
-        "manifest": [_manifest()],
+        "manifest": [manifest(), manifest(in_pieces=True)],
         "manifest_text": [text],
+        "manifest_index": [in_pieces[: in_pieces.index(LINES[0])]],
         "checksum_file": [packed.pack(Spool([(b"0" * 32, b"etc/n\\#012l"), (b"1" * 32, b"a")]))],
         "changes_text": [_changes()],
         "record_file": [record.Record(sequence=2, snapshots=[snapshot], moves=[move]).model_dump_json().encode()],

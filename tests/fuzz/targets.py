@@ -18,12 +18,14 @@ from snapmirror.errors import SnapmirrorError
 from snapmirror.snapshots import checksums, entry, record
 from snapmirror.snapshots.hardlink import changes
 from snapmirror.snapshots.hardlink.layout import Layout
-from snapmirror.snapshots.manifest import NOTHING, Header, Reader, taken_apart
+from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Reader, taken_apart
+from snapmirror.snapshots.manifest.pieces import gap_to, nothing
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import compare
 from snapmirror.storage import claim, sums, update
 from snapmirror.storage.blocks import Shape
 from snapmirror.tools import rsync
+from tests.fuzz import seeds
 
 CORPUS = Path(__file__).parent / "corpus"
 HEADER = Header("2026-11-20T030000Z", 4)
@@ -66,7 +68,9 @@ def sent(data: bytes) -> None:
 
 
 def manifest(data: bytes) -> None:
-    """A manifest file."""
+    """A manifest file, in pieces and as a stream."""
+    with suppress(DamagedManifest):
+        assert all(len(piece.lines) == piece.count for piece in Reader(data).pieces())
     for number, one in Reader(data).entries():
         assert number >= 0 and entry.is_inside(one.path)
 
@@ -74,6 +78,13 @@ def manifest(data: bytes) -> None:
 def manifest_text(data: bytes) -> None:
     """A manifest, packed as it should be."""
     manifest(zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data))
+
+
+def manifest_index(data: bytes) -> None:
+    """A manifest whose beginning, packed as it should be, stands before good pieces."""
+    good = seeds.manifest(in_pieces=True)
+    packed = zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data)
+    manifest(packed + nothing(gap_to(len(packed), 0)) + good[Reader(good).body :])
 
 
 def checksum_file(data: bytes) -> None:
@@ -138,8 +149,8 @@ def lock_owner(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     one.__name__: one
     for one in (
-        line, listing, sent, manifest, manifest_text, checksum_file, changes_text, record_file, configuration,
-        redo_list, copy_sums, claim_file, lock_owner,
+        line, listing, sent, manifest, manifest_text, manifest_index, checksum_file, changes_text, record_file,
+        configuration, redo_list, copy_sums, claim_file, lock_owner,
     )
 }  # fmt: skip
 

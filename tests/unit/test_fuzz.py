@@ -59,11 +59,15 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
     return bytes(data)
 
 
-def manifest() -> bytes:
-    writer = Writer(Header("2026-11-20T030000Z", 3))
+def manifest(*, in_pieces: bool = False) -> bytes:
+    writer = Writer(Header("2026-11-20T030000Z", 3), in_pieces=in_pieces)
     for number, line in enumerate(LINES):
         writer.add(b"%07d " % (number % 3 + 1) + line)
     return writer.finish()
+
+
+def unpacked(data: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
 
 
 def temporary(data: bytes, use: Callable[[Path], object]) -> None:
@@ -96,20 +100,28 @@ def test_a_listing(lines: list[bytes]) -> None:
         assert sum(1 for _ in Reader(plan.manifest).entries()) == plan.totals.entries
 
 
-@given(damaged(manifest()))
+@given(st.booleans().flatmap(lambda cut: damaged(manifest(in_pieces=cut))))
 def test_a_manifest_file(data: bytes) -> None:
     """zstd's checksum finds any damage of the file."""
     with suppress(DamageError):
         assert list(Reader(data)) == list(Reader(manifest()))
 
 
-@given(damaged(zstandard.ZstdDecompressor().decompressobj().decompress(manifest()) or b""))
+@given(damaged(manifest(in_pieces=True)))
+def test_a_manifest_file_in_pieces(data: bytes) -> None:
+    with suppress(DamageError):
+        assert [piece.lines for piece in Reader(data).pieces()] == [LINES[:-1]]
+
+
+@given(st.booleans().map(lambda cut: manifest(in_pieces=cut)).map(unpacked).flatmap(damaged))
 def test_a_manifest_that_was_packed_again(text: bytes) -> None:
     """As somebody would who changes it on purpose."""
+    data = zstandard.ZstdCompressor(write_checksum=True).compress(text)
     with suppress(DamageError):
-        reader = Reader(zstandard.ZstdCompressor(write_checksum=True).compress(text))
-        for number, one in reader.entries():
+        for number, one in Reader(data).entries():
             assert number >= 0 and entry.is_inside(one.path)
+    with suppress(DamageError):
+        assert sum(len(piece.lines) for piece in Reader(data).pieces()) <= len(text)
 
 
 @given(damaged(packed.pack(Spool([(b"d41d8cd98f00b204e9800998ecf8427e", b"etc/n\\#012l"), (b"0" * 32, b"a")]))))

@@ -15,6 +15,7 @@ from snapmirror import process
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
 from snapmirror.snapshots.manifest import Reader
+from snapmirror.snapshots.manifest.pieces import Place, nothing
 from snapmirror.storage import sums
 from snapmirror.storage.blocks import Shape
 from tests.conftest import Figures
@@ -73,6 +74,17 @@ def test_a_manifest_that_is_a_bomb(what: str) -> None:
     with little_memory(), pytest.raises(DamageError):
         for _ in Reader(data):
             pass
+
+
+@pytest.mark.parametrize("letter", [b"A", b"\n"])
+def test_a_piece_of_a_manifest_that_is_a_bomb(letter: bytes) -> None:
+    frame = zstandard.ZstdCompressor().compress(letter * (1 << 29))
+    place = Place(1000, len(frame), 0, 0, bytes(16)).line
+    first = json.dumps({**HEAD, "version": 2, "entries": 1000, "body": 4096}).encode() + b"\n#1000 1\n" + place
+    packed = zstandard.ZstdCompressor().compress(first)
+    with little_memory(), pytest.raises(DamageError):
+        for piece in Reader(packed + nothing(4096 - len(packed)) + frame).pieces():
+            assert piece.lines
 
 
 @pytest.mark.parametrize("letter", [b"A", b"\n"])

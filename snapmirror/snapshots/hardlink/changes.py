@@ -65,7 +65,7 @@ def compared(old: Path, new: Path | bytes) -> Differing | None:
     """What differs between two snapshots by their manifests; None, with a word to the log, if they cannot tell."""
     try:
         with closing(Reader(old)) as before, closing(Reader(new)) as after:
-            pairs = Spool(differences(before, after.plain(), numbers=after.numbers))
+            pairs = Spool(differences(before, after.pieces(), numbers=after.numbers))
             pairs.extend(link_differences(before.links, after.links))
     except (DamagedManifest, OutOfOrder) as problem:
         log.warning("the manifests cannot be compared (%s)", problem)

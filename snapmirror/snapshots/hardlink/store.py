@@ -14,7 +14,7 @@ from threading import Event
 
 from snapmirror import interrupts
 from snapmirror.errors import StorageError
-from snapmirror.snapshots import checksums, names, packed, record, retention, settle
+from snapmirror.snapshots import checksums, manifest, names, packed, record, retention, settle
 from snapmirror.snapshots.entry import BadLine
 from snapmirror.snapshots.hardlink import changes, healing, hints, rotation, slot
 from snapmirror.snapshots.hardlink.clear import clear
@@ -288,7 +288,10 @@ class HardlinkStore:
         the renames among it; the next flush is the moment at which the snapshot exists, and there is no third.
         """
         layout = self.layout
-        layout.manifest(sealed.snapshot.id).write_bytes(sealed.manifest)
+        newest = self._record.newest
+        # now and then one of its own, so that a block gone bad is not one of all manifests
+        like = self.manifest(newest) if newest and not sealed.snapshot.full else None
+        manifest.store(layout.manifest(sealed.snapshot.id), sealed.manifest, like)
         layout.checksums(sealed.snapshot.sequence).write_bytes(packed.pack(sealed.checksums))
         changes.write(layout, self._record.newest, sealed)
         decisions = retention.decide([sealed.snapshot, *self._record.snapshots], keep_last=keep_last)

@@ -1,0 +1,282 @@
+"""Reading a manifest, as a stream or in pieces."""
+
+from __future__ import annotations
+
+import io
+import json
+import operator
+import os
+from array import array
+from collections.abc import Generator, Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import zstandard
+
+from snapmirror.errors import shortage
+from snapmirror.snapshots import entry
+from snapmirror.snapshots.manifest import pieces
+from snapmirror.snapshots.manifest.pieces import Piece, Place
+from snapmirror.snapshots.manifest.text import (
+    FORMAT,
+    IN_PIECES,
+    LONGEST_LINE,
+    MOST_WINDOW,
+    WHOLE,
+    DamagedManifest,
+    Header,
+    Totals,
+    since_prefix,
+    taken_apart,
+)
+
+_BLOCK = 1 << 18
+_HEAD_BYTES = 1 << 16  # read at once, as long as it is not known whether all will be
+_AHEAD_BYTES = 1 << 18
+_SPARSE, _FEW = 3, 64
+_MOST_PER_BYTE = 10  # usually a tenth of an entry
+_MOST_TEXT = 1 << 27  # bytes of a piece
+
+
+class Reader:
+    """Reads a manifest as a stream, or in pieces. Raises DamagedManifest as soon as something is wrong."""
+
+    def __init__(self, source: Path | bytes) -> None:
+        self.name = str(source) if isinstance(source, Path) else "the new manifest"
+        self._source = source
+        self.body = 0
+        """At which byte its pieces begin."""
+        self._text = self._read()
+        self.header, self.totals = self._first(next(self._text, []))
+        self.numbers = array("I")
+        self.places: list[Place] = []
+        """Its index, if it is in pieces."""
+        self._entries = self._after_numbers()
+        self._pending: list[bytes] = next(self._entries, [])
+        self.links: list[bytes] = []
+        """The numbered lines of further names; complete once `plain` or `pieces` has ended."""
+
+    def _damaged(self, how: str) -> DamagedManifest:
+        return DamagedManifest(f"the manifest {self.name} {how}", hint="'snapmirror run --full' writes a new one")
+
+    def _open(self) -> IO[bytes]:
+        try:
+            if not isinstance(self._source, Path):
+                return io.BytesIO(self._source)
+            file = self._source.open("rb", buffering=0)
+            _advise(file, 0, 0, os.POSIX_FADV_RANDOM)
+            return file
+        except FileNotFoundError:
+            raise self._damaged("is missing") from None
+        except OSError as error:
+            raise self._damaged(f"cannot be read: {error.strerror}") from error
+
+    def _read(self) -> Generator[list[bytes]]:
+        """The lines of the file in blocks; the first block is the first line alone."""
+        rest, first = b"", True
+        with self._open() as self._file:
+            try:
+                with zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).stream_reader(
+                    self._file, read_across_frames=True, read_size=_HEAD_BYTES
+                ) as stream:
+                    while chunk := stream.read1(_BLOCK):
+                        *lines, rest = (rest + chunk).split(b"\n")
+                        if len(rest) > LONGEST_LINE:
+                            raise self._damaged("has a line without an end")
+                        if lines and first:
+                            first = False
+                            yield lines[:1]
+                            del lines[0]
+                        if lines:
+                            yield lines
+            except (zstandard.ZstdError, OSError) as error:
+                raise shortage(error) or self._damaged(f"is damaged: {error}") from error
+        if rest:
+            raise self._damaged("is cut")
+
+    def _first(self, lines: list[bytes]) -> tuple[Header, Totals]:
+        try:
+            fields = json.loads(lines[0])
+            if fields["format"] != FORMAT:
+                raise self._damaged("is no manifest")
+            if fields["version"] not in (WHOLE, IN_PIECES):
+                raise self._damaged(f"has version {fields['version']}; this program reads up to version {IN_PIECES}")
+            totals = Totals(*(int(fields[name]) for name in ("entries", "links", "files", "size")))
+            if not 0 <= totals.links <= totals.entries:
+                raise self._damaged("has more links than entries")
+            if totals.entries > self._most_entries():
+                raise self._damaged("is too small for its entries")
+            self.body = int(fields.get("body", 0))
+            return Header(str(fields["id"]), int(fields["sequence"])), totals
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
+            raise self._damaged("is no manifest") from None
+
+    def _most_entries(self) -> int:
+        """No list of names packs better than this: what a small file says it holds must not fill the memory."""
+        return _MOST_PER_BYTE * (self._size() + 100)
+
+    def _size(self) -> int:
+        return self._source.stat().st_size if isinstance(self._source, Path) else len(self._source)
+
+    def _after_numbers(self) -> Generator[list[bytes]]:
+        """Take the numbers and the index off, then yield the entries."""
+        for lines in self._text:
+            taken = 0
+            for line in lines:
+                if line[:1] == b"#":
+                    self._run(line)
+                elif line[:1] == b"@":
+                    self._place(line)
+                else:
+                    break
+                taken += 1
+            if taken < len(lines):
+                yield lines[taken:]
+        # (a manifest of nothing has no entries, and no numbers)
+
+    def _run(self, line: bytes) -> None:
+        try:
+            count, number = map(int, line[1:].split(b" "))
+            if count < 1 or len(self.numbers) + count > self.totals.entries:
+                raise self._damaged("has more numbers than entries")
+            self.numbers.extend(array("I", [number]) * count)
+        except (ValueError, OverflowError):
+            raise self._damaged("has a damaged number") from None
+
+    def _place(self, line: bytes) -> None:
+        if len(self.places) >= self.totals.entries:
+            raise self._damaged("has more pieces than entries")
+        try:
+            self.places.append(pieces.parse_place(line))
+        except ValueError:
+            raise self._damaged("has a damaged index") from None
+
+    def pieces(self) -> Generator[Piece]:
+        """The plain entries in pieces, of which each is read when its lines are asked for. Once, instead of `plain`."""
+        if not self.places:
+            yield from map(pieces.in_memory, self.plain())
+            return
+        self._check_numbers()
+        if sum(place.count for place in self.places) != self.totals.entries:
+            raise self._damaged("has an index of other entries")
+        if not 0 <= self.body <= self._size() - sum(place.gap + place.length for place in self.places):
+            raise self._damaged("is cut")
+        self.close()
+        with self._open() as self._file:
+            frames, seen = _Frames(self._file), 0
+            for at, place in pieces.located(self.places, self.body):
+                load = partial(self._load, frames, at, place)
+                if seen < self.totals.entries - self.totals.links:
+                    frames.passed += 1
+                    yield Piece(place.count, place.digest, load)
+                else:
+                    numbers = self.numbers[seen : seen + place.count]
+                    self.links += map(operator.add, map(since_prefix, numbers), load())
+                seen += place.count
+        if len(self.links) != self.totals.links:
+            raise self._damaged("has an index of other entries")
+
+    def _load(self, frames: _Frames, at: int, place: Place) -> list[bytes]:
+        try:
+            return frames.lines(at, place)
+        except (zstandard.ZstdError, OSError, ValueError) as error:
+            raise shortage(error) or self._damaged(f"is damaged: {error}") from error
+
+    def _check_numbers(self) -> None:
+        if len(self.numbers) != self.totals.entries:
+            raise self._damaged("lacks numbers")
+
+    def plain(self) -> Iterator[list[bytes]]:
+        """The plain entries, in blocks, without numbers: the one at place i has `numbers[i]`. Can be read once."""
+        self._check_numbers()
+        _advise(self._file, 0, 0, os.POSIX_FADV_NORMAL)
+        left, seen = self.totals.entries - self.totals.links, 0
+        blocks = self._blocks()
+        for lines in blocks:
+            plain = lines[:left]
+            left -= len(plain)
+            if plain:
+                yield plain
+            for line in lines[len(plain) :]:
+                place = seen + len(plain) + len(self.links)
+                if place >= self.totals.entries:
+                    raise self._damaged("goes on after its end")
+                self.links.append(since_prefix(self.numbers[place]) + line)
+            seen += len(plain)
+        if seen + len(self.links) != self.totals.entries:
+            raise self._damaged("is cut")
+
+    def _blocks(self) -> Iterator[list[bytes]]:
+        if self._pending:
+            yield self._pending
+        yield from self._entries
+
+    def used_numbers(self) -> set[int]:
+        """Every number that an entry has."""
+        return set(self.numbers)
+
+    def close(self) -> None:
+        """Let go of the file, for a reading that ends early: an open file would keep the store mounted."""
+        self._entries.close()
+        self._text.close()
+
+    def reopened(self) -> Reader:
+        """The same manifest, to be read from its beginning."""
+        return Reader(self._source)
+
+    def symlinks(self) -> list[bytes]:
+        """The plain lines of symlinks; reads the file anew."""
+        return [line for block in self.reopened().plain() for line in block if line[1:2] == b"L"]
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Every entry as a numbered line, the links last."""
+        place = 0
+        for block in self.plain():
+            for line in block:
+                yield since_prefix(self.numbers[place]) + line
+                place += 1
+        yield from self.links
+
+    def entries(self) -> Iterator[tuple[int, entry.Entry]]:
+        """Number and entry, taken apart. Raises DamagedManifest."""
+        return map(self.taken_apart, self)
+
+    def taken_apart(self, line: bytes) -> tuple[int, entry.Entry]:
+        """Number and entry of one of its lines. Raises DamagedManifest."""
+        try:
+            return taken_apart(line)
+        except entry.BadLine as error:
+            raise self._damaged(f"is damaged: {error}") from error
+
+
+class _Frames:
+    """The pieces of an open manifest. Where every third of those passed is asked for, all are read: a request is dear,
+    too.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._unpacker = zstandard.ZstdDecompressor()
+        self.passed = self._asked = self._ahead = 0
+
+    def lines(self, at: int, place: Place) -> list[bytes]:
+        """The lines of a piece. Raises ZstdError, OSError, ValueError."""
+        self._asked += 1
+        if self.passed >= _FEW and self._asked * _SPARSE >= self.passed and at + place.length > self._ahead:
+            _advise(self._file, at, _AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
+            self._ahead = at + _AHEAD_BYTES
+        self._file.seek(at)
+        packed = self._file.read(place.length)
+        if not 0 < zstandard.frame_content_size(packed) <= min(place.count * LONGEST_LINE, _MOST_TEXT):
+            raise ValueError("a piece of an impossible size")
+        text = self._unpacker.decompress(packed)
+        *lines, rest = text.split(b"\n")
+        if rest or len(lines) != place.count or pieces.digest_of(text) != place.digest:
+            raise ValueError("a piece that is another one")
+        return lines
+
+
+def _advise(file: IO[bytes], start: int, length: int, advice: int) -> None:
+    if not (file.closed or isinstance(file, io.BytesIO)):  # (a little one is read, and closed, by now)
+        os.posix_fadvise(file.fileno(), start, length, advice)

@@ -1,0 +1,109 @@
+"""Writing a manifest."""
+
+from __future__ import annotations
+
+import io
+import json
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from zlib import crc32
+
+import zstandard
+
+from snapmirror.snapshots.manifest import pieces
+from snapmirror.snapshots.manifest.pieces import BLOCK, MOST_LINES, Piece, Place
+from snapmirror.snapshots.manifest.text import FORMAT, IN_PIECES, PREFIX, WHOLE, Header, Totals
+
+_LEVEL = 3
+_FLUSH_LINES = 4096
+
+
+class Writer:
+    """Builds a manifest in memory, compressed (some 20 bytes an entry): it is written in one go when it is true."""
+
+    def __init__(self, header: Header, *, in_pieces: bool = False) -> None:
+        self._header, self._in_pieces = header, in_pieces
+        self._packer = _packer()
+        self._stream = self._packer.compressobj()
+        self._body = io.BytesIO()
+        self._places: list[Place] = []
+        self._lines: list[bytes] = []
+        self._numbers = array("I")
+        self.totals = Totals()
+
+    def put(self, piece: Piece) -> None:
+        """Entries, none of them a link. Their numbers are the caller's to add, and all `totals` but for `entries`."""
+        if not self._in_pieces:
+            self._end()
+            self._body.write(self._stream.compress(piece.text))
+        elif piece.digest and not self._lines:
+            self._pack(piece.count, piece.text, piece.digest)
+        else:
+            for line in piece.lines:
+                self._append(line)
+
+    def number(self, numbers: Iterable[int]) -> None:
+        """The numbers of the next entries of those that were put."""
+        self._numbers.extend(numbers)
+
+    def add(self, numbered_line: bytes) -> None:
+        """One entry, with its number before it."""
+        line = numbered_line[PREFIX:]
+        if line[:1] == b"h":
+            if not self.totals.links:
+                self._end()
+            self.totals.links += 1
+        self._numbers.append(int(numbered_line[: PREFIX - 1]))
+        self._append(line)
+
+    def _append(self, line: bytes) -> None:
+        self._lines.append(line)
+        if not self._in_pieces:
+            if len(self._lines) >= _FLUSH_LINES:
+                self._end()
+        elif pieces.is_end(line) or len(self._lines) >= MOST_LINES:
+            self._end()
+
+    def _end(self) -> None:
+        if self._lines:
+            text = pieces.text_of(self._lines)
+            if self._in_pieces:
+                self._pack(len(self._lines), text, pieces.digest_of(text))
+            else:
+                self._body.write(self._stream.compress(text))
+            self._lines = []
+
+    def _pack(self, count: int, text: bytes, digest: bytes) -> None:
+        frame = self._packer.compress(text)
+        self._body.write(frame)
+        self._places.append(Place(count, len(frame), 0, crc32(frame), digest))
+
+    def finish(self) -> bytes:
+        """Close the manifest and return the file's bytes."""
+        self._end()
+        if not self._in_pieces:
+            self._body.write(self._stream.flush())
+        self.totals.entries = len(self._numbers)
+        return b"".join((head(self._header, self.totals, self._numbers, self._places), self._body.getbuffer()))
+
+
+def _packer() -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+
+
+def head(header: Header, totals: Totals, numbers: array[int], places: Sequence[Place]) -> bytes:
+    """What stands before the entries; before pieces, up to the beginning of a block."""
+    first = {"format": FORMAT, "version": IN_PIECES if places else WHOLE, **asdict(header), **asdict(totals)}
+    runs = (b"#%d %d\n" % (len(list(run)), number) for number, run in groupby(numbers))
+    rest = b"".join([*runs, *(place.line for place in places)])
+    if not places:
+        return _packer().compress(json.dumps(first).encode() + b"\n" + rest)
+    rest, body = _packer().compress(rest), BLOCK
+    while True:
+        begin = _packer().compress(json.dumps({**first, "body": body}).encode() + b"\n") + rest
+        needed = len(begin) + pieces.gap_to(len(begin), 0)
+        if needed <= body:
+            return begin + pieces.nothing(body - len(begin))
+        body = needed
