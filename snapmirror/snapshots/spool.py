@@ -29,7 +29,8 @@ class Spool:
         self._count += 1
         if len(self._last) >= _BLOCK:
             text = b"\n".join(line or b"" for pair in self._last for line in pair)
-            self._packed.append(zstandard.ZstdCompressor(level=1).compress(text))
+            packed = zstandard.ZstdCompressor(level=1).compress(text)
+            self._packed.append(bytes(memoryview(packed)))  # a copy: the original holds the room of the worst case
             self._last = []
 
     def extend(self, pairs: Iterable[Pair]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -170,3 +172,15 @@ def test_a_folder_with_a_marker_is_left_out_with_all_below() -> None:
         line(b".", kind=b"d"), line(b"top"), line(b"a", kind=b"d"), line(b"c", kind=b"d"), line(b"c/stays"),
         line(b"c/x.nobackup"), line(b"c/one"), b"hf+++++++++" + TAIL + b" => c/one//c/two",
     ])  # fmt: skip
+
+
+def test_a_long_spool_takes_no_more_memory_than_its_packed_text() -> None:
+    """The room of the worst case, which zstd asks for, is given back."""
+    names = random.Random(1)
+    pairs = [(b"%064x" % names.getrandbits(256), line(b"%d" % number)) for number in range(1 << 16)]
+    tracemalloc.start()
+    spool = Spool(pairs)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken < 1.5 * sum(map(len, spool._packed))
+    assert list(spool) == pairs
