@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.snapshots import entry
+from snapmirror.snapshots.hardlink.store import HardlinkStore
 from snapmirror.snapshots.manifest import DamagedManifest, Header, Lines, Reader, Writer, cut, in_memory, since_prefix
 from snapmirror.snapshots.manifest.pieces import located
 from snapmirror.snapshots.manifest.storing import _aligned, _laid_out, _Run, store
 from snapmirror.snapshots.plan import compare
+from snapmirror.snapshots.record import Snapshot, make_id
 
 OLD, NEW = Header("2026-11-19T030000Z", 6), Header("2026-11-20T030000Z", 7)
 
@@ -227,3 +230,23 @@ def test_writing_in_pieces_or_line_by_line_is_the_same() -> None:
             writer.put(one)
             writer.number(numbers)
     assert by_line.finish() == by_piece.finish() == both.finish()
+
+
+def test_every_16th_night_and_full_ones_store_a_manifest_of_their_own(tmp_path: Path) -> None:
+    history = HardlinkStore(tmp_path)
+    history.recover()
+
+    def night(sequence: int, *, full: bool) -> Snapshot:
+        identity = make_id(datetime(2026, 11, 20, tzinfo=UTC) + timedelta(days=sequence))
+        return Snapshot(id=identity, sequence=sequence, slot=1, files=1, entries=1, bytes=1, new_bytes=1, full=full)
+
+    history._record.snapshots = [night(1, full=False)]
+    like = history.manifest(history.snapshots()[0])
+    assert [history._like(night(number, full=False)) for number in (2, 15, 16, 17, 32)] == [
+        like,
+        like,
+        None,
+        like,
+        None,
+    ]
+    assert history._like(night(2, full=True)) is None

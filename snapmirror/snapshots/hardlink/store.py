@@ -29,6 +29,7 @@ from snapmirror.tools import filesystems
 log = logging.getLogger("snapmirror.store")
 _HEALINGS = 1000
 """So many are remembered."""
+_OWN_MANIFEST = 16  # nights
 _NIGHTS = 100  # what was noted of older ones is of no use to a slot that differs in so much
 
 
@@ -288,10 +289,7 @@ class HardlinkStore:
         the renames among it; the next flush is the moment at which the snapshot exists, and there is no third.
         """
         layout = self.layout
-        newest = self._record.newest
-        # now and then one of its own, so that a block gone bad is not one of all manifests
-        like = self.manifest(newest) if newest and not sealed.snapshot.full else None
-        manifest.store(layout.manifest(sealed.snapshot.id), sealed.manifest, like)
+        manifest.store(layout.manifest(sealed.snapshot.id), sealed.manifest, self._like(sealed.snapshot))
         layout.checksums(sealed.snapshot.sequence).write_bytes(packed.pack(sealed.checksums))
         changes.write(layout, self._record.newest, sealed)
         decisions = retention.decide([sealed.snapshot, *self._record.snapshots], keep_last=keep_last)
@@ -326,6 +324,15 @@ class HardlinkStore:
         self._is_copy = False
         self._drop_checksums()
         return Published(self._record.snapshots[0], [decision for decision in decisions if not decision.keep])
+
+    def _like(self, snapshot: Snapshot) -> Path | None:
+        """The manifest that a new one may share blocks with. Now and then none, so that one that goes bad is not one of
+        all manifests, and a manifest's pieces do not come to lie ever further from each other.
+        """
+        newest = self._record.newest
+        if newest is None or snapshot.full or snapshot.sequence % _OWN_MANIFEST == 0:
+            return None
+        return self.manifest(newest)
 
     def _drop_notes(self, last: int) -> None:
         """Drop what was noted of the nights up to this one: no slot is older than it."""

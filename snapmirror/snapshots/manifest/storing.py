@@ -55,7 +55,10 @@ def store(path: Path, manifest: bytes, like: Path | None) -> None:
 def _shared(path: Path, manifest: bytes, like: Path) -> bool:
     """Write it with blocks of `like`; False if that has not been done."""
     try:
-        with closing(Reader(manifest)) as new, closing(Reader(like)) as older:
+        with closing(Reader(manifest)) as new:
+            if not new.places:
+                return False
+        with closing(Reader(like)) as older:
             places, runs = _aligned(new.places, list(pieces.located(older.places, older.body)))
             if 2 * sum(run.blocks.length for run in runs) < len(manifest) or not runs:
                 return False
