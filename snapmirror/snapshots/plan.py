@@ -28,7 +28,7 @@ from snapmirror.snapshots.manifest import (
 from snapmirror.snapshots.merge import Pair, Text, differences, link_differences
 from snapmirror.snapshots.spool import Spool
 
-_SAMPLE = 8
+_SAMPLE = 4
 _USUAL = {b">f+++++++++|", b"cd+++++++++|", b"cL+++++++++|", b"cD+++++++++|", b"cS+++++++++|"}
 MOST_CHANGES = 20_000
 """So many names may have changed in a night, and it is still remembered which."""
