@@ -32,6 +32,11 @@ def manifest(*, in_pieces: bool = False) -> bytes:
     return writer.finish()
 
 
+def unpacked(data: bytes) -> bytes:
+    """The text of a manifest, all frames of it."""
+    return zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
+
+
 def _changes() -> bytes:
     new = [b"+%07d %s" % (number, line) for number, line in enumerate(LINES, start=1)]
     return b"\n".join([b"changes.1 2026-11-19T030000Z 2026-11-20T030000Z", b"- a", b"- etc/", b"- n\\#012l", *new, b""])
@@ -53,10 +58,7 @@ def _sums() -> bytes:
 
 def seeds(target: str) -> list[bytes]:
     """What a target starts from."""
-    text, in_pieces = (
-        zstandard.ZstdDecompressor().stream_reader(manifest(in_pieces=cut), read_across_frames=True).read()
-        for cut in (False, True)
-    )
+    text, in_pieces = (unpacked(manifest(in_pieces=cut)) for cut in (False, True))
     snapshot = record.Snapshot(id="2026-11-20T030000Z", sequence=2, slot=1, files=1, entries=2, bytes=3, new_bytes=3)
     move = record.Move(inode=1, source="backup.1", target="backup.2")
     owner = json.dumps({"pid": 1, "since": 1.5, "host": "h", "machine": "m", "boot": "b", "run": "r"}).encode()

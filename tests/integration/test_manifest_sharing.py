@@ -12,6 +12,7 @@ import pytest
 from snapmirror.config import load
 from snapmirror.snapshots.entry import key_of
 from snapmirror.snapshots.manifest import PREFIX, Header, Reader, Writer, since_prefix, store
+from snapmirror.snapshots.manifest.pieces import located
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
 from snapmirror.tools import filesystems
@@ -164,13 +165,10 @@ def test_nights_go_on_in_pieces(scene: Scene) -> None:
 def spoil(path: Path, name: bytes) -> None:
     """Damage the piece that a name is in."""
     reader = Reader(path)
-    at = reader.body
-    for place, piece in zip(reader.places, reader.pieces(), strict=False):
-        at += place.gap
+    for (at, place), piece in zip(located(reader.places, reader.body), reader.pieces(), strict=False):
         if any(line.endswith(name) for line in piece.lines):
             data = bytearray(path.read_bytes())
             data[at + place.length // 2] ^= 0xFF
             path.write_bytes(data)
             return
-        at += place.length
     raise AssertionError(f"{name!r} is in no piece")

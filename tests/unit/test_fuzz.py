@@ -22,12 +22,12 @@ from snapmirror.config import parse as parse_config
 from snapmirror.config.sample import sample
 from snapmirror.errors import ConfigError, DamageError, StorageError, TransferError
 from snapmirror.snapshots import checksums, entry, packed, record
-from snapmirror.snapshots.manifest import NOTHING, PREFIX, Header, Reader, Writer
+from snapmirror.snapshots.manifest import NOTHING, PREFIX, Header, Reader
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import compare
 from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import rsync
-from tests.fuzz.seeds import LINES
+from tests.fuzz.seeds import LINES, manifest, unpacked
 
 PIECES = [
     b"..",
@@ -57,17 +57,6 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
         piece = draw(st.one_of(st.sampled_from(PIECES), st.binary(max_size=6)))
         data[start : start + length] = piece * draw(st.integers(0, 2))
     return bytes(data)
-
-
-def manifest(*, in_pieces: bool = False) -> bytes:
-    writer = Writer(Header("2026-11-20T030000Z", 3), in_pieces=in_pieces)
-    for number, line in enumerate(LINES):
-        writer.add(b"%07d " % (number % 3 + 1) + line)
-    return writer.finish()
-
-
-def unpacked(data: bytes) -> bytes:
-    return zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
 
 
 def temporary(data: bytes, use: Callable[[Path], object]) -> None:

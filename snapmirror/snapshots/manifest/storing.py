@@ -60,7 +60,7 @@ def _shared(path: Path, manifest: bytes, like: Path) -> bool:
                 return False
         with closing(Reader(like)) as older:
             places, runs = _aligned(new.places, list(pieces.located(older.places, older.body)))
-            if 2 * sum(run.blocks.length for run in runs) < len(manifest) or not runs:
+            if 2 * sum(run.blocks.length for run in runs) < len(manifest):
                 return False
             laid, runs = _laid_out(manifest, new, places, runs)
     except DamagedManifest as damage:
