@@ -8,7 +8,8 @@ Callers pass an argv list and get bytes back. Traps of sh 2.4 that are closed he
 - a child outlives a signal handler that raises: each child is started in the background in its own session,
   waited for on a pidfd (which a signal interrupts), terminated with its whole session, and reaped;
 - a child outlives a killed parent: the kernel sends it SIGKILL (PR_SET_PDEATHSIG), and its environment carries
-  `SNAPMIRROR_RUN`, by which the next run finds what is left of its descendants (see `kill_leftovers`).
+  `SNAPMIRROR_RUN`, by which the next run finds what is left of its descendants (see `kill_leftovers`);
+- what is set for people (`RSYNC_ICONV`, `LESS`, …) changes what a program does: see `environment`.
 
 Secrets travel only through `stdin`.
 """
@@ -35,7 +36,7 @@ from typing import IO, Any
 
 import sh
 
-from snapmirror import interrupts
+from snapmirror import environment, interrupts
 from snapmirror.errors import UsageError
 from snapmirror.threads import ensure_room
 
@@ -225,7 +226,7 @@ def _started(
                 _in=source, _out=sink, _err=stderr, _encoding="latin-1", _tty_out=False,
                 _bg=True, _bg_exc=False, _ok_code=_ANY_EXIT_CODE, _new_session=True,
                 _preexec_fn=partial(_before_program, memory),
-                _env={**os.environ, "LC_ALL": "C", "TZ": "UTC", **(env or {})},
+                _env={**environment.passed_on(), **(env or {})},
                 **({"_cwd": str(cwd)} if cwd else {}),
             )  # fmt: skip
         except BaseException:

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from snapmirror import environment
 from snapmirror.config import ImageConfig
 from snapmirror.errors import StorageError
 from snapmirror.process import ProgramFailed, run
@@ -89,7 +90,7 @@ def read_secret(key_file: Path | None, key_command: tuple[str, ...] | None) -> b
     else:
         words = key_command or ()
         try:
-            key = run(words).stdout
+            key = run(words, env=environment.whole()).stdout
         except ProgramFailed as failed:
             raise StorageError(
                 f"key_command {words[0]} failed: {failed.completed.complaint}", hint="run it by hand to see why"

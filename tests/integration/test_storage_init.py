@@ -308,10 +308,10 @@ def test_a_killed_init_is_started_over(
     real = subprocess.run(["which", program], check=True, capture_output=True, text=True).stdout.strip()
     let_pass = f'case "$1" in --list|--detach) exec {real} "$@";; esac\n' if program == "losetup" else ""
     with monkeypatch.context() as patch:  # does its work, then kills init before it can learn of it
-        script = f'{let_pass}{real} "$@"; kill -KILL $INIT_PID'
+        script = f'{let_pass}{real} "$@"; kill -KILL $SNAPMIRROR_INIT_PID'
         put_first_on_path(tmp_path / "bin", program, script, patch.setenv)
         code = (
-            "import os; os.environ['INIT_PID'] = str(os.getpid())\n"
+            "import os; os.environ['SNAPMIRROR_INIT_PID'] = str(os.getpid())\n"
             "from pathlib import Path\n"
             "from tests.support.storage import TINY, Scene\n"
             "from snapmirror.storage.initialise import initialise\n"

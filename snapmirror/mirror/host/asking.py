@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from snapmirror import environment
 from snapmirror.config import Config, HostConfig
 from snapmirror.errors import HostError, UsageError
 from snapmirror.process import ProgramFailed, ProgramTimeout, run
@@ -95,7 +96,7 @@ def _password(config: HostConfig) -> str:
     else:
         words = config.password_command or ()
         try:
-            said, where = run(words, timeout=config.timeout_seconds).stdout, words[0]
+            said, where = run(words, env=environment.whole(), timeout=config.timeout_seconds).stdout, words[0]
         except ProgramTimeout as late:
             raise HostError(str(late), hint="run it by hand to see why") from late
         except ProgramFailed as failed:
