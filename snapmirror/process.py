@@ -37,6 +37,7 @@ from typing import IO, Any
 import sh
 
 from snapmirror import environment, interrupts
+from snapmirror.confinement import confine
 from snapmirror.errors import UsageError
 from snapmirror.threads import ensure_room
 
@@ -171,11 +172,13 @@ def running(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     memory: int | None = None,
+    writable: Sequence[Path] | None = None,
 ) -> Iterator[Running]:
     """A program running in the background; stopped with its whole session, and reaped, on the way out.
 
     `stdin` bytes must be short (a secret, a few lines); pass a file for more. `env` adds to the environment. `memory`
-    is the most that it, and each program that it starts, may take, in bytes.
+    is the most that it, and each program that it starts, may take, in bytes. `writable` are the only folders that it
+    may change, where this machine can hold it to that (see `confinement`); None: it may change what its user may.
     Start it from a thread that lives as long as the program does: the kernel ties the two together.
     Raises UsageError when the program is not installed.
     """
@@ -187,7 +190,9 @@ def running(
     child: Running | None = None
     try:
         with interrupts.deferred():  # a child that nobody knows of yet could not be stopped
-            child = _started(words, program, capture=capture, stdin=stdin, env=env, cwd=cwd, memory=memory)
+            child = _started(
+                words, program, capture=capture, stdin=stdin, env=env, cwd=cwd, memory=memory, writable=writable
+            )
         yield child
     finally:
         if child is not None:
@@ -206,6 +211,7 @@ def _started(
     env: Mapping[str, str] | None,
     cwd: Path | None,
     memory: int | None,
+    writable: Sequence[Path] | None,
 ) -> Running:
     # (the folder is named: else Python would try out which one it may write to, with a file that a kill leaves)
     folder = os.environ.get("TMPDIR") or "/tmp"
@@ -218,6 +224,7 @@ def _started(
             with suppress(OSError):  # more than a user may have: the usual size does as well
                 fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
             reader, sink = os.fdopen(read_end, "rb", 1 << 20), os.fdopen(write_end, "wb")
+        only = None if writable is None else list(map(os.fsencode, writable))
         try:
             start: Any = sh.Command(program)
             ensure_room(_THREADS)
@@ -225,7 +232,7 @@ def _started(
                 [os.fsencode(word).decode("latin-1") for word in words[1:]],
                 _in=source, _out=sink, _err=stderr, _encoding="latin-1", _tty_out=False,
                 _bg=True, _bg_exc=False, _ok_code=_ANY_EXIT_CODE, _new_session=True,
-                _preexec_fn=partial(_before_program, memory),
+                _preexec_fn=partial(_before_program, memory, only),
                 _env={**environment.passed_on(), **(env or {})},
                 **({"_cwd": str(cwd)} if cwd else {}),
             )  # fmt: skip
@@ -312,10 +319,12 @@ def _memory_folder() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def _before_program(memory: int | None) -> None:
-    """In the child: it dies with its parent, and takes no more memory than it may."""
+def _before_program(memory: int | None, writable: Sequence[bytes] | None) -> None:
+    """In the child: it dies with its parent, takes no more memory than it may, and writes where it may."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if memory is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         most = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    if writable is not None:
+        confine(writable)

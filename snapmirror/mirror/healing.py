@@ -117,7 +117,7 @@ def _asked(
         mirror, names, folder / "files", basis=None, scratch=folder / "tmp", partial=folder / "partial", patch=False
     )
     what, rest = f"asking {mirror.source} for good copies", b""
-    with process.running([argv[0], *(["--dry-run"] if dry_run else []), *argv[1:]]) as child:
+    with process.running([argv[0], *(["--dry-run"] if dry_run else []), *argv[1:]], writable=[folder]) as child:
         flood = floods.MessageFlood(child, what=what, names=len(paths))
         for chunk in stall.printed(child, 1 << 16, seconds=stall.patience(mirror), flood=flood):
             *lines, rest = (rest + chunk).split(b"\n")

@@ -91,7 +91,7 @@ def _read(
     argv: list[str], listing: Listing, what: str, most: int, seconds: int, *, needs_root: bool
 ) -> Generator[list[bytes]]:
     has_root = False
-    with process.running(argv, memory=floods.memory(most)) as child:
+    with process.running(argv, memory=floods.memory(most), writable=()) as child:
         rest, flood = b"", floods.EntryFlood(child, what=what, most=most)
         for chunk in stall.printed(child, _CHUNK, seconds=seconds, flood=flood):
             if len(chunk) < _CHUNK // 4:

@@ -196,7 +196,8 @@ class Restore:
                 self.found.mirror, self.found.tree, target,
                 dry_run=dry_run, folders_only=folders_only, checksum=self.checksum, protected=self._protected(),
             )  # fmt: skip
-            with process.running(argv, stdin=names) as child:
+            writable = () if self.place is None else None  # a server that is hostile gets files, and nothing else
+            with process.running(argv, stdin=names, writable=writable) as child:
                 assert child.stdout is not None
                 for raw in child.stdout:
                     line = raw.removesuffix(b"\n")

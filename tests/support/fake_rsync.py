@@ -13,6 +13,9 @@ from pathlib import Path
 from tests.support.runner import Scene
 
 _HEAD = """#!/bin/sh
+for place in {folder} {store}; do  # all but the staging tree is read-only for an rsync; this one writes elsewhere, too
+    mount --options remount,bind,rw "$(findmnt --noheadings --output TARGET --target "$place")" 2>/dev/null
+done
 real={real}
 phase=transfer
 for word in "$@"; do
@@ -34,7 +37,12 @@ def real_rsync() -> str:
 
 def install(scene: Scene, body: str) -> Path:
     """An rsync with this shell code in place of a plain call; `$real`, `$phase` and `$code` are its words."""
-    head = _HEAD.format(real=shlex.quote(real_rsync()), log=shlex.quote(str(scene.folder / "rsync.calls")))
+    head = _HEAD.format(
+        folder=shlex.quote(str(scene.folder)),
+        store=shlex.quote(str(scene.store)),
+        real=shlex.quote(real_rsync()),
+        log=shlex.quote(str(scene.folder / "rsync.calls")),
+    )
     return scene.fake_program("rsync", head + body + '\nexec "$real" "$@"\n')
 
 

@@ -21,7 +21,19 @@ THREAD_CLASSES = {"threading.Thread", "threading.Timer"}
 # Programs of the appliance: no package, and the standard library only.
 APPLIANCE = sorted(str(path) for path in (ROOT / "vm").rglob("*.py"))
 
-GROUND = ("config", "errors", "interrupts", "process", "pipeline", "lock", "model", "threads", "worker", "environment")
+GROUND = (
+    "config",
+    "confinement",
+    "errors",
+    "interrupts",
+    "process",
+    "pipeline",
+    "lock",
+    "model",
+    "threads",
+    "worker",
+    "environment",
+)
 # Where a module may look: its own layer and those after it. The reason stands in the message of a broken rule.
 LAYERS = ("cli", "mirror", "snapshots", "storage", "tools", "ground")
 REASONS = {

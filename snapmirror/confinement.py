@@ -1,0 +1,57 @@
+"""A program that may change nothing but a few folders: the rest of the machine is read-only for it.
+
+What talks with a server that may be hostile gets such a view, a mount namespace of its own: whatever path the server
+leads it to, through a symlink or by a fault of the program, a sealed snapshot or a file of this machine is read-only
+there. It takes 1 ms. Root is needed for it, and Linux 5.12; without them there is no such second wall.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_CLONE_NEWNS = 0x20000
+_MS_BIND, _MS_REC, _MS_SLAVE = 0x1000, 0x4000, 0x80000
+_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+_MOUNT_SETATTR = 442  # the same number on every architecture
+_MOUNT_ATTR_RDONLY = 1
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+def confine(writable: Sequence[bytes]) -> None:
+    """Make the machine read-only for this process and its children, but for these folders.
+
+    To be called in a child before its program starts. Returns without having done so where it cannot be had; raises
+    OSError where it stopped half-way: then the program must not start.
+    """
+    if _libc.unshare(_CLONE_NEWNS) != 0:
+        return
+    # what is unmounted outside goes here as well; what is mounted here stays here
+    if not _mount(None, b"/", _MS_REC | _MS_SLAVE) or not all(_mount(one, one, _MS_BIND) for one in writable):
+        return
+    if not _set_read_only(b"/", _AT_RECURSIVE, on=True):
+        return
+    for folder in writable:
+        if not _set_read_only(folder, 0, on=False):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), folder)
+
+
+def _mount(source: bytes | None, target: bytes, flags: int) -> bool:
+    return bool(_libc.mount(source, target, None, flags, None) == 0)
+
+
+def _set_read_only(path: bytes, flags: int, *, on: bool) -> bool:
+    change = _MountAttributes(_MOUNT_ATTR_RDONLY if on else 0, 0 if on else _MOUNT_ATTR_RDONLY, 0, 0)
+    size = ctypes.c_size_t(ctypes.sizeof(change))
+    return bool(_libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, path, flags, ctypes.byref(change), size) == 0)
