@@ -181,7 +181,7 @@ class Night:
 
     def _fill_and_publish(self, planned: Planned, header: Header) -> Snapshot:
         plan, report = planned.plan, self.report
-        target = self.history.clear(plan, self.mirror.clone_above)
+        target = self.history.stage(plan, self.mirror.clone_above)
         with self.pipeline.step(f"{self.mirror.name}: transfer"):
             self.progress.begin(f"fetching {self.mirror.name}", names=plan.requested, size=report.bytes)
             try:
@@ -191,8 +191,9 @@ class Night:
                 raise
             finally:
                 self.progress.end()
-        self.history.settle(plan)
         self._note_landed(landed, plan.requested)
+        self.history.place(plan, frozenset([*landed.kept_old, *landed.kept_folders]))
+        self.history.settle(plan)
         with self.pipeline.step(f"{self.mirror.name}: seal"):
             sums = self._checksums(plan, landed)
             manifest = self._manifest(plan, landed, header)

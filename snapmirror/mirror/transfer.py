@@ -1,16 +1,17 @@
-"""Fetching what the plan names, and finding out what really landed.
+"""Fetching what the plan names into the staging tree, and finding out what really landed.
 
 rsync is asked for lists of at most `_BATCH` names: the time that it needs to check each name against the list grows
 with the square of their number (its guard against a hostile server). Each batch carries the planned folders that its
 names lie in, so that rsync sets their times after the last change; folders that are not in the plan are the store's to
-put right.
+put right. A sender may send more than it was asked for: that lies in the staging tree, is found, and ends the night.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,16 +19,25 @@ from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import SnapmirrorError
 from snapmirror.mirror import floods, stall
-from snapmirror.snapshots.entry import Entry, escape, join, linked_line, parent, parse, path_of, plain_line
+from snapmirror.snapshots.entry import Entry, escape, linked_line, parent, parse, path_of, plain_line
 from snapmirror.snapshots.manifest import PREFIX, since_prefix
 from snapmirror.snapshots.merge import Pair
+from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Target
 from snapmirror.snapshots.spool import Spool
+from snapmirror.snapshots.staging import strays
 from snapmirror.tools import rsync
 
 _BATCH = 10_000
 _COMPLAINTS = 100
+_IS_KIND: dict[bytes, Callable[[int], bool]] = {
+    b"f": stat.S_ISREG,
+    b"d": stat.S_ISDIR,
+    b"L": stat.S_ISLNK,
+    b"D": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+    b"S": lambda mode: stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode),
+}
 
 
 @dataclass
@@ -36,14 +46,16 @@ class Landed:
 
     `corrections` are for the manifest: planned lines (not numbered) with the numbered lines to stand instead, or None.
     `checksums` (each with its escaped name) are of the new files whose content travelled; `unchecked` are new files
-    whose content did not. `kept_old` are names that could not be read and keep their last version; `vanished` were gone
-    (`saw_vanishing`: rsync says that some were). `bytes` of content have travelled; new files have `new_bytes`.
+    whose content did not. `kept_old` are names that could not be read and keep their last version, `kept_folders` keep
+    their last attributes; `vanished` were gone (`saw_vanishing`: rsync says that some were). `bytes` of content have
+    travelled; new files have `new_bytes`.
     """
 
     corrections: dict[bytes, bytes | None] = field(default_factory=dict)
     checksums: Spool = field(default_factory=Spool)
     unchecked: list[bytes] = field(default_factory=list)
     kept_old: list[bytes] = field(default_factory=list)
+    kept_folders: list[bytes] = field(default_factory=list)
     unreadable: list[bytes] = field(default_factory=list)
     vanished: list[bytes] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -58,9 +70,10 @@ Advance = Callable[[int, int], None]
 
 
 def fetch(mirror: MirrorConfig, plan: Plan, target: Target, advance: Advance, watch: Callable[[], None]) -> Landed:
-    """Bring everything that the plan asks for into the slot. `watch` is called now and then; it may raise.
+    """Bring everything that the plan asks for into the staging tree. `watch` is called now and then; it may raise.
 
-    Raises TransferError or StorageError when the night cannot be published; what has landed stays for the next.
+    Raises TransferError or StorageError when the night cannot be published, because names came that nobody asked for
+    among other reasons; what has landed stays for the next.
     """
     fetching = _Fetching(mirror, plan, target, advance, watch)
     for batch in _batches(plan):
@@ -70,6 +83,7 @@ def fetch(mirror: MirrorConfig, plan: Plan, target: Target, advance: Advance, wa
             if wanted:
                 fetching.batch(wanted, patch=patch)
     fetching.root()
+    fetching.finish()
     return fetching.landed
 
 
@@ -116,12 +130,14 @@ class _Fetching:
     def __init__(
         self, mirror: MirrorConfig, plan: Plan, target: Target, advance: Advance, watch: Callable[[], None]
     ) -> None:
-        self.mirror, self.target, self.advance, self.watch = mirror, target, advance, watch
+        self.mirror, self.plan, self.target, self.advance, self.watch = mirror, plan, target, advance, watch
         self.number = since_prefix(plan.sequence)
         folders = (pair for pair in plan.transfer if pair[1] is not None and pair[1][1:2] == b"d")
         self.folders = {_wanted(pair).path: pair for pair in folders}
-        self.slot = os.fsencode(target.slot)
         self.landed = Landed()
+        self.present = 0  # planned names that stand in the staging tree, but for folders
+        self.sent: set[bytes] = set()  # planned folders that the server has sent
+        self.implied: set[bytes] = set()  # folders that lead there, and are not planned
         self.ahead = 0  # bytes of files still on their way that have been shown as progress
 
     def batch(self, wanted: list[_Wanted], *, patch: bool) -> None:
@@ -141,16 +157,25 @@ class _Fetching:
         rsync tells a file's size, and which names are one file, as they were when it listed them.
         """
         groups: dict[int, list[tuple[_Wanted, Entry]]] = {}
+        staging = Tree(self.target.staging)
         for one in wanted:
+            if one.new.is_directory:
+                continue  # see finish
             numbered = self.landed.corrections.get(one.new.line, self.number + one.new.line)
-            if numbered is None or not numbered.startswith(self.number) or numbered[PREFIX + 1 : PREFIX + 2] != b"f":
+            has_landed = numbered is not None and numbered.startswith(self.number)
+            try:
+                status = os.lstat(staging.at(one.path))
+            except (FileNotFoundError, NotADirectoryError):
+                if has_landed:
+                    self.landed.corrections[one.new.line] = None
+                continue
+            self._is_present(one.path)
+            if numbered is None or not has_landed:
+                continue
+            self._check_kind(numbered[PREFIX + 1 : PREFIX + 2], one.path, status.st_mode)
+            if not stat.S_ISREG(status.st_mode):
                 continue
             told = parse(numbered[PREFIX:])
-            try:
-                status = os.lstat(join(self.slot, one.path))
-            except (FileNotFoundError, NotADirectoryError):
-                self.landed.corrections[one.new.line] = None
-                continue
             if status.st_size != told.size:
                 told = parse(plain_line(_with_size(told.attributes, status.st_size), one.path))
             if told.leader is not None or status.st_nlink > 1:
@@ -165,6 +190,16 @@ class _Fetching:
                 else:
                     self._correct(one, linked_line(told.attributes, told.path, leader.path))
 
+    def _check_kind(self, kind: bytes, path: bytes, mode: int) -> None:
+        """What rsync prints comes from the server as well: only the disk tells what a name is. Raises TransferError."""
+        if not _IS_KIND[kind](mode) and not (self.mirror.fake_super and stat.S_ISREG(mode)):
+            raise rsync.contradicted(escape(path), _what(self.mirror))
+
+    def _is_present(self, path: bytes) -> None:
+        self.present += 1
+        while (path := parent(path)) != b"." and path not in self.folders and path not in self.implied:
+            self.implied.add(path)
+
     def _correct(self, one: _Wanted, line: bytes) -> None:
         if line == one.new.line:
             self.landed.corrections.pop(one.new.line, None)
@@ -176,12 +211,37 @@ class _Fetching:
         if (root := self.folders.get(b".")) is not None:
             self._fetch(None, {b".": _wanted(root)}, patch=False)
 
+    def finish(self) -> None:
+        """See that folders are folders, and that nothing came that was not asked for. Raises TransferError."""
+        staging = Tree(self.target.staging)
+        for path, pair in self.folders.items():
+            if path == b".":
+                continue
+            one = _wanted(pair)
+            try:
+                place = staging.at(path)
+                if stat.S_ISDIR(os.lstat(place).st_mode):
+                    self._is_present(path)
+                    if path in self.sent or one.old is None:
+                        continue
+                    self.landed.kept_folders.append(path)
+                else:
+                    os.unlink(place)  # it has become something else since it was listed: it counts as gone
+                    self.landed.vanished.append(path)
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            self.landed.corrections[one.new.line] = one.old
+        if found := strays(self.target.staging, self.plan, self.present, self.implied):
+            raise rsync.unasked([escape(path) for path in found], _what(self.mirror))
+
     def _fetch(self, names: Path | None, missing: dict[bytes, _Wanted], *, patch: bool) -> None:
         argv = rsync.transfer_argv(
-            self.mirror, names, self.target.slot, basis=self.target.basis,
+            self.mirror, names, self.target.staging, basis=self.target.basis,
             scratch=self.target.scratch, partial=self.target.partial, patch=patch,
         )  # fmt: skip
-        with process.running(argv, memory=floods.memory(len(missing) + len(self.folders))) as child:
+        memory, own = floods.memory(len(missing) + len(self.folders)), self.target
+        writable = (own.staging, own.scratch, own.partial)
+        with process.running(argv, memory=memory, writable=writable) as child:
             flood = floods.MessageFlood(child, what=_what(self.mirror), names=len(missing))
             for raw in self._lines(child, flood):
                 self._line(raw, missing)
@@ -219,6 +279,8 @@ class _Fetching:
                 return
             one = _wanted(pair)
         entry = parse(_with_owner(sent.line, one.new))
+        if entry.is_directory:
+            self.sent.add(path)
         if not comes_again:
             size = entry.size if entry.kind == b"f" and entry.leader is None else 0
             self.landed.new_bytes += size
@@ -284,44 +346,22 @@ def _with_owner(line: bytes, planned: Entry) -> bytes:
 
 def _settle_missing(missing: list[_Wanted], code: int, target: Target, landed: Landed) -> None:
     """Names that did not land. After a read error the last version stays; otherwise they have vanished."""
-    slot, kept = os.fsencode(target.slot), list[bytes]()
+    staging = Tree(target.staging)
     for one in missing:
         if one.new.is_directory:
-            if one.old is not None:
-                landed.corrections[one.new.line] = one.old
-            elif not _is_inside(slot, one.path):
-                landed.corrections[one.new.line] = None
-            continue
+            continue  # see _Fetching.finish
         landed.corrections[one.new.line] = None
         (landed.unreadable if code == rsync.PARTIAL else landed.vanished).append(one.path)
-        if not _is_inside(slot, parent(one.path)):  # what was a folder may be a symlink now: not a place of ours
-            continue
         if code == rsync.PARTIAL and one.old is not None and target.basis is not None:
             landed.corrections[one.new.line] = one.old
-            kept.append(one.path)
-        elif os.path.lexists(place := join(slot, one.path)):
-            with _times_kept(slot, [one.path]):
-                os.unlink(place)  # an old version that was not patched
-    if kept:  # at once: some may be names of one file
-        with _times_kept(slot, kept):
-            target.put_back(kept)
-        landed.kept_old += kept
+            landed.kept_old.append(one.path)
+        else:
+            _remove(staging, one.path)  # an old version that was not patched
 
 
-@contextmanager
-def _times_kept(slot: bytes, paths: list[bytes]) -> Iterator[None]:
-    """The folders of these names keep their times."""
-    before = {folder: os.stat(folder) for folder in {join(slot, parent(path)) for path in paths}}
-    yield
-    for folder, times in before.items():
-        os.utime(folder, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-
-def _is_inside(slot: bytes, folder: bytes) -> bool:
-    """Whether a folder of the slot is one, and so are all that lead to it: the server may have sent symlinks."""
-    place = slot
-    for name in folder.split(b"/"):
-        place = join(place, name)
-        if not os.path.isdir(place) or os.path.islink(place):
-            return False
-    return True
+def _remove(tree: Tree, path: bytes) -> None:
+    """Remove a name, and let its folder keep its times."""
+    before = tree.attributes(parent(path))
+    tree.unlink(path)
+    if before is not None:
+        tree.set_attributes(parent(path), before)

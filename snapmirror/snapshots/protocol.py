@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,19 +19,18 @@ READ_BACK = "read-back.json"
 
 @dataclass(frozen=True)
 class Target:
-    """Where a night's files go: the `slot`, with the folder `basis` of earlier versions, scratch folders, and a
-    scratch file for the list of names.
+    """Where rsync puts a night's files: the `staging` tree, with the folder `basis` of earlier versions, scratch
+    folders, and a scratch file for the list of names.
 
-    `put_back` gives names the last version of theirs again, whatever stands there. `patch` are names that stand in the
-    slot in their old version, in an inode of their own, to be changed in place; `in_place`: every name may be.
+    `patch` are names that stand in the staging tree in an older version, to be changed in place; `in_place`: every name
+    may be.
     """
 
-    slot: Path
+    staging: Path
     basis: Path | None
     scratch: Path
     partial: Path
     names: Path
-    put_back: Callable[[Sequence[bytes]], None]
     patch: frozenset[bytes] = frozenset()
     in_place: bool = False
 
@@ -102,8 +101,15 @@ class SnapshotStore(Protocol):
     def slot(self) -> Path:
         """The tree that is being made; once it is prepared, it has the newest snapshot's names."""
 
-    def clear(self, plan: Plan, clone_above: int | None) -> Target:
-        """Apply the removals and links of a plan to the slot."""
+    def stage(self, plan: Plan, clone_above: int | None) -> Target:
+        """Make the staging tree ready for what a plan asks for."""
+
+    def place(self, plan: Plan, kept: Collection[bytes]) -> None:
+        """Apply a plan to the slot: what was fetched moves there, what is gone is removed, names are linked.
+
+        Names that are `kept` have the version that they have in the newest snapshot. Of the staging tree nothing is
+        left, whatever it holds besides.
+        """
 
     def settle(self, plan: Plan) -> None:
         """Give folders that are not in the plan, but in which names have changed, their attributes back."""

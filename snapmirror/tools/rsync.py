@@ -84,20 +84,22 @@ def check_argv(mirror: MirrorConfig, tree: Path) -> list[str]:
 def transfer_argv(
     mirror: MirrorConfig,
     names: Path | None,
-    slot: Path,
+    target: Path,
     *,
     basis: Path | None,
     scratch: Path,
     partial: Path,
     patch: bool,
 ) -> list[str]:
-    """Fetch the names that the file `names` holds (NUL after each) into `slot`; without one, the root folder alone.
+    """Fetch the names that the file `names` holds (NUL after each) into `target`; without one, the root folder alone.
 
     (The root cannot stand among the names: rsync would take its contents along.)
 
-    `basis` is the last snapshot: what is there need not travel again. It is --copy-dest, not --link-dest: what is asked
-    for gets an inode of its own, always. A local source is copied from at once: to look for old versions would cost the
-    store as much. `patch`: the names are clones of their old versions and are patched in place.
+    `target` must be a tree in which no name leads to an inode of a snapshot: rsync (3.5.0) takes names that nobody
+    asked for inside a folder that was asked for. `basis` is the last snapshot: what is there need not travel again. It
+    is --copy-dest, not --link-dest: what is asked for gets an inode of its own, always. A local source is copied from
+    at once: to look for old versions would cost the store as much. `patch`: the names stand in `target` in an older
+    version and are patched in place.
     """
     how = ["--inplace", "--no-whole-file"] if patch else [f"--temp-dir={scratch}", f"--partial-dir={partial}"]
     return [
@@ -111,7 +113,7 @@ def transfer_argv(
         *([f"--copy-dest={basis}"] if basis and not patch and mirror.source.kind != "local" else []),
         *([] if patch else ["--sparse"]),
         *([f"--bwlimit={mirror.bandwidth_limit // 1024 or 1}"] if mirror.bandwidth_limit else []),
-        *connection(mirror), (_base(mirror.source) if names else mirror.source).rsync_argument, f"{slot}/",
+        *connection(mirror), (_base(mirror.source) if names else mirror.source).rsync_argument, f"{target}/",
     ]  # fmt: skip
 
 
@@ -326,6 +328,19 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
     if exit_code == _PROTOCOL and _STUMBLED in stderr:
         return StumbledError(f"{what}: the source changes too fast for rsync{detail}", hint="the next run goes on")
     return TransferError(f"{what}: {meaning}{detail}", hint=hint)
+
+
+def unasked(names: Sequence[bytes], what: str) -> TransferError:
+    """The error for escaped names that came without having been asked for."""
+    shown = ", ".join(name.decode("utf-8", "backslashreplace") for name in names[:5])
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return TransferError(f"{what}: the server sends names that were not asked for ({shown}{more})", hint=_HOSTILE)
+
+
+def contradicted(name: bytes, what: str) -> TransferError:
+    """The error for an escaped name that is on the disk something else than what was said of it."""
+    shown = name.decode("utf-8", "backslashreplace")
+    return TransferError(f"{what}: {shown} is not what the server says it is", hint=_HOSTILE)
 
 
 def is_full(stderr: bytes) -> bool:

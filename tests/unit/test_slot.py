@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapmirror.snapshots.hardlink import slot
-from snapmirror.snapshots.hardlink.clear import clear
+from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.stage import stage
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.settle import settle
+from snapmirror.snapshots.staging import place as put_in_place
 
 NAMES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3).map("/".join)
 KINDS = st.sampled_from(["file", "folder", "symlink", "fifo", "shared", "twice"])
@@ -22,7 +24,7 @@ TREES = st.dictionaries(NAMES, KINDS, max_size=8)
 
 def build(root: Path, tree: dict[str, str], other: Path) -> None:
     """Make entries; `shared` takes the inode that another tree has under that name, `twice` a second name of one."""
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     last: Path | None = None
     for name, kind in sorted(tree.items()):
         path = root / name
@@ -66,13 +68,17 @@ def seen(root: Path) -> dict[str, tuple[object, ...]]:
 @given(TREES, TREES)
 def test_a_slot_is_put_right_whatever_it_holds(snapshot: dict[str, str], left: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        tree, place = Path(folder) / "backup.1", Path(folder) / "slot"
+        layout = Layout(Path(folder))
+        layout.private.mkdir()
+        tree, place = layout.backup(1), layout.slot
         build(tree, snapshot, tree)
         build(place, left, tree)
         before = seen(tree)
         plan = Plan("2026-11-20T030000Z", 2)  # of a night in which nothing has changed
         prepared = slot.repaired(tree, place, Event())
         assert all(prepared.leftovers.values()), "a leftover has a name"
-        clear(plan, prepared, tree, place, None)
+        stage(plan, prepared, tree, layout, None)
+        put_in_place(plan, layout.staging, place, frozenset())
+        assert not layout.staging.exists()
         settle(plan, prepared.touched, tree, place)
         assert seen(place) == before == seen(tree)

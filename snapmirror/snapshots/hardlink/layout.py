@@ -33,6 +33,16 @@ class Layout:
         return self.private / "parked"
 
     @property
+    def staging(self) -> Path:
+        """Where rsync puts what it fetches, until it moves into the slot."""
+        return self.private / "staging"
+
+    @property
+    def old_staging(self) -> Path:
+        """The same of an interrupted night, while it is looked at."""
+        return self.private / "staging.old"
+
+    @property
     def scratch(self) -> Path:
         """Files that rsync is receiving."""
         return self.private / "tmp"

@@ -1,25 +1,25 @@
 """The hard link store: `backup.1` … `backup.N`, plain folders that share what has not changed.
 
-See `slot` for how the next one is made, `clear` for why no sealed inode is ever touched, `rotation` for the numbers.
+See `slot` for how the next one is made, `staging` for why no sealed inode is ever touched, `rotation` for the numbers.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
 from snapmirror import interrupts
 from snapmirror.errors import StorageError
-from snapmirror.snapshots import checksums, manifest, names, packed, record, retention, settle
+from snapmirror.snapshots import checksums, manifest, names, packed, record, retention, settle, staging
 from snapmirror.snapshots.entry import BadLine
 from snapmirror.snapshots.hardlink import changes, healing, hints, rotation, slot
-from snapmirror.snapshots.hardlink.clear import clear
 from snapmirror.snapshots.hardlink.discard import discard
 from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.stage import stage
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
@@ -206,9 +206,9 @@ class HardlinkStore:
         """The tree that is being made."""
         return self.layout.slot
 
-    def clear(self, plan: Plan, clone_above: int | None) -> Target:
-        """Take every planned name out of the slot; from here on nothing is sure of it until it is published."""
-        newest = self._record.newest
+    def stage(self, plan: Plan, clone_above: int | None) -> Target:
+        """Make the staging tree; from here on nothing is sure of the slot until it is published."""
+        newest, layout = self._record.newest, self.layout
         tree = self.tree(newest) if newest else None
         self._is_copy = False
         believed = self._record.fetched_flushed
@@ -216,17 +216,13 @@ class HardlinkStore:
             self._record.slot_equals, self._record.fetched_flushed = None, False
             self._save()
         if newest is not None:
-            self._before = settle.folders_before(plan, self.layout.slot)
-        patch = clear(plan, self._prepared, tree, self.layout.slot, clone_above, believed=believed)
-        layout = self.layout
-        return Target(
-            layout.slot, tree, layout.scratch, layout.partial, layout.names, self._put_back, frozenset(patch)
-        )  # fmt: skip
+            self._before = settle.folders_before(plan, layout.slot)
+        patch = stage(plan, self._prepared, tree, layout, clone_above, believed=believed)
+        return Target(layout.staging, tree, layout.scratch, layout.partial, layout.names, frozenset(patch))
 
-    def _put_back(self, paths: Sequence[bytes]) -> None:
-        newest = self._record.newest
-        if newest is not None:
-            slot.restore(self.tree(newest), self.layout.slot, paths, self._prepared)
+    def place(self, plan: Plan, kept: Collection[bytes]) -> None:
+        """Apply the plan to the slot, in which everything is as in the newest snapshot."""
+        self._prepared.copies |= staging.place(plan, self.layout.staging, self.layout.slot, kept)
 
     def settle(self, plan: Plan) -> None:
         """Give folders that are not in the plan their attributes back."""
@@ -247,18 +243,23 @@ class HardlinkStore:
         return names.Tree(self.layout.slot).link_count(path) > 1
 
     def fetched(self) -> int:
-        """Bytes of files in the slot that no snapshot knows, and of those that have come in part."""
+        """Bytes of files in the staging tree and the slot that no snapshot knows, and of those that came in part."""
         here = names.Tree(self.layout.slot)
         found = [os.lstat(here.at(paths[0])) for paths in self._prepared.leftovers.values()]
+        there = names.Tree(self.layout.staging)
+        found += [os.lstat(there.at(paths[0])) for _, _, paths in staging.files(self.layout.staging)]
         found += map(os.lstat, _names(self.layout.partial))
         return sum(min(one.st_size, one.st_blocks * 512) for one in found)
 
     def discard(self, *, everything: bool) -> bool:
-        """Remove what has come in part, and `everything`: all in the slot that is not the newest snapshot's."""
+        """Remove what has come in part, and `everything`: the staging tree, and all in the slot that is not the newest
+        snapshot's.
+        """
         for path in (*_names(self.layout.scratch), *_names(self.layout.partial)):
             os.unlink(path)
         if everything:
             newest = self._record.newest
+            names.remove_tree(self.layout.staging)
             self._prepared = discard(self.layout, self.tree(newest) if newest else None)
         return True
 

@@ -2,6 +2,7 @@
 
     <store>/<mirror>/current/                 the mirror's dataset
     <store>/<mirror>/current/tree/            the slot: what the last night has made of it
+    <store>/<mirror>/current/staging/         what a night is fetching; it is gone when a snapshot is made
     <store>/<mirror>/by-date/<id>          -> ../current/.zfs/snapshot/<id>/tree
     <store>/<mirror>/.snapmirror/             manifests and checksums, in the store's own dataset
 
@@ -36,6 +37,11 @@ class Layout:
     def slot(self) -> Path:
         """The tree that the next night changes."""
         return self.current / "tree"
+
+    @property
+    def staging(self) -> Path:
+        """Where rsync works, until it moves into the slot: in the same dataset, so that moving is renaming."""
+        return self.current / "staging"
 
     def tree(self, snapshot_id: str) -> Path:
         """The tree of a snapshot."""

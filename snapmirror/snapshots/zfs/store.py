@@ -1,6 +1,6 @@
 """The ZFS store: the slot is a dataset, changed in place; sealing it is `zfs snapshot`.
 
-See `layout` for what lies where, `sealing` for what says that a snapshot is published, `survey` and `clear` for how a
+See `layout` for what lies where, `sealing` for what says that a snapshot is published, `survey` and `stage` for how a
 slot is put right after a night that failed. Such a night is not rolled back: what it has transferred would be lost with
 it, and a first night of many hours would never come to its end.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -25,9 +25,10 @@ from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.settle import settle
+from snapmirror.snapshots.staging import move, place
 from snapmirror.snapshots.zfs import sealing
-from snapmirror.snapshots.zfs.clear import clear, put_back
 from snapmirror.snapshots.zfs.layout import Layout
+from snapmirror.snapshots.zfs.stage import put_back, stage, unstage
 from snapmirror.snapshots.zfs.survey import Survey, survey
 from snapmirror.storage import pool
 from snapmirror.threads import one_worker
@@ -154,6 +155,8 @@ class ZfsStore:
             if not zfs.written_since(self.dataset, newest.id):
                 self.layout.began.unlink(missing_ok=True)
                 return Survey()
+        if self.layout.staging.exists():
+            unstage(self.layout.staging, self.layout.slot, self._began() or 0)
         found = survey(self.mounted(newest) if newest else None, self.layout.slot, stop)
         if not found.is_clean:
             log.info("%s: the last run did not finish; this one goes on with what it had fetched", self.mirror)
@@ -163,27 +166,38 @@ class ZfsStore:
         """The tree that is being made."""
         return self.layout.slot
 
-    def clear(self, plan: Plan, clone_above: int | None) -> Target:
-        """Take out of the slot what cannot be updated in place, and put right what a failed night has left."""
+    def stage(self, plan: Plan, clone_above: int | None) -> Target:
+        """Move what can be updated in place into the staging tree, and put right what a failed night has left."""
         newest, layout = self._newest, self.layout
         tree = self.mounted(newest) if newest else None
-        clear(plan, self._survey, tree, layout.slot, self._begin())
-        return Target(layout.slot, tree, layout.scratch, layout.scratch, layout.names, self._put_back, in_place=True)
+        stage(plan, self._survey, tree, layout.slot, layout.staging, self._begin())
+        return Target(layout.staging, tree, layout.scratch, layout.scratch, layout.names, in_place=True)
 
-    def _begin(self) -> int:
-        """When the slot began to differ from the newest snapshot, in ns: now, or in an earlier night that failed."""
+    def place(self, plan: Plan, kept: Collection[bytes]) -> None:
+        """Apply the plan to the slot."""
+        layout = self.layout
+        if kept and self._newest is not None:
+            here, there = Tree(layout.slot), Tree(layout.staging)
+            for path in kept:
+                move(there, here, path)
+            put_back(list(kept), self.mounted(self._newest), layout.slot)
+        place(plan, layout.staging, layout.slot, kept)
+
+    def _began(self) -> int | None:
         try:
             return int(self.layout.began.read_text())
         except (FileNotFoundError, ValueError):
-            if not self._survey.is_clean:
-                return 0  # nobody knows
+            return None
+
+    def _begin(self) -> int:
+        """When the slot began to differ from the newest snapshot, in ns: now, or in an earlier night that failed."""
+        if (before := self._began()) is not None:
+            return before
+        if not self._survey.is_clean:
+            return 0  # nobody knows
         began = time.time_ns()
         filesystems.write(self.layout.began, b"%d" % began)
         return began
-
-    def _put_back(self, paths: Sequence[bytes]) -> None:
-        if self._newest is not None:
-            put_back(paths, self.mounted(self._newest), self.layout.slot)
 
     def settle(self, plan: Plan) -> None:
         """Give folders that are not in the plan their attributes back."""

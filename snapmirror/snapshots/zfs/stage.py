@@ -1,6 +1,6 @@
-"""Applying a plan to the slot, in place: what is planned for deletion goes, a file that is to be updated stays.
+"""Making the staging tree ready for a plan: a file that is to be updated moves there, to be patched in place.
 
-rsync then writes only the blocks that differ, and all others stay shared with the snapshots. A file stays only if
+rsync then writes only the blocks that differ, and all others stay shared with the snapshots. A file moves only if
 nobody but the plan has a name of its inode: writing into one that an unplanned name shares would change that one too.
 """
 
@@ -19,39 +19,42 @@ from snapmirror.process import ProgramFailed, run
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import Entry, parent
 from snapmirror.snapshots.manifest import PREFIX
-from snapmirror.snapshots.names import Tree
+from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.staging import move, names
 from snapmirror.snapshots.zfs.survey import Survey
 from snapmirror.tools import rsync
 
 
-def clear(plan: Plan, found: Survey, tree: Path | None, slot: Path, began: int) -> None:
-    """Make the slot ready for the transfer of a plan. `began`: when the interrupted night began to write, in ns."""
-    here = Tree(slot)
-    gone: list[bytes] = []
-    for line in plan.delete:
-        before = entry.parse(line[PREFIX:])
-        if before.is_directory:
-            gone.append(before.path)
-        else:
-            here.unlink(before.path)
-    for path in reversed(gone):
-        here.remove_folder(path)
+def stage(plan: Plan, found: Survey, tree: Path | None, slot: Path, staging: Path, began: int) -> None:
+    """Make the staging tree. `began`: when the interrupted night began to write, in ns."""
+    remove_tree(staging)
+    staging.mkdir(mode=0o700)
+    here, there = Tree(slot), Tree(staging)
     restore = [] if found.is_clean else _sort_out(plan, found, here, Tree(tree) if tree else None)
     for _, new in plan.transfer:
         assert new is not None
-        _give_way([entry.parse(new)], here, found, began)
+        _take_out([entry.parse(new)], here, there, found, began)
     for group in plan.groups:
-        _give_way([entry.parse(new) for _, new in group if new is not None], here, found, began)
+        _take_out([entry.parse(new) for _, new in group if new is not None], here, there, found, began)
     if tree is not None and restore:
         _unlink_others(restore, here, Tree(tree))
         put_back(restore, tree, slot)
-    for (_, new), target in plan.links:
-        assert new is not None
-        path = entry.parse(new).path
+
+
+def unstage(staging: Path, slot: Path, began: int) -> None:
+    """Move what an interrupted night has taken out of the slot, or fetched, into it, for the survey to look at."""
+    here, there = Tree(slot), Tree(staging)
+    for path, is_folder in list(names(staging)):
+        if is_folder:
+            continue
+        full = there.at(path)
+        status = os.lstat(full)
+        if status.st_mtime_ns == status.st_ctime_ns and stat.S_ISREG(status.st_mode):
+            os.utime(full, ns=(status.st_atime_ns, max(status.st_mtime_ns, began)))  # moving changes the one, see below
         here.make_folder(parent(path))
-        here.unlink(path)
-        here.link(here.at(target), path)
+        move(there, here, path)
+    remove_tree(staging)
 
 
 def _sort_out(plan: Plan, found: Survey, here: Tree, there: Tree | None) -> list[bytes]:
@@ -73,25 +76,24 @@ def _sort_out(plan: Plan, found: Survey, here: Tree, there: Tree | None) -> list
     return restore
 
 
-def _give_way(unit: list[Entry], here: Tree, found: Survey, began: int) -> None:
-    """Prepare one planned file, or one group of names of a file: what cannot be updated in place is removed."""
+def _take_out(unit: list[Entry], here: Tree, there: Tree, found: Survey, began: int) -> None:
+    """Move one planned file, or one group of names of a file, if it can be updated in place."""
     if unit[0].is_directory:
-        if not here.is_folder(unit[0].path):
-            here.unlink(unit[0].path)
         return
     standing: dict[bytes, os.stat_result] = {}
     for one in unit:
         with suppress(FileNotFoundError, NotADirectoryError):
             standing[one.path] = os.lstat(here.at(one.path))
-    names = Counter(status.st_ino for status in standing.values())
+    counts = Counter(status.st_ino for status in standing.values())
     for one in unit:
         status = standing.get(one.path)
-        if status is None:
+        if status is None or one.kind != b"f" or not stat.S_ISREG(status.st_mode):
             continue
-        if one.kind != b"f" or not stat.S_ISREG(status.st_mode) or names[status.st_ino] != status.st_nlink:
-            here.unlink(one.path)
-        elif one.path in found.strangers and _may_be_cut(status, began):
-            rsync.spoil_time(here.at(one.path), one.mtime)
+        if counts[status.st_ino] == status.st_nlink:
+            if one.path in found.strangers and _may_be_cut(status, began):
+                rsync.spoil_time(here.at(one.path), one.mtime)
+            there.make_folder(parent(one.path))
+            move(here, there, one.path)
 
 
 def _may_be_cut(status: os.stat_result, began: int) -> bool:

@@ -1,0 +1,125 @@
+"""Making the staging tree ready for a plan: what an interrupted night has fetched, and clones of big files.
+
+Where it is not sure that what was fetched has reached the device, rsync is made to compare the contents. Afterwards the
+slot equals the newest snapshot.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from snapmirror.snapshots import entry
+from snapmirror.snapshots.entry import parent
+from snapmirror.snapshots.hardlink import slot
+from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.names import Tree, remove_tree
+from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.staging import Wanted, keep, move
+from snapmirror.tools import rsync
+
+_FICLONE = 0x40049409
+
+
+def stage(
+    plan: Plan,
+    prepared: slot.Prepared,
+    tree: Path | None,
+    layout: Layout,
+    clone_above: int | None,
+    *,
+    believed: bool = False,
+) -> set[bytes]:
+    """Make the staging tree; return the names that stand there to be patched.
+
+    `tree` is the newest snapshot's. `believed`: what an interrupted night has fetched is as whole as its size and time
+    say.
+    """
+    old, staging = layout.old_staging, Tree(layout.staging)
+    remove_tree(old)
+    with suppress(FileNotFoundError):
+        layout.staging.rename(old)
+    layout.staging.mkdir(mode=0o700)
+    patch: set[bytes] = set()
+    kept = _kept(plan, prepared, tree, layout, staging)
+    remove_tree(old)
+    if kept and not believed:
+        patch = _doubted(plan, kept, staging)
+    if tree is None or clone_above is None:
+        return patch
+    there = Tree(tree)
+    for before, new in plan.transfer:
+        assert new is not None
+        if _is_patchable(before, new, clone_above):
+            path = entry.path_of(new)
+            if path not in kept and not _clone(there, staging, path):
+                break
+            patch.add(path)
+    return patch
+
+
+def _kept(plan: Plan, prepared: slot.Prepared, tree: Path | None, layout: Layout, staging: Tree) -> set[bytes]:
+    """Names of an interrupted night's files that are in the staging tree now; of all others nothing is left."""
+    if not prepared.leftovers and not prepared.strange_folders and not layout.old_staging.exists():
+        return set()
+    wanted, here = Wanted(plan), Tree(layout.slot)
+    kept: set[bytes] = set()
+    for paths in prepared.leftovers.values():  # it has been moving them when it ended
+        if wanted.has(paths):
+            for path in paths:
+                staging.make_folder(parent(path))
+                move(here, staging, path)
+            kept.update(paths)
+    for paths in prepared.leftovers.values():
+        slot.restore(tree, layout.slot, paths, prepared)
+    for path in reversed(prepared.strange_folders):
+        here.remove_folder(path)
+    kept.update(keep(layout.old_staging, staging, wanted))
+    return kept
+
+
+def _doubted(plan: Plan, kept: set[bytes], staging: Tree) -> set[bytes]:
+    """Let rsync compare what is in files of no snapshot, and that from the disk: memory proves nothing.
+
+    After a power cut or a failed write size and time may be right where the content is not. Returns the names.
+    """
+    for _, new in plan.pairs():
+        if new is not None and entry.path_of(new) in kept:
+            wanted = entry.parse(new)
+            full = staging.at(wanted.path)
+            rsync.spoil_time(full, wanted.mtime)
+            with suppress(PermissionError), open(full, "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return set(kept)
+
+
+def _is_patchable(old: bytes | None, new: bytes, clone_above: int) -> bool:
+    """Whether a big plain file has an old version to start from."""
+    if old is None or new[:2] != b">f" or old[PREFIX : PREFIX + 2] != b">f":
+        return False
+    return min(entry.size_of(new), entry.size_of(old[PREFIX:])) >= clone_above
+
+
+def _clone(there: Tree, staging: Tree, path: bytes) -> bool:
+    """A new file that shares the blocks of its old version; False where the file system cannot do that."""
+    try:
+        source = there.at(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True  # nothing to start from: it will come whole
+    staging.make_folder(parent(path))
+    target = staging.at(path)
+    try:
+        with open(source, "rb") as old, open(target, "xb") as new:
+            fcntl.ioctl(new, _FICLONE, old.fileno())
+        return True
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        staging.unlink(path)
+        if error.errno in {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS}:
+            return False
+        raise
