@@ -14,7 +14,7 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, UsageError
-from snapmirror.mirror import floods, stall
+from snapmirror.mirror import floods, named_files, stall
 from snapmirror.mirror.checking import rules_of
 from snapmirror.model import Progress
 from snapmirror.snapshots import checksums
@@ -84,6 +84,7 @@ def _fetched(mirror: MirrorConfig, folder: Path, lacking: Sequence[Case]) -> tup
     """Files of the source that are right, by checksum, and a sentence about the others."""
     wanted = {case.entry.path: case for case in lacking}
     try:
+        named_files.check(mirror)
         offered = {
             path for path, mark in _asked(mirror, folder, list(wanted), dry_run=True) if _mark(wanted, path) == mark
         }

@@ -100,7 +100,7 @@ def _read(
             has_root = has_root or any(line.endswith(b"|//./") for line in lines[:_FIRST])
             yield lines
         code, stderr = child.wait(), child.stderr_tail()
-    listing.complaints = rsync.complaints(stderr)
+    listing.complaints = rsync.complaints(stderr, good=code == rsync.OK)
     if code not in {rsync.OK, rsync.PARTIAL, rsync.VANISHED}:
         raise rsync.failure(code, stderr, what)
     if needs_root and not has_root:

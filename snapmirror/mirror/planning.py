@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import ListingError, TransferError
-from snapmirror.mirror import listing
+from snapmirror.mirror import listing, named_files
 from snapmirror.model import Progress
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
@@ -44,6 +44,7 @@ def make_plan(
     `full` compares the source with that tree by rsync as well, which sees changed ACLs and xattrs.
     Raises TransferError, GuardError.
     """
+    named_files.check(mirror)
     newest = history.snapshots()[0] if history.snapshots() else None
     warnings: list[str] = []
     marked: set[bytes] = set()

@@ -21,6 +21,7 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import Config
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError, UsageError
+from snapmirror.mirror import named_files
 from snapmirror.mirror.histories import Found
 from snapmirror.mirror.wanted import ancestors
 from snapmirror.model import Progress
@@ -115,6 +116,8 @@ class Restore:
 
     def preview(self, most: int | None) -> Preview:
         """Ask rsync what it would do; keep `most` names (None: all). Raises SnapmirrorError."""
+        if self.target is None:
+            named_files.check(self.found.mirror)
         seen = Preview()
         with self._trial() as target:
             if above := _above(self.paths):

@@ -320,7 +320,7 @@ def _judge(code: int, stderr: bytes, mirror: MirrorConfig, landed: Landed) -> No
         if mirror.on_unreadable == "fail":
             raise _failure(code, stderr, mirror)
         landed.partial = True
-    landed.complaints = [*landed.complaints, *rsync.complaints(stderr)][:_COMPLAINTS]
+    landed.complaints = [*landed.complaints, *rsync.complaints(stderr, good=code == rsync.OK)][:_COMPLAINTS]
 
 
 def _failure(code: int, stderr: bytes, mirror: MirrorConfig) -> SnapmirrorError:

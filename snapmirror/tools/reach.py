@@ -14,11 +14,12 @@ from snapmirror.config import MirrorConfig
 from snapmirror.errors import UsageError
 from snapmirror.process import ProgramTimeout, run
 from snapmirror.tools import rsync
+from snapmirror.tools.refusal import Refusal, is_own, refusal
 
 SECONDS = 60.0
 
 Obstacle = Literal[
-    "unknown host key", "changed host key", "login refused", "unreachable", "no rsync", "no path", "other"
+    "unknown host key", "changed host key", "login refused", "unreachable", "refused", "no path", "other"
 ]
 _SIGNS: tuple[tuple[str, Obstacle], ...] = (
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "changed host key"),
@@ -39,22 +40,28 @@ _SIGNS: tuple[tuple[str, Obstacle], ...] = (
     ("timed out", "unreachable"),
     ("Connection closed by", "unreachable"),
     ("Connection reset by", "unreachable"),
-    ("rsync: not found", "no rsync"),
-    ("rsync: command not found", "no rsync"),
-    ("rsync: No such file or directory\n", "no rsync"),  # the shell's; rsync's own has a number behind it
     ("No such file or directory (2)", "no path"),
     ("Not a directory (20)", "no path"),
     ("Permission denied (13)", "login refused"),
 )
 
 
+_KEY_OF = re.compile(r"host key is known for (\S+) and you have|^Host key for (\S+) has changed", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What a source answered: how many entries lie directly in its folder; or what stood in the way."""
+    """What a source answered: how many entries lie directly in its folder; or what stood in the way.
+
+    `host` is whose key is unknown or has changed, as files of known hosts name it: it may be a jump host's.
+    `refusal` is what a server that was reached would not do.
+    """
 
     entries: int
     obstacle: Obstacle | None
     complaint: str
+    host: str = ""
+    refusal: Refusal | None = None
 
 
 def reach(mirror: MirrorConfig) -> Answer:
@@ -70,14 +77,17 @@ def reach(mirror: MirrorConfig) -> Answer:
         names = [line for line in done.stdout.splitlines() if re.match(rb"[dlcbps-][rwxsStT-]{9}", line)]
         return Answer(max(0, len(names) - 1), None, "")  # the first is the folder itself
     said = done.stderr.decode("utf-8", "backslashreplace")
-    if done.exit_code == 127:
-        return Answer(0, "no rsync", _first(said))
+    if (refused := refusal(done.exit_code, done.stderr)) is not None:
+        return Answer(0, "refused", refused.says, refusal=refused)
     obstacle: Obstacle = next((what for sign, what in _SIGNS if sign in said), "other")
-    return Answer(0, obstacle, _first(said) or f"rsync ended with {done.exit_code}")
+    complaint = _first(said) or f"rsync ended with {done.exit_code}"
+    whose = _KEY_OF.search(said) if obstacle in ("unknown host key", "changed host key") else None
+    return Answer(0, obstacle, complaint, host=(whose[1] or whose[2]) if whose else "")
 
 
 def _first(said: str) -> str:
     """The first line that tells something: ssh and rsync put the cause first and general remarks last."""
     lines = [line.strip() for line in said.splitlines()]
-    telling = [line for line in lines if line and not line.startswith(("@", "rsync error", "Warning: Permanently"))]
-    return telling[0] if telling else ""
+    telling = [line for line in lines if line and not line.startswith(("@", "rsync error", "rsync: connection unexp"))]
+    own = [line for line in telling if is_own(line)]
+    return next(iter(own or telling), "")

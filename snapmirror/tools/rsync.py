@@ -14,7 +14,7 @@ from pathlib import Path
 from snapmirror.config import MirrorConfig
 from snapmirror.config.source import Source
 from snapmirror.errors import NoRoomError, SnapmirrorError, StumbledError, TransferError
-from snapmirror.tools import ssh
+from snapmirror.tools import refusal, ssh
 
 LIST_FORMAT = "%i|%B|%U|%G|%l|%M|%L//%n"
 SENT_FORMAT = "%C|%i|%B|%U|%G|%l|%M|%L//%n"
@@ -28,6 +28,8 @@ NOWHERE = "/.snapmirror-nothing/"
 
 OK, PARTIAL, VANISHED = 0, 23, 24
 _SSH = 255
+_LINE = 256
+"""No exit code: ssh's, without a word; it tells why it cannot connect, but not that the other side fell silent."""
 _PROTOCOL = 2
 _STUMBLED = b"Invalid packet at end of run"
 """rsync 3.5.0, when the first name of a hard link group vanishes at the end: it asks for another after the goodbye."""
@@ -268,16 +270,24 @@ def literal_bytes(raw: bytes) -> int:
     return int(match[1]) if match else 0
 
 
-def complaints(stderr: bytes, most: int = 20) -> list[str]:
-    """What was complained about, for people: without rsync's closing verdict and lines that are only a frame."""
-    lines = [line.strip() for line in stderr.decode("utf-8", "backslashreplace").splitlines()]
-    lines = [line for line in lines if any(map(str.isalnum, line))]
-    lines = [
-        line for line in lines if not line.startswith(("rsync error:", "rsync warning:", "rsync: connection unexp"))
-    ]
+def complaints(stderr: bytes, most: int = 20, *, good: bool = False) -> list[str]:
+    """What rsync complained about, for people: without its closing verdict, banners and the noise of login scripts.
+
+    If rsync has said nothing itself, it is what others said; not after a good end (`good`), where they do not count.
+    """
+    lines = _lines(stderr)
+    lines = [line for line in lines if refusal.is_own(line)] or ([] if good else lines)
     return [
         *(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines[:most]),
         *([f"and {len(lines) - most} more"] if len(lines) > most else []),
+    ]
+
+
+def _lines(stderr: bytes) -> list[str]:
+    lines = [line.strip() for line in stderr.decode("utf-8", "backslashreplace").splitlines()]
+    lines = [line for line in lines if any(map(str.isalnum, line))]
+    return [
+        line for line in lines if not line.startswith(("rsync error:", "rsync warning:", "rsync: connection unexp"))
     ]
 
 
@@ -303,17 +313,22 @@ _MEANING: dict[int, tuple[str, str]] = {
     126: ("the command on the server cannot be run", "check rsync_path"),
     127: ("there is no rsync on the server", "install it there, or set rsync_path"),
     _SSH: ("ssh could not connect", "'snapmirror doctor' tells whether it is the host, its key or yours"),
+    _LINE: ("the ssh connection broke off", "did the server, or the line, go away? the next run goes on from here"),
 }
 
 
 def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
     """The error for an exit code that ends the night. `what` names what was being done."""
-    reasons = complaints(stderr, most=1000)
+    reasons = [line[:_LONGEST] for line in _lines(stderr)]
     if exit_code == _BROKEN_STREAM and any(map(_SSH_SAYS.search, reasons)):
         exit_code = _SSH  # it read the end of the data before it learned how ssh had ended: chance which comes first
-    # A vanished file is no reason to end; of what ssh says, the last line is the telling one.
-    reasons = [reason for reason in reasons if not reason.startswith("file has vanished")] or reasons
-    detail = f" ({reasons[-1 if exit_code == _SSH else 0]})" if reasons else ""
+    # A vanished file is no reason to end.
+    reasons = refusal.told([reason for reason in reasons if not reason.startswith("file has vanished")] or reasons)
+    if exit_code == _SSH:
+        reasons.sort(key=refusal.is_own)
+    if exit_code == _SSH and not reasons:
+        exit_code = _LINE
+    detail = f" ({reasons[0]})" if reasons else ""
     if is_full(stderr):
         return NoRoomError(f"{what}: the store is full{detail}", hint="make room, or keep fewer snapshots")
     if any(map(_NOT_ASKED_FOR.search, reasons)):
@@ -324,6 +339,8 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
         return TransferError(
             f"{what}: some files could not be read{detail}", hint='exclude them, or set on_unreadable = "publish"'
         )
+    if (refused := refusal.refusal(exit_code, stderr)) is not None:
+        return TransferError(f"{what}: {refused.message} ({refused.says})", hint=refused.hint)
     meaning, hint = _MEANING.get(exit_code, (f"rsync ended with {exit_code}", "its manual explains the number"))
     if exit_code == _PROTOCOL and _STUMBLED in stderr:
         return StumbledError(f"{what}: the source changes too fast for rsync{detail}", hint="the next run goes on")

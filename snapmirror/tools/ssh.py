@@ -1,6 +1,10 @@
 """ssh(1), as the transport that rsync starts.
 
 Host keys are always checked and nothing is ever asked: an unknown key or a missing login is an error, not a prompt.
+
+Of what is configured for people (ssh_config) it keeps what says how a host is reached: aliases, ports, users, jumps,
+proxies, keys, ciphers. All that would change what a session does or prints is set here, which counts first. To read no
+ssh_config at all (-F none) was rejected: sources are written with aliases.
 """
 
 from __future__ import annotations
@@ -11,35 +15,59 @@ CONNECT_SECONDS = 30
 _ALIVE_SECONDS = 15
 _ALIVE_COUNT = 8
 
+_SESSION = {
+    "BatchMode": "yes",
+    "ConnectTimeout": f"{CONNECT_SECONDS}",
+    # a server that went away ends the night instead of holding it for hours
+    "ServerAliveInterval": f"{_ALIVE_SECONDS}",
+    "ServerAliveCountMax": f"{_ALIVE_COUNT}",
+    # the host's key is checked, and by nothing but the files of known hosts
+    "StrictHostKeyChecking": "yes",
+    "VerifyHostKeyDNS": "no",
+    "NoHostAuthenticationForLocalhost": "no",
+    "CheckHostIP": "no",
+    # a login of our own: over somebody's open connection it would be theirs, with their key
+    "ControlMaster": "no",
+    "ControlPath": "none",
+    "ControlPersist": "no",
+    # one command, its input and output, in the foreground
+    "RemoteCommand": "none",
+    "SessionType": "default",
+    "RequestTTY": "no",
+    "StdinNull": "no",
+    "ForkAfterAuthentication": "no",
+    "EscapeChar": "none",
+    "PermitLocalCommand": "no",
+    # nothing of ours is lent to the server, and no port is opened
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+    "ClearAllForwardings": "yes",
+    "Tunnel": "no",
+    "AddKeysToAgent": "no",
+    # what it says are errors, not the server's banner, nor pictures of keys
+    "LogLevel": "ERROR",
+    "LogVerbose": "none",
+    "VisualHostKey": "no",
+}
+
 
 def argv(mirror: MirrorConfig) -> list[str]:
     """ssh with the options of a mirror, without the destination."""
-    source = mirror.source
-    words = [
-        "ssh",
-        "-oBatchMode=yes",
-        "-oStrictHostKeyChecking=yes",
-        f"-oConnectTimeout={CONNECT_SECONDS}",
-        # a server that went away ends the night instead of holding it for hours
-        f"-oServerAliveInterval={_ALIVE_SECONDS}",
-        f"-oServerAliveCountMax={_ALIVE_COUNT}",
-        "-oForwardAgent=no",
-        "-oForwardX11=no",
-        "-oPermitLocalCommand=no",
-        *_trust(mirror),
-    ]
-    if port := mirror.port or source.port:
+    words = _login(mirror)
+    if port := mirror.port or mirror.source.port:
         words.append(f"-oPort={port}")
     if mirror.jump_host:
         # not -J: it would ignore our key and our known hosts
-        jump = ["ssh", "-oBatchMode=yes", "-oStrictHostKeyChecking=yes", *_trust(mirror)]
-        host, colon, jump_port = mirror.jump_host.rpartition(":")
-        if colon and jump_port.isdigit():
-            jump += [f"-oPort={jump_port}", "-W", "[%h]:%p", "--", host]
-        else:
-            jump += ["-W", "[%h]:%p", "--", mirror.jump_host]
-        words.append("-oProxyCommand=" + " ".join(_proxy_word(word) for word in jump))
+        host, jump_port = jump(mirror.jump_host)
+        gate = [*_login(mirror), *([f"-oPort={jump_port}"] if jump_port else []), "-W", "[%h]:%p", "--", host]
+        words += ["-oProxyCommand=" + " ".join(_proxy_word(word) for word in gate), "-oProxyUseFdpass=no"]
     return words
+
+
+def jump(jump_host: str) -> tuple[str, int | None]:
+    """The host of a jump (with its user, if one is given), and its port."""
+    host, colon, port = jump_host.rpartition(":")
+    return (host, int(port)) if colon and port.isdigit() else (jump_host, None)
 
 
 def rsh(mirror: MirrorConfig) -> str:
@@ -47,11 +75,17 @@ def rsh(mirror: MirrorConfig) -> str:
     return " ".join(_quoted(word) for word in argv(mirror))
 
 
-def _trust(mirror: MirrorConfig) -> list[str]:
-    words = []
+def _login(mirror: MirrorConfig) -> list[str]:
+    words = [
+        "ssh",
+        "-k",
+        *(f"-o{key}={value}" for key, value in _SESSION.items()),
+    ]  # -k: nor are Kerberos' tickets lent
     if mirror.identity:
         words += [f"-oIdentityFile={_value(str(mirror.identity))}", "-oIdentitiesOnly=yes"]
+        words += ["-oPubkeyAuthentication=yes", "-oPreferredAuthentications=publickey"]
     if mirror.known_hosts:
+        words.append("-oKnownHostsCommand=none")
         words.append(f"-oUserKnownHostsFile={_value(str(mirror.known_hosts))}")
         words.append("-oGlobalKnownHostsFile=none")
     return words

@@ -5,7 +5,7 @@ Runs rsync, through `tools.reach`.
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -13,10 +13,11 @@ from pathlib import Path
 
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
-from snapmirror.mirror import memory
+from snapmirror.mirror import memory, named_files
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.tools import ssh
 from snapmirror.tools.reach import Answer, reach
 
 _TRANSFER = ExitCode.TRANSFER
@@ -126,35 +127,27 @@ def _topic(mirror: MirrorConfig) -> str:
 
 def _files(mirror: MirrorConfig) -> Iterator[Check]:
     """The files that the mirror's options name."""
-    for option in ("identity", "known_hosts", "password_file", "exclude_from", "include_from"):
-        path: Path | None = getattr(mirror, option)
-        if path is None:
-            continue
-        if not path.is_file():
-            yield fail(
-                _topic(mirror), f"{option} {path} does not exist", f"make it, or change {option}", ExitCode.USAGE
-            )
-        elif not os.access(path, os.R_OK):
-            yield fail(_topic(mirror), f"{option} {path} cannot be read", "change its owner or mode", ExitCode.USAGE)
-        elif option in ("identity", "password_file") and path.stat().st_mode & 0o077:
-            yield fail(_topic(mirror), f"{option} {path} can be read by others", f"chmod 600 {path}", ExitCode.USAGE)
+    for problem in named_files.problems(mirror):
+        yield fail(_topic(mirror), problem.message, problem.mend, ExitCode.USAGE)
 
 
 def _explained(mirror: MirrorConfig, answer: Answer) -> tuple[str, str]:
     """What an obstacle means for people, and how to mend it."""
     source = mirror.source
-    file = str(mirror.known_hosts or "~/.ssh/known_hosts")
-    port = mirror.port or source.port
-    where = f"-p {port} {source.host}" if port else source.host
-    key = f"'[{source.host}]:{port}'" if port and port != 22 else source.host
-    scan = f"ssh-keyscan {where} >> {file}"
+    if answer.refusal is not None:
+        return answer.refusal.message, answer.refusal.hint
     match answer.obstacle:
         case "unknown host key":
-            return "its host key is not known", f"compare the key with the server's own, then keep it: {scan}"
-        case "changed host key":
-            remove = f"ssh-keygen -R {key} -f {file}"
+            scan = _scan(mirror, answer.host)
             return (
-                "its host key has changed: another machine answers, or it was set up anew",
+                f"{_whose(mirror, answer.host)} host key is not known",
+                f"compare the key with the server's own, then keep it: {scan}",
+            )
+        case "changed host key":
+            remove = f"ssh-keygen -R {_quoted(answer.host or known_name(mirror))} -f {_known_hosts(mirror)}"
+            scan = _scan(mirror, answer.host)
+            return (
+                f"{_whose(mirror, answer.host)} host key has changed: another machine answers, or it was set up anew",
                 f"if the server was really set up anew: {remove}; then compare and keep the new key: {scan}",
             )
         case "login refused" if source.kind == "ssh":
@@ -165,9 +158,39 @@ def _explained(mirror: MirrorConfig, answer: Answer) -> tuple[str, str]:
             return "it cannot be read by this user", "run as root, or change its owner or mode"
         case "unreachable":
             return "it does not answer", "is the server up, its name right, the port open?"
-        case "no rsync":
-            return "there is no rsync on the server", "install it there, or set rsync_path"
         case "no path":
             return "there is no such folder", "correct the path in source; is it mounted there?"
         case _:
             return "it cannot be listed", "run 'snapmirror --verbose doctor' and try its rsync by hand"
+
+
+def _known_hosts(mirror: MirrorConfig) -> str:
+    return str(mirror.known_hosts or "~/.ssh/known_hosts")
+
+
+def known_name(mirror: MirrorConfig) -> str:
+    """The name of a mirror's server in files of known hosts."""
+    port = mirror.port or mirror.source.port
+    return f"[{mirror.source.host}]:{port}" if port and port != 22 else mirror.source.host
+
+
+def _whose(mirror: MirrorConfig, name: str) -> str:
+    """The server's is meant, unless ssh names another machine."""
+    if name in ("", known_name(mirror)):
+        return "its"
+    return f"{'the jump host ' if mirror.jump_host else ''}{name}: its"
+
+
+def _scan(mirror: MirrorConfig, name: str) -> str:
+    """The command that keeps the key of the machine that ssh names. What lies behind a jump host only that one sees."""
+    target = known_name(mirror)
+    found = re.fullmatch(r"\[(.+)\]:(\d+)", name or target)
+    scan = f"ssh-keyscan -p {found[2]} {found[1]}" if found else f"ssh-keyscan {name or target}"
+    if mirror.jump_host and name == target:
+        gate, port = ssh.jump(mirror.jump_host)
+        scan = f"ssh {f'-p {port} ' if port else ''}{gate} {scan}"
+    return f"{scan} >> {_known_hosts(mirror)}"
+
+
+def _quoted(name: str) -> str:
+    return f"'{name}'" if name.startswith("[") else name

@@ -1,0 +1,66 @@
+"""The files that a mirror's options name: is there one that rsync or ssh would stumble over, in their own words?
+
+Runs no program.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapmirror.config import MirrorConfig
+from snapmirror.errors import TransferError
+
+_OPTIONS = ("identity", "known_hosts", "password_file", "exclude_from", "include_from")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one of the files, and how to mend it. `fatal`: a night would fail."""
+
+    message: str
+    mend: str
+    fatal: bool = True
+
+
+def problems(mirror: MirrorConfig) -> Iterator[Problem]:
+    """All of them."""
+    for option in _OPTIONS:
+        path: Path | None = getattr(mirror, option)
+        if path is not None:
+            yield from _problem(option, path)
+
+
+def check(mirror: MirrorConfig) -> None:
+    """Raises TransferError for the first one that a night would fail of."""
+    for problem in problems(mirror):
+        if problem.fatal:
+            raise TransferError(problem.message, hint=problem.mend)
+
+
+def _problem(option: str, path: Path) -> Iterator[Problem]:
+    named = f"{option} {path}"
+    try:
+        status = path.stat()
+    except OSError as error:
+        if option == "identity" and path.with_name(path.name + ".pub").exists():
+            return  # an agent holds the key itself
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        if missing:
+            yield Problem(f"{named} does not exist", f"make it, or change {option}")
+        else:
+            yield Problem(f"{named} cannot be read: {error.strerror}", "change its owner or mode")
+        return
+    if stat.S_ISDIR(status.st_mode):
+        yield Problem(f"{named} is a folder", f"change {option}")
+    elif not os.access(path, os.R_OK):
+        yield Problem(f"{named} cannot be read", "change its owner or mode")
+    elif option == "password_file" and os.geteuid() == 0 != status.st_uid:
+        yield Problem(f"{named} belongs to another user", f"chown root {path}; chmod 600 {path}")
+    elif option in ("identity", "password_file") and status.st_mode & 0o077:
+        # rsync minds everybody's reading and writing, ssh also the group's, of a file that is ours
+        fatal = bool(status.st_mode & 0o006) if option == "password_file" else status.st_uid == os.geteuid()
+        yield Problem(f"{named} can be read by others", f"chmod 600 {path}", fatal)
