@@ -41,6 +41,12 @@ def restore(
     checksum: Annotated[
         bool, typer.Option("--checksum", help="Compare contents, where size and time are the same. Reads everything.")
     ] = False,
+    root_attributes: Annotated[
+        bool,
+        typer.Option(
+            "--root-attributes", help="With --to: an existing DIR gets owner, mode and times of the snapshot's root."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be written.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     mirror: MirrorName = None,
@@ -61,12 +67,15 @@ def restore(
     shell = shell_of(context, steps=not json)
     with opened(shell.config, names_of(mirror), locked=True) as histories, shown(quiet=shell.quiet) as progress:
         found = histories.find(snapshot)
-        job = Restore(shell.config, found, wanted(found, [os.fsencode(path) for path in paths]), to, checksum=checksum)
+        names = wanted(found, [os.fsencode(path) for path in paths])
+        job = Restore(shell.config, found, names, to, checksum=checksum, root_attributes=root_attributes)
         preview = job.preview(None if json else _SHOWN)
         job.check_room(preview)
         if not json:
             _show(preview, job)
         done = 0
+        if preview.login_files:
+            _tell_of(preview.login_files)
         if preview.names and not dry_run:
             _ask(preview, job, yes=yes, push=push)
             done = job.run(preview, progress)
@@ -90,6 +99,15 @@ def _show(preview: Preview, job: Restore) -> None:
         out(f"nothing to do: all of it is in {printable(job.where)}, as in {job.found.snapshot.id}")
         return
     out(f"{_summary(preview)}, to {printable(job.where)}")
+
+
+def _tell_of(files: list[bytes]) -> None:
+    shown = ", ".join(printable(path) for path in files[:5])
+    more = f" and {count(len(files) - 5, 'more file')}" if len(files) > 5 else ""
+    note(
+        f"{shown}{more}: these decide who may log in to the server, and are written last; "
+        "if they do not know the key in use, the next login is refused"
+    )
 
 
 def _summary(preview: Preview) -> str:

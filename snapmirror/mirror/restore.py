@@ -3,7 +3,8 @@
 The same rsync shows first what it would do, and then does it. It never deletes; the store is never written; folders
 that lead to a name keep their attributes where they exist, and get those of the snapshot where they do not. What has
 the same size and time there is taken to be the same; `checksum` reads it.
-(A name of another type on the server is shown as new: rsync does not tell that it makes way.)
+(A name of another type on the server is shown as new: rsync does not tell that it makes way.) A folder that people name
+as the target keeps its own owner, mode and times. What decides who may log in to the server is written last.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from snapmirror.config import Config
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError, UsageError
 from snapmirror.mirror import named_files
 from snapmirror.mirror.histories import Found
+from snapmirror.mirror.login_files import PATTERNS as LOGIN_FILES
+from snapmirror.mirror.login_files import is_one as is_login_file
 from snapmirror.mirror.wanted import ancestors
 from snapmirror.model import Progress
-from snapmirror.snapshots.entry import Entry, join, parse
+from snapmirror.snapshots.entry import Entry, join, parent, parse
 from snapmirror.tools import rsync
 
 log = logging.getLogger("snapmirror.restore")
@@ -46,12 +49,13 @@ class Change:
 class Preview:
     """What a restore would do: how many names of each kind, and the first of them.
 
-    `parents` are folders on the way that are missing at the target.
+    `parents` are folders on the way that are missing at the target; `login_files` decide who may log in to the server.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     changes: list[Change] = field(default_factory=list)
     parents: list[bytes] = field(default_factory=list)
+    login_files: list[bytes] = field(default_factory=list)
     bytes: int = 0
 
     @property
@@ -64,7 +68,14 @@ class Restore:
     """Names of one snapshot, on their way into the folder `target`, or (None) back to the source."""
 
     def __init__(
-        self, config: Config, found: Found, paths: Sequence[bytes], target: Path | None, *, checksum: bool = False
+        self,
+        config: Config,
+        found: Found,
+        paths: Sequence[bytes],
+        target: Path | None,
+        *,
+        checksum: bool = False,
+        root_attributes: bool = False,
     ) -> None:
         self.config, self.found, self.paths = config, found, list(paths)
         self.checksum = checksum
@@ -74,6 +85,9 @@ class Restore:
         self.place = self.target or local
         if self.place is not None:
             self._check_place(self.place)
+        if self.target is not None and self.target.exists() and not root_attributes and self.paths == [b"."]:
+            self.paths = top_names(found)
+        self.is_remote = self.place is None
         self.where = f"{self.target}" if self.target else f"{found.mirror.source}"
 
     # --- never into the store
@@ -121,17 +135,39 @@ class Restore:
         seen = Preview()
         with self._trial() as target:
             if above := _above(self.paths):
-                lines = self._lines(above, target, dry_run=True, folders_only=True)
-                seen.parents = [entry.path for code, entry in lines if code[2:3] == b"+"]
+                seen.parents = self._missing(above, target)
+                self._check_links(above, target, seen.parents)
             for code, entry in self._lines(self.paths, target, dry_run=True):
                 kind = self._kind(code, entry)
                 self._check_shared(kind, entry)
                 seen.counts[kind] += 1
+                if self.is_remote and is_login_file(entry.path):
+                    seen.login_files.append(entry.path)
                 if most is None or len(seen.changes) < most:
                     seen.changes.append(Change(kind, entry.path, entry.is_directory))
                 if entry.kind == b"f" and entry.leader is None and kind != ATTRIBUTES:
                     seen.bytes += entry.size
         return seen
+
+    def _missing(self, above: Sequence[bytes], target: Path | None, *, through_links: bool = True) -> list[bytes]:
+        """Which of the folders that lead to the names are no folders at the target."""
+        lines = self._lines(above, target, dry_run=True, folders_only=True, through_links=through_links)
+        return [entry.path for code, entry in lines if code[2:3] == b"+"]
+
+    def _check_links(self, above: Sequence[bytes], target: Path | None, missing: Sequence[bytes]) -> None:
+        """Raises UsageError where a folder that leads to a name is a symlink at the target.
+
+        rsync would refuse to write behind it, or put a folder in its place.
+        """
+        if self.place is None:
+            links = [path for path in self._missing(above, target, through_links=False) if path not in missing]
+        else:
+            links = [path for path in above if (self.place / os.fsdecode(path)).is_symlink()]
+        if links:
+            raise UsageError(
+                f"{os.fsdecode(links[0])!r} is a folder in {self.found.snapshot.id}, but a symlink in {self.where}",
+                hint="restore with --to into another folder, and move the names from there to where the symlink leads",
+            )
 
     @contextmanager
     def _trial(self) -> Iterator[Path | None]:
@@ -179,17 +215,36 @@ class Restore:
         try:
             if preview.parents:
                 list(self._lines(preview.parents, self.target, folders_only=True))
-            for _, entry in self._lines(self.paths, self.target):
+            last = preview.login_files
+            for _, entry in self._lines(self.paths, self.target, without_login_files=bool(last)):
                 done += 1
                 progress.advance(1, entry.size if entry.kind == b"f" and entry.leader is None else 0)
             if preview.parents:  # again: their times, after the last change in them
                 list(self._lines(preview.parents, self.target, folders_only=True))
+            for _, entry in self._lines(self._with_folders(last), self.target) if last else ():
+                done += entry.path in last
         finally:
             progress.end()
         return done
 
+    def _with_folders(self, paths: Sequence[bytes]) -> list[bytes]:
+        """Names together with the folders that they lie in, if these are restored as well: they get their times."""
+        folders = {folder for folder in map(parent, paths) if self._is_asked_for(folder)}
+        alone = [path for path in paths if parent(path) not in folders]
+        return [*sorted(folders), *alone]
+
+    def _is_asked_for(self, path: bytes) -> bool:
+        return any(one in (b".", path) or path.startswith(one + b"/") for one in self.paths)
+
     def _lines(
-        self, paths: Sequence[bytes], target: Path | None, *, dry_run: bool = False, folders_only: bool = False
+        self,
+        paths: Sequence[bytes],
+        target: Path | None,
+        *,
+        dry_run: bool = False,
+        folders_only: bool = False,
+        through_links: bool = True,
+        without_login_files: bool = False,
     ) -> Iterator[tuple[bytes, Entry]]:
         """rsync's item and the entry of each name that it changes, or would."""
         with tempfile.TemporaryFile() as names:
@@ -197,9 +252,10 @@ class Restore:
             names.seek(0)
             argv = rsync.back_argv(
                 self.found.mirror, self.found.tree, target,
-                dry_run=dry_run, folders_only=folders_only, checksum=self.checksum, protected=self._protected(),
+                dry_run=dry_run, folders_only=folders_only, through_links=through_links, checksum=self.checksum,
+                protected=self._protected(), left_out=LOGIN_FILES if without_login_files else (),
             )  # fmt: skip
-            writable = () if self.place is None else None  # a server that is hostile gets files, and nothing else
+            writable = () if self.is_remote else None  # a server that is hostile gets files, and nothing else
             with process.running(argv, stdin=names, writable=writable) as child:
                 assert child.stdout is not None
                 for raw in child.stdout:
@@ -231,6 +287,12 @@ class Restore:
         if code == rsync.PARTIAL:
             return TransferError(f"{what}: not everything could be restored{detail}", hint="the rest is restored")
         return rsync.failure(code, stderr, what)
+
+
+def top_names(found: Found) -> list[bytes]:
+    """All names in the root of a snapshot."""
+    with os.scandir(found.tree) as names:
+        return sorted(os.fsencode(one.name) for one in names)
 
 
 def _above(paths: Sequence[bytes]) -> list[bytes]:

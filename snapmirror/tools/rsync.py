@@ -145,15 +145,18 @@ def back_argv(
     *,
     dry_run: bool = False,
     folders_only: bool = False,
+    through_links: bool = True,
     checksum: bool = False,
     protected: Sequence[str] = (),
+    left_out: Sequence[str] = (),
 ) -> list[str]:
     """Copy names (from stdin, NUL after each) out of a snapshot: into the folder `target`, or back to the source.
 
     Nothing is ever deleted there. Folders that lead to a name stay as they are; `folders_only` makes those that are
-    named. `checksum` compares contents where size and time are equal. `protected` are paths below the target that
-    are never written. The whole list is held at once (85 bytes an entry): folder by folder, rsync (3.5.0) waits for
-    ever where a folder that is not empty stands in the place of a file with two names.
+    named; there a symlink to a folder counts as one, unless `through_links` is False. `checksum` compares contents
+    where size and time are equal. `protected` are paths below the target that are never written, `left_out` are
+    patterns. The whole list is held at once (85 bytes an entry): folder by folder, rsync (3.5.0) waits for ever where a
+    folder that is not empty stands in the place of a file with two names.
     """
     remote = target is None and mirror.source.kind != "local"
     place = mirror.source.rsync_argument if target is None else f"{target}/"
@@ -164,10 +167,11 @@ def back_argv(
         # locally --fake-super counts for both sides: so the receiver becomes a process of its own, as if remote
         *(["--rsh=env", "--secluded-args"] if mirror.fake_super and not remote else []),
         "--sparse", "--no-implied-dirs",
-        *(["--keep-dirlinks"] if folders_only else []),
+        *(["--keep-dirlinks"] if folders_only and through_links else []),
         *(["--checksum"] if checksum else []),
         *(["--dry-run"] if dry_run else []),
         *(f"--exclude={pattern(path)}" for path in protected),
+        *(f"--exclude={text}" for text in left_out),
         "--files-from=-", "--from0", f"--out-format={LIST_FORMAT}",
         *([f"--bwlimit={mirror.bandwidth_limit // 1024 or 1}"] if mirror.bandwidth_limit and remote else []),
         *(connection(mirror) if target is None else []),
