@@ -38,7 +38,11 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show the plan, as 'plan' does.")] = False,
     full: Full = False,
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Go on although much has changed or gone since the last snapshot.")
+        bool,
+        typer.Option(
+            "--accept-changes",
+            help="Go on although much has changed or gone since the last snapshot, or the store is an older one.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:

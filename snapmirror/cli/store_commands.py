@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 import typer
 
@@ -43,10 +44,14 @@ def init(context: typer.Context) -> None:
 
 def mount(context: typer.Context, json: Json = False) -> None:
     """Mount the store read-only, for browsing; 'snapmirror umount' ends that."""
+    from snapmirror.errors import SnapmirrorError
+    from snapmirror.mirror.histories import opened
     from snapmirror.storage.open_store import mount_for_browsing
 
     config = shell_of(context, steps=not json).config
     done = mount_for_browsing(config)
+    with suppress(SnapmirrorError), opened(config):  # which says whether it is an older state of the store
+        pass
     path = printable(config.store.path)
     if json:
         out_json({**json_name(config.store.path), "mounted": done})

@@ -69,7 +69,8 @@ class StoreConfig(Section):
     )
     state_dir: AbsolutePath = Field(
         default_factory=default_state_dir,
-        description="Locks and copies of the reports. Default for other users than root: ~/.local/state/snapmirror.",
+        description="Locks, copies of the reports, and what the newest snapshots are. Default for other users than "
+        "root: ~/.local/state/snapmirror.",
         examples=["/var/lib/snapmirror"],
     )
 

@@ -9,6 +9,7 @@ run: a rotation would move the folders under its feet, and recycling would chang
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ from pathlib import Path
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import StorageError
 from snapmirror.lock import run_lock
+from snapmirror.mirror import newest
 from snapmirror.mirror.run import history_of
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.select import choose
 from snapmirror.storage.open_store import OpenStore, open_store
+
+log = logging.getLogger("snapmirror.histories")
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,9 @@ def opened(
             stack.enter_context(run_lock(config))
         store = stack.enter_context(open_store(config, read_only=read_only))
         histories = {mirror.name: history_of(store, mirror) for mirror in mirrors}
+        for name, history in histories.items():  # whoever reads it may want just that; a night refuses it
+            if (sentence := newest.behind(config, name, history.snapshots())) is not None:
+                log.warning("%s", sentence)
         if locked:
             for name, history in histories.items():
                 _check_order(name, history, read_only=read_only)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import (
+    ExitCode,
     Interrupted,
     LockedError,
     ShareLost,
@@ -19,7 +20,7 @@ from snapmirror.errors import (
     StumbledError,
 )
 from snapmirror.lock import run_lock
-from snapmirror.mirror import memory
+from snapmirror.mirror import memory, newest
 from snapmirror.mirror import report as reports
 from snapmirror.mirror.copying import copy_and_remember
 from snapmirror.mirror.night import Night, Options, is_full_due
@@ -62,7 +63,7 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
                 pipeline.hold("lock", run_lock(config))
                 store = pipeline.hold("open the store", open_store(config))
                 for mirror in mirrors:
-                    report.mirrors.append(_one(mirror, store, options, pipeline, progress, last_success))
+                    report.mirrors.append(_one(config, mirror, store, options, pipeline, progress, last_success))
                 if any(mirror.expired for mirror in report.mirrors):
                     store.trim()
                 for mirror, night in zip(mirrors, report.mirrors, strict=True):
@@ -145,6 +146,7 @@ def _fail(report: RunReport, mirrors: Sequence[MirrorConfig], error: SnapmirrorE
 
 
 def _one(
+    config: Config,
     mirror: MirrorConfig,
     store: OpenStore,
     options: Options,
@@ -157,7 +159,10 @@ def _one(
         for attempt in range(1, _ATTEMPTS + 1):
             night = Night(mirror, store, history, options, pipeline, progress)
             try:
-                return night.run()
+                _check_newest(config, mirror, history, options)
+                night.run()
+                _remember_newest(config, history, night.report)
+                return night.report
             except Interrupted:
                 raise
             except StumbledError as error:
@@ -171,6 +176,23 @@ def _one(
     finally:
         if snapshots := history.snapshots():
             last_success[mirror.name] = snapshots[0].taken_at.timestamp()
+
+
+def _check_newest(config: Config, mirror: MirrorConfig, history: SnapshotStore, options: Options) -> None:
+    """Before anything is changed, what a dead run has left included: is this the store that this machine knows?"""
+    if not options.accept_changes:
+        newest.check(config, mirror.name, history.snapshots())
+    elif (sentence := newest.behind(config, mirror.name, history.snapshots())) is not None:
+        log.warning("%s; going on, as that is accepted", sentence)
+
+
+def _remember_newest(config: Config, history: SnapshotStore, report: MirrorReport) -> None:
+    """Only what was published: a night that failed, or was refused, says nothing about the store."""
+    try:
+        newest.remember(config, report.mirror, history.snapshots()[0])
+    except OSError as error:
+        report.warnings.append(f"the newest snapshot cannot be remembered: {error.filename}: {error.strerror}")
+        report.exit_code = int(ExitCode.WARNINGS)
 
 
 def _read_back(
@@ -194,6 +216,8 @@ def plan_mirrors(config: Config, names: Sequence[str], options: Options, progres
         store = pipeline.hold("open the store", open_store(config, read_only=True))
         for mirror in config.select(names):
             history = history_of(store, mirror)
+            if (sentence := newest.behind(config, mirror.name, history.snapshots())) is not None:
+                log.warning("%s", sentence)
             header = Header(make_id(datetime.now(UTC)), history.next_sequence())
             full = options.full or is_full_due(mirror, history.snapshots(), header)
             plans[mirror.name] = make_plan(mirror, history, header, full=full, progress=progress)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
 from snapmirror.lock import owner_of
-from snapmirror.mirror import memory
+from snapmirror.mirror import memory, newest
 from snapmirror.mirror.doctor.sources import OLD
 from snapmirror.mirror.doctor.store import min_free
 from snapmirror.model import ReadBack, size
@@ -104,6 +104,8 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
     if found.stuck:
         yield f"the last run has not ended: {found.stuck}"
     for mirror in found.mirrors:
+        if (sentence := _behind(config, mirror.mirror)) is not None:
+            yield sentence
         if mirror.last_success is None:
             yield f"{mirror.mirror}: there is no snapshot yet"
         elif now - mirror.last_success > OLD:
@@ -130,6 +132,14 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
         yield f"the store had {size(space.store_free)} left after the last run, less than min_free"
     if space is not None and space.disk_free is not None and space.disk_free < least:
         yield f"the disk below the image had {size(space.disk_free)} left after the last run, less than min_free"
+
+
+def _behind(config: Config, mirror: str) -> str | None:
+    """Whether the store was put back to an older state, where that can be seen without opening anything."""
+    if config.image is None and config.store.path.is_dir():
+        with suppress(SnapmirrorError):
+            return newest.in_folder(config, mirror, config.store.path)
+    return None
 
 
 def _findings_of_copy(config: Config, copied: memory.Copy | None, now: datetime) -> Iterator[str]:

@@ -43,8 +43,8 @@ def failed(topic: str, error: SnapmirrorError) -> Check:
 
 
 _WORST = (
-    ExitCode.STUCK, ExitCode.DAMAGE, ExitCode.STORAGE, ExitCode.LOCKED, ExitCode.TRANSFER, ExitCode.USAGE,
-    ExitCode.WARNINGS,
+    ExitCode.STUCK, ExitCode.DAMAGE, ExitCode.STORAGE, ExitCode.LOCKED, ExitCode.GUARD, ExitCode.TRANSFER,
+    ExitCode.USAGE, ExitCode.WARNINGS,
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
-from snapmirror.mirror import memory, named_files
+from snapmirror.mirror import memory, named_files, newest
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
@@ -67,24 +67,27 @@ def last_success(config: Config, store: Path | None, now: datetime) -> Iterator[
     for mirror in config.mirrors:
         night = nights.get(mirror.name)
         try:
-            newest = _newest_of(config, store, mirror) if store is not None else None
+            last = _newest_of(config, store, mirror) if store is not None else None
+            behind = newest.in_folder(config, mirror.name, store) if store is not None else None
         except SnapmirrorError as error:
             yield failed(_topic(mirror), error)
             continue
+        if behind is not None:
+            yield fail(_topic(mirror), behind, newest.HINT, ExitCode.GUARD)
         if night is not None and night.result == "failed":
-            yield _failed_night(mirror, night, record.parse_id(newest) if newest else None, now)
-        elif newest is not None:
-            yield _age(mirror, f"the newest snapshot is {newest}", record.parse_id(newest), now)
+            yield _failed_night(mirror, night, record.parse_id(last) if last else None, now)
+        elif last is not None:
+            yield _age(mirror, f"the newest snapshot is {last}", record.parse_id(last), now)
         elif store is not None:
             yield warn(_topic(mirror), "there is no snapshot yet", f"snapmirror run {mirror.name}")
         elif night is not None:
             yield _age(mirror, f"the last run made {night.snapshot}", datetime.fromtimestamp(night.finished, UTC), now)
 
 
-def _failed_night(mirror: MirrorConfig, night: memory.Night, newest: datetime | None, now: datetime) -> Check:
-    if newest is None and night.last_success is not None:
-        newest = datetime.fromtimestamp(night.last_success, UTC)
-    good = f"the last success is from {_ago(newest, now)}" if newest is not None else "none has succeeded yet"
+def _failed_night(mirror: MirrorConfig, night: memory.Night, last: datetime | None, now: datetime) -> Check:
+    if last is None and night.last_success is not None:
+        last = datetime.fromtimestamp(night.last_success, UTC)
+    good = f"the last success is from {_ago(last, now)}" if last is not None else "none has succeeded yet"
     when = _ago(datetime.fromtimestamp(night.finished, UTC), now)
     message = f"the last run, {when}, failed: {night.error}; {good}"
     return warn(_topic(mirror), message, night.hint or "look at the log of the last run")
@@ -106,9 +109,9 @@ def _ago(when: datetime, now: datetime) -> str:
 def _newest(config: Config, store: Path | None) -> Iterator[datetime]:
     for mirror in config.mirrors if store else ():
         with suppress(SnapmirrorError):  # what is wrong with it is told by last_success
-            newest = _newest_of(config, store, mirror) if store else None
-            if newest is not None:
-                yield record.parse_id(newest)
+            last = _newest_of(config, store, mirror) if store else None
+            if last is not None:
+                yield record.parse_id(last)
 
 
 def _newest_of(config: Config, store: Path, mirror: MirrorConfig) -> str | None:
@@ -117,8 +120,8 @@ def _newest_of(config: Config, store: Path, mirror: MirrorConfig) -> str | None:
         with suppress(FileNotFoundError):
             return max((link.name for link in (store / mirror.name / "by-date").iterdir()), default=None)
         return None
-    newest = record.load(Layout(store / mirror.name).record).newest
-    return newest.id if newest is not None else None
+    last = record.load(Layout(store / mirror.name).record).newest
+    return last.id if last is not None else None
 
 
 def _topic(mirror: MirrorConfig) -> str:

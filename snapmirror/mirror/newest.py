@@ -1,0 +1,107 @@
+"""The newest snapshot of each mirror, as this machine knows it: whoever holds the store can put an older one in place.
+
+An image on a share, a disk that was taken away, a folder: put back to an older state, or to the empty one, it looks
+like a store that is well, and a night would go on from there, with nothing for the guards to compare with. So what was
+published last is written down in the state folder, and a store that does not know of it any more is refused until
+somebody says that it is meant. A store that knows of more is taken as it is: the machine lost its power between
+publishing and writing it down, or another machine has made a night. Where nothing is written down, nothing is compared.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from snapmirror.config import Config
+from snapmirror.errors import GuardError
+from snapmirror.lock import lock_file
+from snapmirror.snapshots import record
+from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.record import Id, Snapshot
+from snapmirror.tools import filesystems
+
+log = logging.getLogger("snapmirror.newest")
+
+HINT = (
+    "was another disk mounted, or the image put back from a copy? If it is meant to go on from there: --accept-changes"
+)
+
+
+class Newest(BaseModel):
+    """Number and name of a snapshot."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sequence: int
+    id: Id
+
+
+class _Known(BaseModel):
+    """What the file holds."""
+
+    version: int = 1
+    mirrors: dict[str, Newest] = Field(default_factory=dict)
+
+
+def check(config: Config, mirror: str, snapshots: Sequence[Snapshot]) -> None:
+    """Raises GuardError when these snapshots, the newest first, are not a store's that this machine knows."""
+    if (sentence := behind(config, mirror, snapshots)) is not None:
+        raise GuardError(sentence, hint=HINT)
+
+
+def behind(config: Config, mirror: str, snapshots: Sequence[Snapshot]) -> str | None:
+    """How a mirror's history falls short of what is known of it, as a sentence; None if it does not."""
+    known = _load(config).mirrors.get(mirror)
+    return None if known is None else compare(mirror, known, snapshots)
+
+
+def compare(mirror: str, known: Newest, snapshots: Sequence[Snapshot]) -> str | None:
+    """The same for a snapshot that is known to have been the newest."""
+    last = f"the last one made here is {known.id} (number {known.sequence})"
+    if not snapshots:
+        return f"the store holds no snapshot of {mirror}, but {last}"
+    newest = snapshots[0]
+    if newest.sequence < known.sequence:
+        return f"the newest snapshot of {mirror} in the store is {newest.id} (number {newest.sequence}), but {last}"
+    same = next((one for one in snapshots if one.sequence == known.sequence), None)
+    if same is not None and same.id != known.id:
+        return f"snapshot number {same.sequence} of {mirror} in the store is {same.id}, but {last}: it is another store"
+    return None
+
+
+def in_folder(config: Config, mirror: str, store: Path) -> str | None:
+    """The same for the record in a store's folder, if it can be read just now; ZFS keeps none. Raises StorageError."""
+    if config.zfs is not None:
+        return None
+    return behind(config, mirror, record.load(Layout(store / mirror).record).snapshots)
+
+
+def remember(config: Config, mirror: str, newest: Snapshot) -> None:
+    """Write down what was just published. Raises OSError."""
+    known = _load(config)
+    known.mirrors[mirror] = Newest(sequence=newest.sequence, id=newest.id)
+    path = file_of(config)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    staged = path.with_name(f".{path.name}.new")
+    staged.write_text(known.model_dump_json(indent=1), encoding="utf-8")
+    filesystems.sync(staged)
+    staged.replace(path)
+
+
+def file_of(config: Config) -> Path:
+    """Where it is written down."""
+    return lock_file(config).with_suffix(".newest.json")
+
+
+def _load(config: Config) -> _Known:
+    path = file_of(config)
+    try:
+        return _Known.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return _Known()
+    except (OSError, ValidationError) as error:
+        log.warning("%s cannot be read: %s", path, str(error).splitlines()[0])
+        return _Known()
