@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from snapmirror.config import Config, Destination, ImageConfig
-from snapmirror.errors import DamageError, StorageError, UsageError
+from snapmirror.errors import StorageError, UsageError
 from snapmirror.lock import run_lock
 from snapmirror.model import Progress, Silent
-from snapmirror.storage import image, turns
+from snapmirror.storage import image, known_header, turns
 from snapmirror.storage.copier import Copier, CopyReport
 from snapmirror.storage.destination import Target, mounted
 from snapmirror.storage.image import ImageRecord
@@ -58,7 +58,7 @@ def copy_image(
         held(config, config.image) as record,
         mounted(config, destination) as target,
     ):
-        _refuse(config.image, record, target)
+        _refuse(config, config.image, record, target)
         report = CopyReport(target.shown)
         with _failures(target.shown):
             copier = Copier(config.image.file, record, target, progress or Silent(), report)
@@ -71,7 +71,7 @@ def _days(config: Config) -> int:
     return config.image_copy.full_every_days if config.image_copy else 7
 
 
-def _refuse(settings: ImageConfig, record: ImageRecord, target: Target) -> None:
+def _refuse(config: Config, settings: ImageConfig, record: ImageRecord, target: Target) -> None:
     """What would make a bad copy, or destroy something."""
     if is_standing(settings):
         raise StorageError(
@@ -83,12 +83,8 @@ def _refuse(settings: ImageConfig, record: ImageRecord, target: Target) -> None:
         raise UsageError(
             f"the image itself lies in {target.copy.parent}", hint="name a folder on another disk to copy it to"
         )
-    with settings.file.open("rb") as file:
-        if record.encryption != "none" and file.read(6) != b"LUKS\xba\xbe":
-            raise DamageError(
-                f"the LUKS header of {settings.file} is damaged; it is not copied over a good one",
-                hint="'cryptsetup luksHeaderRestore' puts back the one in header_backup (README)",
-            )
+    if record.encryption != "none":
+        known_header.judge(settings.file, record, known_header.copies_of(config))
 
 
 @contextmanager

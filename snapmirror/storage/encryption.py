@@ -23,7 +23,9 @@ from snapmirror import environment
 from snapmirror.config import ImageConfig
 from snapmirror.errors import StorageError
 from snapmirror.process import ProgramFailed, run
+from snapmirror.storage import known_header
 from snapmirror.storage.image import ImageRecord, on_share
+from snapmirror.storage.known_header import Copies
 from snapmirror.tools import loop, luks, qsd
 
 log = logging.getLogger("snapmirror.encryption")
@@ -169,8 +171,8 @@ def _as_device(image: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def opened(image: Path, record: ImageRecord, key: bytes | None) -> Iterator[BlockDevice]:
-    """The image is there as a block device that shows what is inside."""
+def opened(image: Path, record: ImageRecord, key: bytes | None, copies: Copies) -> Iterator[BlockDevice]:
+    """The image is there as a block device that shows what is inside; its header must be the one that is known."""
     how = choose(record.encryption)
     places = Places(image)
     with ExitStack() as stack:
@@ -178,18 +180,17 @@ def opened(image: Path, record: ImageRecord, key: bytes | None) -> Iterator[Bloc
             device = stack.enter_context(loop.attached(image))
             yield BlockDevice(device.device, device.name, how)
             return
-        if luks.header_uuid(image, version=_version(record)) != record.id:
-            raise StorageError(
-                f"{image} does not carry the {record.encryption} header that was made for it",
-                hint="put the right image in its place, or restore the header with 'cryptsetup luksHeaderRestore'",
-            )
-        if how == "dm-crypt":
-            device = stack.enter_context(loop.attached(image))
-            yield BlockDevice(stack.enter_context(luks.unlocked(device.device, places.mapping, key)), device.name, how)
-        else:
-            export = stack.enter_context(qsd.exported(image, places.export, key))
-            device = stack.enter_context(loop.attached(export))
-            yield BlockDevice(device.device, device.name, how)
+        with known_header.local(image, record, copies) as header:
+            if how == "dm-crypt":
+                device = stack.enter_context(loop.attached(image))
+                block = stack.enter_context(luks.unlocked(device.device, places.mapping, key, header.path))
+            else:
+                export = stack.enter_context(qsd.exported(image, places.export, key))
+                header.check(image)  # QEMU knows no header but the image's own
+                device = stack.enter_context(loop.attached(export))
+                block = device.device
+            header.accept()
+        yield BlockDevice(block, device.name, how)
 
 
 def release(image: Path) -> None:

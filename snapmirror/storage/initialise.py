@@ -15,7 +15,7 @@ from pathlib import Path
 
 from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import StorageError
-from snapmirror.storage import encryption, filesystem, image, pool, share
+from snapmirror.storage import encryption, filesystem, image, known_header, pool, share
 from snapmirror.storage.encryption import BlockDevice, How
 from snapmirror.storage.image import ImageRecord
 from snapmirror.storage.open_store import failures_of, need_root, pool_standing, recover
@@ -100,7 +100,7 @@ def _make_image(config: Config, image_config: ImageConfig, progress: Progress, w
     how = encryption.choose(image_config.encryption)
     key = encryption.read_key(image_config)
     encryption.check_new_key(image_config.encryption, key)
-    record = image.new_record(image_config)
+    record, copies = image.new_record(image_config), known_header.copies_of(config)
     _check_room(image_config, record)
     _clear_unfinished(config, image_config, progress)
     _refuse_existing(image_config)
@@ -118,15 +118,18 @@ def _make_image(config: Config, image_config: ImageConfig, progress: Progress, w
             if key is not None and image_config.header_backup is not None:
                 made.append(image_config.header_backup)
                 encryption.encrypt(file, record, key, image_config.header_backup)
+                folder = copies.known.parent
+                made += [copies.known] if folder.exists() else [folder, copies.known]
+                known_header.learn(image_config.header_backup, copies)
                 progress(f"encrypted it with {record.encryption}; copy of its header: {image_config.header_backup}")
-            with encryption.opened(file, record, key) as block:
+            with encryption.opened(file, record, key, copies) as block:
                 _make_inside(config, block, record)
             progress(f"made the {record.filesystem} in it; testing the whole stack")
             taken, seconds = image.allocated_bytes(file), time.monotonic() - started
             report = selftest_held(config, image_config, record, workload)
             if how == "qemu-storage-daemon":  # it cannot trim what the self-test wrote: make it all empty again
                 image.forget_content(file, luks.HEADER_1_BYTES)
-                with encryption.opened(file, record, key) as block:
+                with encryption.opened(file, record, key, copies) as block:
                     _make_inside(config, block, record)
             image.mark_ready(file, record)
         made.clear()

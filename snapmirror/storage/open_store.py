@@ -19,7 +19,7 @@ from pathlib import Path
 from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import SnapmirrorError, StorageError, StuckError, shortage
 from snapmirror.process import ProgramFailed
-from snapmirror.storage import encryption, filesystem, image, pool, share, turns
+from snapmirror.storage import encryption, filesystem, image, known_header, pool, share, turns
 from snapmirror.storage.encryption import BlockDevice, Places
 from snapmirror.storage.image import ImageRecord
 from snapmirror.tools import filesystems, loop, luks, zpool
@@ -179,7 +179,7 @@ def standing(
     file, path = image_config.file, config.store.path
     with ExitStack() as stack:
         key = encryption.read_key(image_config)
-        block = stack.enter_context(encryption.opened(file, record, key))
+        block = stack.enter_context(encryption.opened(file, record, key, known_header.copies_of(config)))
         if config.zfs is not None:
             place = pool.Place(config.zfs, path, block.device, record.id)
             stack.enter_context(pool.standing(place, read_only=read_only))

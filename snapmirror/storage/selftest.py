@@ -21,7 +21,7 @@ from pathlib import Path
 
 from snapmirror.config import Config, ImageConfig
 from snapmirror.errors import StorageError
-from snapmirror.storage import encryption, filesystem, image, pool, turns
+from snapmirror.storage import encryption, filesystem, image, known_header, pool, turns
 from snapmirror.storage.image import ImageRecord
 from snapmirror.storage.open_store import OpenStore, held, open_store, recover, standing
 from snapmirror.tools import filesystems
@@ -104,7 +104,7 @@ def selftest_held(config: Config, image_config: ImageConfig, record: ImageRecord
     """The same for an image that the caller holds."""
     report = prove(lambda: standing(config, image_config, record), workload, remounted=True)
     key = encryption.read_key(image_config)
-    with encryption.opened(image_config.file, record, key) as block:
+    with encryption.opened(image_config.file, record, key, known_header.copies_of(config)) as block:
         if config.zfs is not None:
             place = pool.Place(config.zfs, config.store.path, block.device, record.id)
             with pool.standing(place):

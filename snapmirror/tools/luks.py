@@ -22,17 +22,21 @@ _WRONG_KEY = 2  # cryptsetup's exit code
 
 HEADER_1_BYTES = 4 << 20  # no LUKS1 header is longer: cryptsetup puts the content at 2 MiB, other tools at 1 or less
 
+SECTOR_BYTES = 4096  # of LUKS2: an eighth of the cipher calls; both file systems write 4 KiB blocks
+
 # The cost of one guess is fixed instead of measured: measuring takes 2 to 7 seconds, and its result depends on how
 # busy the machine is. Both lie above OWASP's 2023 advice. 256 MiB, because the helper VM must open it with 768 MB.
 _FORMAT = {
     1: ["--type", "luks1", "--hash", "sha256", "--pbkdf-force-iterations", "1000000"],
     2: [
         *("--type", "luks2", "--pbkdf", "argon2id", "--pbkdf-force-iterations", "4", "--pbkdf-memory", "262144"),
-        *("--sector-size", "4096"),  # an eighth of the cipher calls; both file systems write 4 KiB blocks
+        *("--sector-size", str(SECTOR_BYTES)),
     ],
 }
 # aes-xts is what QEMU's LUKS driver, the kernel and the processors' AES instructions have in common.
-_CIPHER = ["--cipher", "aes-xts-plain64", "--key-size", "512"]
+CIPHER = "aes-xts-plain64"
+KEY_BYTES = 64
+_CIPHER = ["--cipher", CIPHER, "--key-size", str(8 * KEY_BYTES)]
 
 
 def write_header(file: Path, *, version: int, key: bytes, uuid: str) -> None:
@@ -91,13 +95,13 @@ def kernel_has_dm_crypt() -> bool:
 
 
 @contextmanager
-def unlocked(device: Path, name: str, key: bytes) -> Iterator[Path]:
-    """The LUKS container on `device` is open as /dev/mapper/<name>."""
+def unlocked(device: Path, name: str, key: bytes, header: Path) -> Iterator[Path]:
+    """The LUKS container on `device` is open as /dev/mapper/<name>, by a copy of its header: its own is not read."""
     with undone_by(lambda: lock(name)):
         # Discards tell which blocks are unused to whoever sees the image; in return it shrinks when files expire.
         argv = ["cryptsetup", "open", "--type", "luks", "--allow-discards", "--key-file=-"]
         try:
-            run([*argv, device, name], stdin=key)
+            run([*argv, "--header", header, device, name], stdin=key)
         except ProgramFailed as failed:
             if failed.completed.exit_code == _WRONG_KEY:
                 raise wrong_key(device) from failed

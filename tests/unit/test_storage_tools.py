@@ -144,17 +144,18 @@ def test_the_key_goes_through_stdin_only(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_mapping_lets_discards_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = put_first_on_path(tmp_path / "bin", "cryptsetup", RECORD, monkeypatch.setenv)
-    with luks.unlocked(Path("/dev/loop99"), "name", b"key") as device:
+    with luks.unlocked(Path("/dev/loop99"), "name", b"key", tmp_path / "known") as device:
         assert device == Path("/dev/mapper/name")
     words = Path(f"{program}.argv").read_text().splitlines()
     assert "--allow-discards" in words
+    assert words[words.index("--header") + 1] == str(tmp_path / "known"), "the one on the device is not read"
     assert words[-2:] == ["/dev/loop99", "name"]
 
 
 @pytest.mark.parametrize(("code", "says"), [(2, "the key does not open"), (4, "cannot be opened: nothing there")])
 def test_cryptsetup_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, says: str) -> None:
     put_first_on_path(tmp_path / "bin", "cryptsetup", f"echo nothing there >&2; exit {code}", monkeypatch.setenv)
-    with pytest.raises(StorageError, match=says), luks.unlocked(Path("/dev/loop99"), "name", b"key"):
+    with pytest.raises(StorageError, match=says), luks.unlocked(Path("/dev/loop99"), "name", b"key", tmp_path / "a"):
         pass
 
 

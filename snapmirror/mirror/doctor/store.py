@@ -11,7 +11,9 @@ from snapmirror.config import Config, ImageConfig
 from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
 from snapmirror.model import size
-from snapmirror.storage import encryption, image
+from snapmirror.storage import encryption, image, known_header
+from snapmirror.storage.header import Header
+from snapmirror.storage.known_header import Copies
 from snapmirror.tools import luks
 from snapmirror.tools.mount import mount_at, mount_of
 
@@ -22,7 +24,7 @@ def examine(config: Config) -> Iterator[Check]:
     """Key, image and space, as they lie there."""
     yield from _state_dir(config)
     if config.image is not None:
-        yield from _key(config.image)
+        yield from _key(config.image, known_header.copies_of(config))
         yield from _image(config, config.image)
     yield from _path(config)
 
@@ -45,7 +47,7 @@ def _state_dir(config: Config) -> Iterator[Check]:
         yield fail("state_dir", f"{folder} cannot be written by this user", mend, _STORAGE)
 
 
-def _key(config: ImageConfig) -> Iterator[Check]:
+def _key(config: ImageConfig, copies: Copies) -> Iterator[Check]:
     if config.encryption == "none":
         return
     try:
@@ -58,24 +60,32 @@ def _key(config: ImageConfig) -> Iterator[Check]:
     mode = config.key_file.stat().st_mode if config.key_file else 0
     if mode & 0o077:
         yield warn("key", f"{where} can be read by others ({stat.filemode(mode)})", f"chmod 600 {where}")
-    elif key is not None and config.file.is_file() and image.record_file(config.file).is_file():
+    if key is not None and config.file.is_file() and image.record_file(config.file).is_file():
         try:
+            judged = known_header.judge(config.file, image.read_record(config.file), copies)
             if not luks.key_fits(config.file, key):
                 raise luks.wrong_key(config.file)
         except SnapmirrorError as error:
             yield failed("key", error)
             return
         yield ok("key", f"the key of {where} opens the image")
+        yield from _header(config, judged.header)
     else:
         yield ok("key", f"{where} gives a key")
-    header = config.header_backup
-    if header is None or not config.file.exists():
+
+
+def _header(config: ImageConfig, found: Header) -> Iterator[Check]:
+    backup = config.header_backup
+    if backup is None:
         return
-    if header.is_file():
-        yield ok("header", f"a backup of the LUKS header is at {header}; keep a copy of it elsewhere")
+    mend = f"cryptsetup luksHeaderBackup {config.file} --header-backup-file {backup}"
+    if not backup.is_file():
+        yield warn("header", f"the backup of the LUKS header is missing at {backup}", mend)
+    elif not known_header.equals(config.file, found, backup):
+        what = f"the backup of the LUKS header at {backup} is an old one: it has other key slots"
+        yield warn("header", what, f"mv {backup} {backup}.old; {mend}")
     else:
-        mend = f"cryptsetup luksHeaderBackup {config.file} --header-backup-file {header}"
-        yield warn("header", f"the backup of the LUKS header is missing at {header}", mend)
+        yield ok("header", f"a backup of the LUKS header is at {backup}; keep a copy of it elsewhere")
 
 
 def _image(config: Config, image_config: ImageConfig) -> Iterator[Check]:

@@ -1,0 +1,172 @@
+"""The LUKS header that this machine knows, and whether the image still has it. Runs no program.
+
+The header in the image lies where others may write, and proves nothing. `init` keeps a copy of it in the state folder;
+an image is opened with that copy (dm-crypt), or once all of the header that means something has been found equal to it
+(qemu-storage-daemon reads the image's own). A header that has changed is refused. `header_backup` is the word of the
+administrator: who has changed a key slot makes that copy anew, and a header that equals it is taken. Where there is
+neither copy, the image's header is believed once, if it is one that `init` makes and the key opens it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from snapmirror.config import Config
+from snapmirror.errors import StorageError
+from snapmirror.lock import lock_file
+from snapmirror.storage import header
+from snapmirror.storage.header import Header
+from snapmirror.storage.image import ImageRecord
+from snapmirror.tools import filesystems
+
+log = logging.getLogger("snapmirror.encryption")
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Where the known header is kept, and the administrator's copy. Either may be missing."""
+
+    known: Path
+    backup: Path | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The image's header, and which local copy it equals: the one that is known, the administrator's, or none."""
+
+    header: Header
+    equals: Literal["known", "backup", "nothing"]
+
+
+@dataclass(frozen=True)
+class Local:
+    """A local copy of a header. Call `accept` once the key has opened it."""
+
+    path: Path
+    header: Header
+    accept: Callable[[], None]
+
+    def check(self, image: Path) -> None:
+        """Raises StorageError when the image has another one by now."""
+        if not header.same(self.path, image, self.header.spans):
+            raise StorageError(f"the LUKS header of {image} changed while it was opened", hint="who writes to it?")
+
+
+def copies_of(config: Config) -> Copies:
+    """The copies of the configured image's header."""
+    return Copies(lock_file(config).with_suffix(".luks-header"), config.image.header_backup if config.image else None)
+
+
+def judge(image: Path, record: ImageRecord, copies: Copies) -> Judged:
+    """Whether the image's header may be used, and why. Only looks. Raises StorageError when it may not."""
+    try:
+        found = header.read(image)
+    except OSError as error:
+        raise StorageError(f"the LUKS header of {image} cannot be read: {error.strerror}") from error
+    except header.Unreadable as problem:
+        raise _another(image, record, copies, f": {problem}") from problem
+    if (found.version, found.uuid) != (2 if record.encryption == "luks2" else 1, record.id):
+        raise _another(image, record, copies)
+    if found.odd:
+        raise StorageError(
+            f"the LUKS header of {image} is not as init made it: {found.odd[0]}",
+            hint=f"somebody has changed it, and nothing may be written there; {_restore(image, copies)}",
+        )
+    if equals(image, found, copies.known):
+        return Judged(found, "known")
+    if equals(image, found, copies.backup):
+        return Judged(found, "backup")
+    if not any(path is not None and path.exists() for path in (copies.known, copies.backup)):
+        return Judged(found, "nothing")
+    again = f"cryptsetup luksHeaderBackup {image} --header-backup-file {copies.backup}"
+    if copies.backup is not None and copies.backup.exists():
+        again = f"mv {copies.backup} {copies.backup}.old; {again}"
+    raise StorageError(
+        f"the LUKS header of {image} has changed since this machine saw it last",
+        hint=f"if you have changed a key slot yourself: {again}; else {_restore(image, copies)}",
+    )
+
+
+@contextmanager
+def local(image: Path, record: ImageRecord, copies: Copies) -> Iterator[Local]:
+    """A local copy of the image's header, to open it with. Raises StorageError when the image has another one."""
+    judged = judge(image, record, copies)
+    if judged.equals == "known":
+        yield Local(copies.known, judged.header, lambda: None)
+        return
+    source = copies.backup if judged.equals == "backup" and copies.backup is not None else image
+    if judged.equals == "nothing":
+        log.warning(
+            "there is no copy of the LUKS header of %s: taking it as it is now. Make one with: cryptsetup "
+            "luksHeaderBackup %s --header-backup-file %s", image, image, copies.backup,
+        )  # fmt: skip
+    elif copies.known.exists():
+        log.warning("the LUKS header of %s has changed, and equals %s: taken", image, copies.backup)
+    new = copies.known.with_name(f"{copies.known.name}.new")
+    try:
+        with _keeping(copies.known):
+            new.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            new.unlink(missing_ok=True)
+            header.copy(source, new, judged.header)
+        if judge(new, record, Copies(new)).header != judged.header:
+            raise StorageError(f"the LUKS header of {image} changes while it is read", hint="who writes to it?")
+        yield Local(new, judged.header, lambda: _keep(new, copies))
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def learn(source: Path, copies: Copies) -> None:
+    """A header that was just made is the one that is known."""
+    new = copies.known.with_name(f"{copies.known.name}.new")
+    with _keeping(copies.known):
+        new.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new.unlink(missing_ok=True)
+        header.copy(source, new, header.read(source))
+    _keep(new, copies)
+
+
+def _keep(staged: Path, copies: Copies) -> None:
+    with _keeping(copies.known):
+        staged.replace(copies.known)
+        filesystems.sync(copies.known.parent)
+
+
+def _another(image: Path, record: ImageRecord, copies: Copies, why: str = "") -> StorageError:
+    return StorageError(
+        f"{image} does not carry the {record.encryption} header that was made for it{why}",
+        hint=f"put the right image in its place, or, {_restore(image, copies)}",
+    )
+
+
+@contextmanager
+def _keeping(known: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"the copy of the LUKS header {known} cannot be made: {error.strerror}",
+            hint="make room there, or set state_dir in [store]",
+        ) from error
+
+
+def equals(image: Path, found: Header, path: Path | None) -> bool:
+    """Whether a copy is there, can be understood, and holds what the image holds, by what the *copy* says is used."""
+    if path is None or not os.path.lexists(path):
+        return False
+    try:
+        ours = header.read(path)
+        return ours.spans == found.spans and header.same(image, path, ours.spans)
+    except (header.Unreadable, OSError) as error:
+        log.warning("the copy of the LUKS header %s cannot be used: %s", path, error)
+        return False
+
+
+def _restore(image: Path, copies: Copies) -> str:
+    source = copies.backup if copies.backup is not None and copies.backup.exists() else copies.known
+    return f"to put it back: cryptsetup luksHeaderRestore {image} --header-backup-file {source}"
