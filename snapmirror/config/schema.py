@@ -225,10 +225,16 @@ class GuardConfig(Section):
 
 
 class RetentionConfig(Section):
-    """Which snapshots stay. Pinned ones and the last good one always do."""
+    """Which snapshots stay: those that either option names. Pinned ones and the last good one always do."""
 
     keep_last: Positive = Field(
         default=16, description="How many of the newest snapshots stay.", examples=[16], json_schema_extra={**SHOWN}
+    )
+    keep_at_least_days: Count = Field(
+        default=14,
+        description="No snapshot expires sooner, however many there are: with several runs a day all of them stay so "
+        "long, which takes room. 0: only their number counts.",
+        examples=[14],
     )
 
 

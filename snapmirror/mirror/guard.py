@@ -13,6 +13,7 @@ from snapmirror.snapshots.entry import parse, path_of, size_of
 from snapmirror.snapshots.manifest import PREFIX, Reader
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.retention import Rules
 from snapmirror.storage.open_store import OpenStore
 
 _ACCEPT = "if that is meant, run again with --accept-changes"
@@ -83,3 +84,14 @@ def with_largest(error: NoRoomError, plan: Plan, most: int = 3) -> NoRoomError:
     largest = [parse(line) for line in nlargest(most, new, key=size_of)]
     names = ", ".join(f"{os.fsdecode(one.path)!r} ({size(one.size)})" for one in largest)
     return NoRoomError(error.message, hint=f"{error.hint}; the largest: {names} (exclude, max_size)")
+
+
+def with_held(error: NoRoomError, held: int, rules: Rules) -> NoRoomError:
+    """The same, where so many snapshots would have expired but for their age."""
+    if not held:
+        return error
+    stay = "one snapshot stays" if held == 1 else f"{held} snapshots stay"
+    return NoRoomError(
+        error.message,
+        hint=f"{error.hint}; {stay} beyond keep_last = {rules.last} because of keep_at_least_days = {rules.days}",
+    )

@@ -28,6 +28,7 @@ from snapmirror.snapshots.manifest import Header, Reader, rewritten
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Sealed, SnapshotStore
 from snapmirror.snapshots.record import Snapshot, make_id
+from snapmirror.snapshots.retention import Rules, by_age_alone
 from snapmirror.snapshots.spool import Spool
 from snapmirror.storage.open_store import OpenStore
 
@@ -61,11 +62,14 @@ class Night:
         self.options, self.pipeline, self.progress = options, pipeline, progress
         self.report = MirrorReport(mirror.name)
         self._began = time.monotonic()
+        self._clock = datetime.now(UTC).replace(microsecond=0)
 
     def run(self) -> MirrorReport:
         """Make a snapshot. Raises SnapmirrorError when none was published."""
         try:
             return self._run()
+        except NoRoomError as error:
+            raise guard.with_held(error, by_age_alone(self.history.snapshots(), self._rules), self._rules) from None
         except SnapmirrorError:
             raise
         except ProgramFailed as failed:
@@ -104,7 +108,7 @@ class Night:
 
     def _header(self) -> Header:
         """Name and number of the new snapshot: its time, unless the clock says that it is older than the last one."""
-        now = datetime.now(UTC).replace(microsecond=0)
+        now = self._clock
         snapshots = self.history.snapshots()
         if snapshots and now <= snapshots[0].taken_at:
             late = snapshots[0].taken_at - now
@@ -199,21 +203,26 @@ class Night:
             manifest = self._manifest(plan, landed, header)
             totals = Reader(manifest).totals
             self._check_sharing(plan)
+            clock = make_id(self._clock)
             snapshot = Snapshot(
                 id=header.id, sequence=header.sequence, slot=0,
                 files=totals.files, entries=totals.entries, bytes=totals.size, new_bytes=landed.new_bytes,
                 seconds=round(time.monotonic() - self._began, 3), full=report.full, degraded=report.degraded,
                 counts={"added": report.added, "updated": report.updated, "attributes": report.attributes,
                         "linked": report.linked, "deleted": report.deleted},
-                warnings=tuple(report.warnings),
+                warnings=tuple(report.warnings), clock=None if clock == header.id else clock,
             )  # fmt: skip
             sealed = Sealed(snapshot, manifest, sums, plan.differing if manifest is plan.manifest else None)
-            published = self.history.publish(sealed, self.mirror.retention.keep_last)
+            published = self.history.publish(sealed, self._rules)
         for decision in published.expired:
             log.info("%s: %s expired: %s", self.mirror.name, decision.snapshot.id, decision.reason)
         report.expired = [decision.snapshot.id for decision in published.expired]
         report.seconds = round(time.monotonic() - self._began, 3)
         return published.snapshot
+
+    @property
+    def _rules(self) -> Rules:
+        return Rules(self.mirror.retention.keep_last, self.mirror.retention.keep_at_least_days)
 
     def _pause(self, error: SnapmirrorError) -> None:
         """Spare the next night what this one has fetched, unless it is the store that has failed."""

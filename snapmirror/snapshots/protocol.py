@@ -10,7 +10,7 @@ from typing import Protocol
 
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.record import Snapshot
-from snapmirror.snapshots.retention import Decision
+from snapmirror.snapshots.retention import Decision, Rules
 from snapmirror.snapshots.spool import Spool
 
 READ_BACK = "read-back.json"
@@ -138,7 +138,7 @@ class SnapshotStore(Protocol):
     def pause(self) -> None:
         """The run ends while it fills the slot: have on the device what has come, so that the next may believe it."""
 
-    def publish(self, sealed: Sealed, keep_last: int) -> Published:
+    def publish(self, sealed: Sealed, rules: Rules) -> Published:
         """Make the slot the newest snapshot, durably, and let retention take its course."""
 
     def set_pinned(self, snapshot: Snapshot, pinned: bool) -> Snapshot:

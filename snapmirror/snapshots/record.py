@@ -49,7 +49,8 @@ _Below = Annotated[str, AfterValidator(_below)]
 
 class Snapshot(BaseModel):
     """One sealed snapshot. Sizes in bytes; `new_bytes` is the size of the files that are new in it. `healed` names of
-    it have been given a good copy since.
+    it have been given a good copy since. `clock` is what the clock said when it was begun, where its name had to be
+    another time.
 
     Where the store knows what that takes on the disk: `written_bytes` is what was written for it, `used_bytes` what its
     end would free.
@@ -71,6 +72,7 @@ class Snapshot(BaseModel):
     counts: dict[str, int] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     healed: int = 0
+    clock: Id | None = None
     written_bytes: int | None = Field(default=None, exclude=True)
     used_bytes: int | None = Field(default=None, exclude=True)
 
@@ -78,6 +80,11 @@ class Snapshot(BaseModel):
     def taken_at(self) -> datetime:
         """When the run began, UTC."""
         return parse_id(self.id)
+
+    @property
+    def clock_at(self) -> datetime:
+        """What the clock said then, which may be less than it said before."""
+        return parse_id(self.clock or self.id)
 
 
 class Move(BaseModel):

@@ -1,11 +1,21 @@
-"""Which snapshots stay: a pure function, with a reason for each decision."""
+"""Which snapshots stay: a pure function. Rules vote for those that they keep, each with its reason."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+from snapmirror.snapshots.ages import ages
 from snapmirror.snapshots.record import Snapshot
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The newest `last` snapshots stay, and all that are younger than `days`."""
+
+    last: int
+    days: int = 0
 
 
 @dataclass(frozen=True)
@@ -17,21 +27,43 @@ class Decision:
     reason: str
 
 
-def decide(snapshots: Sequence[Snapshot], *, keep_last: int) -> list[Decision]:
+def decide(snapshots: Sequence[Snapshot], rules: Rules) -> list[Decision]:
     """Decide for each snapshot; `snapshots` are in order, the newest first.
 
-    Kept are the last `keep_last`, pinned ones, and the last good one (which read every file) even if newer ones, that
-    could not, fill the number.
+    Kept are those that `rules` name, pinned ones, and the last good one (which read every file) even if newer ones,
+    that could not, fill the number.
     """
-    last_good = next((snapshot.id for snapshot in snapshots if not snapshot.degraded), None)
-    decisions = []
-    for position, snapshot in enumerate(snapshots, start=1):
-        if position <= max(1, keep_last):
-            decisions.append(Decision(snapshot, True, f"number {position} of the last {keep_last}"))
-        elif snapshot.pinned:
-            decisions.append(Decision(snapshot, True, "pinned"))
-        elif snapshot.id == last_good:
-            decisions.append(Decision(snapshot, True, "the last one that is complete"))
-        else:
-            decisions.append(Decision(snapshot, False, f"older than the last {keep_last}"))
-    return decisions
+    reasons = dict(_by_age(snapshots, rules))  # of several reasons the last one that is added here is told
+    reasons |= _last_good(snapshots)
+    reasons |= {one.id: "pinned" for one in snapshots if one.pinned}
+    reasons |= _by_number(snapshots, rules)
+    gone = f"older than the last {rules.last}"
+    if rules.days:
+        gone += f", and than {_days(rules.days)}"
+    return [Decision(one, one.id in reasons, reasons.get(one.id, gone)) for one in snapshots]
+
+
+def by_age_alone(snapshots: Sequence[Snapshot], rules: Rules) -> int:
+    """How many would expire if their age did not count."""
+    return sum(not decision.keep for decision in decide(snapshots, Rules(rules.last))) - sum(
+        not decision.keep for decision in decide(snapshots, rules)
+    )
+
+
+def _by_number(snapshots: Sequence[Snapshot], rules: Rules) -> dict[str, str]:
+    last = snapshots[: max(1, rules.last)]
+    return {one.id: f"number {position} of the last {rules.last}" for position, one in enumerate(last, start=1)}
+
+
+def _last_good(snapshots: Sequence[Snapshot]) -> dict[str, str]:
+    return next(({one.id: "the last one that is complete"} for one in snapshots if not one.degraded), {})
+
+
+def _by_age(snapshots: Sequence[Snapshot], rules: Rules) -> Iterator[tuple[str, str]]:
+    for one, age in zip(snapshots, ages([one.clock_at for one in snapshots]), strict=True):
+        if age < timedelta(days=rules.days):
+            yield one.id, f"younger than {_days(rules.days)}"
+
+
+def _days(number: int) -> str:
+    return "a day" if number == 1 else f"{number} days"

@@ -236,6 +236,7 @@ class Snapmirror(Tool):
             source = "{self.place.source}"
             [mirror.retention]
             keep_last = {self.place.keep}
+            keep_at_least_days = 0
             [mirror.verify]
             read_all_within_days = 0
             """

@@ -88,6 +88,7 @@ class Scene:
         entry = {"name": self.name, "source": f"{self.source}/", **self.mirror}
         guard = entry.pop("guard", {"max_deleted": "100%", "max_changed": "100%", "at_least": 1_000_000_000,
                                     "min_free": "1M", "min_free_inodes": 10})  # fmt: skip
+        retention = {"keep_last": keep_last, "keep_at_least_days": 0, **entry.pop("retention", {})}
         verify = entry.pop("verify", {})
         backend = "zfs" if self.zfs else None
         lines = ["[store]", *_toml({"path": str(self.store), "state_dir": str(self.state), "backend": backend})]
@@ -98,7 +99,7 @@ class Scene:
         for name, values in self.sections.items():
             lines += [f"[{name}]", *_toml(values)]
         lines += ["[[mirror]]", *_toml(entry), "[mirror.guard]", *_toml(guard)]
-        lines += ["[mirror.retention]", *_toml({"keep_last": keep_last}), "[mirror.verify]", *_toml(verify)]
+        lines += ["[mirror.retention]", *_toml(retention), "[mirror.verify]", *_toml(verify)]
         self.config.write_text("\n".join(lines) + "\n")
         self.config.chmod(0o644)
 

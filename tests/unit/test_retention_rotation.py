@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import record, retention
+from snapmirror.snapshots.ages import ages, longest_gap
 from snapmirror.snapshots.hardlink import rotation
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.record import Move, Record, Snapshot
+from snapmirror.snapshots.retention import Rules
 
 
 def snapshot(slot: int, *, degraded: bool = False, pinned: bool = False) -> Snapshot:
@@ -29,13 +32,88 @@ SNAPSHOTS = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=12).map(
 
 @given(SNAPSHOTS, st.integers(1, 6))
 def test_retention_keeps_the_last_the_pinned_and_the_last_good(snapshots: list[Snapshot], keep_last: int) -> None:
-    decisions = retention.decide(snapshots, keep_last=keep_last)
+    decisions = retention.decide(snapshots, Rules(keep_last))
     kept = {decision.snapshot.id for decision in decisions if decision.keep}
     good = [one.id for one in snapshots if not one.degraded]
     expected = {one.id for one in snapshots[:keep_last]} | {one.id for one in snapshots if one.pinned} | set(good[:1])
     assert kept == expected
     assert [decision.snapshot for decision in decisions] == snapshots
     assert all(decision.reason for decision in decisions)
+
+
+NIGHT = datetime(2026, 11, 27, 3, tzinfo=UTC)
+
+
+def nights(*clocks: datetime) -> list[Snapshot]:
+    """Snapshots that were taken when the clock said so, given oldest first; the list is newest first."""
+    made: list[Snapshot] = []
+    for number, clock in enumerate(clocks, start=1):
+        when = max(clock, made[0].taken_at + timedelta(seconds=1)) if made else clock
+        name = record.make_id(when)
+        told = None if when == clock else record.make_id(clock)
+        made.insert(0, Snapshot(id=name, sequence=number, slot=0, files=1, entries=2, bytes=3, new_bytes=4, clock=told))
+    return made
+
+
+def kept(snapshots: list[Snapshot], rules: Rules) -> int:
+    return sum(decision.keep for decision in retention.decide(snapshots, rules))
+
+
+def every(gap: timedelta, number: int) -> list[datetime]:
+    return [NIGHT + gap * count for count in range(number)]
+
+
+def test_sixteen_daily_nights_stay_as_ever() -> None:
+    assert kept(nights(*every(timedelta(days=1), 40)), Rules(16, 14)) == 16
+
+
+def test_nothing_expires_by_number_alone_before_its_time() -> None:
+    """A run each hour, of which three are to stay: all of fourteen days stay, and then the oldest goes."""
+    rules = Rules(3, 14)
+    assert kept(nights(*every(timedelta(hours=1), 14 * 24)), rules) == 14 * 24
+    assert kept(nights(*every(timedelta(hours=1), 20 * 24)), rules) == 14 * 24
+    decisions = retention.decide(nights(*every(timedelta(hours=1), 20 * 24)), rules)
+    assert decisions[3].reason == "younger than 14 days"
+    assert decisions[-1].reason == "older than the last 3, and than 14 days"
+    assert retention.by_age_alone([one.snapshot for one in decisions], rules) == 14 * 24 - 3
+
+
+def test_weekly_nights_age_by_weeks() -> None:
+    assert kept(nights(*every(timedelta(days=7), 30)), Rules(2, 14)) == 2
+    assert kept(nights(*every(timedelta(days=7), 30)), Rules(1, 30)) == 5
+
+
+@pytest.mark.parametrize("gap", [timedelta(hours=1), timedelta(days=1)])
+def test_a_clock_that_jumps_ahead_expires_next_to_nothing(gap: timedelta) -> None:
+    """By ten years: the night counts as one that came a day or two later."""
+    before = every(gap, 20 * timedelta(days=1) // gap)
+    rules = Rules(3, 14)
+    there = kept(nights(*before), rules)
+    after = kept(nights(*before, before[-1] + timedelta(days=3650)), rules)
+    assert after >= there + 1 - timedelta(days=2) // gap
+    # and set right again, nights count as nights
+    again = nights(*before, before[-1] + timedelta(days=3650), *every_after(before[-1], gap, timedelta(days=20)))
+    assert abs(kept(again, rules) - there) <= 2
+
+
+def every_after(start: datetime, gap: timedelta, span: timedelta) -> list[datetime]:
+    return [start + gap * count for count in range(1, span // gap)]
+
+
+@given(
+    st.lists(st.integers(-(10**8), 10**8), min_size=1, max_size=30).map(
+        lambda gaps: [timedelta(seconds=s) for s in gaps]
+    )
+)
+def test_ages_grow_and_no_single_gap_ages_anything_by_more_than_is_usual(gaps: list[timedelta]) -> None:
+    clocks = [NIGHT]
+    for gap in gaps:
+        clocks.append(clocks[-1] - gap)
+    told = ages(clocks)
+    assert told[0] == timedelta(0) and told == sorted(told) and len(told) == len(clocks)
+    jumped = ages([clocks[0] + timedelta(days=3650), *clocks[1:]])
+    most = longest_gap([max(gap, timedelta(0)) for gap in gaps[1:]])
+    assert all(timedelta(0) <= later - sooner <= most for later, sooner in zip(jumped, told, strict=True))
 
 
 def store(folder: Path, kept: list[Snapshot], expired: list[Snapshot]) -> Layout:

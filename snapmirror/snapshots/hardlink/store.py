@@ -282,7 +282,7 @@ class HardlinkStore:
 
     # --- publishing
 
-    def publish(self, sealed: Sealed, keep_last: int) -> Published:
+    def publish(self, sealed: Sealed, rules: retention.Rules) -> Published:
         """Write down, flush, rename, and let the expired go.
 
         A flush is dear on a slow store, above all right after a big one, when the file system brings what is in its
@@ -293,7 +293,7 @@ class HardlinkStore:
         manifest.store(layout.manifest(sealed.snapshot.id), sealed.manifest, self._like(sealed.snapshot))
         layout.checksums(sealed.snapshot.sequence).write_bytes(packed.pack(sealed.checksums))
         changes.write(layout, self._record.newest, sealed)
-        decisions = retention.decide([sealed.snapshot, *self._record.snapshots], keep_last=keep_last)
+        decisions = retention.decide([sealed.snapshot, *self._record.snapshots], rules)
         kept = [decision.snapshot for decision in decisions if decision.keep]
         expired = [decision.snapshot for decision in decisions if not decision.keep]
         park = bool(expired) and not layout.parked.exists()

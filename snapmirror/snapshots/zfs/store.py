@@ -231,7 +231,7 @@ class ZfsStore:
 
     # --- publishing
 
-    def publish(self, sealed: Sealed, keep_last: int) -> Published:
+    def publish(self, sealed: Sealed, rules: retention.Rules) -> Published:
         """Write down, seal, and let the expired go."""
         layout, snapshot = self.layout, sealed.snapshot
         layout.manifest(snapshot.id).write_bytes(sealed.manifest)
@@ -242,7 +242,7 @@ class ZfsStore:
             self._snapshots = self._load()
             self._survey = Survey()
             self._date()
-        decisions = retention.decide(self._snapshots, keep_last=keep_last)
+        decisions = retention.decide(self._snapshots, rules)
         expired = [decision for decision in decisions if not decision.keep and self._destroy(decision.snapshot)]
         if expired:
             self._snapshots = self._load()

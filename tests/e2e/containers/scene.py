@@ -41,6 +41,7 @@ max_deleted = "100%"
 min_free = "50M"
 [mirror.retention]
 keep_last = 5
+keep_at_least_days = 0
 """
 
 
