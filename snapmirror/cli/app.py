@@ -16,6 +16,7 @@ from snapmirror.cli import (
     history_commands,
     host_commands,
     list_commands,
+    removal_commands,
     restore_command,
     run_commands,
     status_command,
@@ -75,6 +76,7 @@ for group in (
     history_commands,
     restore_command,
     verify_command,
+    removal_commands,
     doctor_command,
 ):
     group.register(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,6 +140,9 @@ class SnapshotStore(Protocol):
 
     def publish(self, sealed: Sealed, rules: Rules) -> Published:
         """Make the slot the newest snapshot, durably, and let retention take its course."""
+
+    def forget(self, snapshots: Sequence[Snapshot]) -> None:
+        """Remove published snapshots, as if they had expired. Raises SnapmirrorError."""
 
     def set_pinned(self, snapshot: Snapshot, pinned: bool) -> Snapshot:
         """Pin a snapshot, so that it does not expire, or let it go."""

@@ -109,12 +109,23 @@ class Healing(BaseModel):
     snapshots: dict[Id, int] = Field(default_factory=dict)
 
 
+class Purge(BaseModel):
+    """Names that were taken out of all snapshots: which, when, by whom, and how many names in each snapshot."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: str
+    by: str
+    paths: tuple[str, ...]
+    snapshots: dict[Id, int] = Field(default_factory=dict)
+
+
 class Record(BaseModel):
     """All that is known of one mirror. `snapshots` stand newest first. `healed` are the last healings, newest last.
 
     `parked` is the expired snapshot that waits to be recycled; `slot_equals` is the snapshot of which the slot is an
     exact copy, or None while nothing is sure of it. `fetched_flushed`: what an interrupted run has left in the slot is
-    on the device, every byte of it.
+    on the device, every byte of it. `purged` are names that an administrator has taken out of all snapshots.
     """
 
     format: Literal["snapmirror record"] = "snapmirror record"
@@ -127,6 +138,7 @@ class Record(BaseModel):
     moves: list[Move] = Field(default_factory=list)
     checksum_files_kept: int = 0
     healed: list[Healing] = Field(default_factory=list)
+    purged: list[Purge] = Field(default_factory=list)
 
     @property
     def newest(self) -> Snapshot | None:

@@ -15,6 +15,8 @@ from snapmirror.snapshots.record import Snapshot
 
 _NEWEST = {"newest", "latest"}
 _SLOT = re.compile(r"(?:backup\.)?([0-9]{1,6})")
+_ONLY_A_SLOT = re.compile(r"backup\.[0-9]+|[0-9]{1,3}")
+"""These are no beginning of a date: a year has four digits."""
 _SHOWN = 5
 
 
@@ -54,7 +56,7 @@ def matching(snapshots: Sequence[Snapshot], text: str) -> list[Snapshot]:
         return list(snapshots[:1])
     slot = _SLOT.fullmatch(text)
     by_slot = [one for one in snapshots if slot is not None and one.slot == int(slot[1])]
-    if by_slot or not text:
+    if by_slot or not text or _ONLY_A_SLOT.fullmatch(text):
         return by_slot
     wanted = text.replace(":", "").upper()  # 2026-11-20T03:00 is what people type
     exact = [one for one in snapshots if one.id == wanted]
@@ -66,6 +68,12 @@ def _unknown(histories: Mapping[str, Sequence[Snapshot]], text: str) -> UsageErr
     where = f"mirror {next(iter(histories))}" if len(histories) == 1 else "the store"
     if not ids:
         return UsageError(f"{where} holds no snapshots yet", hint="'snapmirror run' makes the first")
+    if _ONLY_A_SLOT.fullmatch(text):
+        slots = max(len(snapshots) for snapshots in histories.values())
+        return UsageError(
+            f"there is no snapshot in slot {text.removeprefix('backup.')}",
+            hint=f"{where} has the slots 1 to {slots}" if slots > 1 else f"{where} has one snapshot, in slot 1",
+        )
     close = difflib.get_close_matches(text.upper(), ids, n=3, cutoff=0.7) or sorted(ids, reverse=True)[:_SHOWN]
     return UsageError(
         f"no snapshot is called {text!a}",

@@ -53,8 +53,8 @@ def test_a_slot_number_goes_before_a_year() -> None:
     [
         ("2026-11-19", "the beginning of 2 snapshots: 2026-11-19T150000Z, 2026-11-19T030000Z", "write more"),
         ("2026-11-21", "no snapshot is called '2026-11-21'", "2026-11-20T030000Z"),
-        ("5", "no snapshot is called '5'", "'snapmirror list' shows all"),
-        ("backup.0", "no snapshot", "2026"),
+        ("5", "there is no snapshot in slot 5", "the slots 1 to 4"),
+        ("backup.0", "there is no snapshot in slot 0", "the slots 1 to 4"),
         ("2026-11-20T030001Z", "no snapshot", "2026-11-20T030000Z"),
         ("", "no snapshot", "2026"),
         ("\x1b[2J", r"'\x1b[2J'", "2026"),

@@ -63,6 +63,11 @@ class Layout:
         return self.private / "healing.json"
 
     @property
+    def purging(self) -> Path:
+        """The journal of names that are being taken out of all snapshots."""
+        return self.private / "purging.json"
+
+    @property
     def by_date(self) -> Path:
         """Dated names of the snapshots."""
         return self.root / "by-date"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -16,13 +16,14 @@ from snapmirror import interrupts
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import checksums, manifest, names, packed, record, retention, settle, staging
 from snapmirror.snapshots.entry import BadLine
-from snapmirror.snapshots.hardlink import changes, healing, hints, rotation, slot
+from snapmirror.snapshots.hardlink import changes, healing, hints, purging, rotation, slot
 from snapmirror.snapshots.hardlink.discard import discard
 from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.scratch import names_in, save_interrupted
 from snapmirror.snapshots.hardlink.stage import stage
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
-from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.record import Purge, Snapshot
 from snapmirror.threads import one_worker
 from snapmirror.tools import filesystems
 
@@ -69,8 +70,8 @@ class HardlinkStore:
         return self.layout.by_date / snapshot.id
 
     def unfinished(self) -> bool:
-        """Whether a rotation was cut off."""
-        return bool(self._record.moves)
+        """Whether a rotation or a purge was cut off."""
+        return bool(self._record.moves) or self.layout.purging.exists()
 
     def manifest(self, snapshot: Snapshot) -> Path:
         """The manifest of a snapshot."""
@@ -98,6 +99,8 @@ class HardlinkStore:
             self._make_moves()
             self._save()
             done.append("finished the rotation that the last run began")
+        if self.finish_purging():
+            done.append("took the names out of all snapshots that were being purged")
         for path in self.layout.private.glob(f"{rotation.TRASH}*"):
             names.remove_tree(path)
             done.append("removed an expired snapshot that the last run left")
@@ -106,7 +109,7 @@ class HardlinkStore:
         for path in (self.layout.private / "manifests").iterdir():
             if path.name.removesuffix(".zst") not in known:
                 path.unlink()
-        if _save_interrupted(self.layout):
+        if save_interrupted(self.layout):
             done.append("kept what the last run had received of its last file")
         if self.layout.slot.exists() and self._record.slot_equals is None:
             done.append("the last run did not finish; this one goes on with what it had fetched")
@@ -127,9 +130,38 @@ class HardlinkStore:
         healing.forget(self.layout)
         return True
 
+    def purge(self, paths: Sequence[bytes], note: Purge) -> None:
+        """Take names, and what lies below them, out of all snapshots. See `purging`."""
+        self.layout.make()
+        purging.begin(self.layout, self._record, note, paths)
+        self.finish_purging()
+
+    def finish_purging(self) -> bool:
+        """Complete a purge that was begun; False if there is none."""
+        record = purging.complete(self.layout, self._record)
+        if record is None:
+            return False
+        self._record = record
+        self._save()
+        purging.forget_journal(self.layout)
+        return True
+
+    def forget(self, snapshots: Sequence[Snapshot]) -> None:
+        """Let these snapshots go, as if they had expired; the others get new numbers."""
+        gone = {one.id for one in snapshots}
+        kept = [one for one in self._record.snapshots if one.id not in gone]
+        expired = [one for one in self._record.snapshots if one.id in gone]
+        self._record.moves = rotation.moves(self.layout, kept, expired, park=False)
+        self._record.snapshots = [one.model_copy(update={"slot": slot}) for slot, one in enumerate(kept, start=1)]
+        with interrupts.deferred():
+            self._save()
+            self._make_moves()
+            self._save()
+        self._remove(expired)
+
     def clear_scratch(self) -> None:
         """Remove what a dead run has left of files that it was making, or hand it to the next night."""
-        _save_interrupted(self.layout)
+        save_interrupted(self.layout)
 
     def _save(self) -> None:
         record.save(self._record, self.layout.record)
@@ -248,14 +280,14 @@ class HardlinkStore:
         found = [os.lstat(here.at(paths[0])) for paths in self._prepared.leftovers.values()]
         there = names.Tree(self.layout.staging)
         found += [os.lstat(there.at(paths[0])) for _, _, paths in staging.files(self.layout.staging)]
-        found += map(os.lstat, _names(self.layout.partial))
+        found += map(os.lstat, names_in(self.layout.partial))
         return sum(min(one.st_size, one.st_blocks * 512) for one in found)
 
     def discard(self, *, everything: bool) -> bool:
         """Remove what has come in part, and `everything`: the staging tree, and all in the slot that is not the newest
         snapshot's.
         """
-        for path in (*_names(self.layout.scratch), *_names(self.layout.partial)):
+        for path in (*names_in(self.layout.scratch), *names_in(self.layout.partial)):
             os.unlink(path)
         if everything:
             newest = self._record.newest
@@ -316,15 +348,18 @@ class HardlinkStore:
             record.put(then, layout.record)
         if park:
             self._drop_notes(max(expired[0].sequence, moved.sequence - _NIGHTS))
-        for snapshot in expired:
-            names.remove_tree(layout.private / f"{rotation.TRASH}{snapshot.id}")
-            if snapshot.id != self._record.parked:
-                layout.manifest(snapshot.id).unlink(missing_ok=True)
-        for path in _names(layout.partial):
+        self._remove(expired)
+        for path in names_in(layout.partial):
             os.unlink(path)
         self._is_copy = False
         self._drop_checksums()
         return Published(self._record.snapshots[0], [decision for decision in decisions if not decision.keep])
+
+    def _remove(self, expired: Sequence[Snapshot]) -> None:
+        for snapshot in expired:
+            names.remove_tree(self.layout.private / f"{rotation.TRASH}{snapshot.id}")
+            if snapshot.id != self._record.parked:
+                self.layout.manifest(snapshot.id).unlink(missing_ok=True)
 
     def _like(self, snapshot: Snapshot) -> Path | None:
         """The manifest that a new one may share blocks with. Now and then none, so that one that goes bad is not one of
@@ -357,21 +392,3 @@ class HardlinkStore:
         self._record.snapshots = [changed if one.id == snapshot.id else one for one in self._record.snapshots]
         self._save()
         return changed
-
-
-def _save_interrupted(layout: Layout) -> bool:
-    """Hand files that a killed rsync was receiving (`.name.AbC123`) to the next one, as partial files (`name`)."""
-    saved = False
-    for path in map(Path, _names(layout.scratch)):
-        base = path.name[1:-7] if path.name.startswith(".") and path.name[-7:-6] == "." else ""
-        if base and path.is_file() and not path.is_symlink() and path.stat().st_size:
-            os.replace(path, layout.partial / base)
-            saved = True
-        else:
-            names.remove_tree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    return saved
-
-
-def _names(folder: Path) -> list[str]:
-    with os.scandir(folder) as found:
-        return [one.path for one in found]

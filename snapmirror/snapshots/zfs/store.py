@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -260,6 +260,14 @@ class ZfsStore:
             return False
         self.layout.manifest(snapshot.id).unlink(missing_ok=True)
         return True
+
+    def forget(self, snapshots: Sequence[Snapshot]) -> None:
+        """Destroy snapshots. Raises StorageError for one that somebody else holds, or has cloned."""
+        for snapshot in snapshots:
+            zfs.destroy_snapshot(self.dataset, snapshot.id)
+            self.layout.manifest(snapshot.id).unlink(missing_ok=True)
+        self._snapshots = self._load()
+        self._date()
 
     def set_pinned(self, snapshot: Snapshot, pinned: bool) -> Snapshot:
         """Pin a snapshot by a hold, or let it go."""

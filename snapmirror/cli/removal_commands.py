@@ -1,0 +1,149 @@
+"""`snapmirror forget|purge`: removing snapshots, and names out of all snapshots."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
+from snapmirror.cli.output import note, out, out_json
+from snapmirror.cli.shell import Json, MirrorName, shell_of
+from snapmirror.cli.text import count, json_name, local_time, printable
+from snapmirror.model import size
+
+if TYPE_CHECKING:
+    from snapmirror.mirror.removal import Names
+
+_SHOWN = 20
+DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be removed.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+AcceptChanges = Annotated[bool, typer.Option("--accept-changes", help="Also where it removes most of what there is.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.command()(forget)
+    app.command()(purge)
+
+
+def forget(
+    context: typer.Context,
+    snapshots: Annotated[list[str], typer.Argument(metavar="SNAPSHOT...", help=SNAPSHOT_HELP)],
+    mirror: MirrorName = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    accept_changes: AcceptChanges = False,
+    json: Json = False,
+) -> None:
+    """Remove snapshots before they expire. A pinned one and the last complete one stay.
+
+    Example: snapmirror forget 2026-11-21T031407Z
+    """
+    from snapmirror.errors import UsageError
+    from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.removal import check_forget
+    from snapmirror.mirror.removal import forget as forget_snapshots
+
+    shell = shell_of(context)
+    with opened(shell.config, names_of(mirror), locked=True, read_only=dry_run) as histories:
+        found = [histories.find(text) for text in snapshots]
+        if len({one.mirror.name for one in found}) > 1:
+            raise UsageError("these are snapshots of several mirrors", hint="name one of them with --mirror")
+        history = found[0].history
+        chosen = list({one.snapshot.id: one.snapshot for one in found}.values())
+        check_forget(history, chosen, accept=accept_changes)
+        if not json:
+            for one in chosen:
+                out(f"- {one.id}  {local_time(one.taken_at)}  {one.files:,} files, {size(one.bytes)}")
+        if not dry_run:
+            _ask(f"Remove {count(len(chosen), 'snapshot')} of {found[0].mirror.name}?", yes=yes)
+            forget_snapshots(shell.config, found[0].mirror, history, chosen)
+    if json:
+        out_json({"mirror": found[0].mirror.name, "forgotten": [one.id for one in chosen], "dry_run": dry_run})
+    elif not dry_run:
+        out(f"{found[0].mirror.name}: {count(len(chosen), 'snapshot')} removed")
+
+
+def purge(
+    context: typer.Context,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Names, relative to the source.")],
+    from_history: Annotated[
+        bool, typer.Option("--from-history", help="Say that it is meant: no snapshot will have these names.")
+    ] = False,
+    mirror: MirrorName = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    accept_changes: AcceptChanges = False,
+    json: Json = False,
+) -> None:
+    """Remove files and folders from all snapshots of a mirror, such as a password that leaked into the backup.
+
+    Nothing else changes; the record says what was removed, when, and by whom.
+    Example: snapmirror purge /root/dump.sql --from-history
+    """
+    from snapmirror.errors import UsageError
+    from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.removal import find_names
+    from snapmirror.mirror.removal import purge as purge_names
+    from snapmirror.snapshots.browse import normal
+
+    if not from_history and not dry_run:
+        raise UsageError("this removes names from every snapshot", hint="if that is meant, add --from-history")
+    shell = shell_of(context)
+    with opened(shell.config, names_of(mirror), locked=True, read_only=dry_run) as histories:
+        if len(histories.mirrors) > 1:
+            raise UsageError("say of which mirror", hint=f"--mirror {next(iter(histories.mirrors))}")
+        [(config, history)] = histories
+        wanted = list(dict.fromkeys(normal(os.fsencode(path)) for path in paths))
+        names = find_names(config, history, wanted, accept=accept_changes)
+        if not json:
+            _show(names)
+        if not dry_run:
+            _ask(f"Remove this from {count(len(names.held), 'snapshot')} of {config.name}?", yes=yes)
+            purge_names(history, names)
+    if json:
+        out_json(_as_json(config.name, names, dry_run))
+    elif not dry_run:
+        out(f"{config.name}: removed from {count(len(names.held), 'snapshot')}")
+    if not dry_run:
+        note("the next night fetches what the source still has: remove it there, or exclude it")
+
+
+def _show(names: Names) -> None:
+    paths = sorted({one.path for held in names.held for one in held.entries})
+    for path in paths[:_SHOWN]:
+        out(f"- {printable(path)}")
+    if len(paths) > _SHOWN:
+        out(f"… and {count(len(paths) - _SHOWN, 'name')} more; --json lists all")
+    oldest, newest = names.held[-1].snapshot.id, names.held[0].snapshot.id
+    where = newest if newest == oldest else f"{oldest} … {newest}"
+    out(f"{count(len(paths), 'name')} in {count(len(names.held), 'snapshot')}: {where}")
+    if names.others:
+        shown = ", ".join(printable(path) for path in names.others[:5])
+        note(f"warning: other names of the same files stay, and so does their content: {shown}")
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    from snapmirror.errors import UsageError
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("this cannot be undone, and there is no terminal to ask on", hint="if it is meant, add --yes")
+    if not typer.confirm(question, default=False, err=True):
+        note("nothing was removed")
+        raise typer.Exit(0)
+
+
+def _as_json(mirror: str, names: Names, dry_run: bool) -> dict[str, Any]:
+    return {
+        "mirror": mirror,
+        "dry_run": dry_run,
+        "snapshots": [
+            {"id": held.snapshot.id, "names": [json_name(one.path) for one in held.entries]} for held in names.held
+        ],
+        "other_names": [json_name(path) for path in names.others],
+    }

@@ -1,0 +1,184 @@
+"""Taking names out of every snapshot: nothing else ever changes what is sealed, and only an administrator asks for it.
+
+A journal says what goes and which times the folders around it have; it is on the device before the first name goes, so
+whichever run comes first completes what was begun. Each step may be done twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snapmirror.errors import StorageError
+from snapmirror.snapshots import entry, packed
+from snapmirror.snapshots.entry import Entry, escape, parent, unescape
+from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.manifest import PREFIX, Reader, Totals, rewritten
+from snapmirror.snapshots.names import Tree, remove_tree
+from snapmirror.snapshots.record import Purge, Record, Snapshot
+from snapmirror.snapshots.spool import Spool
+from snapmirror.tools import filesystems
+
+
+@dataclass
+class Held:
+    """What one snapshot holds of names that are to go; `others` are further names of the same files, which stay."""
+
+    snapshot: Snapshot
+    entries: list[Entry] = field(default_factory=list)
+    others: list[bytes] = field(default_factory=list)
+
+
+def is_one(path: bytes, purged: Sequence[bytes]) -> bool:
+    """Whether a path is one of those, or lies below one."""
+    return any(path == one or path.startswith(one + b"/") for one in purged)
+
+
+def held(manifest: Path, snapshot: Snapshot, paths: Sequence[bytes]) -> Held:
+    """What a snapshot holds of these names, and of what lies below them. Raises DamagedManifest."""
+    found = Held(snapshot)
+    groups: dict[bytes, list[bytes]] = {}
+    for one in _entries(manifest):
+        if one.leader is not None:
+            groups.setdefault(one.leader, [one.leader]).append(one.path)
+        if is_one(one.path, paths):
+            found.entries.append(one)
+    for group in groups.values():
+        if any(is_one(path, paths) for path in group):
+            found.others += [path for path in group if not is_one(path, paths)]
+    return found
+
+
+def _entries(manifest: Path) -> Iterator[Entry]:
+    with closing(Reader(manifest)) as reader:
+        for line in reader:
+            yield entry.parse(line[PREFIX:])
+
+
+def begin(layout: Layout, record: Record, note: Purge, paths: Sequence[bytes]) -> None:
+    """Write down that these names go. From here on `complete` will do it, in this run or in the next."""
+    folders = []
+    for root in _trees(layout, record):
+        tree = Tree(root)
+        for folder in dict.fromkeys(map(parent, paths)):
+            if (is_ := tree.attributes(folder)) is not None:
+                where = os.path.relpath(entry.join(os.fsencode(root), folder), os.fsencode(layout.root))
+                folders.append((_text(where), is_.mode, is_.atime_ns, is_.mtime_ns))
+    journal = {"paths": list(map(_text, paths)), "folders": folders, "note": note.model_dump()}
+    scratch = layout.scratch / "purge.journal"
+    filesystems.write(scratch, json.dumps(journal).encode("ascii"))
+    scratch.replace(layout.purging)
+    filesystems.sync(layout.private)
+
+
+def complete(layout: Layout, record: Record) -> Record | None:
+    """Do what the journal says, and return the record as it is to be saved; None if there is no journal.
+
+    Raises StorageError for a damaged journal, and DamagedManifest.
+    """
+    try:
+        journal = json.loads(layout.purging.read_bytes())
+        paths = [base64.b64decode(one) for one in journal["paths"]]
+        folders = [(base64.b64decode(one[0]), int(one[1]), int(one[2]), int(one[3])) for one in journal["folders"]]
+        note = Purge.model_validate(journal["note"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise StorageError(
+            f"the journal {layout.purging} is damaged: {str(error).splitlines()[0]}",
+            hint="remove it, and purge once more: a purge may be repeated",
+        ) from error
+    for place in (layout.staging, layout.old_staging, layout.scratch, layout.partial):  # parts of it, by any name
+        remove_tree(place)
+    layout.make()
+    snapshots = []
+    for snapshot in record.snapshots:
+        totals = _without(layout.manifest(snapshot.id), paths)
+        update = {"files": totals.files, "entries": totals.entries, "bytes": totals.size}
+        snapshots.append(snapshot.model_copy(update=update))
+    if record.parked is not None and layout.manifest(record.parked).exists():
+        _without(layout.manifest(record.parked), paths)
+    for file in (layout.private / "sums").glob("*.zst"):
+        _without_checksums(file, paths)
+    for kept in ("hints", "changes"):  # they hold names, and may be missing
+        for file in (layout.private / kept).glob("*.zst"):
+            file.unlink()
+    for root in _trees(layout, record):
+        tree = Tree(root)
+        for path in paths:
+            tree.unlink(path)
+    whole = Tree(layout.root)
+    for folder, mode, atime, mtime in folders:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            full = whole.at(folder)
+            if stat.S_IMODE(os.lstat(full).st_mode) != mode:
+                os.chmod(full, mode)
+            os.utime(full, ns=(atime, mtime), follow_symlinks=False)
+    filesystems.flush(layout.root)
+    purged = record.purged if note in record.purged else [*record.purged, note]
+    return record.model_copy(update={"snapshots": snapshots, "slot_equals": None, "purged": purged})
+
+
+def forget_journal(layout: Layout) -> None:
+    """The record says what was purged: the journal has done its work."""
+    layout.purging.unlink()
+    filesystems.sync(layout.private)
+
+
+def _trees(layout: Layout, record: Record) -> list[Path]:
+    found = [*(layout.backup(one.slot) for one in record.snapshots), layout.slot, layout.parked]
+    return [root for root in found if root.is_dir()]
+
+
+def _without(manifest: Path, paths: Sequence[bytes]) -> Totals:
+    """Rewrite a manifest without these names; return its new totals."""
+    data = manifest.read_bytes()
+    reader = Reader(data)
+    corrections: dict[bytes, bytes | None] = {}
+    plain: dict[bytes, Entry] = {}
+    links: list[tuple[bytes, Entry]] = []
+    for line in reader:
+        one = entry.parse(line[PREFIX:])
+        if one.leader is not None:
+            links.append((line, one))
+        if is_one(one.path, paths):
+            corrections[one.line] = None
+            plain[one.path] = one
+    leads: dict[bytes, bytes] = {}
+    for line, one in links:  # where the name that led a group goes, the next one leads
+        if one.leader in plain and one.line not in corrections:
+            first = plain[one.leader]
+            if one.leader not in leads:
+                leads[one.leader] = one.path
+                pointer = b" -> " + escape(first.target) if first.target is not None else b""
+                corrections[one.line] = line[:PREFIX] + entry.plain_line(one.attributes, one.path, pointer)
+            else:
+                leader = leads[one.leader]
+                corrections[one.line] = line[:PREFIX] + entry.linked_line(one.attributes, one.path, leader)
+    if corrections:
+        data = rewritten(data, reader.header, corrections=corrections)
+        fresh = manifest.with_suffix(".new")
+        filesystems.write(fresh, data)
+        fresh.replace(manifest)
+        filesystems.sync(manifest.parent)
+    return Reader(data).totals
+
+
+def _without_checksums(file: Path, paths: Sequence[bytes]) -> None:
+    lines = list(packed.read(file, "checksum file"))
+    stay = [pair for pair in lines if not is_one(unescape(pair[1]), paths)]
+    if len(stay) < len(lines):
+        fresh = file.with_suffix(".new")
+        filesystems.write(fresh, packed.pack(Spool(stay)))
+        fresh.replace(file)
+        filesystems.sync(file.parent)
+
+
+def _text(path: bytes) -> str:
+    return base64.b64encode(path).decode("ascii")
