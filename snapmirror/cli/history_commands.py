@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import count, json_name, local_time, printable, utc_time
+from snapmirror.cli.text import count, json_name, local_time, printable
 from snapmirror.model import size
 
 if TYPE_CHECKING:
@@ -140,11 +141,17 @@ def _version_json(mirror: str, version: Version, history: SnapshotStore) -> dict
 
 
 def _local(entry: Entry) -> str:
-    return local_time(datetime.fromtimestamp(entry.mtime, UTC))
+    from snapmirror.snapshots import times
+
+    with suppress(ValueError, OverflowError, OSError):  # a year that Python, or local time, does not have
+        return local_time(datetime.fromtimestamp(entry.mtime, UTC))
+    return f"{times.shown(entry.mtime)} UTC"
 
 
 def _utc(entry: Entry) -> str:
-    return utc_time(datetime.fromtimestamp(entry.mtime, UTC))
+    from snapmirror.snapshots import times
+
+    return times.iso(entry.mtime)
 
 
 # --- diff
