@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from snapmirror import process
+from snapmirror import lockfile, process
 from snapmirror.config import Config
 from snapmirror.errors import WAY_OUT, LockedError, StorageError, StuckError
 
@@ -35,7 +35,7 @@ def run_lock(config: Config) -> Iterator[None]:
     path = lock_file(config)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = lockfile.made(path)
     except OSError as error:
         raise StorageError(
             f"the lock file {path} cannot be made: {error.strerror}", hint="set state_dir in [store]"
@@ -55,14 +55,12 @@ def _take(file: TextIO) -> None:
     """A live owner is not waited for; one that could not end is: its server may be back, and it on its way out."""
     deadline, told = time.monotonic() + _LAST_RUN_SECONDS, False
     while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lockfile.take(file, fcntl.LOCK_EX):
             return
-        except BlockingIOError:
-            text = _text(file)
+        text = _text(file)
         stuck = _owner_in(text).get("stuck")
         if not stuck:
-            raise LockedError(f"another run holds the store: {_describe(text)}", hint="wait for it, or stop it")
+            raise LockedError(_describe(text, lockfile.holders(file.fileno())), hint="wait for it, or stop it")
         if time.monotonic() > deadline:
             raise StuckError(f"the last run has not ended: {stuck}", hint=WAY_OUT)
         if not told:
@@ -141,10 +139,12 @@ def _end_leftovers(text: str) -> None:
             log.info("the last run (pid %s) died; took over its lock, ended %d of its programs", owner["pid"], ended)
 
 
-def _describe(text: str) -> str:
-    try:
+def _describe(text: str, holders: str) -> str:
+    """Who holds the lock: by what the file says, if that one does hold it; else by what the kernel says."""
+    with suppress(ValueError, KeyError, TypeError):
         owner = json.loads(text)
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
-        return f"pid {owner['pid']}, since {since}"
-    except (ValueError, KeyError, TypeError):
-        return "it has just started"
+        if f"(pid {owner['pid']})" in holders or "(pid" not in holders:
+            return f"another run holds the store: pid {owner['pid']}, since {since}"
+    what = "another run holds the store: " if "snapmirror" in holders else "the store is held by "
+    return what + holders

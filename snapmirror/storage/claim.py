@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from snapmirror import lockfile
 from snapmirror.errors import StorageError
 from snapmirror.interrupts import deferred
 from snapmirror.threads import started
@@ -40,12 +41,9 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 def claimed_here(image: Path, record: Path) -> Iterator[None]:
     """The image on a disk of this machine is ours, as long as everyone asks. Raises StorageError when it is not."""
     with record.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _taken(
-                image, "another snapmirror", "wait for it, or stop it; 'fuser' on the record names it"
-            ) from None
+        lockfile.narrow(file.fileno(), record)
+        if not lockfile.take(file, fcntl.LOCK_EX):
+            raise _taken(image, lockfile.holders(file.fileno()), "wait for it, or stop it")
         yield
 
 

@@ -19,6 +19,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from snapmirror import lockfile
 from snapmirror.config import ImageConfig
 from snapmirror.errors import StorageError
 from snapmirror.storage.claim import claimed_here, claimed_on_server
@@ -108,12 +109,17 @@ def punch(descriptor: int, start: int, length: int) -> bool:
 def write_record(image: Path, record: ImageRecord, *, new: bool) -> None:
     """Write the record in place: whoever holds a local image has locked this very file."""
     path = record_file(image)
-    with _making(path), path.open("x+" if new else "r+") as file:
+    with _making(path), open(path, "x+" if new else "r+", opener=_for_its_owner) as file:
+        lockfile.narrow(file.fileno(), path)
         # In one piece and never shorter than before: a crash leaves the old record or the new one.
         text = record.model_dump_json(indent=2) + "\n"
         file.write(text.ljust(os.fstat(file.fileno()).st_size))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from snapmirror import lockfile
 from snapmirror.config import ShareConfig
 from snapmirror.errors import ShareLost, StorageError, StuckError
 from snapmirror.storage.encryption import RUNTIME_FOLDER
@@ -60,18 +61,17 @@ def _join(users: IO[bytes], share: ShareConfig) -> None:
     """Use the mount that is there, or make it."""
     deadline = time.monotonic() + _TURN_SECONDS
     while True:
-        if _lock(users, fcntl.LOCK_SH) and is_mounted(share):
+        if lockfile.take(users, fcntl.LOCK_SH) and is_mounted(share):
             cifs.check_mounted(place(share), share.mount_point)
             return
-        if _lock(users, fcntl.LOCK_EX):
+        if lockfile.take(users, fcntl.LOCK_EX):
             if not is_mounted(share):
                 _mount(share)
-            _lock(users, fcntl.LOCK_SH)
+            lockfile.take(users, fcntl.LOCK_SH)
             return
         if time.monotonic() >= deadline:
-            raise StorageError(
-                f"another snapmirror is busy mounting or unmounting {share.unc}", hint="wait for it, or stop it"
-            )
+            by = lockfile.holders(users.fileno())
+            raise StorageError(f"{by} is busy mounting or unmounting {share.unc}", hint="wait for it, or stop it")
         time.sleep(_PAUSE_SECONDS)
 
 
@@ -89,7 +89,7 @@ def _mount(share: ShareConfig) -> None:
 
 def _release(users: IO[bytes], mount_point: Path) -> None:
     """Unmount it, unless someone else uses it, or an image on it was left open for browsing."""
-    if not _lock(users, fcntl.LOCK_EX) or loop.attached_below(mount_point):
+    if not lockfile.take(users, fcntl.LOCK_EX) or loop.attached_below(mount_point):
         return
     while mount_at(mount_point) is not None:
         umount(mount_point)
@@ -97,7 +97,7 @@ def _release(users: IO[bytes], mount_point: Path) -> None:
 
 def _check_left(users: IO[bytes], mount_point: Path, lost: ShareLost) -> None:
     """A run that cannot reach the share cannot release either what a dead one has left standing on it."""
-    if _lock(users, fcntl.LOCK_EX) and (left := loop.attached_below(mount_point)):
+    if lockfile.take(users, fcntl.LOCK_EX) and (left := loop.attached_below(mount_point)):
         raise lost.stuck(StuckError(f"{left[0]} is still attached")) from lost
 
 
@@ -106,17 +106,9 @@ def _users(mount_point: Path) -> Iterator[IO[bytes]]:
     mark = hashlib.sha256(os.fsencode(mount_point)).hexdigest()[:12]
     path = RUNTIME_FOLDER / f"share-{mark}.lock"
     try:
-        RUNTIME_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = path.open("ab")
+        lockfile.private_folder(RUNTIME_FOLDER)
+        file = lockfile.opened(path)
     except OSError as error:
         raise StorageError(f"the lock file {path} cannot be made: {error.strerror}") from error
     with file:
         yield file
-
-
-def _lock(file: IO[bytes], kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -143,7 +143,7 @@ def lock_owner(data: bytes) -> None:
     """Who holds the store, as the lock file says."""
     text = data.decode("utf-8", "replace")
     lock._owner_in(text)
-    lock._describe(text)
+    lock._describe(text, "flock (pid 1)")
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -89,7 +89,7 @@ class Machine:
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "store.img").touch()
-    (tmp_path / "store.img.json").touch()
+    (tmp_path / "store.img.json").touch(0o600)
     yield tmp_path
 
 

@@ -29,6 +29,7 @@ GROUND = (
     "process",
     "pipeline",
     "lock",
+    "lockfile",
     "model",
     "threads",
     "worker",
