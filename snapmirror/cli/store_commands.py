@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from typing import Annotated
 
 import typer
 
@@ -42,23 +43,32 @@ def init(context: typer.Context) -> None:
     out("'snapmirror run' makes the first snapshot")
 
 
-def mount(context: typer.Context, json: Json = False) -> None:
+def mount(
+    context: typer.Context,
+    readable: Annotated[
+        bool,
+        typer.Option("--readable", help="For every user of this machine, not for root alone: what its modes allow."),
+    ] = False,
+    json: Json = False,
+) -> None:
     """Mount the store read-only, for browsing; 'snapmirror umount' ends that."""
     from snapmirror.errors import SnapmirrorError
     from snapmirror.mirror.histories import opened
     from snapmirror.storage.open_store import mount_for_browsing
 
     config = shell_of(context, steps=not json).config
-    done = mount_for_browsing(config)
+    done = mount_for_browsing(config, readable=readable)
     with suppress(SnapmirrorError), opened(config):  # which says whether it is an older state of the store
         pass
     path = printable(config.store.path)
     if json:
-        out_json({**json_name(config.store.path), "mounted": done})
+        out_json({**json_name(config.store.path), "mounted": done, "readable": readable})
     elif config.image is None and config.zfs is None:
         out(f"the store {path} is a plain folder; there is nothing to mount")
     else:
-        out(f"the snapshots are {'' if done else 'already '}in {path}, read-only; 'snapmirror umount' releases them")
+        who = "every user" if readable else "root alone"
+        where = f"{'' if done else 'already '}in {path}, read-only, for {who}"
+        out(f"the snapshots are {where}; 'snapmirror umount' releases them")
 
 
 def umount(context: typer.Context) -> None:

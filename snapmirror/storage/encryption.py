@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from snapmirror import environment
+from snapmirror import environment, lockfile
 from snapmirror.config import ImageConfig
 from snapmirror.errors import StorageError
 from snapmirror.process import ProgramFailed, run
@@ -56,9 +56,9 @@ class Places:
         return self.folder / "decrypted"
 
     @property
-    def replay(self) -> Path:
-        """Where a file system is mounted for a moment, to replay its log."""
-        return self.folder / "replay"
+    def private(self) -> Path:
+        """Where a file system is mounted for a moment, and only root sees it."""
+        return self.folder / "private"
 
     @property
     def mapping(self) -> str:
@@ -175,6 +175,7 @@ def opened(image: Path, record: ImageRecord, key: bytes | None, copies: Copies) 
     """The image is there as a block device that shows what is inside; its header must be the one that is known."""
     how = choose(record.encryption)
     places = Places(image)
+    lockfile.private_folder(RUNTIME_FOLDER)
     with ExitStack() as stack:
         if how == "none" or key is None:
             device = stack.enter_context(loop.attached(image))

@@ -17,8 +17,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from snapmirror.errors import StorageError
+from snapmirror.storage import entrance
 from snapmirror.storage.image import ImageRecord
 from snapmirror.tools import filesystems, mount
+from snapmirror.tools.undo import undone_by
 
 log = logging.getLogger("snapmirror.filesystem")
 
@@ -35,17 +37,19 @@ SMALLEST_BYTES = {
 }  # mkfs.xfs asks for 300 MB, a LUKS2 header takes 16
 
 
-def make(device: Path, record: ImageRecord) -> None:
-    """Make the file system on the empty image."""
+def make(device: Path, record: ImageRecord, private: Path) -> None:
+    """Make the file system on the empty image. `private` is a folder to mount it on that only root may enter."""
     if record.filesystem == "xfs":
         filesystems.make_xfs(device, record.id)
     else:
         filesystems.make_ext4(device, record.id, record.size)
+    with _aside(device, record, private):
+        entrance.close(private)
     log.info("made the %s", record.filesystem)
 
 
-def check(device: Path, record: ImageRecord, replay: Path) -> None:
-    """Make sure that the file system is the right one, clean and whole. `replay` is a folder to mount it on."""
+def check(device: Path, record: ImageRecord, private: Path) -> None:
+    """Make sure that the file system is the right one, clean and whole. `private`: as in `make`."""
     kind, uuid = filesystems.identity(device)
     if (kind, uuid) != (record.filesystem, record.id):
         raise StorageError(
@@ -55,11 +59,11 @@ def check(device: Path, record: ImageRecord, replay: Path) -> None:
     if record.filesystem == "ext4":
         if not filesystems.ext4_is_clean(device):
             log.warning("the store was not closed properly: replaying its journal")
-            _replay(device, record, replay)
+            _replay(device, record, private)
         filesystems.check_ext4(device)
     elif not filesystems.xfs_is_clean(device):
         log.warning("the store was not closed properly: replaying its log and checking all of it")
-        _replay(device, record, replay)
+        _replay(device, record, private)
         filesystems.check_xfs(device)
 
 
@@ -72,25 +76,67 @@ def check_thoroughly(device: Path, record: ImageRecord) -> None:
 
 
 @contextmanager
-def mounted(device: Path, target: Path, record: ImageRecord, *, read_only: bool = False) -> Iterator[Path]:
-    """The checked file system is mounted on `target`; flushed before it is unmounted, so that no write fails unseen."""
-    options = ["ro" if read_only else "rw", *_options(record)]
-    with mount.mounted(device, target, filesystem=record.filesystem, options=options):
+def mounted(
+    device: Path,
+    target: Path,
+    record: ImageRecord,
+    private: Path,
+    *,
+    read_only: bool = False,
+    mode: int = entrance.CLOSED,
+) -> Iterator[Path]:
+    """The checked file system is mounted on `target`; flushed before it is unmounted, so that no write fails unseen.
+
+    `mode` is that of its root. It has it before anybody sees it: it is first mounted on `private`, where only root may
+    go, and whoever had been inside for a moment would keep what he has opened there.
+    """
+
+    def release() -> None:
+        while any(m.target == target.resolve() for m in mount.mounts_of(device)):
+            mount.umount(target)
+
+    with undone_by(release):
+        with _aside(device, record, private, read_only=read_only, mode=mode) as inside:
+            mount.bind(inside, target)
+        log.info("mounted %s on %s (%s)", device, target, ",".join(_options(record, read_only=read_only)))
         yield target
         if not read_only:
             filesystems.flush(target)
 
 
-def _options(record: ImageRecord) -> list[str]:
-    return [*_OPTIONS, *_TUNING[record.filesystem]]
+def _options(record: ImageRecord, *, read_only: bool) -> list[str]:
+    return ["ro" if read_only else "rw", *_OPTIONS, *_TUNING[record.filesystem]]
 
 
-def _replay(device: Path, record: ImageRecord, replay: Path) -> None:
-    replay.mkdir(mode=0o700, parents=True, exist_ok=True)
+@contextmanager
+def _aside(
+    device: Path, record: ImageRecord, private: Path, *, read_only: bool = False, mode: int | None = None
+) -> Iterator[Path]:
+    """The file system is mounted on a folder that only root may enter. Its root gets this mode, if one is given."""
+    private.mkdir(mode=0o700, parents=True, exist_ok=True)
+    options = _options(record, read_only=read_only)
     try:
-        with mount.mounted(device, replay, filesystem=record.filesystem, options=["rw", *_options(record)]):
-            pass
+        with mount.mounted(device, private, filesystem=record.filesystem, options=options):
+            if mode is None or entrance.is_closed(private, mode):
+                yield private
+                return
+            if not read_only:
+                before = private.stat()
+                entrance.close(private, mode)
+                if mode == entrance.CLOSED:
+                    entrance.tell_closed(before)
+                yield private
+                return
+        with _aside(device, record, private, mode=mode):
+            pass  # to be changed it must be writable, for a moment
+        with _aside(device, record, private, read_only=True):
+            yield private
     finally:
         with suppress(OSError):
-            replay.rmdir()
-            replay.parent.rmdir()
+            private.rmdir()
+            private.parent.rmdir()
+
+
+def _replay(device: Path, record: ImageRecord, private: Path) -> None:
+    with _aside(device, record, private):
+        pass

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import StorageError
-from snapmirror.storage import encryption, filesystem, image, known_header, pool, share
-from snapmirror.storage.encryption import BlockDevice, How
+from snapmirror.storage import encryption, entrance, filesystem, image, known_header, pool, share
+from snapmirror.storage.encryption import BlockDevice, How, Places
 from snapmirror.storage.image import ImageRecord
 from snapmirror.storage.open_store import failures_of, need_root, pool_standing, recover
 from snapmirror.storage.selftest import DEFAULT_WORKLOAD, SelftestReport, Workload, prove, selftest, selftest_held
@@ -87,12 +87,12 @@ def _make_pool(config: Config, settings: ZfsConfig, progress: Progress, workload
     return InitReport(place.path, None, "none", 0, seconds, report, ())
 
 
-def _make_inside(config: Config, block: BlockDevice, record: ImageRecord) -> None:
+def _make_inside(config: Config, file: Path, block: BlockDevice, record: ImageRecord) -> None:
     """File system or pool, in the opened image."""
     if config.zfs is not None:
         pool.make(pool.Place(config.zfs, config.store.path, block.device, record.id))
     else:
-        filesystem.make(block.device, record)
+        filesystem.make(block.device, record, Places(file).private)
 
 
 def _make_image(config: Config, image_config: ImageConfig, progress: Progress, workload: Workload) -> InitReport:
@@ -123,14 +123,14 @@ def _make_image(config: Config, image_config: ImageConfig, progress: Progress, w
                 known_header.learn(image_config.header_backup, copies)
                 progress(f"encrypted it with {record.encryption}; copy of its header: {image_config.header_backup}")
             with encryption.opened(file, record, key, copies) as block:
-                _make_inside(config, block, record)
+                _make_inside(config, file, block, record)
             progress(f"made the {record.filesystem} in it; testing the whole stack")
             taken, seconds = image.allocated_bytes(file), time.monotonic() - started
             report = selftest_held(config, image_config, record, workload)
             if how == "qemu-storage-daemon":  # it cannot trim what the self-test wrote: make it all empty again
                 image.forget_content(file, luks.HEADER_1_BYTES)
                 with encryption.opened(file, record, key, copies) as block:
-                    _make_inside(config, block, record)
+                    _make_inside(config, file, block, record)
             image.mark_ready(file, record)
         made.clear()
     return InitReport(path, file, how, taken, seconds, report, _warnings(file, record))
@@ -185,6 +185,7 @@ def _clear_unfinished(config: Config, image_config: ImageConfig, progress: Progr
 def _make_store_folder(path: Path, made: list[Path]) -> None:
     """Make the folder, or take an empty one."""
     try:
+        entrance.check_way(path)
         if not path.exists():
             path.mkdir(mode=0o700, parents=True)
             made.append(path)

@@ -12,14 +12,14 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from snapmirror.config import Config, ImageConfig, ZfsConfig
-from snapmirror.errors import SnapmirrorError, StorageError, StuckError, shortage
+from snapmirror.errors import SnapmirrorError, StorageError, StuckError, UsageError, shortage
 from snapmirror.process import ProgramFailed
-from snapmirror.storage import encryption, filesystem, image, known_header, pool, share, turns
+from snapmirror.storage import encryption, entrance, filesystem, image, known_header, pool, share, turns
 from snapmirror.storage.encryption import BlockDevice, Places
 from snapmirror.storage.image import ImageRecord
 from snapmirror.tools import filesystems, loop, luks, zpool
@@ -131,8 +131,17 @@ def open_store(config: Config, *, read_only: bool = False) -> Iterator[OpenStore
         yield stack.enter_context(standing(config, config.image, record, read_only=read_only))
 
 
-def mount_for_browsing(config: Config) -> bool:
-    """Leave the store mounted read-only. False when it was already, or is a plain folder that needs no mount."""
+def mount_for_browsing(config: Config, *, readable: bool | None = None) -> bool:
+    """Leave the store mounted read-only. False when it was already, or is a plain folder that needs no mount.
+
+    `readable`: for every user of this machine, who then reads what the modes of the files allow; otherwise for root
+    alone. None takes a store that is mounted already as it is. Raises UsageError where readers cannot be let in safely.
+    """
+    if readable and (config.image is None or config.zfs is not None):
+        raise UsageError(
+            "only the file system of an image can be mounted for other users", hint="see 'Who may read' in the README"
+        )
+    mode = entrance.READABLE if readable else entrance.CLOSED
     with failures_of(config.store.path):
         if config.image is None:
             if config.zfs is not None:
@@ -141,11 +150,13 @@ def mount_for_browsing(config: Config) -> bool:
             return False
         need_root()
         with held(config, config.image) as record:
-            if _browsed(config, config.image) is not None:
+            if _browsed(config, config.image) is not None and (
+                readable is None or config.zfs is not None or entrance.is_closed(config.store.path, mode)
+            ):
                 return False
             recover(config, config.image)
             image.compare(config.image.file, record, config.image)
-            with suppress(LeaveStanding), standing(config, config.image, record, read_only=True):
+            with suppress(LeaveStanding), standing(config, config.image, record, read_only=True, mode=mode):
                 if config.zfs is not None:
                     pool.show_snapshots(_pool_of(config, config.image, config.zfs))
                 raise LeaveStanding
@@ -173,9 +184,14 @@ def held(config: Config, image_config: ImageConfig) -> Iterator[ImageRecord]:
 
 @contextmanager
 def standing(
-    config: Config, image_config: ImageConfig, record: ImageRecord, *, read_only: bool = False
+    config: Config,
+    image_config: ImageConfig,
+    record: ImageRecord,
+    *,
+    read_only: bool = False,
+    mode: int = entrance.CLOSED,
 ) -> Iterator[OpenStore]:
-    """Every layer of the store, from the image to the mount. The caller holds the image."""
+    """Every layer of the store, from the image to the mount. The caller holds the image. `mode` is the root's."""
     file, path = image_config.file, config.store.path
     with ExitStack() as stack:
         key = encryption.read_key(image_config)
@@ -185,11 +201,13 @@ def standing(
             stack.enter_context(pool.standing(place, read_only=read_only))
             yield OpenStore(path, image=file, block=block, read_only=read_only, dataset=place.base)
             return
-        filesystem.check(block.device, record, Places(file).replay)
+        private = Places(file).private
+        filesystem.check(block.device, record, private)
+        entrance.check_way(path)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(path.iterdir()):
             log.warning("%s holds files that do not belong to the store; the mount hides them", path)
-        stack.enter_context(filesystem.mounted(block.device, path, record, read_only=read_only))
+        stack.enter_context(filesystem.mounted(block.device, path, record, private, read_only=read_only, mode=mode))
         yield OpenStore(path, image=file, block=block, read_only=read_only)
 
 
@@ -315,6 +333,8 @@ def _plain(config: Config, *, read_only: bool) -> OpenStore:
         raise StorageError(
             f"the store {path} cannot be written by this user", hint="mend it with chown, or run as root"
         )
+    with suppress(StorageError) if read_only else nullcontext():  # who only reads need not be the one who may close it
+        entrance.close_folder(path, [mirror.name for mirror in config.mirrors])
     return OpenStore(path, read_only=read_only)
 
 
@@ -352,7 +372,7 @@ def _release(config: Config, image_config: ImageConfig) -> bool:
             f"{path} is a mount point of something else ({top.source})", hint="name another store.path, or umount that"
         )
     for mounted in ours:
-        if mounted.target not in (path.resolve(), places.replay):
+        if mounted.target not in (path.resolve(), places.private):
             raise StorageError(
                 f"{file} is mounted on {mounted.target}, not by snapmirror",
                 hint=f"end that with: umount {mounted.target}",
@@ -360,11 +380,11 @@ def _release(config: Config, image_config: ImageConfig) -> bool:
     standing_before = released or bool(_devices(file)) or places.folder.exists()
     while (top := mount_at(path)) is not None and top in _our_mounts(file):
         umount(path)
-    while mount_at(places.replay) is not None:
-        umount(places.replay)
+    while mount_at(places.private) is not None:
+        umount(places.private)
     encryption.release(file)
     with suppress(OSError):
-        places.replay.rmdir()
+        places.private.rmdir()
     with suppress(OSError):
         places.folder.rmdir()
     return standing_before

@@ -21,9 +21,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from snapmirror import lockfile
 from snapmirror.config import ZfsConfig
 from snapmirror.errors import StorageError
-from snapmirror.storage import encryption
+from snapmirror.storage import encryption, entrance
 from snapmirror.tools import zfs, zpool
 from snapmirror.tools.mount import mount_at
 from snapmirror.tools.undo import undone_by
@@ -102,8 +103,11 @@ def standing(place: Place, *, read_only: bool = False, proved: bool = True) -> I
         if (key := read_passphrase(place.settings)) is not None:
             stack.enter_context(zfs.unlocked(place.base, key))
         with undone_by(lambda: zfs.umount_all(place.base)):
+            entrance.check_way(place.path)
             place.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             _mount(place.base, place.path, read_only=read_only)
+            if not read_only:  # before a mirror's dataset is below it; the root of each of those is closed in itself
+                _close(place.path)
             for dataset in zfs.children(place.base):
                 if (name := zfs.local_property(dataset, MIRROR)) is not None:
                     _mount(dataset, place.path / name / CURRENT, read_only=read_only)
@@ -137,6 +141,14 @@ def show_snapshots(place: Place) -> None:
             for one in zfs.snapshots(dataset):
                 target = place.path / name / CURRENT / ".zfs" / "snapshot" / one.name
                 zfs.mount_snapshot(dataset, one.name, target, OPTIONS)
+
+
+def _close(root: Path) -> None:
+    if not entrance.is_closed(root):
+        before, is_new = root.stat(), not any(root.iterdir())
+        entrance.close(root)
+        if not is_new:
+            entrance.tell_closed(before)
 
 
 def _mount(dataset: str, target: Path, *, read_only: bool) -> None:
@@ -239,16 +251,11 @@ def _is_open(place: Place) -> bool:
 @contextmanager
 def held(place: Place) -> Iterator[None]:
     """A store without an image is ours alone, as long as everyone asks: two configurations may name the same one."""
-    encryption.RUNTIME_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = encryption.RUNTIME_FOLDER / f"zfs-{place.base.replace('/', '.')}.lock"
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StorageError(
-                f"{place.base} is in use by another snapmirror",
-                hint=f"wait for it, or stop it; 'fuser {path}' names it",
-            ) from None
+    folder = lockfile.private_folder(encryption.RUNTIME_FOLDER)
+    with lockfile.opened(folder / f"zfs-{place.base.replace('/', '.')}.lock") as file:
+        if not lockfile.take(file, fcntl.LOCK_EX):
+            by = lockfile.holders(file.fileno())
+            raise StorageError(f"{place.base} is in use by {by}", hint="wait for it, or stop it")
         yield
 
 

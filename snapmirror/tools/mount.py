@@ -103,6 +103,18 @@ def umount(target: Path, *, seconds: float = DEADLINE_SECONDS) -> None:
     log.info("unmounted %s", target)
 
 
+def bind(source: Path, target: Path, *, options: Sequence[str] = (), with_mounts: bool = False) -> None:
+    """Show a folder that is mounted, or lies in a mount, at another place as well: as it is there, or with `options`.
+
+    `with_mounts`: and what is mounted below it; `options` are for the topmost only.
+    """
+    how = ",".join(["rbind" if with_mounts else "bind", *options])
+    try:
+        run(["mount", "--options", how, "--source", source, "--target", target])
+    except ProgramFailed as failed:
+        raise StorageError(f"{source} cannot be shown at {target}: {failed.completed.complaint}") from failed
+
+
 @contextmanager
 def mounted(device: Path, target: Path, *, filesystem: str, options: Sequence[str]) -> Iterator[Path]:
     """`device` is mounted on `target`, on which nothing was mounted before."""

@@ -78,6 +78,7 @@ class Scene:
             path.mkdir(parents=True, exist_ok=True)
             if self.user is not None:
                 os.chown(path, self.user, self.user)
+        self.store.chmod(0o700)  # as init makes it: a run would say that it was open to others
         self.configure()
 
     # -- configuration -------------------------------------------------------------------------------------------

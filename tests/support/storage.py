@@ -103,7 +103,7 @@ class Scene:
         """For a test that failed: take away what stands, by hand."""
         places = Places(self.image)
         for m in reversed(mount.mounts()):
-            if m.target.is_relative_to(self.folder.resolve()) or m.target == places.replay:
+            if m.target.is_relative_to(self.folder.resolve()) or m.target == places.private:
                 subprocess.run(["umount", m.target], check=False)
         if luks.is_unlocked(places.mapping):
             subprocess.run(["cryptsetup", "close", places.mapping], check=False)
@@ -114,7 +114,7 @@ class Scene:
 
         qsd.end(places.export)
         with suppress(OSError):
-            places.replay.rmdir()
+            places.private.rmdir()
         with suppress(OSError):
             places.folder.rmdir()
 
