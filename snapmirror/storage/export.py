@@ -11,7 +11,6 @@ night would keep the store from being closed, and would show what is half rotate
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from pathlib import Path
 from snapmirror import interrupts
 from snapmirror.config import Config, ExportConfig
 from snapmirror.errors import StorageError, UsageError
-from snapmirror.storage import turns
+from snapmirror.storage import turns, view
 from snapmirror.storage.open_store import mount_for_browsing, need_root, umount_store
 from snapmirror.tools import samba
 
@@ -49,7 +48,7 @@ _GLOBAL = """
     printcap name = /dev/null
     disable spoolss = yes
     usershare max shares = 0
-    # Everything of this Samba lies here, and is gone when the machine is restarted.
+    # Everything of this Samba lies here, and is gone when it ends.
     private dir = {folder}/private
     state directory = {folder}/state
     cache directory = {folder}/state
@@ -91,14 +90,18 @@ _PREVIOUS_VERSIONS = """    vfs objects = shadow_copy2
 
 
 def settings_of(config: Config, export: ExportConfig, folder: Path) -> str:
-    """Samba's settings for the history as it is now; a mirror without a snapshot has no share of its own yet."""
+    """Samba's settings for the history as it is now; a mirror without a snapshot has no share of its own yet.
+
+    What is served is the view of the store in the export's `folder`.
+    """
+    history = view.view_of(folder)
     users = " ".join(export.users)
     parts = ["[global]", _GLOBAL.format(port=export.port, folder=folder).strip("\n")]
     if export.interfaces:
         parts += [f"    interfaces = lo {' '.join(export.interfaces)}", "    bind interfaces only = yes"]
-    parts += [f"[{export.share}]", _SHARE.format(path=config.store.path, users=users).strip("\n"), _DATED.strip("\n")]
+    parts += [f"[{export.share}]", _SHARE.format(path=history, users=users).strip("\n"), _DATED.strip("\n")]
     for mirror in config.mirrors:
-        by_date = config.store.path / mirror.name / "by-date"
+        by_date = history / mirror.name / "by-date"
         newest = max(by_date.iterdir(), default=None) if by_date.is_dir() else None
         if newest is not None:
             path = newest.resolve()
@@ -118,8 +121,8 @@ def serve(config: Config) -> None:
         served = False
         while True:
             try:
-                with turns.opening(config), _browsed(config):
-                    _serve_once(config, export, passwords)
+                with turns.opening(config), _shown(config) as folder:
+                    _serve_once(config, export, passwords, folder)
                     served = True
             except StorageError as error:
                 if not served:
@@ -128,10 +131,8 @@ def serve(config: Config) -> None:
                 _sleep(_AGAIN_SECONDS)
 
 
-def _serve_once(config: Config, export: ExportConfig, passwords: dict[str, bytes]) -> None:
-    folder = turns.folder_of(config)
+def _serve_once(config: Config, export: ExportConfig, passwords: dict[str, bytes], folder: Path) -> None:
     for name in ("private", "state", "run"):
-        shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(mode=0o700 if name == "private" else 0o755)
     settings = folder / "smb.conf"
     settings.write_text(settings_of(config, export, folder), encoding="utf-8")
@@ -145,15 +146,19 @@ def _serve_once(config: Config, export: ExportConfig, passwords: dict[str, bytes
                 log.info("the store is needed: the history pauses")
                 return
             _sleep(_LOOK_SECONDS)
-    raise StorageError("smbd has ended by itself", hint=f"its log is {folder}/log")
+    raise StorageError(f"smbd has ended by itself: {samba.last_words(folder)}")
 
 
 @contextmanager
-def _browsed(config: Config) -> Iterator[None]:
-    """The store is open for reading; closed afterwards, unless somebody had opened it before."""
-    ours = mount_for_browsing(config)
+def _shown(config: Config) -> Iterator[Path]:
+    """The store is open for reading and can be seen in the export's folder; closed afterwards, unless somebody had
+    opened it before."""
+    store = config.store.path
+    left = view.was_opened(store)
+    ours = mount_for_browsing(config) or left
     try:
-        yield
+        with view.shown(store, opened=ours, with_mounts=config.zfs is not None) as folder:
+            yield folder
     finally:
         if ours:
             with interrupts.deferred():

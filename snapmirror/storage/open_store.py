@@ -19,7 +19,7 @@ from pathlib import Path
 from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import SnapmirrorError, StorageError, StuckError, UsageError, shortage
 from snapmirror.process import ProgramFailed
-from snapmirror.storage import encryption, entrance, filesystem, image, known_header, pool, share, turns
+from snapmirror.storage import encryption, entrance, filesystem, image, known_header, pool, share, turns, view
 from snapmirror.storage.encryption import BlockDevice, Places
 from snapmirror.storage.image import ImageRecord
 from snapmirror.tools import filesystems, loop, luks, zpool
@@ -166,6 +166,8 @@ def mount_for_browsing(config: Config, *, readable: bool | None = None) -> bool:
 def umount_store(config: Config) -> bool:
     """Release whatever stands of the store, and verify. False when nothing did."""
     with failures_of(config.store.path):
+        if not turns.is_exported(config):
+            view.release(config.store.path)
         if config.image is None:
             return config.zfs is not None and _release_pool(config, config.zfs)
         need_root()

@@ -1,26 +1,25 @@
 """Whose turn it is with the store: the export's, which has it open for a long time, or anybody's who needs it closed.
 
-Two lock files. Who wants the store holds WANTED for as long as it takes; the export looks at that twice a second,
-closes what it has open and lets go of OPEN, which the other one waits for and holds as well. The kernel lets go of a
-dead one's, so a night that is killed does not keep the history away, nor a killed export the night. Runs no program.
+Lock files, beside that of the runs. Who wants the store holds WANTED for as long as it takes; the export looks at that
+twice a second, closes what it has open and lets go of OPEN, which the other one waits for and holds as well. The kernel
+lets go of a dead one's, so a night that is killed does not keep the history away, nor a killed export the night.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from snapmirror import interrupts
+from snapmirror import interrupts, lockfile
 from snapmirror.config import Config
 from snapmirror.errors import LockedError, StorageError
-from snapmirror.storage.encryption import RUNTIME_FOLDER
+from snapmirror.lock import lock_file
+from snapmirror.storage import view
 
 log = logging.getLogger("snapmirror.turns")
 
@@ -31,37 +30,46 @@ _GRACE_SECONDS = 5.0  # a copy follows its night at once: the store is not opene
 
 @contextmanager
 def closed(config: Config) -> Iterator[None]:
-    """The export has closed the store, and leaves it closed. Without [export] there is nobody to ask."""
+    """The export has closed the store, and leaves it closed. Without [export] there is nobody to ask.
+
+    What an export that was killed has left is taken away.
+    """
     if config.export is None:
+        if not is_serving(config):
+            view.release(config.store.path)
         yield
         return
     with _file(config, "wanted") as wanted, _file(config, "open") as opened:
-        fcntl.flock(wanted, fcntl.LOCK_SH)  # several may want it closed; among them they have locks of their own
         deadline = time.monotonic() + _TURN_SECONDS
-        asked = False
-        while not _try(opened, fcntl.LOCK_SH):
-            if not asked:
-                log.info("waiting for the export to close the store")
-                asked = True
-            if time.monotonic() >= deadline:
-                raise StorageError(
-                    "the export does not close the store", hint="stop it: 'systemctl stop snapmirror-export'"
-                )
-            interrupts.check()
-            time.sleep(_PAUSE_SECONDS)
+        for file in wanted, opened:  # shared: several may want it closed, and have locks of their own among them
+            _wait(file, deadline)
+        view.release(config.store.path)
         yield
+
+
+def _wait(file: IO[bytes], deadline: float) -> None:
+    asked = False
+    while not lockfile.take(file, fcntl.LOCK_SH):
+        if not asked:
+            log.info("waiting for the export to close the store")
+            asked = True
+        if time.monotonic() >= deadline:
+            raise StorageError(
+                f"the export does not close the store: {lockfile.holders(file.fileno())} holds it",
+                hint="stop it: 'systemctl stop snapmirror-export'",
+            )
+        interrupts.check()
+        time.sleep(_PAUSE_SECONDS)
 
 
 def is_wanted(config: Config) -> bool:
     """Whether anybody needs the store closed."""
-    with _file(config, "wanted") as wanted:
-        return not _try(wanted, fcntl.LOCK_EX)
+    return _is_held(config, "wanted", fcntl.LOCK_EX)
 
 
 def is_exported(config: Config) -> bool:
     """Whether the export has the store open."""
-    with _file(config, "open") as opened:
-        return not _try(opened, fcntl.LOCK_SH)
+    return _is_held(config, "open", fcntl.LOCK_SH)
 
 
 @contextmanager
@@ -72,7 +80,7 @@ def opening(config: Config) -> Iterator[None]:
         while True:
             if is_wanted(config):
                 quiet_since = time.monotonic()
-            elif time.monotonic() - quiet_since >= _GRACE_SECONDS and _try(opened, fcntl.LOCK_EX):
+            elif time.monotonic() - quiet_since >= _GRACE_SECONDS and lockfile.take(opened, fcntl.LOCK_EX):
                 if not is_wanted(config):
                     break
                 fcntl.flock(opened, fcntl.LOCK_UN)
@@ -84,39 +92,42 @@ def opening(config: Config) -> Iterator[None]:
 def serving(config: Config) -> Iterator[None]:
     """This is the one export of the store. Raises LockedError when there is one already."""
     with _file(config, "serving") as file:
-        if not _try(file, fcntl.LOCK_EX):
-            raise LockedError("the history of this store is exported already", hint="'snapmirror export status' tells")
+        if not lockfile.take(file, fcntl.LOCK_EX):
+            by = lockfile.holders(file.fileno())
+            raise LockedError(f"the history of this store is exported already, by {by}", hint="stop that one first")
         yield
 
 
 def is_serving(config: Config) -> bool:
     """Whether there is an export, be it that it pauses."""
-    with _file(config, "serving") as file:
-        return not _try(file, fcntl.LOCK_SH)
+    return _is_held(config, "serving", fcntl.LOCK_SH)
 
 
-def folder_of(config: Config) -> Path:
-    """Where everything is kept that belongs to the export of this store, until the machine is restarted."""
-    mark = hashlib.sha256(os.fsencode(config.store.path)).hexdigest()[:12]
-    folder = RUNTIME_FOLDER / f"export-{mark}"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"{folder} cannot be made: {error.strerror}", hint="a store that is exported needs root"
-        ) from error
-    return folder
+def _path(config: Config, name: str) -> Path:
+    return lock_file(config).with_suffix(f".export-{name}.lock")
 
 
 @contextmanager
 def _file(config: Config, name: str) -> Iterator[IO[bytes]]:
-    with (folder_of(config) / f"{name}.lock").open("ab") as file:
+    path = _path(config, name)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        opened = lockfile.opened(path)
+    except OSError as error:
+        raise StorageError(
+            f"the lock file {path} cannot be made: {error.strerror}",
+            hint="set state_dir in [store], or run it as root",
+        ) from error
+    with opened as file:
         yield file
 
 
-def _try(file: IO[bytes], kind: int) -> bool:
+def _is_held(config: Config, name: str, against: int) -> bool:
+    """Whether anybody has a lock that is in the way of this one. Who only looks makes no file."""
     try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        if not _path(config, name).exists():
+            return False
+    except OSError as error:
+        raise StorageError(f"{error.filename} cannot be looked at: {error.strerror}", hint="run it as root") from error
+    with _file(config, name) as file:
+        return not lockfile.take(file, against)

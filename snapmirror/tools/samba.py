@@ -8,6 +8,8 @@ through stdin only.
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -69,13 +71,32 @@ def serving(settings: Path, port: int) -> Iterator[Running]:
             if not is_alive(child):
                 raise StorageError(
                     f"smbd ended at once: {_first(child.stderr_tail().decode(errors='replace'))}",
-                    hint=f"its log is in {settings.parent}",
+                    hint=f"its log ends with: {last_words(settings.parent)}",
                 )
             if time.monotonic() >= deadline:
-                raise StorageError("smbd does not answer", hint=f"its log is in {settings.parent}")
+                raise StorageError("smbd does not answer", hint=f"its log ends with: {last_words(settings.parent)}")
             interrupts.check()
             time.sleep(0.1)
         yield child
+
+
+def end(folder: Path) -> None:
+    """Kill every smbd whose settings lie in this folder: whoever started it has died."""
+    mark = f"--configfile={folder}/".encode()
+    for process in Path("/proc").glob("[1-9]*"):
+        with suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if words[0].rpartition(b"/")[2].startswith(b"smbd") and any(word.startswith(mark) for word in words):
+                os.kill(int(process.name), signal.SIGKILL)
+                log.info("ended smbd (pid %s), which a dead export had left", process.name)
+
+
+def last_words(folder: Path) -> str:
+    """The last line of the log that a server keeps in this folder, which goes with it."""
+    with suppress(OSError):
+        lines = (folder / "log").read_text(errors="replace").splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
+    return "nothing"
 
 
 def is_alive(child: Running) -> bool:

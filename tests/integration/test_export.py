@@ -5,6 +5,7 @@ Explorer itself was not run; it asks for Previous Versions by the same calls as 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import signal
@@ -12,14 +13,16 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from snapmirror.config import load
 from snapmirror.storage.initialise import initialise
+from snapmirror.storage.open_store import open_store
 from tests.support.fingerprint import fingerprint
 from tests.support.runner import Result, Scene
 from tests.support.sshd import answers, free_port
@@ -155,6 +158,132 @@ def test_history_can_be_read_and_nothing_else(exported: Exported) -> None:
         assert PASSWORD not in "".join(_settings_and_logs())
     assert not answers(exported.port)
     assert exported.scene.command("export", "status").stdout == "the history is not served\n"
+
+
+def test_no_way_leads_to_what_is_snapmirrors_own(exported: Exported) -> None:
+    """A mirrored server holds links to it, by every spelling, and names it as its own; the store has other mirrors."""
+    scene, source = exported.scene, exported.scene.source
+    own = source / ".snapmirror"
+    own.mkdir()
+    (own / "of the source").write_text("a file of the source")
+    folder = folder_of(scene)
+    links = {
+        "up": "../.snapmirror",
+        "round": "../by-date/../.snapmirror",
+        "twice": "up/../../.snapmirror",
+        "other": "../../other/.snapmirror",
+        "absolute": f"{scene.home}/.snapmirror",
+        "view": f"{folder}/history/web/.snapmirror",
+        "record": "../.snapmirror/record.json",
+        "server": f"{folder}/private",
+        "out": "../../../private",
+        "found": "../../lost+found",
+    }
+    for name, target in links.items():
+        (source / name).symlink_to(target)
+    (source / "deep").mkdir()
+    (source / "deep" / "down").symlink_to("../../.snapmirror/manifests")
+    snapshot = exported.night()
+    with open_store(load(scene.config)) as store:
+        other = store.path / "other" / ".snapmirror"
+        other.mkdir(parents=True)
+        (other / "record.json").write_text("of another mirror, which is not configured any more")
+        (store.path / "lost+found").mkdir(exist_ok=True)
+        (store.path / "lost+found" / "piece").write_text("of a file")
+    secrets = ("record.json", "manifests", "piece", "passdb", "0000001.zst")
+    names = (*links, "deep\\down", "..\\.snapmirror", "up\\..\\.snapmirror", "deep\\..\\..\\.snapmirror")
+    files = ("record.json", "piece", "passdb.tdb", f"manifests\\{snapshot}.zst", f"{snapshot}.zst", "")
+    got = scene.scratch / "got"
+    with exported.serving():
+        for base in ("web\\backup.1", f"web\\by-date\\{snapshot}", ".", token(snapshot)):
+            got.mkdir()
+            paths = [f"{base}\\{name}\\{file}".rstrip("\\") for name in names for file in files]
+            commands = [f'ls "{base}\\{name}\\*"' for name in names]
+            commands += [f'get "{path}" "{got}/{number}"' for number, path in enumerate(paths)]
+            asked = exported.ask("history" if base.startswith("web") else "web", "; ".join(commands))
+            listed = [line for line in asked.stdout.splitlines() if line.startswith("  ")]
+            assert not [line for line in listed if any(word in line for word in secrets)], str(asked)
+            assert list(got.iterdir()) == [], [paths[int(file.name)] for file in got.iterdir()]
+            got.rmdir()
+        assert not isinstance(exported.get("history", "lost+found\\piece"), bytes)
+        assert exported.get("web", ".snapmirror\\of the source") == b"a file of the source"
+        # the store itself is as it was, for whoever is root
+        assert (scene.home / ".snapmirror" / "record.json").is_file()
+        assert scene.command("list").exit_code == 0
+
+
+def folder_of(scene: Scene) -> Path:
+    """Where everything of an export is while it is served."""
+    return Path("/run/snapmirror") / f"export-{hashlib.sha256(os.fsencode(scene.store)).hexdigest()[:12]}"
+
+
+@pytest.mark.parametrize(
+    ("exported", "how"),
+    [
+        ("folder", "SIGTERM"), ("image", "pause"), ("image", "SIGKILL, then served again"),
+        ("image", "SIGKILL, then a night"), ("folder", "SIGKILL, then a night"),
+    ],
+    indirect=["exported"],
+)  # fmt: skip
+def test_nothing_of_an_export_stays(exported: Exported, how: str) -> None:
+    """Neither hashes of passwords, nor a log, nor the view; after a kill the next one, or a night, removes them."""
+    scene = exported.scene
+    folder = folder_of(scene)
+    exported.night()
+    serving = scene.start("export", "serve")
+    exported.wait_until("on")
+    assert (folder / "private" / "passdb.tdb").is_file()
+    assert folder.stat().st_mode & 0o077 == 0
+    if how == "pause":
+        with open_store(load(scene.config)):
+            assert not folder.exists()
+    elif how != "SIGTERM":
+        idle = len(servers(folder))
+        client = subprocess.Popen(
+            ["smbclient", "--port", str(exported.port), f"--user={USER}%{PASSWORD}", "//127.0.0.1/web"],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        until(lambda: len(servers(folder)) > idle, "a client is served")
+        os.kill(serving.pid, signal.SIGKILL)
+        scene.finish(serving)
+        assert folder.exists()
+        if "night" in how:
+            exported.night()
+        else:
+            serving = scene.start("export", "serve")
+            exported.wait_until("on")
+            assert exported.get("web", "same") == b"always the same\n"
+        client.kill()
+        client.wait()
+    if serving.poll() is None:
+        serving.send_signal(signal.SIGTERM)
+        assert scene.finish(serving).exit_code == 143
+    assert not folder.exists()
+    assert servers(folder) == []
+    assert scene.leftovers() == []
+
+
+def servers(folder: Path) -> list[int]:
+    """The processes of the smbd whose settings are in this folder: one for each client, and some more."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(word.startswith(f"--configfile={folder}/") for word in process.cmdline()):
+                found.append(process.pid)
+    return found
+
+
+@pytest.mark.parametrize("exported", ["folder"], indirect=True)
+def test_what_hides_things_in_the_view_does_not_hide_them_in_the_store(exported: Exported) -> None:
+    """On most machines a mount appears wherever the folder below it is mounted as well."""
+    exported.night()
+    process = exported.scene.start("export", "serve", under=["unshare", "--mount", "--propagation", "shared"])
+    exported.wait_until("on")
+    mounts = Path(f"/proc/{process.pid}/mountinfo").read_text()
+    process.send_signal(signal.SIGTERM)
+    assert exported.scene.finish(process).exit_code == 143
+    assert f" {folder_of(exported.scene)}/history/web/.snapmirror " in mounts
+    assert f" {exported.scene.home}/.snapmirror " not in mounts
 
 
 def nothing_can_be_written(exported: Exported, snapshots: list[str]) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from snapmirror.config import load
 from snapmirror.errors import StorageError
+from snapmirror.storage import turns
 from snapmirror.storage.encryption import Places
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
@@ -343,6 +344,32 @@ def test_a_strangers_lock_on_the_image_is_named(make: Make) -> None:
     assert mode_of(record) == 0o600
     assert as_nobody("flock", "--shared", "--nonblock", record, "true").returncode != 0
     scene.night()
+
+
+def test_every_lock_is_its_owners_alone_and_names_who_holds_it(make: Make, place: Path) -> None:
+    scene = make("folder")
+    password = place / "password"
+    password.write_text("a quite long password")
+    password.chmod(0o600)
+    scene.sections = {"export": {"port": 4450}, "export.users": {"anna": str(password)}}
+    scene.configure()
+    scene.night()
+    locks = sorted(scene.state.glob("*.lock"))
+    assert len(locks) == 3, "of the run, and two of the export"
+    scene.state.chmod(0o755)
+    for lock in locks:
+        assert mode_of(lock) == 0o600
+        lock.chmod(0o644)
+    scene.night()
+    assert [mode_of(lock) for lock in locks] == [0o600] * len(locks)
+    [lock] = [lock for lock in locks if "export" not in lock.name]
+    stranger = held_by_a_stranger(lock)
+    refused = scene.night(expect=(10,))
+    assert f"the store is held by flock (pid {stranger.pid})" in refused.stderr
+    stranger.communicate()
+    with turns.serving(load(scene.config)):
+        again = scene.command("export", "serve")
+    assert f"exported already, by python (pid {os.getpid()})" in again.stderr
 
 
 def test_another_run_is_named(place: Path) -> None:

@@ -12,19 +12,19 @@ from snapmirror.storage.export import settings_of
 def test_settings(tmp_path: Path) -> None:
     config = parse(
         {
-            "store": {"path": str(tmp_path)},
+            "store": {"path": "/srv/snapmirror"},
             "export": {"users": {"anna": "/a", "bob": "/b"}, "port": 4450, "interfaces": ["eth0"]},
             "mirror": [{"name": "web1", "source": "/etc"}, {"name": "new", "source": "/etc"}],
         }
     )
-    by_date = tmp_path / "web1" / "by-date"
+    by_date = tmp_path / "history" / "web1" / "by-date"
     by_date.mkdir(parents=True)
     for number, name in ((2, "2026-11-20T030000Z"), (1, "2026-11-21T030000Z")):
-        (tmp_path / "web1" / f"backup.{number}").mkdir()
+        (by_date.parent / f"backup.{number}").mkdir()
         (by_date / name).symlink_to(f"../backup.{number}")
     assert config.export is not None
     read = configparser.RawConfigParser(delimiters="=")
-    read.read_string(settings_of(config, config.export, Path("/run/x")))
+    read.read_string(settings_of(config, config.export, tmp_path))
     assert read.sections() == ["global", "history", "web1"], "a mirror without a snapshot has no share yet"
     assert read["global"]["server smb encrypt"] == "required"
     assert read["global"]["interfaces"] == "lo eth0"
@@ -32,5 +32,5 @@ def test_settings(tmp_path: Path) -> None:
         assert read[share]["read only"] == "yes"
         assert read[share]["valid users"] == "anna bob"
         assert read[share]["wide links"] == "no"
-    assert read["web1"]["path"] == read["web1"]["shadow:basedir"] == str(tmp_path / "web1/backup.1")
+    assert read["web1"]["path"] == read["web1"]["shadow:basedir"] == str(by_date.parent / "backup.1")
     assert read["web1"]["shadow:snapdir"] == str(by_date)
