@@ -56,8 +56,9 @@ def run_command(argv: Sequence[str]) -> int:
 
         os.environ[RUN_VARIABLE] = uuid.uuid4().hex
         from snapmirror.cli.app import app
+        from snapmirror.cli.global_options import in_front
 
-        app(args=list(argv), prog_name="snapmirror")
+        app(args=in_front(argv), prog_name="snapmirror")
         code: int = ExitCode.DONE
     except SystemExit as end:  # how typer ends, its own usage errors (2) included
         code = end.code if isinstance(end.code, int) else ExitCode.DONE if end.code is None else ExitCode.USAGE

@@ -16,6 +16,7 @@ from snapmirror.cli import (
     history_commands,
     host_commands,
     list_commands,
+    look_commands,
     removal_commands,
     restore_command,
     run_commands,
@@ -23,8 +24,9 @@ from snapmirror.cli import (
     store_commands,
     verify_command,
 )
+from snapmirror.cli.global_options import SYSTEM_CONFIG, VARIABLE, default_config
 from snapmirror.cli.output import out
-from snapmirror.cli.shell import DEFAULT_CONFIG, Shell
+from snapmirror.cli.shell import Shell
 
 app = typer.Typer(
     name="snapmirror",
@@ -52,18 +54,24 @@ def _version(wanted: bool) -> None:
 def options(
     context: typer.Context,
     config: Annotated[
-        Path, typer.Option("--config", metavar="FILE", readable=False, help="The configuration.")
-    ] = DEFAULT_CONFIG,
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            readable=False,
+            help=f"The configuration; default: ${VARIABLE}, an ordinary user's own, {SYSTEM_CONFIG}.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors, no progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also every command that is run.")] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """The options that stand before the command."""
+    """The options of the whole program."""
     if quiet and verbose:
         raise typer.BadParameter("--quiet and --verbose exclude each other")
-    context.obj = Shell(config, quiet, verbose)
+    context.obj = Shell(config or default_config(), quiet, verbose)
     context.obj.speak(steps=False)
 
 
@@ -74,6 +82,7 @@ for group in (
     status_command,
     list_commands,
     history_commands,
+    look_commands,
     restore_command,
     verify_command,
     removal_commands,

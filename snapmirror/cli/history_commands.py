@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import count, json_name, local_time, printable, utc_time
+from snapmirror.cli.text import count, harmless, json_name, local_time, printable
 from snapmirror.model import size
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 SNAPSHOT_HELP = "An id, the beginning of one (a date), a slot number, or 'newest'."
 _SIGNS = {"added": "+", "removed": "-", "moved": ">", "changed": "M", "attributes": "A", "rewritten": "="}
-_KINDS = {b"f": "file", b"d": "folder", b"L": "symlink", b"D": "device", b"S": "fifo or socket"}
+"""How a difference is shown."""
+KINDS = {b"f": "file", b"d": "folder", b"L": "symlink", b"D": "device", b"S": "fifo or socket"}
 
 
 def register(app: typer.Typer) -> None:
@@ -44,14 +46,17 @@ def names_of(mirror: str | None) -> list[str]:
 
 def find(
     context: typer.Context,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A path, or a pattern with * ? [ in quotes.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A name, a path, or a pattern with * ? [ in quotes.")],
+    ignore_case: Annotated[
+        bool, typer.Option("--ignore-case", "-i", help="Upper and lower case are the same.")
+    ] = False,
     mirror: MirrorName = None,
     json: Json = False,
 ) -> None:
-    """Show every version of a file (or of all that match a pattern), and where to copy it from.
+    """Show every version of a file, and where to copy it from.
 
-    A pattern without a slash matches last components: '*.conf'. With a slash it matches whole paths, and a
-    star matches slashes as well: '/etc/*.conf'.
+    A name or pattern without a slash matches last components: hosts, '*.conf'. With a slash it matches whole paths,
+    and a star matches slashes as well: /etc/hosts, '/etc/*.conf'.
     """
     from snapmirror.errors import ExitCode
     from snapmirror.mirror.histories import opened
@@ -59,7 +64,7 @@ def find(
     from snapmirror.snapshots.browse import pattern_of, search
 
     shell = shell_of(context)
-    wanted = pattern_of(os.fsencode(path))
+    wanted = pattern_of(os.fsencode(path), ignore_case=ignore_case)
     rows: list[tuple[str, bytes, list[Version], SnapshotStore]] = []
     damaged: list[str] = []
     searched = 0
@@ -104,8 +109,8 @@ def _version_row(mirror: str, version: Version, history: SnapshotStore, several:
         *([mirror] if several else []),
         newest.id if newest == oldest else f"{oldest.id} … {newest.id}",
         str(len(version.snapshots)),
-        size(entry.size) if entry.kind == b"f" else _KINDS[entry.kind],
-        _local(entry),
+        size(entry.size) if entry.kind == b"f" else KINDS[entry.kind],
+        local_mtime(entry),
         printable(_place(history, newest, entry.path)),
     ]
 
@@ -123,9 +128,9 @@ def _version_json(mirror: str, version: Version, history: SnapshotStore) -> dict
     fields: dict[str, Any] = {
         "mirror": mirror,
         **json_name(entry.path),
-        "type": _KINDS[entry.kind],
+        "type": KINDS[entry.kind],
         "bytes": entry.size,
-        "modified_at": _utc(entry),
+        "modified_at": utc_mtime(entry),
         "mode": f"{entry.mode:04o}",
         "uid": entry.uid,
         "gid": entry.gid,
@@ -139,12 +144,18 @@ def _version_json(mirror: str, version: Version, history: SnapshotStore) -> dict
     return fields
 
 
-def _local(entry: Entry) -> str:
-    return local_time(datetime.fromtimestamp(entry.mtime, UTC))
+def local_mtime(entry: Entry) -> str:
+    from snapmirror.snapshots import times
+
+    with suppress(ValueError, OverflowError, OSError):  # a year that Python, or local time, does not have
+        return local_time(datetime.fromtimestamp(entry.mtime, UTC))
+    return f"{times.shown(entry.mtime)} UTC"
 
 
-def _utc(entry: Entry) -> str:
-    return utc_time(datetime.fromtimestamp(entry.mtime, UTC))
+def utc_mtime(entry: Entry) -> str:
+    from snapmirror.snapshots import times
+
+    return times.iso(entry.mtime)
 
 
 # --- diff
@@ -154,15 +165,22 @@ def diff(
     context: typer.Context,
     a: Annotated[str, typer.Argument(metavar="A", help=SNAPSHOT_HELP)],
     b: Annotated[str, typer.Argument(metavar="B", help="The other snapshot, usually the newer one.")],
+    path: Annotated[
+        str | None,
+        typer.Argument(metavar="PATH", help="A folder: only what lies below. A file: its text, line by line."),
+    ] = None,
     mirror: MirrorName = None,
     json: Json = False,
 ) -> None:
     """Show what differs between two snapshots.
 
     + added, - removed, > moved, M other content, A other attributes, = written again but looks the same.
+    Example: snapmirror diff 2 1 /etc/fstab
     """
     from snapmirror.errors import ExitCode
     from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.text_difference import text_difference
+    from snapmirror.snapshots.browse import normal
     from snapmirror.snapshots.difference import compare
 
     shell = shell_of(context)
@@ -170,6 +188,13 @@ def diff(
         old, new = histories.find(a), histories.find(b)
         _check_same_mirror(old, new)
         done = compare(old.history, old.snapshot, new.snapshot)
+        if path is not None:
+            name = normal(os.fsencode(path))
+            done.differences = [one for one in done.differences if _is_at(one, name)]
+            if not json and (lines := text_difference(old, new, name)) is not None:
+                for line in lines:
+                    out(harmless(line))
+                return
     if json:
         out_json([_difference_json(one) for one in done.differences])
     else:
@@ -179,6 +204,12 @@ def diff(
         note(f"warning: {complaint}")
     if done.complaints:
         raise typer.Exit(int(ExitCode.WARNINGS))
+
+
+def _is_at(one: Difference, path: bytes) -> bool:
+    """Whether a difference is of this name, or below it; moved there, or away."""
+    names = (one.path, *([one.source] if one.source is not None else []))
+    return path == b"." or any(name == path or name.startswith(path + b"/") for name in names)
 
 
 def _check_same_mirror(old: Found, new: Found) -> None:
@@ -220,17 +251,17 @@ def _details(one: Difference) -> str:
         "mode": f"mode {before.permissions.decode('latin-1')} > {after.permissions.decode('latin-1')}",
         "owner": f"owner {before.uid} > {after.uid}",
         "group": f"group {before.gid} > {after.gid}",
-        "type": f"{_KINDS[before.kind]} > {_KINDS[after.kind]}",
+        "type": f"{KINDS[before.kind]} > {KINDS[after.kind]}",
         "target": f"target {printable(before.target or b'')} > {printable(after.target or b'')}",
     }
     return "  (" + ", ".join(shown.get(what, what) for what in one.what) + ")"
 
 
 def _summary(differences: Sequence[Difference]) -> str:
-    from snapmirror.snapshots.difference import KINDS
+    from snapmirror.snapshots import difference
 
     seen = [one for one in differences if not _is_noise(one)]
-    parts = [f"{number} {kind}" for kind in KINDS if (number := sum(one.kind == kind for one in seen))]
+    parts = [f"{number} {kind}" for kind in difference.KINDS if (number := sum(one.kind == kind for one in seen))]
     noise = len(differences) - len(seen)
     if noise:
         parts.append(f"{count(noise, 'folder')} of which only the time changed (not shown)")
@@ -244,7 +275,7 @@ def _difference_json(one: Difference) -> dict[str, Any]:
     for key, entry in (("before", one.before), ("after", one.after)):
         if entry is not None:
             fields[key] = {
-                "type": _KINDS[entry.kind], "bytes": entry.size, "modified_at": _utc(entry),
+                "type": KINDS[entry.kind], "bytes": entry.size, "modified_at": utc_mtime(entry),
                 "mode": f"{entry.mode:04o}", "uid": entry.uid, "gid": entry.gid,
             }  # fmt: skip
             if entry.target is not None:

@@ -21,6 +21,19 @@ def out(line: str = "") -> None:
     _write(sys.stdout, f"{line}\n")
 
 
+def out_bytes(data: bytes) -> None:
+    """Bytes of the result, as they are."""
+    with suppress(ValueError):  # whoever reads it has gone away
+        sys.stdout.flush()
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            _close(sys.stdout)
+        except OSError as error:
+            raise StorageError(f"the output cannot be written: {error.strerror}") from error
+
+
 def out_json(value: Any) -> None:
     """The result as JSON; its own escapes for letters that the reader's encoding lacks, or a terminal obeys."""
     text = json.dumps(value, indent=2, ensure_ascii=sys.stdout.encoding.lower() == "ascii")
@@ -67,9 +80,14 @@ def _write(stream: TextIO, text: str, *, flush: bool = False) -> None:
         if flush or stream is sys.stderr:
             stream.flush()
     except BrokenPipeError:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
+        _close(stream)
     except OSError as error:
         if stream is sys.stdout:
             raise StorageError(f"the output cannot be written: {error.strerror}") from error
+
+
+def _close(stream: TextIO) -> None:
+    """Nobody reads it any more."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)

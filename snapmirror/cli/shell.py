@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from snapmirror.cli import logs
+from snapmirror.cli.global_options import SYSTEM_CONFIG
 from snapmirror.cli.output import flush
 
 if TYPE_CHECKING:
     from snapmirror.config import Config
-
-DEFAULT_CONFIG = Path("/etc/snapmirror/snapmirror.toml")
 
 
 @dataclass
 class Shell:
     """The options before the command. Log lines of single steps belong to work, not to questions."""
 
-    config_path: Path = DEFAULT_CONFIG
+    config_path: Path = SYSTEM_CONFIG
     quiet: bool = False
     verbose: bool = False
 

@@ -17,7 +17,7 @@ from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, UsageE
 from snapmirror.mirror import floods, named_files, stall
 from snapmirror.mirror.checking import rules_of
 from snapmirror.model import Progress
-from snapmirror.snapshots import checksums
+from snapmirror.snapshots import checksums, times
 from snapmirror.snapshots.entry import path_of
 from snapmirror.snapshots.hardlink.store import HardlinkStore
 from snapmirror.snapshots.heal import Case, Healer
@@ -86,7 +86,9 @@ def _fetched(mirror: MirrorConfig, folder: Path, lacking: Sequence[Case]) -> tup
     try:
         named_files.check(mirror)
         offered = {
-            path for path, mark in _asked(mirror, folder, list(wanted), dry_run=True) if _mark(wanted, path) == mark
+            path
+            for path, mark in _asked(mirror, folder, list(wanted), dry_run=True)
+            if _has_mark(wanted.get(path), mark)
         }
         if offered:
             list(_asked(mirror, folder, sorted(offered), dry_run=False))
@@ -102,10 +104,11 @@ def _fetched(mirror: MirrorConfig, folder: Path, lacking: Sequence[Case]) -> tup
     return found, "no snapshot has a good copy, and the source has another file by now, or none"
 
 
-def _mark(wanted: dict[bytes, Case], path: bytes) -> tuple[bytes, bytes] | None:
-    """Size and time that a file must have."""
-    case = wanted.get(path)
-    return None if case is None else (b"%d" % case.entry.size, case.entry.time_text)
+def _has_mark(case: Case | None, mark: tuple[bytes, bytes]) -> bool:
+    """Whether a file that the source offers has the size and the time that it must have."""
+    if case is None or mark[0] != b"%d" % case.entry.size:
+        return False
+    return mark[1] == case.entry.time_text or times.fits(mark[1], case.entry.mtime)
 
 
 def _asked(

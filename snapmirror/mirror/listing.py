@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from snapmirror import process
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import TransferError
+from snapmirror.errors import DamageError, TransferError
 from snapmirror.mirror import floods, stall
+from snapmirror.snapshots import times
 from snapmirror.snapshots.entry import escape, parse, path_of, plain_line
+from snapmirror.snapshots.names import Tree
 from snapmirror.tools import rsync
 from snapmirror.tools.find import folders_read_ahead
 
 _CHUNK = 1 << 18
 _PAUSE_SECONDS = 0.01
 _MOST_AT_ONCE = 1_000_000  # entries that a small server can be asked to hold in memory: 85 MB
+_ONLY_TIME = b"..t......"  # of rsync's item, behind the two letters
 _FIRST = 4  # a message or two may come before the root
 _HELD = 1024  # bytes of memory for each entry of a tree, to hold its folders: 4 KiB each, of four entries at least
 
@@ -74,7 +78,17 @@ def changed_names(mirror: MirrorConfig, tree: Path) -> set[bytes]:
     """Compare the source with a snapshot's tree itself: the names that differ, in ACLs and xattrs as well."""
     what, seconds = f"comparing {mirror.source} with {tree}", stall.patience(mirror)
     with _listed(rsync.check_argv(mirror, tree), what, mirror, seconds, root=False) as listing:
-        return {path_of(line) for line in listing.lines()}
+        return {path_of(line) for line in listing.lines() if not _is_time_that_cannot_be_kept(line, tree)}
+
+
+def _is_time_that_cannot_be_kept(line: bytes, tree: Path) -> bool:
+    """Whether only the time differs, and the tree's is the nearest that its file system has."""
+    time = line.split(b"|", 6)[5]
+    if line[2:11] != _ONLY_TIME or times.is_usual(time):
+        return False
+    with suppress(OSError, DamageError, ValueError):
+        return times.is_nearest(time, os.lstat(Tree(tree).at(path_of(line))).st_mtime_ns // 1_000_000_000)
+    return False
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import ExitCode, Interrupted, NoRoomError, SnapmirrorError, StorageError, TransferError, shortage
 from snapmirror.mirror import guard, transfer
+from snapmirror.mirror.odd_times import as_on_disk
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
 from snapmirror.model import Progress
@@ -198,6 +199,8 @@ class Night:
         self._note_landed(landed, plan.requested)
         self.history.place(plan, frozenset([*landed.kept_old, *landed.kept_folders]))
         self.history.settle(plan)
+        if (unkept := as_on_disk(plan, landed.corrections, self.history.slot())) is not None:
+            report.warnings.append(unkept)
         with self.pipeline.step(f"{self.mirror.name}: seal"):
             sums = self._checksums(plan, landed)
             manifest = self._manifest(plan, landed, header)

@@ -19,7 +19,7 @@ from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import SnapmirrorError
 from snapmirror.mirror import floods, stall
-from snapmirror.snapshots.entry import Entry, escape, linked_line, parent, parse, path_of, plain_line
+from snapmirror.snapshots.entry import Entry, escape, linked_line, parent, parse, path_of, plain_line, with_time
 from snapmirror.snapshots.manifest import PREFIX, since_prefix
 from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import Tree
@@ -31,6 +31,7 @@ from snapmirror.tools import rsync
 
 _BATCH = 10_000
 _COMPLAINTS = 100
+_SECOND = 1_000_000_000
 _IS_KIND: dict[bytes, Callable[[int], bool]] = {
     b"f": stat.S_ISREG,
     b"d": stat.S_ISDIR,
@@ -156,7 +157,7 @@ class _Fetching:
 
         rsync tells a file's size, and which names are one file, as they were when it listed them.
         """
-        groups: dict[int, list[tuple[_Wanted, Entry]]] = {}
+        groups: dict[tuple[int, int], list[tuple[_Wanted, Entry]]] = {}
         staging = Tree(self.target.staging)
         for one in wanted:
             if one.new.is_directory:
@@ -179,16 +180,19 @@ class _Fetching:
             if status.st_size != told.size:
                 told = parse(plain_line(_with_size(told.attributes, status.st_size), one.path))
             if told.leader is not None or status.st_nlink > 1:
-                groups.setdefault(status.st_ino, []).append((one, told))
+                inode = status.st_ino, status.st_mtime_ns // _SECOND
+                groups.setdefault(inode, []).append((one, told))
             else:
                 self._correct(one, told.line)
-        for members in groups.values():
+        for (_, seconds), members in groups.items():
             leader = next((told for _, told in members if told.leader is None), members[0][1])
+            if not leader.is_of(seconds):  # the names of a file that changes are listed with different times
+                leader = parse(with_time(leader.line, seconds))
             for one, told in members:
                 if told.path == leader.path:
-                    self._correct(one, plain_line(told.attributes, told.path))
+                    self._correct(one, plain_line(leader.attributes, told.path))
                 else:
-                    self._correct(one, linked_line(told.attributes, told.path, leader.path))
+                    self._correct(one, linked_line(leader.attributes, told.path, leader.path))
 
     def _check_kind(self, kind: bytes, path: bytes, mode: int) -> None:
         """What rsync prints comes from the server as well: only the disk tells what a name is. Raises TransferError."""

@@ -9,19 +9,24 @@ import difflib
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from snapmirror.errors import DamageError, UsageError
 from snapmirror.mirror.histories import Found
-from snapmirror.snapshots.browse import normal
+from snapmirror.snapshots.browse import is_pattern, normal, pattern_of
 from snapmirror.snapshots.entry import escape, join, parent, parse, unescape
 from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
 
 _SIBLINGS = 20_000
 
 
-def wanted(found: Found, words: Sequence[bytes]) -> list[bytes]:
-    """The paths that are meant, relative to the source. Raises UsageError for one that the snapshot does not hold."""
+def wanted(found: Found, words: Sequence[bytes], *, patterns: bool = True) -> list[bytes]:
+    """The paths that are meant, relative to the source: names, or patterns with `* ? [` as `find` takes them.
+
+    Raises UsageError for one that the snapshot does not hold.
+    """
+    words = _expanded(found, words) if patterns else words
     paths = list(dict.fromkeys(normal(word) for word in words))
     for word, path in zip(words, paths, strict=False):
         if b".." in path.split(b"/"):
@@ -42,6 +47,23 @@ def wanted(found: Found, words: Sequence[bytes]) -> list[bytes]:
     for path in paths:
         _check_real(found, path)
     return [path for path in paths if not any(_is_below(path, other) for other in paths)]
+
+
+def _expanded(found: Found, words: Sequence[bytes]) -> list[bytes]:
+    """The words with each pattern replaced by the names that it matches; a name that looks like a pattern stays."""
+    patterns = {word: pattern_of(word) for word in words if is_pattern(word)}
+    matches: dict[bytes, list[bytes]] = {word: [] for word in patterns}
+    if patterns:
+        with suppress(DamagedManifest):
+            for name in _names(found):
+                path = unescape(name).removesuffix(b"/")
+                for word, pattern in patterns.items():
+                    if pattern.wanted(path):
+                        matches[word].append(b"/" + path)
+    for word, names in matches.items():
+        if b"/" + normal(word) in names:
+            matches[word] = [word]
+    return [one for word in words for one in (matches.get(word) or [word])]
 
 
 def ancestors(path: bytes) -> list[bytes]:

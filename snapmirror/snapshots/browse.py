@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from snapmirror.snapshots.entry import Entry, escape
+from snapmirror.snapshots.entry import Entry, escape, parent
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
@@ -52,14 +52,24 @@ def normal(path: bytes) -> bytes:
     return b"/".join(parts) or b"."
 
 
-def pattern_of(text: bytes) -> Pattern:
+def is_pattern(text: bytes) -> bool:
+    """Whether it holds `* ? [`."""
+    return _WILD.search(text) is not None
+
+
+def pattern_of(text: bytes, *, ignore_case: bool = False) -> Pattern:
     """A path, or with `* ? [` a pattern: matched with whole paths, without a slash in it with last components.
 
     A star matches slashes as well. A name that looks like a pattern is found as well.
     """
+    if ignore_case:
+        folded = pattern_of(text.lower())
+        return Pattern(lambda found: folded.wanted(found.lower()))
     path = normal(text)
-    if not _WILD.search(path):
-        return Pattern(lambda found: found == path, escape(path) if path != b"." else b"")
+    if not is_pattern(path):
+        if b"/" in text or path == b".":
+            return Pattern(lambda found: found == path, escape(path) if path != b"." else b"")
+        return Pattern(lambda found: found.rpartition(b"/")[2] == path, escape(path))
     sign = max(_PLAIN_RUN.findall(_without_sets(path)), key=len, default=b"")
     if b"/" in path or text.startswith(b"/"):
         return Pattern(lambda found: found == path or fnmatch.fnmatchcase(found, path), sign)
@@ -89,6 +99,17 @@ def search(
                 search.damaged.append(damage.message)
         advance()
     return search
+
+
+def folder(history: SnapshotStore, snapshot: Snapshot, path: bytes) -> list[Entry]:
+    """What lies directly in a folder of a snapshot, or the name itself if it is no folder. Raises DamagedManifest."""
+    found: list[Entry] = []
+    for _, entry in _matching(history, snapshot, Pattern(lambda one: one == path or parent(one) == path)):
+        if entry.path == path and not entry.is_directory:
+            return [entry]
+        if entry.path not in (path, b"."):
+            found.append(entry)
+    return sorted(found, key=lambda one: one.path)
 
 
 def _matching(history: SnapshotStore, snapshot: Snapshot, pattern: Pattern) -> Iterator[tuple[int, Entry]]:

@@ -10,20 +10,20 @@ two trees is comparing two texts:
 
 Fields: rsync's item, of which the first letter (`h` for a further name of a hard link group) and the second count (the
 type: f file, d directory, L symlink, D device, S fifo or socket); permissions; numeric owner and group; size in bytes;
-modification time in UTC, in whole seconds; where a link points to; and behind two slashes, which stand in no name, the
-name. In names, control characters (but tab) are `\#ooo` in octal, and so is a backslash that would look like one. The
-root is `./`.
+modification time in UTC, in whole seconds (of any year, see `times`); where a link points to; and behind two slashes,
+which stand in no name, the name. In names, control characters (but tab) are `\#ooo` in octal, and so is a backslash
+that would look like one. The root is `./`.
 """
 
 from __future__ import annotations
 
-import calendar
 import re
 import stat
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from snapmirror.errors import DamageError
+from snapmirror.snapshots import times
 
 _ESCAPE = re.compile(rb"\\#([0-7]{3})")
 _MUST_ESCAPE = re.compile(rb"[\x00-\x08\x0a-\x1f]|\\(?=#[0-9]{3})")
@@ -81,6 +81,10 @@ class Entry:
         """Modification time in seconds since 1970, UTC."""
         return parse_time(self.time_text)
 
+    def is_of(self, seconds: int) -> bool:
+        """Whether a file system that has this modification time has kept it as well as it can. Raises BadLine."""
+        return seconds == self.mtime or times.fits(self.time_text, seconds)
+
     @cached_property
     def mode(self) -> int:
         """The permission bits, set-id and sticky bits included, without the type."""
@@ -132,6 +136,23 @@ def linked_line(attributes: bytes, path: bytes, leader: bytes) -> bytes:
     """The line of a further name of a hard link group."""
     item = b"h" + attributes[:1] + b"+++++++++"
     return item + attributes[1:] + b"| => " + escape(leader) + b"//" + escape(path)
+
+
+def is_settled(old: bytes, new: bytes) -> bool:
+    """Whether two lines of a name tell the same, but for a time that `old` has as it is on the disk, see `times`."""
+    before, after = old.split(b"|", 6), new.split(b"|", 6)
+    if before[:5] != after[:5] or before[6] != after[6] or times.is_usual(after[5]):
+        return False
+    try:
+        return times.fits(after[5], times.parse(before[5]))
+    except ValueError:
+        return False
+
+
+def with_time(line: bytes, seconds: int) -> bytes:
+    """The line (without number) with another modification time."""
+    fields = line.split(b"|", 6)
+    return b"|".join([*fields[:5], times.written(seconds), fields[6]])
 
 
 def size_of(line: bytes) -> int:
@@ -190,13 +211,10 @@ def join(root: bytes, path: bytes) -> bytes:
 
 
 def parse_time(text: bytes) -> int:
-    """Seconds since 1970 of rsync's `2026/11/20-03:00:00`. Raises BadLine."""
+    """Seconds since 1970 of rsync's `2026/11/20-03:00:00`, whatever the year. Raises BadLine."""
     try:
-        day, _, clock = text.partition(b"-") if not text.startswith(b"-") else (b"", b"", b"")
-        year, month, date = day.split(b"/")
-        hour, minute, second = clock.split(b":")
-        return calendar.timegm((int(year), int(month), int(date), int(hour), int(minute), int(second)))
-    except (ValueError, OverflowError):
+        return times.parse(text)
+    except ValueError:
         raise BadLine(f"not a time: {text[:40]!r}") from None
 
 

@@ -199,11 +199,16 @@ def compare(
             writer.put(piece)
             yield piece
 
+    settled: list[tuple[bytes, bytes]] = []
     for before, after in differences(old, listed(), same):
         if after is not None:
             _check(after)
             writer.number([header.sequence])
+            if before and entry.is_settled(before[PREFIX:], after) and entry.path_of(after) not in marked:
+                settled.append((before, after))
+                continue
         changed.append((before, after))
+    _keep_settled(plan, settled, changed, old.links, new_links)
     plan.sample = sample.files
     plan.totals = _totals(old.totals, changed, old.links, new_links)
     new_links.sort(key=entry.path_key)
@@ -226,6 +231,26 @@ def compare(
     plan.manifest = writer.finish()
     plan.totals = writer.totals
     return plan
+
+
+def _keep_settled(
+    plan: Plan, settled: list[tuple[bytes, bytes]], changed: Spool, old_links: list[bytes], new_links: list[bytes]
+) -> None:
+    """Entries whose time the manifest has as it is on the disk, not as it is listed, are unchanged.
+
+    In hard link groups a name must have the attributes that its further names have.
+    """
+    if not settled:
+        return
+    grouped = {entry.parse(line[PREFIX:]).leader for line in old_links} | {
+        entry.parse(line).leader for line in new_links
+    }
+    grouped |= {entry.path_of(line[PREFIX:]) for line in old_links}
+    for before, after in settled:
+        if entry.path_of(after) in grouped:
+            changed.append((before, after))
+        else:
+            plan.corrections[after] = before
 
 
 class _Sample:

@@ -1,8 +1,8 @@
-"""An rsync daemon that says whatever a test wants: the sending half of rsync's protocol 29, on loopback.
+"""A sender that says whatever a test wants: the sending half of rsync's protocol, as a daemon on loopback or below ssh.
 
-A real daemon cannot be made to lie. This one speaks an old, simple protocol that every rsync still takes, and its
-`behave` is called with a `Session` for each connection. Extended attributes, ACLs and checksums by name need a newer
-protocol: turn acls and xattrs off in the mirror.
+A real server cannot be made to lie. `behave` is called with a `Session` for each connection; it runs in the test's own
+process in both cases. In protocol 29 extended attributes, ACLs and checksums by name do not exist: turn acls and xattrs
+off in the mirror, or ask for protocol 31.
 """
 
 from __future__ import annotations
@@ -13,37 +13,34 @@ import socket
 import socketserver
 import stat
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
 
 from snapmirror.snapshots.entry import key_of
+from tests.support.evil_wire import DATA, DONE, ERROR, FILE, FOLDER, INFO, SYMLINK, TIME, WIRES, Entry, Options
 
-FILE, FOLDER, SYMLINK = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777
-DATA, ERROR, INFO = 7, 10, 9  # tags of multiplexed frames; ERROR is what goes to the client's stderr
-TIME = 1_000_000_000
-_SAME_NAME, _LONG_NAME = 0x20, 0x40
-_BASIS, _XNAME, _TRANSFER = 1 << 11, 1 << 12, 1 << 15
-_DONE = b"\xff\xff\xff\xff"
+__all__ = ["DATA", "ERROR", "FILE", "FOLDER", "INFO", "SYMLINK", "TIME", "Behave", "Entry", "Session",
+           "daemon_running", "program_running", "sort_key"]  # fmt: skip
+_BASIS, _XNAME, _TRANSFER, _XATTRS, _LOCAL = 1 << 11, 1 << 12, 1 << 15, 1 << 8, 1 << 14
 
 
 class Session:
     """One client. `dry` is a listing; `wanted` are the names that it asks for (--files-from)."""
 
-    def __init__(self, connection: socket.socket, motd: bytes) -> None:
-        self._file = connection.makefile("rwb", buffering=1 << 16)
-        self.raw(b"@RSYNCD: 29\n" + motd)
+    def __init__(self, file: IO[bytes], args: list[bytes], protocol: int) -> None:
+        self._file, self.args = file, args
+        self.options = Options.of(args)
+        self.dry = self.options.dry
+        self._wire = WIRES[protocol](file, self.options)
+        self.raw(self._wire.start + struct.pack("<I", 1))  # the seed of checksums
         self._flush()
-        self._file.readline()
-        self.module = self._file.readline().strip()
-        self.raw(b"@RSYNCD: OK\n")
-        self._flush()
-        self.args = list(iter(lambda: self._file.readline().rstrip(b"\n"), b""))
-        self.dry = any(word[:1] == b"-" and word[1:2] != b"-" and b"n" in word.partition(b"e")[0] for word in self.args)
-        self.raw(struct.pack("<I", 1))  # the seed of checksums
-        self._flush()
-        while length := self._int():  # filters
-            self._file.read(length)
+        self.filters: list[bytes] = []
+        while length := self._wire.read_int():
+            self.filters.append(self._wire.read(length))
         self.wanted: list[bytes] = []
         if b"--from0" in self.args:
             while name := self._until_nul():
@@ -58,10 +55,7 @@ class Session:
 
     def frame(self, data: bytes, tag: int = DATA) -> None:
         """A frame of the multiplexed stream: data of the protocol, or a message to the client's user."""
-        most = 0x8000 if tag == DATA else 1000
-        for start in range(0, len(data), most):
-            piece = data[start : start + most]
-            self.raw(struct.pack("<I", tag << 24 | len(piece)) + piece)
+        self._wire.frame(data, tag)
 
     def say(self, text: bytes, tag: int = INFO) -> None:
         """A message, at once."""
@@ -70,25 +64,20 @@ class Session:
 
     def entry(self, name: bytes, mode: int, size: int = 0, *, mtime: int = TIME, target: bytes = b"") -> None:
         """One entry of the file list. Send the root (`.`) first."""
-        self.names.append(name)
-        self.frame(self.packed(name, mode, size, mtime=mtime, target=target))
+        self.send(name, Entry(mode, size=size, mtime=mtime, target=target))
 
-    @staticmethod
-    def packed(name: bytes, mode: int, size: int = 0, *, mtime: int = TIME, target: bytes = b"") -> bytes:
+    def send(self, name: bytes, entry: Entry) -> None:
+        """The same with all that an entry can have."""
+        self.names.append(name)
+        self.frame(self._wire.entry(name, entry))
+
+    def packed(self, name: bytes, mode: int, size: int = 0, *, mtime: int = TIME, target: bytes = b"") -> bytes:
         """The same as bytes."""
-        huge = size > 0x7FFFFFFF
-        return b"".join(
-            (
-                bytes([_LONG_NAME]), struct.pack("<I", len(name)), name,
-                struct.pack("<iQ", -1, size) if huge else struct.pack("<i", size),
-                struct.pack("<IIII", mtime, mode, 0, 0),
-                struct.pack("<I", len(target)) + target if stat.S_ISLNK(mode) else b"",
-            )
-        )  # fmt: skip
+        return self._wire.entry(name, Entry(mode, size=size, mtime=mtime, target=target))
 
     def end_list(self) -> None:
         """The file list is complete, without errors. The client sorts it: so do the numbers of requests."""
-        self.frame(b"\0" + struct.pack("<I", 0))
+        self.frame(self._wire.end_of_list())
         self._flush()
 
     def tree(self, entries: Mapping[bytes, tuple[int, int]]) -> None:
@@ -101,7 +90,7 @@ class Session:
         for name, (mode, size) in names.items():
             self.entry(name, mode, size)
         self.end_list()
-        sizes = [names[name][1] for name in _sorted(names)]
+        sizes = [names[name][1] for name in sorted(names, key=lambda name: sort_key(name, names[name][0]))]
         self.serve(lambda number: iter([b"x" * sizes[number]]))
 
     # -- what is asked for ---------------------------------------------------------------------------------------
@@ -109,50 +98,43 @@ class Session:
     def serve(self, content: Callable[[int], Iterator[bytes]]) -> None:
         """Answer all requests and say goodbye; `content` gives the pieces of an entry (by number) that is asked for."""
         done = 0
-        while True:
-            head = self._file.read(4)
-            if len(head) < 4:
-                return
-            if head == _DONE:
-                done += 1
-                self.frame(_DONE)
-                self._flush()
-                if done > 2:
-                    break
+        while (number := self._wire.read_number()) is not None:
+            if number != DONE:
+                self._answer(number, content)
                 continue
-            self._answer(head, content)
-        self.frame(b"\0" * 20)  # statistics
-        self._flush()
-        self._file.read(4)
+            done += 1
+            self.frame(self._wire.number(DONE))
+            self._flush()
+            if done > 2:
+                self._wire.goodbye()
+                return
 
-    def _answer(self, number: bytes, content: Callable[[int], Iterator[bytes]]) -> None:
-        flags = self._file.read(2)
+    def _answer(self, number: int, content: Callable[[int], Iterator[bytes]]) -> None:
+        flags = self._wire.read(2)
         (bits,) = struct.unpack("<H", flags)
-        extra = self._file.read(1) if bits & _BASIS else b""
+        extra = self._wire.read(1) if bits & _BASIS else b""
         if bits & _XNAME:
-            length = self._file.read(1)
-            more = self._file.read(1) if length[0] & 0x80 else b""
+            length = self._wire.read(1)
+            more = self._wire.read(1) if length[0] & 0x80 else b""
             size = (length[0] & 0x7F) << 8 | more[0] if more else length[0]
-            extra += length + more + self._file.read(size)
-        self.frame(number + flags + extra)
+            extra += length + more + self._wire.read(size)
+        if bits & _XATTRS and self.options.xattrs and not self.dry:
+            extra += self._wire.read_wanted_xattrs()
+        self.frame(self._wire.number(number) + flags + extra)
         if bits & _TRANSFER and not self.dry:
-            count, _, length2, _ = struct.unpack("<4i", self._file.read(16))
-            self._file.read(count * (4 + length2))
+            count, _, length2, _ = struct.unpack("<4i", self._wire.read(16))
+            self._wire.read(count * (4 + length2))
             self.frame(struct.pack("<4i", 0, 700, 16, 0))
             digest = hashlib.md5(usedforsecurity=False)
-            for piece in content(struct.unpack("<i", number)[0]):
+            for piece in filter(None, content(number)):  # a piece of no bytes would be the end
                 digest.update(piece)
                 self.frame(struct.pack("<i", len(piece)) + piece)
             self.frame(struct.pack("<i", 0) + digest.digest())
         self._flush()
 
-    def _int(self) -> int:
-        data = self._file.read(4)
-        return int(struct.unpack("<i", data)[0]) if len(data) == 4 else 0
-
     def _until_nul(self) -> bytes:
         name = b""
-        while (letter := self._file.read(1)) not in (b"\0", b""):
+        while (letter := self._wire.read(1)) not in (b"\0", b""):
             name += letter
         return name
 
@@ -160,22 +142,87 @@ class Session:
         self._file.flush()
 
 
-def _sorted(names: Mapping[bytes, tuple[int, int]]) -> list[bytes]:
-    """The client's order, by which it numbers them."""
-    return sorted(names, key=lambda name: key_of(name, is_directory=stat.S_ISDIR(names[name][0])))
+def sort_key(name: bytes, mode: int) -> bytes:
+    """The client's order, by which it numbers entries."""
+    return key_of(name, is_directory=stat.S_ISDIR(mode))
 
 
 Behave = Callable[[Session], None]
 
 
 @contextmanager
-def daemon_running(behave: Behave, *, motd: bytes = b"") -> Iterator[str]:
+def daemon_running(behave: Behave, *, motd: bytes = b"", protocol: int = 29) -> Iterator[str]:
     """A daemon is running; its address as `source` takes it. The client's going away ends `behave`."""
 
+    def greeted(file: IO[bytes]) -> None:
+        file.write((b"@RSYNCD: 29\n" if protocol < 30 else b"@RSYNCD: %d.0 md5\n" % protocol) + motd)
+        file.flush()
+        file.readline()
+        file.readline()  # the module
+        file.write(b"@RSYNCD: OK\n")
+        file.flush()
+        behave(Session(file, _words(file, b"\n" if protocol < 30 else b"\0"), protocol))
+
+    with _listening(greeted) as port:
+        yield f"rsync://127.0.0.1:{port}/data"
+
+
+@contextmanager
+def program_running(behave: Behave, folder: Path, *, protocol: int = 29) -> Iterator[str]:
+    """The same for a login: a command that stands for `rsync --server --sender` (as `rsync_path`, or as a forced one).
+
+    The command hands its arguments and its streams to this process. It lies in `folder`.
+    """
+
+    def greeted(file: IO[bytes]) -> None:
+        args = _words(file, b"\0")
+        file.write(struct.pack("<I", protocol))
+        file.flush()
+        file.read(4)
+        behave(Session(file, args, protocol))
+
+    with _listening(greeted) as port:
+        relay = folder / "relay.py"
+        relay.write_text(_RELAY)
+        yield f"{sys.executable} -I -S {relay} {port}"
+
+
+_RELAY = """
+import os, socket, sys, threading
+args = os.environ.get("SSH_ORIGINAL_COMMAND", "").split()[1:] or sys.argv[2:]
+line = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+line.sendall(b"".join(os.fsencode(word) + b"\\0" for word in args) + b"\\0")
+def up():
+    while data := os.read(0, 65536):
+        line.sendall(data)
+    line.shutdown(socket.SHUT_WR)
+threading.Thread(target=up, daemon=True).start()
+while data := line.recv(65536):
+    sys.stdout.buffer.raw.write(data)
+"""
+
+
+def _words(file: IO[bytes], end: bytes) -> list[bytes]:
+    """What comes before an empty word. Each ends with `end`."""
+    words, word = list[bytes](), b""
+    while letter := file.read(1):
+        if letter != end:
+            word += letter
+        elif not word:
+            break
+        else:
+            words.append(word)
+            word = b""
+    return words
+
+
+@contextmanager
+def _listening(greeted: Callable[[IO[bytes]], None]) -> Iterator[int]:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with contextlib.suppress(OSError, struct.error):
-                behave(Session(self.request, motd))
+            connection: socket.socket = self.request
+            with contextlib.suppress(OSError, struct.error), _stream(connection) as file:
+                greeted(file)
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
@@ -185,7 +232,11 @@ def daemon_running(behave: Behave, *, motd: bytes = b"") -> Iterator[str]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield f"rsync://127.0.0.1:{server.server_address[1]}/data"
+            yield server.server_address[1]
         finally:
             server.shutdown()
             thread.join()
+
+
+def _stream(connection: socket.socket) -> IO[bytes]:
+    return cast(IO[bytes], connection.makefile("rwb", buffering=1 << 16))

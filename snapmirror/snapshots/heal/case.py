@@ -129,7 +129,7 @@ class Case:
             mode = 0o600
         os.chmod(new, mode)
         seconds = self.entry.mtime * _SECOND
-        fits = status is not None and status.st_mtime_ns // _SECOND == self.entry.mtime
+        fits = status is not None and self.entry.is_of(status.st_mtime_ns // _SECOND)
         os.utime(
             new, ns=(status.st_atime_ns if status else seconds, status.st_mtime_ns if status and fits else seconds)
         )

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from snapmirror.snapshots import times
 from snapmirror.snapshots.entry import BadLine, Entry
 from snapmirror.snapshots.verify.findings import MODE, OWNER, SIZE, TARGET, TIME, TYPE, UNREADABLE
 
@@ -63,8 +63,8 @@ def differing(entry: Entry, status: os.stat_result, full: bytes, rules: Rules) -
     except BadLine as error:
         yield TYPE, f"its line in the manifest is damaged: {error}"
         return
-    if status.st_mtime_ns // _SECOND != wanted_time:
-        yield TIME, f"is of {_time(status.st_mtime_ns // _SECOND)}, was of {_time(wanted_time)}"
+    if not entry.is_of(status.st_mtime_ns // _SECOND):
+        yield TIME, f"is of {times.iso(status.st_mtime_ns // _SECOND)}, was of {times.iso(wanted_time)}"
     mask = 0o7777 if rules.owners or claim.is_fake else 0o1777
     if entry.kind != b"L" and (claim.mode & mask) != (wanted_mode & mask):
         yield MODE, f"has mode {stat.S_IMODE(claim.mode):04o}, had {wanted_mode:04o}"
@@ -95,10 +95,3 @@ def _claim(status: os.stat_result, full: bytes, rules: Rules) -> _Claim:
             if match:
                 return _Claim(int(match[1], 8), int(match[2]), int(match[3]), is_fake=True)
     return _Claim(status.st_mode, status.st_uid, status.st_gid)
-
-
-def _time(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError):
-        return f"{seconds} s since 1970"

@@ -1,0 +1,97 @@
+"""`snapmirror ls|cat`: a look into one snapshot."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from snapmirror.cli.history_commands import KINDS, SNAPSHOT_HELP, local_mtime, names_of, utc_mtime
+from snapmirror.cli.output import out, out_bytes, out_json, table
+from snapmirror.cli.shell import Json, MirrorName, shell_of
+from snapmirror.cli.text import harmless, json_name, printable
+
+if TYPE_CHECKING:
+    from snapmirror.snapshots.entry import Entry
+
+_BLOCK = 1 << 20
+Snapshot = Annotated[str, typer.Argument(metavar="SNAPSHOT", help=SNAPSHOT_HELP)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.command("ls")(ls)
+    app.command()(cat)
+
+
+def ls(
+    context: typer.Context,
+    snapshot: Snapshot,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A folder or file, relative to the source.")] = "/",
+    mirror: MirrorName = None,
+    json: Json = False,
+) -> None:
+    """List a folder of a snapshot, as ls -l does.
+
+    Example: snapmirror ls newest /etc
+    """
+    from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.wanted import wanted
+    from snapmirror.snapshots.browse import folder
+
+    with opened(shell_of(context).config, names_of(mirror)) as histories:
+        found = histories.find(snapshot)
+        [name] = wanted(found, [os.fsencode(path)], patterns=False)
+        entries = folder(found.history, found.snapshot, name)
+    if json:
+        out_json([_as_json(one) for one in entries])
+    elif entries:
+        table(["MODE", "OWNER", "GROUP", "SIZE", "MODIFIED", "NAME"], map(_row, entries), right=(1, 2, 3))
+
+
+def _row(entry: Entry) -> list[str]:
+    kind = {b"f": "-", b"D": "d", b"L": "l"}.get(entry.kind, entry.kind.decode("ascii", "replace").lower())
+    name = printable(entry.path.rpartition(b"/")[2]) + ("/" if entry.is_directory else "")
+    if entry.target is not None:
+        name += f" -> {printable(entry.target)}"
+    mode = kind + entry.permissions.decode("latin-1")
+    return [mode, str(entry.uid), str(entry.gid), f"{entry.size:,}", local_mtime(entry), name]
+
+
+def _as_json(entry: Entry) -> dict[str, Any]:
+    fields = {
+        **json_name(entry.path), "type": KINDS[entry.kind], "bytes": entry.size, "mode": f"{entry.mode:04o}",
+        "uid": entry.uid, "gid": entry.gid, "modified_at": utc_mtime(entry),
+    }  # fmt: skip
+    return fields | (json_name(entry.target, "target") if entry.target is not None else {})
+
+
+def cat(
+    context: typer.Context,
+    snapshot: Snapshot,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A file, relative to the source.")],
+    mirror: MirrorName = None,
+) -> None:
+    """Print a file of a snapshot. On a terminal, what is no text is shown escaped.
+
+    Example: snapmirror cat 2026-11-20 /etc/fstab > fstab.old
+    """
+    from snapmirror.errors import UsageError
+    from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.wanted import wanted
+    from snapmirror.snapshots.names import Tree
+
+    with opened(shell_of(context).config, names_of(mirror), locked=True) as histories:
+        found = histories.find(snapshot)
+        [name] = wanted(found, [os.fsencode(path)], patterns=False)
+        tree = Tree(found.tree)
+        if not tree.is_file(name):
+            raise UsageError(f"{printable(name)} is no file", hint=f"'snapmirror ls {snapshot}' lists folders")
+        with open(os.open(tree.at(name), os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            while block := file.read(_BLOCK):
+                if sys.stdout.isatty():
+                    out(harmless(os.fsdecode(block)))
+                else:
+                    out_bytes(block)

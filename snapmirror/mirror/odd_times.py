@@ -1,0 +1,72 @@
+"""Times that not every file system holds, or that rsync does not print whole: what has landed is looked at.
+
+Only entries whose time lies before 1970 or after 2037 are looked at, so this costs a usual night nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from snapmirror.errors import DamageError
+from snapmirror.snapshots import times
+from snapmirror.snapshots.entry import escape, parse, with_time
+from snapmirror.snapshots.manifest import PREFIX, since_prefix
+from snapmirror.snapshots.names import Tree
+from snapmirror.snapshots.plan import Plan
+
+_SHOWN = 5
+_SECOND = 1_000_000_000
+
+
+def as_on_disk(plan: Plan, corrections: dict[bytes, bytes | None], slot: Path) -> str | None:
+    """Let the manifest have the times that are on the disk. Returns a warning if some are not the source's.
+
+    A hard link group keeps the text of the listing, by which its names are known to be one file; `times.fits` tells
+    what that may mean on a disk.
+    """
+    number, tree, others = since_prefix(plan.sequence), Tree(slot), list[str]()
+    count = 0
+    for planned, grouped in _odd(plan):
+        line = corrections.get(planned, number + planned)
+        if line is None or not line.startswith(number):
+            continue  # it vanished, or keeps its last version
+        entry = parse(line[PREFIX:])
+        with suppress(OSError, DamageError, ValueError):
+            seconds = os.lstat(tree.at(entry.path)).st_mtime_ns // _SECOND
+            if times.is_usual(entry.time_text) or not entry.is_of(seconds):
+                continue  # it has changed since it was listed, or has not got its time at all: verify would tell
+            if seconds != entry.mtime and times.is_nearest(entry.time_text, seconds):
+                count += 1
+                if len(others) < _SHOWN:
+                    name = escape(entry.path).decode("utf-8", "backslashreplace")
+                    others.append(f"{name} (of {_told(entry.time_text)}, kept as of {times.shown(seconds)})")
+            if not grouped:
+                corrections[planned] = number + with_time(entry.line, seconds)
+    if not count:
+        return None
+    more = ", …" if count > len(others) else ""
+    names = "1 name has a time" if count == 1 else f"{count} names have times"
+    return f"{names} that this disk cannot hold: {', '.join(others)}{more}"
+
+
+def _odd(plan: Plan) -> Iterator[tuple[bytes, bool]]:
+    """The new lines of such entries, and whether each is in a hard link group."""
+    for _, line in plan.transfer:
+        if line is not None and not times.is_usual(_time(line)):
+            yield line, line[:1] == b"h"
+    for group in plan.groups:
+        if group[0][1] is not None and not times.is_usual(_time(group[0][1])):
+            yield from ((line, True) for _, line in group if line is not None)
+
+
+def _time(line: bytes) -> bytes:
+    return line.split(b"|", 6)[5]
+
+
+def _told(text: bytes) -> str:
+    if not text[:1].isdigit() and not text[-1:].isdigit():
+        return "a year that rsync cannot tell"
+    return times.shown(times.parse(text))
