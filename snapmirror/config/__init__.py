@@ -3,11 +3,11 @@
 from snapmirror.config.copy import MOUNT_POINT as COPY_MOUNT_POINT
 from snapmirror.config.copy import CopyConfig, Destination, parse_destination
 from snapmirror.config.export import ExportConfig
+from snapmirror.config.guard import GuardConfig
 from snapmirror.config.host import HostConfig
 from snapmirror.config.load import load, parse
 from snapmirror.config.schema import (
     Config,
-    GuardConfig,
     ImageConfig,
     MirrorConfig,
     ReportConfig,

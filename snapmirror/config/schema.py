@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, Wi
 
 from snapmirror.config.copy import CopyConfig
 from snapmirror.config.export import ExportConfig
+from snapmirror.config.guard import GuardConfig
 from snapmirror.config.host import HostConfig
 from snapmirror.config.section import SHOWN, Section
 from snapmirror.config.share import MOUNT_POINT, parse_unc
@@ -27,7 +28,6 @@ from snapmirror.config.values import (
     DatasetName,
     Days,
     FileName,
-    Fraction,
     MirrorName,
     OptionalSize,
     PoolName,
@@ -190,37 +190,6 @@ class ReportConfig(Section):
         default=None,
         description="Metrics in Prometheus' text format, for node_exporter's textfile collector.",
         examples=["/var/lib/node_exporter/snapmirror.prom"],
-    )
-
-
-class GuardConfig(Section):
-    """What stops a run before it changes anything. 'run --accept-changes' overrides the first three once."""
-
-    max_deleted: Fraction = Field(
-        default=0.30, description="Stop when more of the last snapshot's entries than this are gone.", examples=["30%"]
-    )
-    max_changed: Fraction = Field(
-        default=0.50,
-        description="Stop when more of the last snapshot's entries than this have changed.",
-        examples=["50%"],
-    )
-    at_least: Count = Field(
-        default=100, description="Fewer changed or deleted entries than this never stop a run.", examples=[100]
-    )
-    max_entries: Positive = Field(
-        default=20_000_000,
-        description="Stop listing when the source has more entries; each takes half a kilobyte of memory.",
-        examples=[20_000_000],
-    )
-    min_free: Size = Field(
-        default=1 << 30,
-        description="Space that a run must leave free on the store and under its image.",
-        examples=["1G"],
-    )
-    min_free_inodes: Count = Field(
-        default=10_000,
-        description="Inodes that a run must leave free, where the file system counts them.",
-        examples=[10_000],
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from snapmirror.config import GuardConfig, MirrorConfig
 from snapmirror.errors import GuardError, ListingError, NoRoomError
 from snapmirror.model import size
+from snapmirror.snapshots import losses
 from snapmirror.snapshots.entry import parse, path_of, size_of
 from snapmirror.snapshots.manifest import PREFIX, Reader
 from snapmirror.snapshots.names import Tree
@@ -27,6 +28,9 @@ def check_changes(mirror: MirrorConfig, plan: Plan) -> None:
     if not plan.old_entries:
         return
     deleted, changed = counts["deleted"], counts["updated"] + counts["attributes"]
+    if deleted > guard.max_deleted * plan.old_entries or changed > guard.max_changed * plan.old_entries:
+        excused = losses.of_plan(plan)  # what was only moved, rotated, or followed by the next release or dump
+        deleted, changed = deleted - excused.excused_gone, changed - excused.excused_changed
     _check_share(guard, deleted, guard.max_deleted, plan.old_entries, "are gone", "max_deleted")
     _check_share(guard, changed, guard.max_changed, plan.old_entries, "have changed", "max_changed")
 

@@ -16,8 +16,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import ExitCode, Interrupted, NoRoomError, SnapmirrorError, StorageError, TransferError, shortage
-from snapmirror.mirror import guard, transfer
+from snapmirror.errors import (
+    ExitCode,
+    GuardError,
+    Interrupted,
+    NoRoomError,
+    SnapmirrorError,
+    StorageError,
+    TransferError,
+    shortage,
+)
+from snapmirror.mirror import guard, losses, scrambled, transfer
 from snapmirror.mirror.odd_times import as_on_disk
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
@@ -64,6 +73,7 @@ class Night:
         self.report = MirrorReport(mirror.name)
         self._began = time.monotonic()
         self._clock = datetime.now(UTC).replace(microsecond=0)
+        self._accepted = False
 
     def run(self) -> MirrorReport:
         """Make a snapshot. Raises SnapmirrorError when none was published."""
@@ -126,8 +136,8 @@ class Night:
             try:
                 with self.pipeline.step(f"{self.mirror.name}: list and plan"):
                     planned = make_plan(self.mirror, self.history, header, full=full, progress=self.progress)
-                if not self.options.accept_changes:
-                    guard.check_changes(self.mirror, planned.plan)
+                self._ask(lambda: guard.check_changes(self.mirror, planned.plan))
+                self._ask(lambda: planned.warnings.extend(self._losses(planned.plan)))
                 self._check_room(planned.plan, ready)
             except SnapmirrorError as error:
                 if not isinstance(error, Interrupted):  # an interrupted run does not wait for the slot
@@ -143,6 +153,19 @@ class Night:
                 self.history.leave()
                 raise
             return planned, whole
+
+    def _losses(self, plan: Plan) -> list[str]:
+        return losses.check(self.mirror, self.history, plan, self._clock)
+
+    def _ask(self, check: Callable[[], None]) -> None:
+        """A guard on changes. Once they are accepted, it only says what it would have stopped."""
+        try:
+            check()
+        except GuardError as error:
+            if not self.options.accept_changes:
+                raise
+            self._accepted = True
+            log.warning("%s: accepted: %s", self.mirror.name, error.message)
 
     def _check_room(self, plan: Plan, ready: Callable[[], bool]) -> None:
         """Raises NoRoomError. What an interrupted night has fetched need not come again."""
@@ -199,6 +222,7 @@ class Night:
         self._note_landed(landed, plan.requested)
         self.history.place(plan, frozenset([*landed.kept_old, *landed.kept_folders]))
         self.history.settle(plan)
+        self._ask(lambda: scrambled.check(self.mirror, self.history, plan))
         if (unkept := as_on_disk(plan, landed.corrections, self.history.slot())) is not None:
             report.warnings.append(unkept)
         with self.pipeline.step(f"{self.mirror.name}: seal"):
@@ -213,7 +237,9 @@ class Night:
                 seconds=round(time.monotonic() - self._began, 3), full=report.full, degraded=report.degraded,
                 counts={"added": report.added, "updated": report.updated, "attributes": report.attributes,
                         "linked": report.linked, "deleted": report.deleted},
-                warnings=tuple(report.warnings), clock=None if clock == header.id else clock,
+                warnings=tuple(report.warnings), accepted=self._accepted,
+                clock=None if clock == header.id else clock,
+                replaced_bytes=self._replaced(plan),
             )  # fmt: skip
             sealed = Sealed(snapshot, manifest, sums, plan.differing if manifest is plan.manifest else None)
             published = self.history.publish(sealed, self._rules)
@@ -222,6 +248,10 @@ class Night:
         report.expired = [decision.snapshot.id for decision in published.expired]
         report.seconds = round(time.monotonic() - self._began, 3)
         return published.snapshot
+
+    def _replaced(self, plan: Plan) -> int:
+        snapshots = self.history.snapshots()
+        return losses.replaced_bytes(self.mirror, snapshots[0], plan) if snapshots else 0
 
     @property
     def _rules(self) -> Rules:

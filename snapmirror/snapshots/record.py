@@ -50,7 +50,8 @@ _Below = Annotated[str, AfterValidator(_below)]
 class Snapshot(BaseModel):
     """One sealed snapshot. Sizes in bytes; `new_bytes` is the size of the files that are new in it. `healed` names of
     it have been given a good copy since. `clock` is what the clock said when it was begun, where its name had to be
-    another time.
+    another time. `accepted`: a guard would have stopped it, but was told that the changes are meant.
+    `replaced_bytes`: the size of the files that had been at rest and are gone or changed in it, moved ones included.
 
     Where the store knows what that takes on the disk: `written_bytes` is what was written for it, `used_bytes` what its
     end would free.
@@ -73,6 +74,8 @@ class Snapshot(BaseModel):
     warnings: tuple[str, ...] = ()
     healed: int = 0
     clock: Id | None = None
+    accepted: bool = False
+    replaced_bytes: int = 0
     written_bytes: int | None = Field(default=None, exclude=True)
     used_bytes: int | None = Field(default=None, exclude=True)
 

@@ -38,6 +38,8 @@ clone_above = "8M"
 [mirror.guard]
 max_changed = "100%"
 max_deleted = "100%"
+max_lost = "100%"
+max_scrambled = "100%"
 min_free = "50M"
 [mirror.retention]
 keep_last = 5

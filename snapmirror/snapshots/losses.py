@@ -1,0 +1,158 @@
+"""What a tree had and has no more: files that are gone or changed since a snapshot, without those that only moved.
+
+A pure function of the lines in which the two differ. Not lost is
+
+- what stands elsewhere under the same last name, or under the same name but for its digits, with size and time as they
+  were: it was moved, or rotated (`log.1.gz` is `log.2.gz` now);
+- what stood at the end of such a rotation, where its predecessor stands now;
+- what is gone, but has a successor: the same name but for its digits (`dump-2026-11-21.sql`, `releases/41/`), or the
+  same last name and size (the next release in a folder of any name).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Set
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+
+from snapmirror.snapshots.entry import path_of
+from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.merge import Pair
+from snapmirror.snapshots.plan import Plan
+
+_DIGITS = re.compile(rb"[0-9]+")
+_MAIL_FLAGS = b":2,"  # of a Maildir: what follows is only what its reader has done with it
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a line tells of a file's content: its size, and when it was changed, as text. `bytes` counts one name only
+    of a hard link group."""
+
+    size: int
+    time: bytes
+    bytes: int
+
+    def is_same(self, other: Mark | None) -> bool:
+        """Whether the contents are taken to be the same."""
+        return other is not None and (self.size, self.time) == (other.size, other.time)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """So many files are gone, so many have changed, and so many bytes of both had been at rest. `excused` files are
+    gone or changed as well, but not lost.
+    """
+
+    gone: int = 0
+    changed: int = 0
+    bytes_at_rest: int = 0
+    excused_gone: int = 0
+    excused_changed: int = 0
+
+    @property
+    def files(self) -> int:
+        """All that are lost."""
+        return self.gone + self.changed
+
+
+def time_text(moment: datetime) -> bytes:
+    """A time as lines have it; the order of the texts is that of the times."""
+    return moment.astimezone(UTC).strftime("%Y/%m/%d-%H:%M:%S").encode()
+
+
+def count(pairs: Iterable[Pair], *, restless: Set[bytes] = frozenset(), rest_before: bytes) -> Losses:
+    """What is lost by these pairs of old (numbered) and new lines.
+
+    Names in `restless` change all the time and do not count. At rest is what was changed before `rest_before`.
+    """
+    old: dict[bytes, Mark] = {}
+    new: dict[bytes, Mark] = {}
+    for before, after in pairs:
+        for line, seen in ((before, old), (after, new)):
+            if line is not None:
+                plain = unnumbered(line)
+                if plain[1:2] == b"f":
+                    seen[path_of(plain)] = mark(plain)
+    left = {path: one for path, one in old.items() if not one.is_same(new.get(path))}
+    lost = {path: one for path, one in _lost(left, old, new).items() if path not in restless}
+    gone, changed = (sum((path not in new) is is_gone for path in lost) for is_gone in (True, False))
+    return Losses(
+        gone=gone,
+        changed=changed,
+        bytes_at_rest=sum(one.bytes for one in lost.values() if one.time < rest_before),
+        excused_gone=sum(path not in new for path in left) - gone,
+        excused_changed=sum(path in new for path in left) - changed,
+    )
+
+
+def unnumbered(line: bytes) -> bytes:
+    """A line without the number that it may have."""
+    return line if line[11:12] == b"|" else line[PREFIX:]
+
+
+def mark(line: bytes) -> Mark:
+    """The mark of a line without number."""
+    fields = line.split(b"|", 6)
+    size = int(fields[4])
+    return Mark(size, fields[5], 0 if line[:1] == b"h" else size)
+
+
+def of_plan(plan: Plan, *, restless: Set[bytes] = frozenset(), rest_before: bytes = b"") -> Losses:
+    """What is lost by one night."""
+    deleted = ((before, None) for before in plan.delete)
+    pairs = chain(plan.pairs(), deleted, (pair for pair, _ in plan.links))
+    return count(pairs, restless=restless, rest_before=rest_before)
+
+
+def _lost(differs: dict[bytes, Mark], old: dict[bytes, Mark], new: dict[bytes, Mark]) -> dict[bytes, Mark]:
+    left = dict(differs)
+    came = {path: one for path, one in new.items() if not one.is_same(old.get(path))}
+    taken: set[bytes] = set()  # of `came`: what is accounted for
+
+    def match(keys: tuple[dict[bytes, Hashable], dict[bytes, Hashable]]) -> set[bytes]:
+        """Take as many out of `left` as have an equal key in `came`."""
+        ours, theirs = keys
+        waiting: dict[Hashable, list[bytes]] = {}
+        for path, key in theirs.items():
+            if path not in taken:
+                waiting.setdefault(key, []).append(path)
+        found = set()
+        for path, key in ours.items():
+            if path in left and waiting.get(key):
+                del left[path]
+                found.add(waiting[key].pop())
+        taken.update(found)
+        return found
+
+    def moved(path: bytes, one: Mark) -> tuple[Hashable, Hashable]:
+        return (one.size, one.time, _last(path)), (one.size, one.time, _pattern(path))
+
+    for way in (0, 1):
+        match((
+            {path: moved(path, one)[way] for path, one in left.items()},
+            {path: moved(path, one)[way] for path, one in came.items()},
+        ))  # fmt: skip
+    for path in taken & left.keys():
+        del left[path]  # its predecessor stands there now
+    gone = {path: one for path, one in left.items() if path not in new}
+    fresh = {path: one for path, one in came.items() if path not in old}
+    match((
+        {path: (one.size, _last(path)) for path, one in gone.items()},
+        {path: (one.size, _last(path)) for path, one in fresh.items()},
+    ))  # fmt: skip
+    match((
+        {path: _pattern(path) for path in gone if _DIGITS.search(path)},
+        {path: _pattern(path) for path in fresh if _DIGITS.search(path)},
+    ))  # fmt: skip
+    return left
+
+
+def _last(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2].partition(_MAIL_FLAGS)[0]
+
+
+def _pattern(path: bytes) -> bytes:
+    return _DIGITS.sub(b"#", path)
