@@ -38,7 +38,7 @@ def chosen(before: dict[str, int], after: dict[str, int]) -> dict[str, str]:
 
 def test_files_are_paired_with_what_replaces_them() -> None:
     before = {"same.txt": 900, "d/a.doc": 500, "d/b.doc": 600, "d/c.tar.gz": 700, "e/x": 5000, "f/moved": 800, "n": 64}
-    after = {"same.txt": 100, "d/a.doc.locked": 756, "d/b.locked": 600, "d/c.tar.gz.id-7.lock": 900, "e/9f3a7c": 5016}
+    after = {"same.txt": 200, "d/a.doc.locked": 756, "d/b.locked": 600, "d/c.tar.gz.id-7.lock": 900, "e/9f3a7c": 5016}
     after |= {"f.enc/moved": 800, "n.gz": 9000}
     assert chosen(before, after) == {
         "same.txt": "same.txt", "d/a.doc": "d/a.doc.locked", "d/b.doc": "d/b.locked",
