@@ -52,14 +52,20 @@ def over_ssh(server: Sshd, *, forced: bool = False) -> Serve:
 class Siege:
     """One scene. `complaints` are what was broken so far; `exit_codes` how the attacked nights ended."""
 
-    def __init__(self, scene: Scene, serve: Serve = as_daemon, *, clone_above: str = "10k", **settings: Any) -> None:
+    def __init__(self, scene: Scene, serve: Serve = as_daemon, *, after: Siege | None = None, **settings: Any) -> None:
+        """`after`: the scene is a copy of that one's, and goes on from there."""
         self.scene, self.serve = scene, serve
         self.victim = scene.folder / "victim"
-        self.victim.mkdir()
+        self.victim.mkdir(exist_ok=after is not None)
         (self.victim / "precious").write_text("not ours")
-        self.version = 0
-        self.settings = {"timeout_seconds": 20, "clone_above": clone_above, **settings}
-        self.sealed: dict[str, Fingerprint] = {}
+        self.version: int = after.version if after else 0
+        self.settings: dict[str, Any] = {
+            "timeout_seconds": 20,
+            "clone_above": "10k",
+            **(after.settings if after else {}),
+            **settings,
+        }
+        self.sealed: dict[str, Fingerprint] = dict(after.sealed) if after else {}
         self.outside = fingerprint(self.victim)
         self.complaints: list[str] = []
         self.exit_codes: dict[str, int] = {}
