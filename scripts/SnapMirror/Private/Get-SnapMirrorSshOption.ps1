@@ -1,13 +1,17 @@
 function Get-SnapMirrorSshOption {
-    # Options of ssh and sftp: our key only, the VM's key as Install-SnapMirror made it, nothing is ever asked.
+    # Options of ssh and sftp: one key only, the VM's key as Install-SnapMirror made it, nothing is ever asked (but the
+    # passphrase of a key that is named).
     [CmdletBinding()]
     [OutputType([string[]])]
-    param()
+    param(
+        [string] $KeyFile
+    )
 
-    $key = Join-Path -Path (Get-SnapMirrorHome) -ChildPath 'id_ed25519'
+    $key = if ($KeyFile) { $KeyFile } else { Join-Path -Path (Get-SnapMirrorHome) -ChildPath 'id_ed25519' }
+    $batch = if ($KeyFile) { 'no' } else { 'yes' }
     $known = Join-Path -Path (Get-SnapMirrorHome) -ChildPath 'known_hosts'
     $option = @(
-        'BatchMode=yes', 'StrictHostKeyChecking=yes', "UserKnownHostsFile=$known", 'IdentitiesOnly=yes',
+        "BatchMode=$batch", 'StrictHostKeyChecking=yes', "UserKnownHostsFile=$known", 'IdentitiesOnly=yes',
         'ConnectTimeout=20', 'ServerAliveInterval=30', 'LogLevel=ERROR'
     )
     '-F', 'none', '-i', $key

@@ -4,12 +4,13 @@ function Invoke-SnapMirrorCommand {
     [CmdletBinding()]
     [OutputType([psobject])]
     param(
-        [Parameter(Mandatory)] [AllowEmptyString()] [string[]] $Word
+        [Parameter(Mandatory)] [AllowEmptyString()] [string[]] $Word,
+        [string] $KeyFile
     )
 
     $setting = Get-SnapMirrorSetting
     $ssh = Get-SnapMirrorProgram -Name 'ssh'
-    $argument = @(Get-SnapMirrorSshOption) + @(
+    $argument = @(Get-SnapMirrorSshOption -KeyFile $KeyFile) + @(
         '-T', "$($setting.User)@$($setting.Address)", 'snapmirror', (ConvertTo-SnapMirrorWord -Word $Word)
     )
     $printed = (& $ssh $argument) -join "`n"

@@ -3,6 +3,7 @@ function New-SnapMirrorSeed {
     [CmdletBinding(SupportsShouldProcess)]
     param(
         [string] $SeedPath,
+        [string] $AdminKeyPath,
         [Parameter(Mandatory)] [hashtable] $Template
     )
 
@@ -32,11 +33,17 @@ function New-SnapMirrorSeed {
         }
         Write-SnapMirrorText -Path $target -Text $text
     }
-    $public = (Get-Content -LiteralPath (Join-Path $root 'id_ed25519.pub') -Raw).Trim()
+    # The keys that the VM lets in, and for what: that of this host for every day, that of the administrator for the rest.
     $gate = 'restrict,command="/usr/bin/python3 -I /usr/local/lib/snapmirror-vm/gate.py"'
+    $line = @($gate + ' ' + (Get-Content -LiteralPath (Join-Path $root 'id_ed25519.pub') -Raw).Trim())
+    $old = '*gate.py"*'
+    if ($AdminKeyPath) {
+        $line += $gate.Replace('gate.py', 'gate.py --admin') + ' ' + (Get-SnapMirrorPublicKey -Path $AdminKeyPath)
+        $old = '*gate.py*'
+    }
     $authorized = Join-Path -Path $seed -ChildPath 'authorized_keys'
-    $kept = @(Get-Content -LiteralPath $authorized -Encoding UTF8 -ErrorAction SilentlyContinue | Where-Object { $_ -notlike '*gate.py*' })
-    Write-SnapMirrorText -Path $authorized -Text ((@($kept) + "$gate $public" -join "`n") + "`n")
+    $kept = @(Get-Content -LiteralPath $authorized -Encoding UTF8 -ErrorAction SilentlyContinue | Where-Object { $_ -notlike $old })
+    Write-SnapMirrorText -Path $authorized -Text ((@($kept) + $line -join "`n") + "`n")
     if (-not (Test-Path -LiteralPath (Join-Path $seed 'known_hosts'))) {
         Write-Warning -Message "there is no known_hosts in ${seed}: put the servers' host keys there (ssh-keyscan), then call Install-SnapMirror again"
     }

@@ -34,6 +34,10 @@ function Install-SnapMirror {
     .PARAMETER SeedPath
         A folder with files for the VM that are taken before those that are made: snapmirror.toml, known_hosts,
         id_ed25519, image.key, appliance.toml.
+    .PARAMETER AdminKeyPath
+        The public key (.pub) of an administrator, whose private key is kept elsewhere than on this host. The VM lets it
+        do what shortens history as well, which the everyday key of this host cannot: go on after a guard
+        (Invoke-SnapMirrorRun -AcceptChanges -KeyFile), pin and unpin, run more often. Without it, nobody can from here.
     .PARAMETER At
         When the night begins, local time.
     .PARAMETER CopyPath
@@ -70,6 +74,7 @@ function Install-SnapMirror {
         [ValidatePattern('^[A-Za-z0-9][A-Za-z0-9-]*$')] [string] $MirrorName = 'server',
         [ValidatePattern('^[0-9]+[MGT]$')] [string] $ImageSize = '150G',
         [string] $SeedPath,
+        [string] $AdminKeyPath,
         [ValidatePattern('^([01][0-9]|2[0-3]):[0-5][0-9]$')] [string] $At = '03:00',
         [string] $CopyPath,
         [ValidatePattern('^[A-Za-z0-9-]+$')] [string] $VMName = 'snapmirror',
@@ -82,6 +87,9 @@ function Install-SnapMirror {
     Assert-SnapMirrorHost -VhdxPath $VhdxPath -SharePath $SharePath -SwitchName $SwitchName
     if (-not $Source -and -not ($SeedPath -and (Test-Path -LiteralPath (Join-Path $SeedPath 'snapmirror.toml')))) {
         throw 'Say what to mirror: -Source root@web1.example:/, or a snapmirror.toml in -SeedPath.'
+    }
+    if ($AdminKeyPath) {
+        $null = Get-SnapMirrorPublicKey -Path $AdminKeyPath
     }
     $root = Get-SnapMirrorHome
     $setting = @{
@@ -111,7 +119,7 @@ function Install-SnapMirror {
     New-SnapMirrorFolder -Path $SharePath -Account $Account
     New-SnapMirrorShare -Name $ShareName -Path $SharePath -Account $Account
     New-SnapMirrorKey -Address $setting.Address -SeedPath $SeedPath
-    New-SnapMirrorSeed -SeedPath $SeedPath -Template $template
+    New-SnapMirrorSeed -SeedPath $SeedPath -AdminKeyPath $AdminKeyPath -Template $template
     New-SnapMirrorWire -Setting $setting
     Set-SnapMirrorSetting -Setting $setting
     New-SnapMirrorVM -Setting $setting -VhdxPath $VhdxPath -SwitchName $SwitchName

@@ -12,7 +12,11 @@ function Invoke-SnapMirrorRun {
     .PARAMETER Full
         Compare with the stored tree itself. Slow; sees changed ACLs as well.
     .PARAMETER AcceptChanges
-        Go on although much has changed or gone since the last snapshot. Look at the server first.
+        Go on although much has changed or gone since the last snapshot. Look at the server first. The VM takes this from
+        the administrator's key only: name it with -KeyFile.
+    .PARAMETER KeyFile
+        The administrator's private key, whose public one Install-SnapMirror was given as -AdminKeyPath, instead of the
+        everyday key of this host.
     .PARAMETER CopyPath
         A folder on a USB disk to which the closed image is copied afterwards, as Copy-SnapMirrorImage does. A disk that
         is not there, or a copy that fails, is a warning, and the exit code 3.
@@ -24,6 +28,10 @@ function Invoke-SnapMirrorRun {
         Invoke-SnapMirrorRun -Mirror web1 -CopyPath E:\Backup
 
         Makes a snapshot of web1, then brings the copy on the USB disk up to date.
+    .EXAMPLE
+        Invoke-SnapMirrorRun -Mirror web1 -AcceptChanges -KeyFile F:\id_admin
+
+        Makes a snapshot of web1 that a guard has stopped, by the key on an USB stick.
     .OUTPUTS
         SnapMirror.MirrorRun: one for each mirror. With -CopyPath, SnapMirror.Copy as well.
     .LINK
@@ -35,6 +43,7 @@ function Invoke-SnapMirrorRun {
         [Parameter(Position = 0, ValueFromPipelineByPropertyName)] [string[]] $Mirror = @(),
         [switch] $Full,
         [switch] $AcceptChanges,
+        [string] $KeyFile,
         [string] $CopyPath
     )
 
@@ -53,7 +62,7 @@ function Invoke-SnapMirrorRun {
         Set-SnapMirrorAwake -Awake $true
         try {
             Start-SnapMirrorVM
-            $answer = Invoke-SnapMirrorCommand -Word $word
+            $answer = Invoke-SnapMirrorCommand -Word $word -KeyFile $KeyFile
             foreach ($one in $answer.Output) {
                 $one.Mirrors
                 foreach ($night in $one.Mirrors) {

@@ -142,6 +142,55 @@ Describe 'Invoke-SnapMirrorRun' {
     }
 }
 
+Describe 'Keys' {
+    BeforeAll {
+        $script:Root = Join-Path $env:ProgramData 'SnapMirror'
+        $script:Line = 'restrict,command="/usr/bin/python3 -I /usr/local/lib/snapmirror-vm/gate.py{0}" {1}'
+        foreach ($name in 'smb.cred', 'image.key', 'id_server', 'ssh_host_ed25519_key') {
+            Set-Content -Path (Join-Path $script:Root $name) -Value "secret of $name"
+        }
+        Set-Content -Path (Join-Path $script:Root 'id_ed25519.pub') -Value 'ssh-ed25519 AAAAhost host'
+        Set-Content -Path (Join-Path $script:Root 'admin.pub') -Value 'ssh-ed25519 AAAAadmin me@home'
+        $script:Seed = {
+            param([hashtable] $Argument = @{})
+            $null = InModuleScope 'SnapMirror' -Parameters @{ Argument = $Argument } {
+                param($Argument)
+                New-SnapMirrorSeed -Template @{} @Argument -WarningAction SilentlyContinue
+            }
+            Get-Content -Path (Join-Path $script:Root 'seed/authorized_keys')
+        }
+    }
+
+    It 'let this host in for every day, and nobody else' {
+        & $script:Seed | Should -Be ($script:Line -f '', 'ssh-ed25519 AAAAhost host')
+    }
+
+    It 'let the administrator in for the rest when that is asked for, until it is another' {
+        $admin = @{ AdminKeyPath = Join-Path $script:Root 'admin.pub' }
+        $both = ($script:Line -f '', 'ssh-ed25519 AAAAhost host'), ($script:Line -f ' --admin', 'ssh-ed25519 AAAAadmin me@home')
+        & $script:Seed $admin | Should -Be $both
+        & $script:Seed | Sort-Object | Should -Be ($both | Sort-Object)
+        Set-Content -Path (Join-Path $script:Root 'admin.pub') -Value 'ssh-ed25519 AAAAother me@home'
+        & $script:Seed $admin | Should -Be ($both -replace 'AAAAadmin', 'AAAAother')
+    }
+
+    It 'are public ones where they are shown to the VM' {
+        Set-Content -Path (Join-Path $script:Root 'admin') -Value '-----BEGIN OPENSSH PRIVATE KEY-----', 'x'
+        { & $script:Seed @{ AdminKeyPath = Join-Path $script:Root 'admin' } } | Should -Throw '*no public key*'
+    }
+
+    It 'of the administrator are used where one is named' {
+        Set-Answer -Json @{ exit_code = 0; mirrors = @() }
+        Invoke-SnapMirrorRun -AcceptChanges -KeyFile '/keys/id_admin'
+        Invoke-SnapMirrorRun
+        $asked = @(Get-Content -Path (Join-Path $script:Place 'asked') | Where-Object { $_ -match 'snapmirror \S+\s*$' })
+        $asked.Count | Should -Be 2
+        $asked[0] | Should -Match '-i /keys/id_admin .*BatchMode=no'
+        $asked[1] | Should -Match '-i \S+id_ed25519 .*BatchMode=yes'
+        @(Get-Asked)[0] | Should -Be @('run', '--json', '--accept-changes')
+    }
+}
+
 Describe 'Restore-SnapMirrorItem' {
     It 'only asks what it would write with -WhatIf' {
         Set-Answer -Json @{ mirror = 'web1'; snapshot = '2026-11-21T031414Z'; to = 'root@web1:/'; new = 1; overwritten = 0; attributes = 0 }

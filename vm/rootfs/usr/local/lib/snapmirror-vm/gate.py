@@ -1,18 +1,22 @@
 #!/usr/bin/python3
-"""What the Windows host's key may do in the appliance: snapmirror's commands, and reading files by sftp.
+"""What the Windows host's keys may do in the appliance: snapmirror's commands, and reading files by sftp.
 
-The forced command of its line in authorized_keys (the PowerShell module writes that line):
+The forced command of their lines in authorized_keys (the PowerShell module writes these lines):
 
     restrict,command="/usr/bin/python3 -I /usr/local/lib/snapmirror-vm/gate.py" ssh-ed25519 AAAA…
+    restrict,command="/usr/bin/python3 -I /usr/local/lib/snapmirror-vm/gate.py --admin" ssh-ed25519 AAAA…
+
+The first is the everyday key, which lies on the Windows host; the second is the administrator's, and only there when it
+was asked for. What each may do stands in allowed.py, how often in runs.py, what sftp sees in reading.py.
 
 `ssh vm snapmirror WORDS`, where WORDS are the words of a command as a JSON list, in base64: neither PowerShell 5.1 nor
 ssh hands quotes, blanks and letters beyond ASCII on as they are. What snapmirror prints is ASCII for the same reason:
 whatever code page reads it, JSON stays JSON.
 
 A run or a copy is a unit of its own, as cron's night is: it outlives its connection, and is stopped before the network
-when the machine goes down. Reading by sftp (restored files, the copy of the LUKS header) does not reach keys.
+when the machine goes down.
 
-Python's standard library only. Becomes snapmirror, systemd-run or sftp-server.
+Python's standard library only. Becomes snapmirror or systemd-run.
 """
 
 from __future__ import annotations
@@ -23,71 +27,112 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-COMMANDS = (
-    "copy-image", "diff", "doctor", "find", "host", "init", "list", "mount", "pin", "plan", "restore", "run",
-    "status", "umount", "unpin", "verify",
-)  # fmt: skip
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import allowed
+import runs
+from allowed import Asked, RefusedError
+from reading import SFTP_SERVER, properties_of
+from settings import Problems, Settings, read_settings
+
 SNAPMIRROR = "/usr/local/bin/snapmirror"
-SFTP_SERVER = "/usr/lib/openssh/sftp-server"
-AS_A_UNIT = ["/usr/bin/systemd-run", "--wait", "--pipe", "--quiet", "--collect"]
+CONFIG = Path("/etc/snapmirror/snapmirror.toml")
+SETTINGS = Path("/etc/snapmirror/appliance.toml")
+AS_A_UNIT = ["/usr/bin/systemd-run", "--wait", "--pipe", "--quiet", "--collect", "--service-type=exec"]
 LIKE_A_NIGHT = (
     "After=network-online.target", "Conflicts=shutdown.target", "Before=shutdown.target", "KillMode=process",
     "TimeoutStopSec=5min", "Environment=PYTHONIOENCODING=ascii",
 )  # fmt: skip
-NOTED = "ExecStopPost=/usr/bin/python3 -I /usr/local/lib/snapmirror-vm/night_ended.py"  # for logins and the console
-CLOSED = ("/etc/snapmirror", "/etc/ssh", "/etc/shadow", "-/etc/shadow-", "/root")
-USAGE = 2  # as snapmirror's
+_HERE = "/usr/bin/python3 -I /usr/local/lib/snapmirror-vm"
+NOTED = f"ExecStopPost={_HERE}/night_ended.py"  # for logins and the console
+# What snapmirror and systemd-run see of the connection's environment: a client may set LANG and others.
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "USER": "root",
+    "LOGNAME": "root", "SHELL": "/bin/bash", "LANG": "C.UTF-8", "PYTHONIOENCODING": "ascii",
+}  # fmt: skip
 
 
-class RefusedError(Exception):
-    """The request is not one that is let through."""
-
-
-def argv_of(request: str) -> list[str]:
-    """The program to become for what the client has asked for. Raises RefusedError."""
+def argv_of(request: str, *, admin: bool = False) -> list[str]:
+    """The program to become for what the client has asked for. Raises RefusedError. A run is written down as begun."""
     try:
         words = shlex.split(request)
     except ValueError as error:
         raise RefusedError(f"the request cannot be read: {error}") from error
+    config = configuration()
     if words in ([SFTP_SERVER], ["internal-sftp"]):
-        closed = [f"--property=InaccessiblePaths={path}" for path in CLOSED]
-        return [*AS_A_UNIT, "--property=ProtectSystem=strict", *closed, SFTP_SERVER, "-R"]
+        return [*AS_A_UNIT, *_properties(properties_of(config)), "--", SFTP_SERVER, "-R"]
     if len(words) != 2 or words[0] != "snapmirror":
         raise RefusedError("this key is for snapmirror's commands and for reading by sftp")
-    command = decoded(words[1])
-    if not command or command[0] not in COMMANDS:
-        raise RefusedError(f"this key is for {', '.join(COMMANDS)}")
-    if command[0] == "restore" and any(word.split("=")[0] == "--to" for word in command):
-        raise RefusedError("restore --to would write into this machine; read by sftp, or restore --push")
-    if command[0] in ("run", "copy-image"):
-        is_night = command[0] == "run" and not {"--dry-run", "-n"} & set(command)
-        properties = [f"--property={one}" for one in (*LIKE_A_NIGHT, *([NOTED] if is_night else []))]
-        return [*AS_A_UNIT, "--service-type=exec", *properties, "--", SNAPMIRROR, *command]
-    return [SNAPMIRROR, *command]
+    asked = allowed.read(decoded(words[1]), admin, config)
+    is_night = asked.command == "run" and "--dry-run" not in asked.options
+    if not is_night and asked.command != "copy-image":
+        return [SNAPMIRROR, *asked.argv]
+    properties = [*LIKE_A_NIGHT, *(_as_a_night(asked, admin, config) if is_night else [])]
+    return [*AS_A_UNIT, *_properties(properties), "--", SNAPMIRROR, *asked.argv]
+
+
+def _as_a_night(asked: Asked, admin: bool, config: Mapping[str, Any]) -> list[str]:
+    if admin:
+        return [NOTED]
+    run = runs.begin(asked.words or mirrors_of(config), settings().key_runs_a_day)
+    return [NOTED, f"ExecStopPost={_HERE}/gate.py --ended {run}"]
+
+
+def _properties(properties: Sequence[str]) -> list[str]:
+    return [f"--property={one}" for one in properties]
 
 
 def decoded(text: str) -> list[str]:
     """The words of a command. Raises RefusedError."""
     try:
         words = json.loads(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, RecursionError) as error:
         raise RefusedError("the words of the command are not JSON in base64") from error
     if not isinstance(words, list) or not all(isinstance(word, str) and "\0" not in word for word in words):
         raise RefusedError("the words of the command are not a list of texts")
     return words
 
 
-def main(environment: Mapping[str, str]) -> None:
-    """Become the program that was asked for."""
+def configuration() -> Mapping[str, Any]:
+    """snapmirror's configuration, as far as it can be read; what is wrong with it, snapmirror says."""
     try:
-        argv = argv_of(environment.get("SSH_ORIGINAL_COMMAND", ""))
+        return tomllib.loads(CONFIG.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def mirrors_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of all mirrors."""
+    found = config.get("mirror")
+    names = tuple(str(one.get("name")) for one in found if isinstance(one, dict)) if isinstance(found, list) else ()
+    return names or (runs.EVERY,)
+
+
+def settings() -> Settings:
+    """The machine's."""
+    try:
+        return read_settings(SETTINGS)
+    except (OSError, Problems):
+        return Settings()
+
+
+def main(argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Become the program that was asked for."""
+    if argv[:1] == ["--ended"]:  # by systemd, when a run of the everyday key has ended
+        runs.ended(argv[1], environment.get("EXIT_STATUS", ""))
+        return
+    try:
+        program = argv_of(environment.get("SSH_ORIGINAL_COMMAND", ""), admin=list(argv) == ["--admin"])
     except RefusedError as error:
-        print(f"snapmirror: error: {error}", file=sys.stderr)
-        sys.exit(USAGE)
-    os.execve(argv[0], argv, {**environment, "PYTHONIOENCODING": "ascii"})
+        hint = [f"  hint: {error.hint}"] if error.hint else []
+        print(f"snapmirror: error: {error}", *hint, sep="\n", file=sys.stderr)
+        sys.exit(error.exit_code)
+    os.execve(program[0], program, ENVIRONMENT)
 
 
 if __name__ == "__main__":
-    main(os.environ)
+    main(sys.argv[1:], os.environ)

@@ -6,6 +6,7 @@ time_servers = ["192.168.1.1"]      # default: Debian's pool
 night = "03:00"                     # when cron runs it, local time; "off": somebody else starts it, such as Windows
 jitter_minutes = 0                  # a random pause of up to so many minutes before it
 catch_up = true                     # a night that was missed while the machine was off, or stood still, is made up
+key_runs_a_day = 4                  # of a mirror, by the everyday key of the Windows host (see runs.py)
 security_updates = false            # Debian's, unattended; the kernel comes with a new appliance
 root_password_hash = "$6$…"         # for the console only, ssh takes keys; `openssl passwd -6` makes one
 """
@@ -40,6 +41,7 @@ class Settings(NamedTuple):
     night: str = DEFAULT_NIGHT
     jitter_minutes: int = 0
     catch_up: bool = True
+    key_runs_a_day: int = 4
     security_updates: bool = False
     root_password_hash: str | None = None
 
@@ -53,6 +55,7 @@ _PATTERNS = {
 _TYPES: dict[str, tuple[type, str]] = {
     "jitter_minutes": (int, "a number of minutes"),
     "catch_up": (bool, "true or false"),
+    "key_runs_a_day": (int, "a number of runs"),
     "security_updates": (bool, "true or false"),
 }
 
@@ -85,6 +88,9 @@ def read_settings(file: Path) -> Settings:
     minutes = values.get("jitter_minutes", 0)
     if type(minutes) is int and not 0 <= minutes <= 720:
         problems.append("appliance.toml: jitter_minutes must be between 0 and 720")
+    runs = values.get("key_runs_a_day", 1)
+    if type(runs) is int and not 1 <= runs <= 1000:
+        problems.append("appliance.toml: key_runs_a_day must be between 1 and 1000")
     zone = values.get("timezone")
     if isinstance(zone, str) and not problems and not (Path("/usr/share/zoneinfo") / zone).is_file():
         problems.append(f"appliance.toml: there is no time zone {zone}")
