@@ -43,6 +43,7 @@ def test_it_runs_and_stops_and_is_the_same_machine_again(image: Image, tmp_path:
         assert stopped.returncode == 0, stopped.stderr
         assert machine.wait(60) == 0
         assert (tmp_path / "first").read_text().endswith("off\n")
+        assert not (state / "seed.raw").exists(), "it may hold secrets"
 
     with running(options, tmp_path / "second") as machine:  # the seed is not needed any more
         wait_until_up(machine, tmp_path / "second")

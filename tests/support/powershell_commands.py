@@ -26,7 +26,7 @@ _USED = """
     Add-VMNetworkAdapter: Name StaticMacAddress SwitchName VMName
     ConvertFrom-Json: InputObject
     ConvertTo-Json: Compress Depth InputObject
-    Copy-Item: Destination Force LiteralPath Path Recurse
+    Copy-Item: Destination Exclude Force LiteralPath Path Recurse
     Dismount-VHD: Path
     ForEach-Object: Process
     Format-Volume: FileSystem NewFileSystemLabel Partition

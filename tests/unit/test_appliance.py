@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime, timedelta
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,18 @@ def test_each_file_of_a_seed_has_its_place_and_its_mode(root: Path, tmp_path: Pa
     assert mode(root / "etc/systemd/network/10-lan.network") == 0o644, "networkd is another user"
 
 
+def test_a_folder_that_was_taken_need_not_keep_its_secrets(root: Path, tmp_path: Path) -> None:
+    """As the folder of Windows from which WSL2 is configured: each secret in it is named."""
+    key = b"-----BEGIN OPENSSH PRIVATE KEY-----\nx\n"
+    files = {"snapmirror.toml": b"", "image.key": b"k", "usb.cred": b"x", "id_ed25519": key, "known_hosts": b"x"}
+    for _ in range(2):  # at the second time, too, when nothing is new
+        done = configure(root, seed(tmp_path / "seed", **files))
+        [line] = [line for line in done.stdout.splitlines() if "wipe these secrets" in line]
+        assert set(re.split("[ ,:]+", line)) >= {str(tmp_path / "seed"), "image.key", "usb.cred", "id_ed25519"}
+        assert "known_hosts" not in line and "snapmirror.toml" not in line
+    assert "secrets" not in configure(root, seed(tmp_path / "other", **{"snapmirror.toml": b""})).stdout
+
+
 def test_what_an_editor_of_windows_adds_is_taken_away(root: Path, tmp_path: Path) -> None:
     written = b"\xef\xbb\xbfusername=backup\r\npassword=secret"
     assert configure(root, seed(tmp_path / "seed", **{"smb.cred": written})).returncode == 0
@@ -90,7 +103,7 @@ def test_a_second_boot_changes_nothing(root: Path, tmp_path: Path) -> None:
     assert "configured" in configure(root, folder).stdout
     before = {path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in root.rglob("*")}
     done = configure(root, folder)
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.returncode, "configured" in done.stdout) == (0, False)
     assert before == {path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in root.rglob("*")}
 
 
@@ -238,6 +251,16 @@ class Nights:
         return subprocess.run([PROGRAMS / "state", *words], capture_output=True, text=True, check=True).stdout
 
 
+def test_a_seed_disk_that_is_still_attached_is_told_at_each_login(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEED_DISK", str(nights.folder / "SNAPSEED"))
+    assert "seed" not in nights.state()
+    (nights.folder / "SNAPSEED").touch()
+    assert "wipe it" in nights.state()
+    assert "seed" not in nights.state("--dated"), "it may be gone when that is read"
+
+
 @pytest.fixture
 def nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nights:
     return Nights(tmp_path, monkeypatch)
@@ -342,3 +365,20 @@ def test_a_seed_disk_is_made_without_root(tmp_path: Path) -> None:
     label = subprocess.run(["blkid", "--probe", "--match-tag", "LABEL", "--output", "value", disk],
                            capture_output=True, text=True, check=True)  # fmt: skip
     assert label.stdout.strip() == "SNAPSEED"
+
+
+def test_a_seed_disk_that_was_made_for_a_run_is_wiped_after_it(tmp_path: Path) -> None:
+    loader = SourceFileLoader("vm_run", str(ROOT / "vm/run"))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec is not None
+    vm_run: Any = importlib.util.module_from_spec(spec)
+    loader.exec_module(vm_run)
+    folder = seed(tmp_path / "seed", **{"image.key": b"nobody-may-see-this"})
+    with vm_run.seed_disk(folder, tmp_path) as disk:
+        os.link(disk, tmp_path / "same")
+        assert b"nobody-may-see-this" in disk.read_bytes()
+    assert not disk.exists()
+    assert not (tmp_path / "same").read_bytes().strip(b"\0"), "overwritten"
+    with vm_run.seed_disk(tmp_path / "same", tmp_path) as given:
+        assert given == tmp_path / "same"
+    assert given.exists(), "a disk of one's own stays"

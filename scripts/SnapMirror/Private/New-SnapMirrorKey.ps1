@@ -1,8 +1,10 @@
 function New-SnapMirrorKey {
     # Keys that are not there yet: of the image, of this host for the VM, of the VM for the servers, and who the VM is.
+    # Those that are given, by SeedPath or by a seed of before, are taken over.
     [CmdletBinding(SupportsShouldProcess)]
     param(
         [Parameter(Mandatory)] [string] $Address,
+        [Parameter(Mandatory)] [string] $SharePath,
         [string] $SeedPath
     )
 
@@ -12,14 +14,27 @@ function New-SnapMirrorKey {
     }
     $ConfirmPreference = 'None' # asked once is enough
     $image = Join-Path -Path $root -ChildPath 'image.key'
-    $given = if ($SeedPath) { Join-Path -Path $SeedPath -ChildPath 'image.key' }
-    if ($given -and (Test-Path -LiteralPath $given)) {
-        if ((Test-Path -LiteralPath $image) -and (Get-FileHash -LiteralPath $image).Hash -ne (Get-FileHash -LiteralPath $given).Hash) {
-            throw "$image is another key than $given. An image may depend on it: move it away by hand if not."
+    $server = Join-Path -Path $root -ChildPath 'id_server'
+    foreach ($folder in (Join-Path -Path $root -ChildPath 'seed'), $SeedPath | Where-Object { $_ }) {
+        $given = Join-Path -Path $folder -ChildPath 'image.key'
+        if (Test-Path -LiteralPath $given) {
+            if ((Test-Path -LiteralPath $image) -and (Get-FileHash -LiteralPath $image).Hash -ne (Get-FileHash -LiteralPath $given).Hash) {
+                throw "$image is another key than $given. An image may depend on it: move it away by hand if not."
+            }
+            Copy-Item -LiteralPath $given -Destination $image
         }
-        Copy-Item -LiteralPath $given -Destination $image
-    } elseif (-not (Test-Path -LiteralPath $image)) {
-        Write-SnapMirrorText -Path $image -Text (New-SnapMirrorSecret)
+        $given = Join-Path -Path $folder -ChildPath 'id_ed25519'
+        if (Test-Path -LiteralPath $given) {
+            Copy-Item -LiteralPath $given -Destination $server
+            Remove-Item -LiteralPath "$server.pub" -ErrorAction SilentlyContinue
+        }
+    }
+    if (-not (Test-Path -LiteralPath $image)) {
+        if (Test-Path -LiteralPath (Join-Path $SharePath 'snapmirror.img')) {
+            Write-Warning -Message "$image is not here, so a VM that is new does not get it. Put it into the folder of -SeedPath for that."
+        } else {
+            Write-SnapMirrorText -Path $image -Text (New-SnapMirrorSecret)
+        }
     }
     # An empty passphrase: 5.1 and 7.2 drop empty arguments, later ones hand them on.
     $none = if ($PSVersionTable.PSVersion -ge [version]'7.3') { '' } else { '""' }
@@ -34,6 +49,12 @@ function New-SnapMirrorKey {
             # ssh refuses a key that anybody else may read, be it only whoever made it: the task runs as the system.
             $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $path, '/reset'
             $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $path, '/setowner', '*S-1-5-32-544'
+        } elseif (-not (Test-Path -LiteralPath "$path.pub")) {
+            $line = & $keygen -y -P $none -f $path
+            if ($LASTEXITCODE -ne 0) {
+                throw "$path is not a private key without a passphrase"
+            }
+            Write-SnapMirrorText -Path "$path.pub" -Text "$line`n"
         }
     }
     $public = (Get-Content -LiteralPath (Join-Path $root 'ssh_host_ed25519_key.pub') -Raw).Trim()

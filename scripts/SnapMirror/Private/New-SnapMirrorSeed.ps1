@@ -1,5 +1,5 @@
 function New-SnapMirrorSeed {
-    # The folder of files that configure the VM: one's own first, then what was made, then templates.
+    # The folder of files that configure the VM, without secrets: one's own first, then what was made, then templates.
     [CmdletBinding(SupportsShouldProcess)]
     param(
         [string] $SeedPath,
@@ -14,14 +14,16 @@ function New-SnapMirrorSeed {
     }
     $ConfirmPreference = 'None' # asked once is enough
     $null = New-Item -ItemType Directory -Path (Join-Path $seed 'network') -Force
+    # Secrets stay where they are: New-SnapMirrorSeedDisk puts them onto the disk from there.
+    $secret = @((Get-SnapMirrorSeedSecret).Keys)
     if ($SeedPath) {
-        Copy-Item -Path (Join-Path $SeedPath '*') -Destination $seed -Recurse -Force
-    }
-    $taken = @{ 'smb.cred' = 'smb.cred'; 'image.key' = 'image.key'; 'id_ed25519' = 'id_server'; 'ssh_host_ed25519_key' = 'ssh_host_ed25519_key' }
-    foreach ($name in $taken.Keys) {
-        if ($name -ne 'id_ed25519' -or -not (Test-Path -LiteralPath (Join-Path $seed $name))) {
-            Copy-Item -LiteralPath (Join-Path $root $taken[$name]) -Destination (Join-Path $seed $name)
+        Copy-Item -Path (Join-Path $SeedPath '*') -Destination $seed -Recurse -Force -Exclude $secret
+        foreach ($name in $secret | Where-Object { Test-Path -LiteralPath (Join-Path $SeedPath $_) }) {
+            Write-Warning -Message "$(Join-Path $SeedPath $name) is no longer needed by this host, and a secret: take it away, and wipe it"
         }
+    }
+    foreach ($name in $secret) {
+        Clear-SnapMirrorFile -Path (Join-Path $seed $name)
     }
     $folder = Join-Path -Path (Split-Path -Path $PSScriptRoot -Parent) -ChildPath 'Templates'
     foreach ($name in 'snapmirror.toml', 'appliance.toml', '10-windows.network') {

@@ -12,7 +12,7 @@ function Install-SnapMirror {
         4. Keys: that of the image, that of this host for the VM, that of the VM for the servers.
         5. A wire between Windows and the VM: an internal switch with fixed addresses, and a firewall rule for it.
         6. The VM from the VHDX, started with Windows and shut down with it. A small disk brings it its configuration,
-           and is deleted when the VM has taken it.
+           and is wiped and deleted when the VM has taken it.
         7. The image, made sparse by 'snapmirror init' in the VM.
         8. The scheduled task: as the system, with nobody logged on, wakes the host, is not ended after three days. It
            uses a copy of this module: call Install-SnapMirror again when there is a new version.
@@ -33,11 +33,10 @@ function Install-SnapMirror {
         The size of the image as the file system in it sees it. The file takes only what is used.
     .PARAMETER SeedPath
         A folder with files for the VM that are taken before those that are made: snapmirror.toml, known_hosts,
-        id_ed25519, image.key, appliance.toml.
+        id_ed25519, image.key, appliance.toml. Wipe the keys in it afterwards.
     .PARAMETER AdminKeyPath
-        The public key (.pub) of an administrator, whose private key is kept elsewhere than on this host. The VM lets it
-        do what shortens history as well, which the everyday key of this host cannot: go on after a guard
-        (Invoke-SnapMirrorRun -AcceptChanges -KeyFile), pin and unpin, run more often. Without it, nobody can from here.
+        The public key (.pub) of an administrator, who keeps the private one elsewhere. The VM lets it do what the
+        everyday key of this host cannot: go on after a guard (Invoke-SnapMirrorRun -KeyFile), pin, unpin, run often.
     .PARAMETER At
         When the night begins, local time.
     .PARAMETER CopyPath
@@ -118,17 +117,22 @@ function Install-SnapMirror {
     New-SnapMirrorAccount -Name $Account -CredentialPath (Join-Path $root 'smb.cred')
     New-SnapMirrorFolder -Path $SharePath -Account $Account
     New-SnapMirrorShare -Name $ShareName -Path $SharePath -Account $Account
-    New-SnapMirrorKey -Address $setting.Address -SeedPath $SeedPath
+    New-SnapMirrorKey -Address $setting.Address -SharePath $SharePath -SeedPath $SeedPath
     New-SnapMirrorSeed -SeedPath $SeedPath -AdminKeyPath $AdminKeyPath -Template $template
     New-SnapMirrorWire -Setting $setting
     Set-SnapMirrorSetting -Setting $setting
-    New-SnapMirrorVM -Setting $setting -VhdxPath $VhdxPath -SwitchName $SwitchName
+    try {
+        New-SnapMirrorVM -Setting $setting -VhdxPath $VhdxPath -SwitchName $SwitchName
+        if (-not $WhatIfPreference) {
+            Wait-SnapMirrorVM
+        }
+    } finally {
+        Remove-SnapMirrorSeedDisk -VMName $VMName # whatever has happened: the next call makes it anew
+    }
     if ($WhatIfPreference) {
         Register-SnapMirrorTask -TaskName $setting.TaskName -At $At -CopyPath $CopyPath
         return
     }
-    Wait-SnapMirrorVM
-    Remove-SnapMirrorSeedDisk -VMName $VMName
     Initialize-SnapMirrorImage -SharePath $SharePath
     Register-SnapMirrorTask -TaskName $setting.TaskName -At $At -CopyPath $CopyPath
     $checked = Invoke-SnapMirrorCommand -Word 'doctor', '--json'

@@ -191,6 +191,141 @@ Describe 'Keys' {
     }
 }
 
+Describe 'Secrets' {
+    # Hyper-V and icacls are doubles: a folder stands for the seed disk, a program that does nothing for icacls.
+    BeforeAll {
+        $script:OldHome = $env:ProgramData
+        $icacls = Join-Path $script:Place $(if ($env:OS -eq 'Windows_NT') { 'icacls.exe.cmd' } else { 'icacls.exe' })
+        Set-Content -Path $icacls -Value $(if ($env:OS -eq 'Windows_NT') { '@exit /b 0' } else { '#!/bin/sh' })
+        if ($env:OS -ne 'Windows_NT') {
+            chmod 755 $icacls
+        }
+        function New-TestHome {
+            # A host of its own, with what New-SnapMirrorAccount has made.
+            $env:ProgramData = Join-Path $TestDrive ([guid]::NewGuid())
+            $script:Root = Join-Path $env:ProgramData 'SnapMirror'
+            $script:Share = Join-Path $env:ProgramData 'share'
+            $script:Given = Join-Path $env:ProgramData 'given'
+            $null = New-Item -ItemType Directory -Path $script:Root, $script:Share, $script:Given
+            Set-Content -Path (Join-Path $script:Root 'smb.cred') -Value 'password=x'
+            Set-Content -Path (Join-Path $script:Given 'known_hosts') -Value 'web1 ssh-ed25519 AAAA'
+        }
+        function Invoke-Private {
+            # A function of the module that is not exported.
+            param([string] $Name, [hashtable] $Argument = @{})
+            InModuleScope 'SnapMirror' -Parameters @{ Name = $Name; Argument = $Argument } {
+                param($Name, $Argument)
+                & $Name @Argument
+            }
+        }
+        function Install-Key {
+            # The steps of Install-SnapMirror that handle keys; gives the warnings.
+            Invoke-Private 'New-SnapMirrorKey' @{ Address = '10.253.71.2'; SharePath = $script:Share; SeedPath = $script:Given } 3>&1
+            Invoke-Private 'New-SnapMirrorSeed' @{ Template = @{}; SeedPath = $script:Given } 3>&1
+        }
+        function Get-Place {
+            # Where below the host's folder there is a file of that name.
+            param([string] $Name)
+            @(Get-ChildItem -Path $script:Root -Recurse -File -Filter $Name).Count
+        }
+    }
+
+    AfterAll {
+        $env:ProgramData = $script:OldHome
+    }
+
+    BeforeEach {
+        New-TestHome
+    }
+
+    It 'lie in one place each' {
+        Install-Key | Should -BeNullOrEmpty
+        foreach ($name in 'image.key', 'smb.cred', 'id_server', 'ssh_host_ed25519_key') {
+            Get-Place $name | Should -Be 1 -Because $name
+        }
+        $seed = @(Get-ChildItem -Path (Join-Path $script:Root 'seed') -Recurse -File).Name | Sort-Object
+        $seed | Should -Be @('10-windows.network', 'appliance.toml', 'authorized_keys', 'known_hosts', 'snapmirror.toml')
+    }
+
+    It 'that are given are taken over, and those that are left behind are named' {
+        Set-Content -Path (Join-Path $script:Given 'image.key') -Value 'mine' -NoNewline
+        $none = if ($PSVersionTable.PSVersion -ge [version]'7.3') { '' } else { '""' }
+        ssh-keygen -q -t ed25519 -N $none -f (Join-Path $script:Given 'id_ed25519')
+        $told = Install-Key
+        foreach ($name in 'image.key', 'id_ed25519') {
+            "$told" | Should -Match ([regex]::Escape((Join-Path $script:Given $name)))
+        }
+        Get-Place 'image.key' | Should -Be 1
+        Get-Content -Path (Join-Path $script:Root 'image.key') -Raw | Should -Be 'mine'
+        $same = Join-Path $script:Given 'id_ed25519'
+        Get-Content -Path (Join-Path $script:Root 'id_server') -Raw | Should -Be (Get-Content -Path $same -Raw)
+        $public = (Get-Content -Path "$same.pub" -Raw) -replace '^(\S+ \S+).*\s*$', '$1'
+        Get-Content -Path (Join-Path $script:Root 'id_server.pub') -Raw | Should -Match ([regex]::Escape($public))
+    }
+
+    It 'of a version that kept them twice are wiped' {
+        Install-Key
+        $seed = Join-Path $script:Root 'seed'
+        Copy-Item -Path (Join-Path $script:Root 'image.key') -Destination $seed
+        Copy-Item -Path (Join-Path $script:Root 'id_server') -Destination (Join-Path $seed 'id_ed25519')
+        Set-Content -Path (Join-Path $seed 'smb.cred') -Value 'old'
+        $key = Get-Content -Path (Join-Path $script:Root 'image.key') -Raw
+        Install-Key
+        Get-ChildItem -Path $seed -File | Where-Object { $_.Name -in 'image.key', 'id_ed25519', 'smb.cred' } | Should -BeNullOrEmpty
+        Get-Content -Path (Join-Path $script:Root 'image.key') -Raw | Should -Be $key
+    }
+
+    It 'are not made anew for an image that is there' {
+        Set-Content -Path (Join-Path $script:Share 'snapmirror.img') -Value ''
+        "$(Install-Key)" | Should -Match 'image.key is not here'
+        Get-Place 'image.key' | Should -Be 0
+    }
+
+    It 'are on the seed disk, which is wiped' {
+        Install-Key
+        $null = New-Item -ItemType Directory -Path (Join-Path $script:Root 'VM'), (Join-Path $script:Root 'disk')
+        $null = New-PSDrive -Name 'X' -PSProvider FileSystem -Root (Join-Path $script:Root 'disk') -Scope Global
+        function Global:New-VHD { Set-Content -Path $args[1] -Value ('secret' * 1000) }
+        function Global:Mount-VHD { 'disk' }
+        function Global:Get-Disk { process { New-Object -TypeName psobject -Property @{ Number = 1 } } }
+        function Global:Initialize-Disk { }
+        function Global:New-Partition { New-Object -TypeName psobject -Property @{ DriveLetter = 'X' } }
+        function Global:Format-Volume { }
+        function Global:Dismount-VHD { }
+        function Global:Get-VMHardDiskDrive { }
+        function Global:Remove-VMHardDiskDrive { }
+        $disk = Join-Path $script:Root 'VM/seed.vhdx'
+        $kept = "$disk.link"
+        try {
+            Invoke-Private 'New-SnapMirrorSeedDisk' @{ Path = $disk }
+            $files = @(Get-ChildItem -Path 'X:\' -Recurse -File).Name | Sort-Object
+            $null = New-Item -ItemType HardLink -Path $kept -Target $disk
+            Invoke-Private 'Remove-SnapMirrorSeedDisk' @{ VMName = 'snapmirror' }
+        } finally {
+            Remove-PSDrive -Name 'X' -Scope Global
+            Get-ChildItem -Path 'Function:\*-VHD', 'Function:\*-Disk', 'Function:\*-VMHardDiskDrive' | Remove-Item
+            Remove-Item -Path 'Function:\New-Partition', 'Function:\Format-Volume'
+        }
+        $files | Should -Contain 'image.key'
+        $files | Should -Contain 'id_ed25519'
+        $files | Should -Contain 'snapmirror.toml'
+        Test-Path -Path $disk | Should -BeFalse
+        (Get-Item -Path $kept).Length | Should -BeGreaterThan 6000
+        Get-Content -Path $kept -Raw | Should -Match '^\0+$'
+    }
+
+    It 'are taken away from a VM that does not answer' {
+        Mock -ModuleName 'SnapMirror' -CommandName 'Wait-SnapMirrorVM' -MockWith { throw 'the VM has not answered' }
+        $made = 'Folder', 'Account', 'Share', 'Key', 'Seed', 'Wire', 'VM' | ForEach-Object -Process { "New-SnapMirror$_" }
+        foreach ($one in $made + 'Assert-SnapMirrorHost' + 'Remove-SnapMirrorSeedDisk') {
+            Mock -ModuleName 'SnapMirror' -CommandName $one -MockWith { $null }
+        }
+        $asked = @{ VhdxPath = 'x'; SharePath = $script:Share; SwitchName = 'x'; Source = 'root@web1:/' }
+        { Install-SnapMirror @asked } | Should -Throw 'the VM has not answered'
+        Should -Invoke -ModuleName 'SnapMirror' -CommandName 'Remove-SnapMirrorSeedDisk' -Times 1 -Exactly
+    }
+}
+
 Describe 'Restore-SnapMirrorItem' {
     It 'only asks what it would write with -WhatIf' {
         Set-Answer -Json @{ mirror = 'web1'; snapshot = '2026-11-21T031414Z'; to = 'root@web1:/'; new = 1; overwritten = 0; attributes = 0 }

@@ -12,9 +12,9 @@ they are called `snapmirror.` and the name, with `..` for each slash:
                           (night-failed.sh: a shell script for after a night that failed, see its unit)
 
 Applied in that order, credentials first; a file is written only if it differs, so that nothing changes at a boot that
-brings nothing new. What a seed does not name stays: the disk may be taken away after the first boot. Files ending in
-`.key` are taken byte for byte; all others are text, and lose what Windows' editors add (carriage returns, a mark at
-the beginning).
+brings nothing new. What a seed does not name stays: so the disk, which holds secrets, is to be taken away after the
+first boot, and wiped; until then `state` says so at each login. Files ending in `.key` are taken byte for byte; all
+others are text, and lose what Windows' editors add (carriage returns, a mark at the beginning).
 
 Python's standard library only. Runs mount and umount; nothing else.
 """
@@ -51,6 +51,11 @@ def main() -> int:
     args = parser.parse_args()
     problems: list[str] = []
     seeds = [from_folder(folder) for folder in args.seed]
+    secret = [
+        f"{folder}: {', '.join(names)}"
+        for folder, seed in zip(args.seed, seeds, strict=True)
+        if (names := secrets_of(seed))
+    ]
     if not args.no_seed:
         seeds.append(from_credentials(CREDENTIALS))
         with mounted_seed_disk() as folder:
@@ -59,6 +64,8 @@ def main() -> int:
     for seed in seeds:
         for name in place(seed, args.root, problems):
             print(f"configured: {name}")
+    for one in secret:
+        print(f"taken, and no longer needed there; wipe these secrets in {one}")
     try:
         settings = read_settings(args.root / "etc/snapmirror/appliance.toml")
         for name in apply_settings(settings, args.root):
@@ -81,6 +88,11 @@ def from_folder(folder: Path) -> Seed:
         if path.is_file() and not path.is_symlink() and not hidden:
             seed["/".join(parts)] = path.read_bytes()[: LARGEST + 1]
     return seed
+
+
+def secrets_of(seed: Mapping[str, bytes]) -> list[str]:
+    """Those files of a seed that nobody else may read: keys and credentials."""
+    return [name for name in seed if name.endswith((".key", ".cred")) or b"PRIVATE KEY-----" in seed[name]]
 
 
 def from_credentials(folder: Path) -> Seed:
