@@ -5,9 +5,10 @@ was read: options in full, then `--`, then the words. So whatever the tables do 
 later snapmirror has, too; and no word can become an option.
 
 The everyday key can do what the PowerShell module does, and read. The administrator's key is asked for what shortens
-history or makes room for that (`unpin`, `--accept-changes`, more runs than a day needs, see runs.py), what fills the
-image for good (`pin`), what tries the storage (`doctor --storage`) or changes the Windows host (`host prepare`), and
-copies to other machines than the share's. Neither key can write files of this machine or choose another configuration.
+history or makes room for that (`forget`, `purge`, `unpin`, `--accept-changes`, more runs than a day needs, see
+runs.py), what fills the image for good (`pin`), what tries the storage (`doctor --storage`) or changes the Windows host
+(`host prepare`), and copies to other machines than the share's. Neither key can write files of this machine or choose
+another configuration.
 """
 
 from __future__ import annotations
@@ -62,12 +63,14 @@ _OF_A_MIRROR: Mapping[str, Kind | None] = {"--json": None, "--mirror": MIRROR}
 
 EVERYDAY: Mapping[str, Command] = {
     "copy-image": Command({"--full": None, "--dry-run": None, **_JSON}, (DESTINATION,)),
-    "diff": Command(_OF_A_MIRROR, (SNAPSHOT, SNAPSHOT)),
+    "cat": Command({"--mirror": MIRROR}, (SNAPSHOT, PATH)),
+    "diff": Command(_OF_A_MIRROR, (SNAPSHOT, SNAPSHOT, PATH)),
     "doctor": Command(_JSON),
-    "find": Command(_OF_A_MIRROR, (PATH,)),
+    "find": Command({"--ignore-case": None, **_OF_A_MIRROR}, (PATH,)),
     "host check": Command(_JSON),
     "init": Command({}),
     "list": Command(_OF_A_MIRROR),
+    "ls": Command(_OF_A_MIRROR, (SNAPSHOT, PATH)),
     "mount": Command(_JSON),
     "plan": Command({"--full": None, "--all": None, **_JSON}, more=MIRROR),
     "restore": Command(
@@ -82,15 +85,18 @@ EVERYDAY: Mapping[str, Command] = {
         more=SNAPSHOT,
     ),
 }  # fmt: skip
+_DESTROYING: Mapping[str, Kind | None] = {"--dry-run": None, "--yes": None, "--accept-changes": None, **_OF_A_MIRROR}
 ADMIN: Mapping[str, Command] = {
     **EVERYDAY,
     "doctor": Command({"--storage": None, **_JSON}),
+    "forget": Command(_DESTROYING, more=SNAPSHOT),
     "host prepare": Command({"--dry-run": None, **_JSON}),
     "pin": Command({"--mirror": MIRROR}, (SNAPSHOT,)),
+    "purge": Command({"--from-history": None, **_DESTROYING}, more=PATH),
     "run": EVERYDAY["run"]._replace(options={**EVERYDAY["run"].options, "--accept-changes": None}),
     "unpin": Command({"--mirror": MIRROR}, (SNAPSHOT,)),
 }
-_SHORT = {"-n": "--dry-run", "-y": "--yes"}
+_SHORT = {"-i": "--ignore-case", "-n": "--dry-run", "-y": "--yes"}
 
 
 class Asked(NamedTuple):
