@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import os
 import random
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from tests.support.clock import shifted
 from tests.support.runner import LONG, Result, Scene
+from tests.support.sshd import sshd_running
 
 WORDS = ["invoice", "order", "customer", "street", "total", "amount", "date", "paid", "name", "report", "week", "plan"]
 GUARD = {"min_free": "1M", "min_free_inodes": 10}  # all that is about changes is the default
@@ -227,6 +229,32 @@ def test_no_room_names_what_holds_it(scene: Scene, server: Server) -> None:
     result = night(scene, server)
     assert result.exit_code == 11, str(result)
     assert "2 snapshots stay beyond keep_last = 3 because of keep_at_least_days = 14" in result.mirror["hint"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root is needed to be somebody else on the server")
+def test_what_cannot_be_listed_is_not_lost() -> None:
+    """The folder of half of all files is closed for a night: they are kept, so they do not add to what has changed."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ransomware.", dir="/tmp") as folder,
+        sshd_running(Path(folder) / "sshd") as sshd,
+    ):
+        Path(folder).chmod(0o755)
+        scene = Scene(Path(folder) / "scene")
+        server = Server(scene.source, "closed")
+        nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups rsync"
+        scene.configure(source=f"{sshd.login}:{scene.source}/", rsync_path=nobody, guard=GUARD, **sshd.options())
+        server.documents(400, server.text)
+        for name in server.names()[:200]:
+            server.put(f"other/{name}", server.text(), days_old=90)
+        assert night(scene, server).exit_code == 0
+        for name in server.names()[:160]:
+            server.put(name, server.text())
+        assert night(scene, server).exit_code == 3
+        server.put(server.names()[160], server.text())
+        (scene.source / "other").chmod(0)
+        closed = night(scene, server)
+        assert closed.exit_code == 3 and closed.mirror["degraded"], str(closed)
+        assert any("161 of 600 files (27%)" in one for one in closed.mirror["warnings"]), str(closed)
 
 
 # -- honest histories ------------------------------------------------------------------------------------------------
