@@ -7,8 +7,13 @@ sentence and hint and exits with its code. Anything else that reaches the comman
 from __future__ import annotations
 
 import errno
+import os
 import re
+from contextlib import suppress
 from enum import IntEnum
+from pathlib import Path
+
+from snapmirror import machine
 
 
 class ExitCode(IntEnum):
@@ -60,15 +65,23 @@ class ConfigError(UsageError):
 
 
 class LockedError(SnapmirrorError):
-    """Another live run holds the store."""
+    """Another live run holds the store. `elsewhere`: one whose report is not where ours is."""
 
     exit_code = ExitCode.LOCKED
+
+    def __init__(self, message: str, *, hint: str = "", elsewhere: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.elsewhere = elsewhere
 
 
 class StorageError(SnapmirrorError):
     """Share, image, key, file system or space: what lies under the store."""
 
     exit_code = ExitCode.STORAGE
+
+
+class StoreMissing(StorageError):  # noqa: N818  (a state, not a mistake)
+    """The store's folder is not there."""
 
 
 class NoRoomError(StorageError):
@@ -132,6 +145,29 @@ def shortage(error: BaseException) -> ShortageError | None:
     return ShortageError(
         f"this machine has run out of {what}", hint="what is published stays; give it more, then run again"
     )
+
+
+def denied(error: BaseException) -> StorageError | None:
+    """The sentence for what the user who asks may not do, None for any other error."""
+    if not isinstance(error, PermissionError) or not isinstance(error.filename, str | bytes):
+        return None
+    me, name = os.geteuid(), os.fsdecode(error.filename)
+    if me == 0:  # then it is no question of whose it is
+        hint = "is it immutable ('lsattr' tells), or on a server that forbids it? the system's access control can, too"
+        return StorageError(f"{name!a} cannot be used, not even by root: {error.strerror}", hint=hint)
+    owner = _owner_on_the_way(Path(name))
+    whose = f"; {owner[0]} belongs to {machine.user(owner[1])}" if owner and owner[1] != me else ""
+    return StorageError(
+        f"{name!a} cannot be used by {machine.user(me)}: {error.strerror}{whose}",
+        hint="run it as the user to whom that belongs, or with sudo",
+    )
+
+
+def _owner_on_the_way(path: Path) -> tuple[Path, int] | None:
+    for place in (path, *path.parents):
+        with suppress(OSError):
+            return place, place.lstat().st_uid
+    return None
 
 
 def _is_about_memory(error: BaseException) -> bool:

@@ -128,7 +128,8 @@ def _raise_pending() -> None:
 def _handle(number: int, _frame: FrameType | None) -> None:
     _State.seen = True
     if _State.raised:
-        os.write(2, _NOTE)  # not logging: it may be what was interrupted
+        with suppress(OSError):  # a terminal that hangs up tells us twice, and takes no answer
+            os.write(2, _NOTE)  # not logging: it may be what was interrupted
     elif _State.depth:
         _State.pending = number
     else:

@@ -3,6 +3,11 @@
 A flock on a small file: the kernel lets go of it when its owner dies, however that happens, so there is no stale lock
 to judge. The file names the owner, for the message to whoever comes second, and for the next run, which must end what
 a killed owner left running before it touches the store.
+
+A store that is a plain folder has the file inside, so that it is one lock however many configurations, names, mounts,
+containers and users lead there. (Of an image or a pool the claim comes on top: see `storage.claim` and `storage.pool`.)
+A machine that reaches the folder by a network which keeps no locks has left its name there: as long as that stands,
+nobody else can know whether it is alive.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,47 +26,116 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from snapmirror import lockfile, process
+from snapmirror import folder, lockfile, machine, process
 from snapmirror.config import Config
-from snapmirror.errors import WAY_OUT, LockedError, StorageError, StuckError
+from snapmirror.errors import WAY_OUT, LockedError, StorageError, StoreMissing, StuckError
 
 log = logging.getLogger("snapmirror.lock")
 _LAST_RUN_SECONDS = 120  # that what was stuck may take to end: the client asks a server that is back every few seconds
 _POLL_SECONDS = 0.5
+_TEXT_BYTES = 1024
+NAME = ".snapmirror.lock"
+"""The lock file in a store that is a plain folder."""
 
 
 @contextmanager
-def run_lock(config: Config) -> Iterator[None]:
-    """Hold the store's lock. Raises LockedError, naming the owner, when a live run holds it."""
-    path = lock_file(config)
+def run_lock(config: Config, *, reading: bool = False, making: bool = False) -> Iterator[None]:
+    """Hold the store's lock. Raises LockedError, naming the owner, when a live run holds it.
+
+    `reading`: the store is not written to, and may be read-only or full. `making`: it need not be there yet.
+    """
+    _make_state_folder(config)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = lockfile.made(path)
-    except OSError as error:
-        raise StorageError(
-            f"the lock file {path} cannot be made: {error.strerror}", hint="set state_dir in [store]"
-        ) from error
-    with os.fdopen(descriptor, "r+") as file:
-        _take(file)
+        descriptor = _open(config, reading=reading)
+    except StoreMissing:
+        if not making:
+            raise
+        descriptor = None
+    if descriptor is None:  # nobody can write there, or nothing is there
+        yield
+        return
+    with os.fdopen(descriptor, "r") as file:
+        _take(file, config)
         _end_leftovers(_text(file))
-        owner = {"pid": os.getpid(), "since": time.time(), "run": os.environ.get(process.RUN_VARIABLE, "")}
         try:
-            _write(descriptor, owner)
+            _write(descriptor, _owner(config), reading=reading)
             yield
         finally:
-            os.ftruncate(descriptor, 0)
+            with suppress(OSError):  # a disk that fails has been told of; the next one sees that we are gone
+                os.pwrite(descriptor, b" " * _TEXT_BYTES, 0)
 
 
-def _take(file: TextIO) -> None:
+def _make_state_folder(config: Config) -> None:
+    folder = config.store.state_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StorageError(
+            f"the folder {folder} for locks and reports cannot be made: {error.strerror}",
+            hint="set state_dir in [store]",
+        ) from error
+
+
+def _open(config: Config, *, reading: bool) -> int | None:
+    """The lock file, made if it is missing. None where there is none, and a read-only file system keeps all from it."""
+    path = lock_file(config)
+    try:
+        return _opened(path, os.O_RDWR)
+    except OSError as error:
+        if error.errno == errno.EROFS and reading:
+            with suppress(FileNotFoundError):
+                return _opened(path, os.O_RDONLY)
+            return None
+        if _is_plain(config):
+            folder.check_writable(path.parent, [mirror.name for mirror in config.mirrors])  # tells whose it is
+            hint = "a lock is a file of its owner's; if it is anything else, remove it"
+        else:
+            hint = "set state_dir in [store]"
+        raise StorageError(f"the lock file {path} cannot be made: {error.strerror}", hint=hint) from error
+
+
+def _opened(path: Path, access: int) -> int:
+    flags = access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        if access == os.O_RDONLY:
+            raise
+        descriptor = os.open(path, flags | os.O_CREAT, 0o600)
+        above = path.parent.stat()
+        if os.geteuid() == 0 and above.st_uid != 0:  # root reads a user's store, whose nights must get past this
+            os.fchown(descriptor, above.st_uid, above.st_gid)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a file")
+    if access != os.O_RDONLY:
+        lockfile.narrow(descriptor, path)
+    return descriptor
+
+
+def _owner(config: Config) -> dict[str, object]:
+    return {
+        "pid": os.getpid(), "since": time.time(), "run": os.environ.get(process.RUN_VARIABLE, ""),
+        "host": os.uname().nodename, "machine": machine.identity(), "user": os.geteuid(),
+        "state": hashlib.sha256(os.fsencode(config.store.state_dir)).hexdigest()[:16],
+    }  # fmt: skip
+
+
+def _take(file: TextIO, config: Config) -> None:
     """A live owner is not waited for; one that could not end is: its server may be back, and it on its way out."""
     deadline, told = time.monotonic() + _LAST_RUN_SECONDS, False
     while True:
         if lockfile.take(file, fcntl.LOCK_EX):
+            _refuse_other_machine(file, config)
             return
-        text = _text(file)
-        stuck = _owner_in(text).get("stuck")
+        owner = _owner_in(_text(file))
+        stuck = owner.get("stuck")
         if not stuck:
-            raise LockedError(_describe(text, lockfile.holders(file.fileno())), hint="wait for it, or stop it")
+            raise LockedError(
+                _describe(owner, lockfile.holders(file.fileno())),
+                hint="wait for it, or stop it",
+                elsewhere=owner.get("state") not in (None, _owner(config)["state"]),
+            )
         if time.monotonic() > deadline:
             raise StuckError(f"the last run has not ended: {stuck}", hint=WAY_OUT)
         if not told:
@@ -69,28 +144,59 @@ def _take(file: TextIO) -> None:
         time.sleep(_POLL_SECONDS)
 
 
+def _refuse_other_machine(file: TextIO, config: Config) -> None:
+    owner = _owner_in(_text(file))
+    there = owner.get("machine")
+    if there in (None, machine.identity()) or machine.sees_all_locks(os.fstat(file.fileno()).st_dev):
+        return
+    who = "it does not say which"
+    with suppress(ValueError, KeyError, TypeError, OverflowError, OSError):
+        who = _named(owner)
+    raise LockedError(
+        f"another machine's run holds the store: {who}",
+        hint=f"wait for it; if it has died there, remove {lock_file(config)}",
+        elsewhere=True,
+    )
+
+
 def _text(file: TextIO) -> str:
     file.seek(0)
     return file.read()
 
 
-def _write(descriptor: int, owner: dict[str, object]) -> None:
-    """Without it nobody could end what a killed run leaves behind: so a full disk ends the run here."""
-    text = json.dumps(owner).encode()
+def _write(descriptor: int, owner: dict[str, object], *, reading: bool) -> None:
+    """Without it nobody could end what a killed run leaves behind: so a full disk ends the run here.
+
+    The text is as long as the last one, and so needs no room but the first time.
+    """
+    text = json.dumps(owner).encode().ljust(_TEXT_BYTES)
     try:
-        os.ftruncate(descriptor, 0)
         if os.pwrite(descriptor, text, 0) < len(text):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
+        if reading:
+            return
         raise StorageError(
-            f"the lock file cannot be written: {error.strerror}", hint="make room where state_dir of [store] lies"
+            f"the lock file cannot be written: {error.strerror}", hint="make room where it lies"
         ) from error
 
 
+def _is_plain(config: Config) -> bool:
+    return config.image is None and config.zfs is None
+
+
 def lock_file(config: Config) -> Path:
-    """Where the lock of this store is: by the image where there is one, else by the folder."""
+    """Where the lock of this store is: in its folder where it is a plain one, else in the state folder.
+
+    Raises StorageError where the folder cannot be reached, StoreMissing where it is not there.
+    """
+    return folder.found(config.store.path) / NAME if _is_plain(config) else state_file(config, ".lock")
+
+
+def state_file(config: Config, suffix: str) -> Path:
+    """A file of this store in the state folder, called by the image where there is one, else by the folder."""
     what = str(config.image.file if config.image else config.store.path)
-    return config.store.state_dir / f"{hashlib.sha256(os.fsencode(what)).hexdigest()[:16]}.lock"
+    return config.store.state_dir / f"{hashlib.sha256(os.fsencode(what)).hexdigest()[:16]}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -104,11 +210,13 @@ class Owner:
 def owner_of(config: Config) -> Owner | None:
     """The live run that holds the store, or None. Only looks: a lock taken to find out could turn a night away."""
     try:
-        owner = _owner_in(lock_file(config).read_text())
+        with os.fdopen(_opened(lock_file(config), os.O_RDONLY)) as file:
+            owner = _owner_in(file.read())
         locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    except OSError:
+    except (OSError, StorageError):
         return None
-    if not any(words[1] == "FLOCK" and words[4] == str(owner.get("pid")) for words in locks):
+    is_here = owner.get("machine") in (None, machine.identity())
+    if is_here and not any(words[1] == "FLOCK" and words[4] == str(owner.get("pid")) for words in locks):
         return None  # its owner died, or has ended
     since, stuck = owner.get("since"), owner.get("stuck")
     return Owner(since if isinstance(since, float) else None, stuck if isinstance(stuck, str) else None)
@@ -116,15 +224,15 @@ def owner_of(config: Config) -> Owner | None:
 
 def mark_stuck(config: Config, pid: int, message: str) -> None:
     """Whoever asks for the lock while process `pid` holds it gets to know that it cannot end."""
-    with suppress(OSError), lock_file(config).open("r+") as file:
+    with suppress(OSError, StorageError), lock_file(config).open("r+") as file:
         owner = _owner_in(file.read())
         if owner.get("pid") == pid:
             file.seek(0)
-            json.dump({**owner, "stuck": message}, file)
+            file.write(json.dumps({**owner, "stuck": message}).ljust(_TEXT_BYTES))
 
 
 def _owner_in(text: str) -> dict[str, Any]:
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         owner = json.loads(text)
         return owner if isinstance(owner, dict) else {}
     return {}
@@ -132,19 +240,24 @@ def _owner_in(text: str) -> dict[str, Any]:
 
 def _end_leftovers(text: str) -> None:
     """The lock is ours but still names an owner: it died. End its children, which may be writing still."""
-    with suppress(ValueError, KeyError, TypeError):
-        owner = json.loads(text)
-        if owner["run"] and owner["run"] != os.environ.get(process.RUN_VARIABLE):
-            ended = process.kill_leftovers(owner["run"])
-            log.info("the last run (pid %s) died; took over its lock, ended %d of its programs", owner["pid"], ended)
+    owner = _owner_in(text)
+    run, pid = owner.get("run"), owner.get("pid")
+    if run and isinstance(run, str) and run != os.environ.get(process.RUN_VARIABLE):
+        ended = process.kill_leftovers(run)
+        log.info("the last run (pid %s) died; took over its lock, ended %d of its programs", pid, ended)
 
 
-def _describe(text: str, holders: str) -> str:
+def _describe(owner: dict[str, Any], holders: str) -> str:
     """Who holds the lock: by what the file says, if that one does hold it; else by what the kernel says."""
-    with suppress(ValueError, KeyError, TypeError):
-        owner = json.loads(text)
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
-        if f"(pid {owner['pid']})" in holders or "(pid" not in holders:
-            return f"another run holds the store: pid {owner['pid']}, since {since}"
+    if f"(pid {owner.get('pid')})" in holders or "(pid" not in holders:
+        with suppress(ValueError, KeyError, TypeError, OverflowError, OSError):
+            return f"another run holds the store: {_named(owner)}"
     what = "another run holds the store: " if "snapmirror" in holders else "the store is held by "
     return what + holders
+
+
+def _named(owner: dict[str, Any]) -> str:
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
+    of = f" of {machine.user(int(owner['user']))}" if owner.get("user", os.geteuid()) != os.geteuid() else ""
+    on = f" on {owner['host']}" if owner.get("machine") not in (None, machine.identity()) else ""
+    return f"pid {owner['pid']}{of}{on}, since {since}"

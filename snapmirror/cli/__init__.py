@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Sequence
 
 from snapmirror import interrupts
-from snapmirror.errors import ExitCode, SnapmirrorError, shortage
+from snapmirror.errors import ExitCode, SnapmirrorError, denied, shortage
 
 _RESERVE_BYTES = 1 << 20
 
@@ -68,7 +68,9 @@ def run_command(argv: Sequence[str]) -> int:
     except Exception as error:
         del reserve
         logging.getLogger("snapmirror.cli").debug("the traceback", exc_info=True)
-        known = interrupts.raised() or shortage(error)  # a signal may arrive where Python wraps what a handler raises
+        known = (
+            interrupts.raised() or shortage(error) or denied(error)
+        )  # a signal may arrive where Python wraps what a handler raises
         if known is not None:
             complain(known.message, known.hint)
             code = known.exit_code

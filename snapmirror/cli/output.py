@@ -1,12 +1,16 @@
 """What is printed: results on stdout, everything about them on stderr.
 
-A reader who goes away (`snapmirror list | head`) ends the output, not the command: its exit code stays true.
+A reader who goes away (`snapmirror list | head`) ends the output, not the command: its exit code stays true. So does a
+terminal that hangs up.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -82,7 +86,9 @@ def _write(stream: TextIO, text: str, *, flush: bool = False) -> None:
     except BrokenPipeError:
         _close(stream)
     except OSError as error:
-        if stream is sys.stdout:
+        if error.errno == errno.EIO and stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
+            _close(stream)
+        elif stream is sys.stdout:
             raise StorageError(f"the output cannot be written: {error.strerror}") from error
 
 
@@ -91,3 +97,29 @@ def _close(stream: TextIO) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
+
+
+class Screen(io.TextIOBase):
+    """The terminal on stderr, for what draws on it: when it hangs up, nothing is drawn, and nothing fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stream = sys.stderr  # (who draws may put something else in its place meanwhile)
+
+    def write(self, text: str) -> int:
+        """Draw."""
+        _write(self._stream, text, flush=True)
+        return len(text)
+
+    def isatty(self) -> bool:
+        """Whether there is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Its descriptor, which tells how wide it is."""
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """How letters are written there."""
+        return self._stream.encoding

@@ -7,9 +7,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from snapmirror.cli import logs, text
+from snapmirror.cli.output import Screen
 from snapmirror.model import Progress, Silent
 from snapmirror.model import size as readable_size
 
@@ -137,7 +138,7 @@ class Bar(_Counted):
 
         self.end()
         super().begin(what, names=names, size=size)
-        console = Console(stderr=True, highlight=False, markup=False)
+        console = Console(file=cast("IO[str]", Screen()), highlight=False, markup=False)
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,7 +125,7 @@ def _ask(preview: Preview, job: Restore, *, yes: bool, push: bool) -> None:
     if yes:
         return
     if sys.stdin.isatty():
-        if not typer.confirm(f"Write this to {printable(job.where)}?", default=False, err=True):
+        if not _answer(f"Write this to {printable(job.where)}?"):
             note("nothing was written")
             raise typer.Exit(0)
         return
@@ -132,6 +133,21 @@ def _ask(preview: Preview, job: Restore, *, yes: bool, push: bool) -> None:
     if push or harmful:
         what = "it would change the server" if push else f"it would change {count(harmful, 'existing name')}"
         raise UsageError(f"{what}, and there is no terminal to ask on", hint="if that is meant, add --yes")
+
+
+def _answer(question: str) -> bool:
+    """Whether somebody says yes; the end of the input is a no. Raises Interrupted when the terminal is lost."""
+    from snapmirror import interrupts
+    from snapmirror.errors import Interrupted
+
+    try:
+        return typer.confirm(question, default=False, err=True)
+    except typer.Abort:
+        note("")
+        interrupts.check()
+        return False
+    except OSError as error:
+        raise Interrupted(signal.SIGHUP, "SIGHUP") from error
 
 
 def _as_json(preview: Preview, job: Restore, done: int) -> dict[str, Any]:

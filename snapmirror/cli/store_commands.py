@@ -32,7 +32,7 @@ def init(context: typer.Context) -> None:
     from snapmirror.storage.initialise import initialise
 
     shell = shell_of(context)
-    with run_lock(shell.config):
+    with run_lock(shell.config, making=True):
         report = initialise(shell.config, log.debug if shell.quiet else note)
     for warning in report.warnings:
         note(f"warning: {warning}")

@@ -75,7 +75,7 @@ def opened(
     mirrors = config.select(names)
     with ExitStack() as stack:
         if locked:
-            stack.enter_context(run_lock(config))
+            stack.enter_context(run_lock(config, reading=read_only))
         store = stack.enter_context(open_store(config, read_only=read_only))
         histories = {mirror.name: history_of(store, mirror) for mirror in mirrors}
         for name, history in histories.items():  # whoever reads it may want just that; a night refuses it

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from snapmirror.config import Config
-from snapmirror.lock import lock_file
+from snapmirror.lock import state_file
 from snapmirror.model import ReadBack
 from snapmirror.storage.open_store import OpenStore
 
@@ -166,4 +166,4 @@ def replace(path: Path, text: str) -> None:
 
 
 def _file(config: Config) -> Path:
-    return lock_file(config).with_suffix(".status.json")
+    return state_file(config, ".status.json")

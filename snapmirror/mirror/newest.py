@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from snapmirror.config import Config
 from snapmirror.errors import GuardError
-from snapmirror.lock import lock_file
+from snapmirror.lock import state_file
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.record import Id, Snapshot
@@ -93,7 +93,7 @@ def remember(config: Config, mirror: str, newest: Snapshot) -> None:
 
 def file_of(config: Config) -> Path:
     """Where it is written down."""
-    return lock_file(config).with_suffix(".newest.json")
+    return state_file(config, ".newest.json")
 
 
 def _load(config: Config) -> _Known:

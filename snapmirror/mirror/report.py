@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from snapmirror.config import Config
 from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
-from snapmirror.lock import lock_file
+from snapmirror.lock import state_file
 from snapmirror.mirror import memory, metrics
 from snapmirror.model import ReadBack
 
@@ -109,7 +109,7 @@ def write(
     """
     text = json.dumps({"finished_at": finished, **report.as_json()}, indent=1)
     try:
-        memory.replace(lock_file(config).with_suffix(".json"), text)
+        memory.replace(state_file(config, ".json"), text)
         kept = memory.keep(config, report.mirrors, finished, last_success, space, report.warnings)
         if config.report.json_file:
             memory.replace(config.report.json_file, text)

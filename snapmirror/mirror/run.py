@@ -69,9 +69,9 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
                 for mirror, night in zip(mirrors, report.mirrors, strict=True):
                     _read_back(mirror, store, night, pipeline, progress)
                 space = memory.space_of(store, time.time())
-        except LockedError:
-            raise  # the report is the other run's
         except SnapmirrorError as error:
+            if isinstance(error, LockedError) and not error.elsewhere:
+                raise  # the report is the other run's
             _fail(report, mirrors, error)
             finished = time.time()
             _write(report, config, finished, last_success, space)
@@ -212,7 +212,7 @@ def plan_mirrors(config: Config, names: Sequence[str], options: Options, progres
     """
     plans = {}
     with Pipeline() as pipeline:
-        pipeline.hold("lock", run_lock(config))
+        pipeline.hold("lock", run_lock(config, reading=True))
         store = pipeline.hold("open the store", open_store(config, read_only=True))
         for mirror in config.select(names):
             history = history_of(store, mirror)

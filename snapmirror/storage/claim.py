@@ -10,7 +10,6 @@ file is closed (measured on Linux 6.1).
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -22,7 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from snapmirror import lockfile
+from snapmirror import lockfile, machine
 from snapmirror.errors import StorageError
 from snapmirror.interrupts import deferred
 from snapmirror.threads import started
@@ -33,8 +32,6 @@ _F_OFD_SETLK = 37  # belongs to the open file, not to the process; Python has no
 _BEHIND_THE_END = 1 << 40
 _OWNER_BYTES = 512
 _ASK_SECONDS = 2.0
-_MACHINE = (Path("/etc/machine-id"), Path("/sys/class/dmi/id/product_uuid"))  # the latter differs in a cloned VM
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @contextmanager
@@ -55,7 +52,7 @@ def claimed_on_server(image: Path) -> Iterator[None]:
         descriptor = file.fileno()
         locked = _lock(descriptor)
         owner = _owner_in(descriptor)
-        if locked and owner and owner.get("machine") != _machine():
+        if locked and owner and owner.get("machine") != machine.identity():
             # It did not leave, so it died; or it is back, and works while the server holds its last life's lock for it.
             log.info("%s was not closed by %s; making sure that it is gone", image, owner.get("host"))
             _lock(descriptor, fcntl.F_UNLCK)
@@ -63,14 +60,17 @@ def claimed_on_server(image: Path) -> Iterator[None]:
             locked = _lock(descriptor)
             owner = _owner_in(descriptor)
         if not locked:
-            if owner.get("machine") != _machine() or owner.get("boot") == _boot():
+            if owner.get("machine") != machine.identity() or owner.get("boot") == machine.boot():
                 name = owner.get("host") or "another machine"
                 hint = f"wait for it, or stop it; it has had the image since {owner.get('since') or 'some time'}"
                 raise _taken(image, f"snapmirror on {name}", hint)
             # A VM that lost its power: the server keeps the lock of the dead connection until it notices.
             log.warning("%s is still locked by this machine's last life; going on", image)
             stack.enter_context(_asking_on(descriptor, image))
-        _write_owner(descriptor, {"host": os.uname().nodename, "since": _now(), "machine": _machine(), "boot": _boot()})
+        _write_owner(
+            descriptor,
+            {"host": os.uname().nodename, "since": _now(), "machine": machine.identity(), "boot": machine.boot()},
+        )
         try:
             yield
         finally:
@@ -134,18 +134,6 @@ def _owner_in(descriptor: int) -> dict[str, str]:
 
 def _taken(image: Path, by: str, hint: str) -> StorageError:
     return StorageError(f"{image} is in use by {by}", hint=hint)
-
-
-def _machine() -> str:
-    digest = hashlib.sha256()
-    for file in _MACHINE:
-        with suppress(OSError):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:32]
-
-
-def _boot() -> str:
-    return _BOOT.read_text().strip()
 
 
 def _now() -> str:

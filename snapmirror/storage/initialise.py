@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from snapmirror import folder, lock
 from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import StorageError
 from snapmirror.storage import encryption, entrance, filesystem, image, known_header, pool, share
@@ -57,6 +58,7 @@ def initialise(config: Config, progress: Progress = log.info, workload: Workload
 
 def _make_folder(config: Config, progress: Progress, workload: Workload) -> InitReport:
     path, started, made = config.store.path, time.monotonic(), list[Path]()
+    folder.refuse_foreign_link(path, "store.path")
     with undone_by(lambda: _remove(made)):
         _make_store_folder(path, made)
         seconds = time.monotonic() - started
@@ -189,7 +191,7 @@ def _make_store_folder(path: Path, made: list[Path]) -> None:
         if not path.exists():
             path.mkdir(mode=0o700, parents=True)
             made.append(path)
-        foreign = sorted({entry.name for entry in path.iterdir()} - {"lost+found"})
+        foreign = sorted({entry.name for entry in path.iterdir()} - {"lost+found", lock.NAME})
     except OSError as error:
         raise StorageError(f"the folder {path} cannot be used: {error.strerror}") from error
     if foreign:

@@ -19,7 +19,7 @@ from typing import Literal
 
 from snapmirror.config import Config
 from snapmirror.errors import StorageError
-from snapmirror.lock import lock_file
+from snapmirror.lock import state_file
 from snapmirror.storage import header
 from snapmirror.storage.header import Header
 from snapmirror.storage.image import ImageRecord
@@ -60,7 +60,7 @@ class Local:
 
 def copies_of(config: Config) -> Copies:
     """The copies of the configured image's header."""
-    return Copies(lock_file(config).with_suffix(".luks-header"), config.image.header_backup if config.image else None)
+    return Copies(state_file(config, ".luks-header"), config.image.header_backup if config.image else None)
 
 
 def judge(image: Path, record: ImageRecord, copies: Copies) -> Judged:

@@ -16,8 +16,9 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from snapmirror import folder
 from snapmirror.config import Config, ImageConfig, ZfsConfig
-from snapmirror.errors import SnapmirrorError, StorageError, StuckError, UsageError, shortage
+from snapmirror.errors import SnapmirrorError, StorageError, StuckError, UsageError, denied, shortage
 from snapmirror.process import ProgramFailed
 from snapmirror.storage import encryption, entrance, filesystem, image, known_header, pool, share, turns, view
 from snapmirror.storage.encryption import BlockDevice, Places
@@ -309,8 +310,8 @@ def failures_of(path: Path) -> Iterator[None]:
         argv, complaint = failed.completed.argv, failed.completed.complaint
         raise StorageError(f"the store {path} failed: {argv[0]}: {complaint}", hint=_BROKEN) from failed
     except Exception as error:
-        if (short := shortage(error)) is not None:
-            raise short from error
+        if (known := shortage(error) or denied(error)) is not None:
+            raise known from error
         if not isinstance(error, OSError) or error.errno not in _FAILURES:
             raise
         where = f" at {error.filename!a}" if error.filename else ""
@@ -327,16 +328,13 @@ _FAILURES = {
 
 
 def _plain(config: Config, *, read_only: bool) -> OpenStore:
-    path = config.store.path
-    if not path.is_dir():
-        what = "is not a folder" if path.exists() else "is missing"
-        raise StorageError(f"the store {path} {what}", hint="is its disk mounted? 'snapmirror init' makes a new store")
-    if not read_only and not os.access(path, os.W_OK | os.X_OK):
-        raise StorageError(
-            f"the store {path} cannot be written by this user", hint="mend it with chown, or run as root"
-        )
-    with suppress(StorageError) if read_only else nullcontext():  # who only reads need not be the one who may close it
-        entrance.close_folder(path, [mirror.name for mirror in config.mirrors])
+    path = folder.found(config.store.path)
+    names = [mirror.name for mirror in config.mirrors]
+    if not read_only:
+        folder.check_writable(path, names)
+    if not read_only or path.stat().st_uid == os.geteuid():
+        with suppress(StorageError) if read_only else nullcontext():  # who only reads may not be able to close it
+            entrance.close_folder(path, names)
     return OpenStore(path, read_only=read_only)
 
 

@@ -18,7 +18,7 @@ from typing import IO
 from snapmirror import interrupts, lockfile
 from snapmirror.config import Config
 from snapmirror.errors import LockedError, StorageError
-from snapmirror.lock import lock_file
+from snapmirror.lock import state_file
 from snapmirror.storage import view
 
 log = logging.getLogger("snapmirror.turns")
@@ -104,7 +104,7 @@ def is_serving(config: Config) -> bool:
 
 
 def _path(config: Config, name: str) -> Path:
-    return lock_file(config).with_suffix(f".export-{name}.lock")
+    return state_file(config, f".export-{name}.lock")
 
 
 @contextmanager

@@ -51,6 +51,7 @@ main(["run"])
 
 ANOTHER_MACHINE = """
 from pathlib import Path
+from snapmirror import machine
 from snapmirror.config import load
 from snapmirror.errors import StorageError
 from snapmirror.storage import claim, share
@@ -59,7 +60,7 @@ config = load(Path("/etc/snapmirror/snapmirror.toml"))
 target = Path("/mnt/other")
 target.mkdir()
 cifs.mount(share.place(config.share), target, config.share.credentials)
-claim._MACHINE = (Path("/proc/version"),)
+machine._MACHINE = (Path("/proc/version"),)
 try:
     with claim.claimed_on_server(target / config.image.file.name):
         print("it is free")

@@ -141,9 +141,8 @@ def claim_file(data: bytes) -> None:
 
 def lock_owner(data: bytes) -> None:
     """Who holds the store, as the lock file says."""
-    text = data.decode("utf-8", "replace")
-    lock._owner_in(text)
-    lock._describe(text, "flock (pid 1)")
+    lock._describe(lock._owner_in(data.decode("utf-8", "replace")), "flock (pid 1)")
+    lock._describe(lock._owner_in(data.decode("utf-8", "replace")), "")
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

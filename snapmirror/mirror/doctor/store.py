@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from snapmirror import folder
 from snapmirror.config import Config, ImageConfig
 from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
@@ -134,13 +135,12 @@ def _path(config: Config) -> Iterator[Check]:
         else:
             yield ok("store", f"{path} is where the store will be mounted; it is not mounted now")
         return
-    if not path.is_dir():
-        what = "is not a folder" if path.exists() else "does not exist"
-        yield fail("store", f"{path} {what}", "is its disk mounted? 'snapmirror init' makes a new store", _STORAGE)
-        return
-    if not on_image and not os.access(path, os.W_OK | os.X_OK):
-        yield fail("store", f"{path} cannot be written by this user", "mend it with chown, or run as root", _STORAGE)
-        return
+    if not on_image:
+        try:
+            folder.check_writable(folder.found(path), [mirror.name for mirror in config.mirrors])
+        except SnapmirrorError as error:
+            yield failed("store", error)
+            return
     status = os.statvfs(path)
     free, inodes = status.f_bavail * status.f_frsize, status.f_favail if status.f_files else None
     least = max(mirror.guard.min_free_inodes for mirror in config.mirrors)

@@ -1,0 +1,185 @@
+"""The folder of a store without an image: the way to it, whose it is, and whether this user may write to it.
+
+History belongs to the user whose nights have made it. Where root runs once on a user's store, that user's nights find
+files which they can neither link nor replace; so root is refused there before anything is written. Runs no program.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from snapmirror import machine
+from snapmirror.errors import StorageError, StoreMissing
+
+_PRIVATE = ".snapmirror"
+_WRITTEN_TO = (
+    ".",
+    "record.json",
+    "manifests",
+    "sums",
+    "hints",
+    "changes",
+    "tmp",
+    "partial",
+    "staging",
+    "slot",
+    "parked",
+)
+
+
+def foreign_link(path: Path) -> Path | None:
+    """The first symlink on the way to a path that belongs to somebody else than root and the user who asks, if any.
+
+    He can make it lead elsewhere at any time; rsync does not follow it.
+    """
+    trusted = {0, os.geteuid()}
+    seen, place, ahead = 0, Path("/"), list(path.parts[1:])
+    while ahead:
+        part = ahead.pop(0)
+        if part == "..":  # (in what a link says)
+            place = place.parent
+            continue
+        here = place / part
+        try:
+            status = here.lstat()
+        except OSError:
+            return None  # from here on nothing is there that could lead anywhere
+        if not stat.S_ISLNK(status.st_mode):
+            place = here
+            continue
+        if status.st_uid not in trusted:
+            return here
+        if (seen := seen + 1) > 40:  # as many as the kernel follows
+            return None
+        target = here.readlink()
+        ahead = [part for part in target.parts if part != "/"] + ahead
+        place = Path("/") if target.is_absolute() else place
+    return None
+
+
+def refuse_foreign_link(path: Path, key: str) -> None:
+    """Raises StorageError when a path of the configuration leads through a link of somebody else."""
+    if (link := foreign_link(path)) is not None:
+        owner = machine.user(link.lstat().st_uid)
+        raise StorageError(
+            f"{key} {path} leads through the symlink {link}, which belongs to {owner}: it can be turned at any time",
+            hint=f'set {key} = "{path.resolve()}", where it leads now',
+        )
+
+
+def found(path: Path) -> Path:
+    """The real folder of the store. Raises StoreMissing, or StorageError when somebody else's link leads there."""
+    refuse_foreign_link(path, "store.path")
+    try:
+        real = path.resolve(strict=True)
+        if stat.S_ISDIR(real.stat().st_mode):
+            return real
+        what = "is not a folder"
+    except (FileNotFoundError, NotADirectoryError):
+        what = "is missing"
+    except (OSError, RuntimeError) as error:  # (links in a circle)
+        raise StorageError(
+            f"the store {path} cannot be reached: {getattr(error, 'strerror', None) or error}",
+            hint="is its disk mounted, and may this user go there?",
+        ) from error
+    raise StoreMissing(f"the store {path} {what}", hint="is its disk mounted? 'snapmirror init' makes a new store")
+
+
+def check_writable(path: Path, mirrors: Collection[str]) -> None:
+    """Raises StorageError, naming the owner, where a night of this user would spoil somebody else's history, or fail.
+
+    `path` is the real folder.
+    """
+    me = os.geteuid()
+    owner = _owner(path, mirrors)
+    if owner != me and (me != 0 or _keeps_owners(path)):
+        raise _refused(path, owner, spoilt=owner == 0 and _is_partly_of(me, path))
+    if os.access(path, os.W_OK | os.X_OK):
+        return
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise StorageError(
+            f"the store {path} cannot be written: its file system is read-only",
+            hint="'dmesg' tells if an error made it so; else: mount --options remount,rw",
+        )
+    raise _refused(path, path.stat().st_uid, spoilt=False)
+
+
+def _refused(path: Path, owner: int, *, spoilt: bool) -> StorageError:
+    me, name, login = machine.user(os.geteuid()), machine.user(owner), machine.login(owner)
+    sudo = "run it with sudo"
+    if owner != 0:
+        quoted = f"'#{login}'" if login.isdigit() else login
+        sudo = f"run it as {name}: sudo -u {quoted} snapmirror …"
+    if spoilt:
+        return StorageError(
+            f"{name} has written to the store {path}, which belongs to {me}",
+            hint=f"as root: find {path} -user {login} -exec chown --no-dereference {machine.login(os.geteuid())} {{}} +"
+            f"; then run it as {me} only",
+        )
+    if os.geteuid() == 0:
+        return StorageError(
+            f"the store {path} belongs to {name}, and this is root, who would make it unusable for {name}",
+            hint=f"{sudo}; a store for root lies in a folder of root's",
+        )
+    return StorageError(
+        f"the store {path} belongs to {name}, and cannot be used by {me}",
+        hint=sudo,
+    )
+
+
+def _owner(path: Path, mirrors: Collection[str]) -> int:
+    """Whose history it is. The user who asks, where nothing says otherwise."""
+    me = os.geteuid()
+    for name in mirrors:
+        for uid in _uids(path / name):
+            if uid != me:
+                return uid
+            if me == 0:
+                return me  # in root's history there may be anybody's files
+    with suppress(PermissionError):  # then it cannot be written either
+        owners = {next(_uids(folder), me) for folder in histories(path)}
+        if owners:
+            return me if me in owners else min(owners)
+    return path.stat().st_uid if me == 0 else me
+
+
+def _is_partly_of(user: int, path: Path) -> bool:
+    return path.stat().st_uid == user or any(user in _uids(folder) for folder in histories(path))
+
+
+def _uids(home: Path) -> Iterator[int]:
+    """To whom belongs what a night of a mirror writes to."""
+    for name in _WRITTEN_TO:
+        with suppress(OSError):
+            yield (home / _PRIVATE / name).lstat().st_uid
+    for name in ("by-date", "."):
+        with suppress(OSError):
+            yield (home / name).lstat().st_uid
+
+
+def histories(path: Path) -> list[Path]:
+    """The folders of all mirrors in an open store, with and without a section in the configuration."""
+    with os.scandir(path) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    return [path / name for name in names if _is_folder(path / name / _PRIVATE)]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _keeps_owners(path: Path) -> bool:
+    """Whether what this user makes is his: some servers give everything to one user, whoever asks."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path, prefix=".snapmirror-") as file:
+            return os.fstat(file.fileno()).st_uid == os.geteuid()
+    except OSError:
+        return True
