@@ -38,7 +38,7 @@ need_packages() {
 # need_python [EXTRA]: the project and the Python packages it asks for in $venv; again only when these have changed.
 need_python() {
     local extra=${1:-} wanted have
-    wanted=$(sha256sum "$root/pyproject.toml" | cut --delimiter=' ' --fields=1)
+    wanted=$(cat "$root/pyproject.toml" "$root"/scripts/requirements-*.txt | sha256sum | cut --delimiter=' ' --fields=1)
     have=$(cat "$venv/.installed" 2>/dev/null || true)
     # "HASH EXTRA": what was installed with an extra also serves whoever wants none.
     if [ -x "$venv/bin/python" ] && { [ "$have" = "$wanted $extra" ] || { [ -z "$extra" ] && [ "${have%% *}" = "$wanted" ]; }; }; then
@@ -48,7 +48,10 @@ need_python() {
     [ -x "$python" ] || python=python3
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
     echo "$0: installing Python packages into $venv" >&2
-    "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --upgrade --editable \
-        "$root${extra:+[$extra]}"
+    # The locked versions, each with the hash that it had when scripts/lock looked; then the project, by what is there.
+    local pip=("$venv/bin/python" -m pip --quiet --disable-pip-version-check install)
+    "${pip[@]}" --require-hashes --requirement "$root/scripts/requirements-build.txt" \
+        --requirement "$root/scripts/requirements-${extra:-run}.txt"
+    "${pip[@]}" --no-index --no-deps --no-build-isolation --editable "$root"
     echo "$wanted $extra" >"$venv/.installed"
 }

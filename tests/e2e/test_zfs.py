@@ -7,7 +7,9 @@ the promises of ZFS alone and the measuring with SNAPMIRROR_TEST_LONG=1.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +26,9 @@ from tests.support.vm import HOST, ROOT, Guest, Image, cache_folder, guest
 
 pytestmark = pytest.mark.timeout(9000)
 only_long = pytest.mark.skipif(not LONG, reason="half an hour in an emulated guest: SNAPMIRROR_TEST_LONG=1 runs it")
-PYTEST = ["pytest", "pytest-timeout", "hypothesis", "psutil"]
+PYTEST = ("pytest", "pytest-timeout", "hypothesis", "psutil",
+          "iniconfig", "packaging", "pluggy", "pygments", "sortedcontainers")  # what the first ones need  # fmt: skip
+LOCK = ROOT / "scripts" / "requirements-test.txt"
 TAGS = ("_2_28", "_2_17", "2014")
 WHEELS = ["--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11",
           *(word for tag in TAGS for word in ("--platform", f"manylinux{tag}_x86_64"))]  # fmt: skip
@@ -78,11 +82,15 @@ def _unpacked(archive: Path) -> bytes:
 
 def _pytest_folder() -> Path:
     """pytest for the guest's Python, in the cache of images."""
-    folder = cache_folder() / "guest-pytest"
+    folder = cache_folder() / f"guest-pytest-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]}"
     if not folder.exists():
         making = cache_folder() / "guest-pytest.new"
         pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-        subprocess.run([*pip, "--target", str(making), *WHEELS, *PYTEST], check=True)
+        locked = re.findall(r"^([a-z0-9-]+)(==(?:.*\\\n)*.*\n)", LOCK.read_text(), flags=re.MULTILINE)
+        wanted = folder.with_suffix(".txt")
+        wanted.write_text("".join(name + pin for name, pin in locked if name in PYTEST))
+        options = ["--no-deps", "--require-hashes", "--requirement", str(wanted)]
+        subprocess.run([*pip, "--target", str(making), *WHEELS, *options], check=True)
         making.rename(folder)
     return folder
 

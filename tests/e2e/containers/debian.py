@@ -14,7 +14,6 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,16 +46,15 @@ def base_tar() -> Path:
 
 def python_packages() -> Path:
     """A folder for PYTHONPATH with what snapmirror depends on, for Debian's own Python."""
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"]
+    wanted = REPOSITORY / "scripts" / "requirements-run.txt"
 
     def make(target: Path) -> None:
         options = ["--quiet", "--disable-pip-version-check", "--root-user-action=ignore", "--only-binary=:all:"]
         _run([sys.executable, "-m", "pip", "--python", "/usr/bin/python3", "install", *options,
-              "--target", str(target), *wanted])  # fmt: skip
+              "--target", str(target), "--require-hashes", "--requirement", str(wanted)])  # fmt: skip
         (target / "snapmirror").mkdir()  # where the sources are mounted
 
-    return _cached("python", "", repr([SUITE, wanted]), make)
+    return _cached("python", "", repr([SUITE, wanted.read_text()]), make)
 
 
 def _cached(name: str, suffix: str, inputs: str, make: Callable[[Path], None]) -> Path:
