@@ -32,19 +32,42 @@ class _MountAttributes(ctypes.Structure):
 def confine(writable: Sequence[bytes]) -> None:
     """Make the machine read-only for this process and its children, but for these folders.
 
+    Names can be moved between those that lie in one folder: that is one mount, in which all else that is there now is
+    read-only. (Between two mounts rsync would copy each file, and its holes.)
+
     To be called in a child before its program starts. Returns without having done so where it cannot be had; raises
     OSError where it stopped half-way: then the program must not start.
     """
     if _libc.unshare(_CLONE_NEWNS) != 0:
         return
+    writable, beside = _mounts(writable)
     # what is unmounted outside goes here as well; what is mounted here stays here
-    if not _mount(None, b"/", _MS_REC | _MS_SLAVE) or not all(_mount(one, one, _MS_BIND) for one in writable):
+    if not _mount(None, b"/", _MS_REC | _MS_SLAVE):
+        return
+    if not all(_mount(one, one, _MS_BIND) for one in (*writable, *beside)):
         return
     if not _set_read_only(b"/", _AT_RECURSIVE, on=True):
         return
     for folder in writable:
         if not _set_read_only(folder, 0, on=False):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), folder)
+
+
+def _mounts(folders: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Which folders become writable mounts for these, and what in them becomes a read-only one."""
+    together: dict[bytes, set[bytes]] = {}
+    for folder in folders:
+        above, _, name = folder.rpartition(b"/")
+        together.setdefault(above or b"/", set()).add(name)
+    mounts, beside = list[bytes](), list[bytes]()
+    for above, names in together.items():
+        if len(names) == 1:
+            mounts += [above + b"/" + name for name in names]
+            continue
+        mounts.append(above)
+        with os.scandir(above) as found:
+            beside += [one.path for one in found if one.name not in names and not one.is_symlink()]
+    return mounts, beside
 
 
 def _mount(source: bytes | None, target: bytes, flags: int) -> bool:

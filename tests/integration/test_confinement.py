@@ -39,6 +39,29 @@ def test_only_what_is_given_can_be_changed(tmp_path: Path, argv: list[str]) -> N
     assert (other / "sealed").stat() == before
 
 
+def test_files_move_between_the_folders_of_one_folder(tmp_path: Path) -> None:
+    """Else rsync, which receives in one and delivers in the other, would copy each file again, and its holes."""
+    for name in ("tmp", "staging", "sealed"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "record").write_text("record")
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "tmp" / "file").touch()
+    inode = (tmp_path / "tmp" / "file").stat().st_ino
+    writable = [tmp_path / "tmp", tmp_path / "staging"]
+    move = "import os, sys; os.rename(sys.argv[1], sys.argv[2])"
+    argv = ["python3", "-c", move, str(tmp_path / "tmp" / "file"), str(tmp_path / "staging" / "file")]
+    assert ends(argv, writable) == (0, b"")
+    assert (tmp_path / "staging" / "file").stat().st_ino == inode
+    file, record, sealed = tmp_path / "staging" / "file", tmp_path / "record", tmp_path / "sealed"
+    refused: list[list[str | Path]] = [
+        ["touch", sealed / "new"], ["rm", record], ["rmdir", sealed], ["mv", file, record], ["mv", file, sealed],
+    ]  # fmt: skip
+    for wrong in refused:
+        assert ends(wrong, writable)[0] != 0, wrong
+    assert (tmp_path / "record").read_text() == "record" and not list((tmp_path / "sealed").iterdir())
+    assert (tmp_path / "staging" / "file").exists()
+
+
 def test_a_symlink_leads_nowhere_else(tmp_path: Path) -> None:
     mine, other = tmp_path / "mine", tmp_path / "other"
     mine.mkdir()
