@@ -68,9 +68,9 @@ def check_room(mirror: MirrorConfig, store: OpenStore, needed_bytes: int, needed
     below = store.backing_free_bytes()
     for free, where in ((store.free_bytes(), f"{store.path}"), (below, "the disk below the image")):
         if free is not None and free - needed_bytes < guard.min_free:
+            to_come = f"{size(needed_bytes)} are to come, but " if needed_bytes else ""
             raise NoRoomError(
-                f"{size(needed_bytes)} are to come, but {where} has {size(free)} left, of which "
-                f"{size(guard.min_free)} stay free (min_free)",
+                f"{to_come}{where} has {size(free)} left, of which {size(guard.min_free)} stay free (min_free)",
                 hint="make room, keep fewer snapshots, or lower min_free",
             )
     inodes = store.free_inodes()
@@ -82,12 +82,13 @@ def check_room(mirror: MirrorConfig, store: OpenStore, needed_bytes: int, needed
         )
 
 
-def with_largest(error: NoRoomError, plan: Plan, most: int = 3) -> NoRoomError:
+def with_largest(error: NoRoomError, plan: Plan, most: int = 3, *, remote: bool = False) -> NoRoomError:
     """The same, with the largest files of the plan: anybody on the server can make a sparse one of any size."""
     new = (line for _, line in plan.pairs() if line is not None and line[1:2] == b"f")
     largest = [parse(line) for line in nlargest(most, new, key=size_of)]
     names = ", ".join(f"{os.fsdecode(one.path)!r} ({size(one.size)})" for one in largest)
-    return NoRoomError(error.message, hint=f"{error.hint}; the largest: {names} (exclude, max_size)")
+    sparse = "; if they are sparse, run again with --accept-changes" if remote else ""
+    return NoRoomError(error.message, hint=f"{error.hint}; the largest: {names} (exclude, max_size){sparse}")
 
 
 def with_held(error: NoRoomError, held: int, rules: Rules) -> NoRoomError:

@@ -26,7 +26,7 @@ from snapmirror.errors import (
     TransferError,
     shortage,
 )
-from snapmirror.mirror import guard, losses, scrambled, transfer
+from snapmirror.mirror import guard, losses, room, scrambled, transfer
 from snapmirror.mirror.odd_times import as_on_disk
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
@@ -72,6 +72,7 @@ class Night:
         self.options, self.pipeline, self.progress = options, pipeline, progress
         self.report = MirrorReport(mirror.name)
         self._began = time.monotonic()
+        self._to_come = 0  # bytes
         self._clock = datetime.now(UTC).replace(microsecond=0)
         self._accepted = False
 
@@ -169,12 +170,16 @@ class Night:
 
     def _check_room(self, plan: Plan, ready: Callable[[], bool]) -> None:
         """Raises NoRoomError. What an interrupted night has fetched need not come again."""
+        self._to_come = plan.counts["bytes"]
         try:
-            guard.check_room(self.mirror, self.store, plan.counts["bytes"], plan.requested)
+            guard.check_room(self.mirror, self.store, self._to_come, plan.requested)
         except NoRoomError as error:
             ready()
+            newest, whole = next(iter(self.history.snapshots()), None), self.store.whole_bytes()
+            tree, trusting = self.history.tree(newest) if newest else None, self.options.accept_changes
+            self._to_come = room.to_come(self.mirror, plan, tree, whole, trusting=trusting)
             if not self._has_room(plan) and not self._make_room(plan):
-                raise guard.with_largest(error, plan) from None
+                raise guard.with_largest(error, plan, remote=self.mirror.source.kind != "local") from None
 
     def _make_room(self, plan: Plan | None = None) -> bool:
         """Let go of what this night or an interrupted one has fetched: it is worth less than the next night."""
@@ -189,7 +194,7 @@ class Night:
 
     def _has_room(self, plan: Plan | None) -> bool:
         """Whether there is room for what is still to come of a plan; without one, whether what stays free is free."""
-        needed = (max(0, plan.counts["bytes"] - self.history.fetched()), plan.requested) if plan else (0, 0)
+        needed = (max(0, self._to_come - self.history.fetched()), plan.requested) if plan else (0, 0)
         try:
             guard.check_room(self.mirror, self.store, *needed)
         except NoRoomError:
@@ -214,9 +219,9 @@ class Night:
             self.progress.begin(f"fetching {self.mirror.name}", names=plan.requested, size=report.bytes)
             try:
                 landed = transfer.fetch(self.mirror, plan, target, self.progress.advance, self._watch)
-            except NoRoomError:
+            except NoRoomError as error:
                 self._make_room()  # what others need is not held by a night that cannot be published
-                raise
+                raise guard.with_largest(error, plan) from None
             finally:
                 self.progress.end()
         self._note_landed(landed, plan.requested)

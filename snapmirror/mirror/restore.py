@@ -22,12 +22,12 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import Config
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError, UsageError
-from snapmirror.mirror import named_files
+from snapmirror.mirror import named_files, room
 from snapmirror.mirror.histories import Found
 from snapmirror.mirror.login_files import PATTERNS as LOGIN_FILES
 from snapmirror.mirror.login_files import is_one as is_login_file
 from snapmirror.mirror.wanted import ancestors
-from snapmirror.model import Progress
+from snapmirror.model import Progress, size
 from snapmirror.snapshots.entry import Entry, join, parent, parse
 from snapmirror.tools import rsync
 
@@ -57,6 +57,7 @@ class Preview:
     parents: list[bytes] = field(default_factory=list)
     login_files: list[bytes] = field(default_factory=list)
     bytes: int = 0
+    room: int = 0
 
     @property
     def names(self) -> int:
@@ -147,6 +148,7 @@ class Restore:
                     seen.changes.append(Change(kind, entry.path, entry.is_directory))
                 if entry.kind == b"f" and entry.leader is None and kind != ATTRIBUTES:
                     seen.bytes += entry.size
+                    seen.room += room.taken(join(os.fsencode(self.found.tree), entry.path), entry.size)
         return seen
 
     def _missing(self, above: Sequence[bytes], target: Path | None, *, through_links: bool = True) -> list[bytes]:
@@ -194,9 +196,9 @@ class Restore:
         existing = next(folder for folder in (self.place, *self.place.parents) if folder.exists())
         status = os.statvfs(existing)
         free = status.f_bavail * status.f_frsize
-        if preview.bytes > free:
+        if preview.room > free:
             raise StorageError(
-                f"{preview.bytes} bytes are to be restored, but {existing} has only {free} left",
+                f"{size(preview.room)} are to be restored, but {existing} has only {size(free)} left",
                 hint="restore to another disk, or less at once",
             )
 

@@ -59,6 +59,11 @@ class OpenStore:
         status = os.statvfs(self.path)
         return status.f_bavail * status.f_frsize
 
+    def whole_bytes(self) -> int:
+        """How much the store's own file system holds when it is empty."""
+        status = os.statvfs(self.path)
+        return status.f_blocks * status.f_frsize
+
     def free_inodes(self) -> int | None:
         """How many entries can still be made; None where the file system does not count them."""
         status = os.statvfs(self.path)
