@@ -51,14 +51,14 @@ def tell_closed(before: os.stat_result) -> None:
     log.warning("other users could enter the store (mode %o); it is closed to them now (mode 700)", mode)
 
 
-def close_folder(folder: Path, mirrors: Collection[str]) -> None:
-    """Close a store that is a plain folder, if others may enter it.
+def close_folder(folder: Path, mirrors: Collection[str], *, keep_owner: bool = False) -> None:
+    """Close a store that is a plain folder, if others may enter it. `keep_owner`: whosever it is.
 
     Raises StorageError where that cannot be done, and where it would close more than a store.
     """
     status = folder.stat()
     # root may look after the store of an ordinary user, and must not take it away from him
-    owner = status.st_uid if status.st_uid in _owners(folder, mirrors) else os.geteuid()
+    owner = status.st_uid if keep_owner or status.st_uid in _owners(folder, mirrors) else os.geteuid()
     if not status.st_mode & _OTHERS and status.st_uid == owner:
         return
     if os.geteuid() not in (0, status.st_uid):

@@ -337,9 +337,8 @@ def _plain(config: Config, *, read_only: bool) -> OpenStore:
     names = [mirror.name for mirror in config.mirrors]
     if not read_only:
         folder.check_writable(path, names)
-    if not read_only or path.stat().st_uid == os.geteuid():
-        with suppress(StorageError) if read_only else nullcontext():  # who only reads may not be able to close it
-            entrance.close_folder(path, names)
+    with suppress(StorageError) if read_only else nullcontext():  # who only reads need not be the one who may close it
+        entrance.close_folder(path, names, keep_owner=read_only)
     return OpenStore(path, read_only=read_only)
 
 
