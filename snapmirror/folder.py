@@ -169,6 +169,23 @@ def histories(path: Path) -> list[Path]:
     return [path / name for name in names if _is_folder(path / name / _PRIVATE)]
 
 
+def without_section(names: Collection[str], mirrors: Collection[str]) -> list[str]:
+    """Those of the histories `names` that no mirror of the configuration has."""
+    return sorted(set(names) - set(mirrors))
+
+
+def of_no_mirror(name: str, path: Path) -> str:
+    """The sentence about such a history in the store at `path`."""
+    return f"{path / name} holds the history of a mirror {name!a} that has no section in the configuration"
+
+
+OF_NO_MIRROR = (
+    "to see it and go on with it, give a [[mirror]] that name; if a mirror was renamed and has no snapshot yet, "
+    "rename the folder instead (mv, in the open store); to be rid of it, remove the folder"
+)
+"""What can be done about it."""
+
+
 def _is_folder(path: Path) -> bool:
     try:
         return stat.S_ISDIR(path.lstat().st_mode)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snapmirror import folder
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.shell import Json, MirrorName, shell_of
 from snapmirror.cli.text import age, harmless, json_name, local_time, read_back, utc_time
@@ -37,6 +38,7 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
         rows = [(one.name, item, history.tree(item)) for one, history in histories for item in history.snapshots()]
         newest = {name: snapshots[0] for name, snapshots in histories.snapshots().items() if snapshots}
         store = histories.store
+        unlisted = histories.without_section()
         free, allocated = store.free_bytes(), store.allocated_bytes()
         rounds = {
             one.name: rolling.load(history.read_back()) for one, history in histories if one.verify.read_all_within_days
@@ -56,6 +58,11 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
             f"the store has {size(free)} left"
             + (f"; its image takes {size(allocated)}" if allocated is not None else "")
         )
+
+    for name in unlisted:
+        note(folder.of_no_mirror(name, store.path))
+    if unlisted:
+        note(f"  hint: {folder.OF_NO_MIRROR}")
 
 
 def pin(context: typer.Context, snapshot: Reference, mirror: MirrorName = None) -> None:

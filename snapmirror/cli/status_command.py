@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import typer
 
+from snapmirror import folder
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.shell import Json, shell_of
 from snapmirror.cli.text import age, count, harmless, local_time, read_back, utc_time
@@ -40,6 +41,7 @@ class StatusFields(TypedDict):
 
     exit_code: int
     findings: list[str]
+    unlisted: list[str]
     running_since: str | None
     space_at: str | None
     store_free_bytes: int | None
@@ -88,6 +90,10 @@ def _show(found: Status, now: datetime) -> None:
         parts += [f"its image takes {size(space.image)}"] if space.image is not None else []
         parts += [f"the disk below has {size(space.disk_free)} left"] if space.disk_free is not None else []
         note(f"{'; '.join(parts)} (after the run of {local_time(datetime.fromtimestamp(space.at, UTC))})")
+    for sentence in found.unlisted:
+        note(sentence)
+    if found.unlisted:
+        note(f"  hint: {folder.OF_NO_MIRROR}")
     for finding in found.findings:
         out(harmless(finding))
     if not found.findings:
@@ -114,6 +120,7 @@ def _as_json(found: Status, now: datetime) -> StatusFields:
     return {
         "exit_code": int(found.exit_code),
         "findings": [harmless(finding) for finding in found.findings],
+        "unlisted": [harmless(sentence) for sentence in found.unlisted],
         "running_since": _utc(found.running_since),
         "space_at": utc_time(datetime.fromtimestamp(space.at, UTC)) if space else None,
         "store_free_bytes": space.store_free if space else None,

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from snapmirror import folder
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import StorageError
 from snapmirror.lock import run_lock
@@ -46,6 +47,7 @@ class Found:
 class Histories:
     """The histories of the mirrors that were asked for."""
 
+    config: Config
     store: OpenStore
     mirrors: Mapping[str, MirrorConfig]
     histories: Mapping[str, SnapshotStore]
@@ -57,6 +59,11 @@ class Histories:
     def snapshots(self) -> dict[str, list[Snapshot]]:
         """What is published, by mirror, the newest first."""
         return {name: history.snapshots() for name, history in self.histories.items()}
+
+    def without_section(self) -> list[str]:
+        """Names of histories on the store that the configuration has no mirror for."""
+        names = [home.name for home in folder.histories(self.store.path)]
+        return folder.without_section(names, [mirror.name for mirror in self.config.mirrors])
 
     def find(self, text: str) -> Found:
         """The snapshot that somebody means. Raises UsageError."""
@@ -84,7 +91,7 @@ def opened(
         if locked:
             for name, history in histories.items():
                 _check_order(name, history, read_only=read_only)
-        yield Histories(store, {mirror.name: mirror for mirror in mirrors}, histories)
+        yield Histories(config, store, {mirror.name: mirror for mirror in mirrors}, histories)
 
 
 def _check_order(name: str, history: SnapshotStore, *, read_only: bool) -> None:

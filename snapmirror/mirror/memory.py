@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from snapmirror import folder
 from snapmirror.config import Config
 from snapmirror.lock import state_file
 from snapmirror.model import ReadBack
@@ -48,7 +49,8 @@ class Night(BaseModel):
 
 
 class Space(BaseModel):
-    """Bytes at the end of a run: free on the store, taken by its image, free on the disk that holds the image."""
+    """Bytes at the end of a run: free on the store, taken by its image, free on the disk that holds the image; and the
+    names of all histories on the store."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,6 +58,7 @@ class Space(BaseModel):
     store_free: int
     image: int | None = None
     disk_free: int | None = None
+    histories: tuple[str, ...] = ()
 
 
 class Copy(BaseModel):
@@ -84,10 +87,11 @@ def space_of(store: OpenStore, now: float) -> Space | None:
     """The space of an open store; None if it cannot be told, which is no reason to fail a night that is done."""
     try:
         free, image, below = store.free_bytes(), store.allocated_bytes(), store.backing_free_bytes()
+        names = tuple(home.name for home in folder.histories(store.path))
     except OSError as error:
         log.warning("the space of %s cannot be told: %s", store.path, error.strerror)
         return None
-    return Space(at=now, store_free=free, image=image, disk_free=below)
+    return Space(at=now, store_free=free, image=image, disk_free=below, histories=names)
 
 
 def load(config: Config) -> Memory:

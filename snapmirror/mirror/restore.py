@@ -113,17 +113,25 @@ class Restore:
         below = [path.resolve() for path in store if path.resolve().is_relative_to(root)]
         return [f"/{path.relative_to(root)}" for path in below]
 
-    def _check_shared(self, kind: str, entry: Entry) -> None:
-        """An attribute is set in place: not on an inode that the store may share."""
+    def _has_other_names(self, kind: str, entry: Entry) -> int | None:
+        """The inode whose attributes would be set in place, if the store may share it."""
         if self.place is None or kind != ATTRIBUTES or entry.is_directory:
-            return
+            return None
         try:
             status = os.lstat(join(os.fsencode(self.place), entry.path))
         except OSError:
+            return None
+        shared = status.st_nlink > 1 and status.st_dev == self.config.store.path.stat().st_dev
+        return status.st_ino if shared else None
+
+    def _check_shared(self, suspects: dict[int, bytes]) -> None:
+        """Attributes are set in place: not on an inode that has a name in the store, whatever name that is."""
+        if not suspects:
             return
-        if status.st_nlink > 1 and status.st_dev == self.config.store.path.stat().st_dev:
+        inode = _named_in(self.config.store.path, set(suspects))
+        if inode is not None:
             raise UsageError(
-                f"{os.fsdecode(entry.path)!r} in {self.place} may be a hard link into the store",
+                f"{os.fsdecode(suspects[inode])!r} in {self.place} is a hard link into the store",
                 hint="restore to an empty folder",
             )
 
@@ -134,13 +142,15 @@ class Restore:
         if self.target is None:
             named_files.check(self.found.mirror)
         seen = Preview()
+        suspects: dict[int, bytes] = {}
         with self._trial() as target:
             if above := _above(self.paths):
                 seen.parents = self._missing(above, target)
                 self._check_links(above, target, seen.parents)
             for code, entry in self._lines(self.paths, target, dry_run=True):
                 kind = self._kind(code, entry)
-                self._check_shared(kind, entry)
+                if (inode := self._has_other_names(kind, entry)) is not None:
+                    suspects[inode] = entry.path
                 seen.counts[kind] += 1
                 if self.is_remote and is_login_file(entry.path):
                     seen.login_files.append(entry.path)
@@ -149,6 +159,7 @@ class Restore:
                 if entry.kind == b"f" and entry.leader is None and kind != ATTRIBUTES:
                     seen.bytes += entry.size
                     seen.room += room.taken(join(os.fsencode(self.found.tree), entry.path), entry.size)
+        self._check_shared(suspects)
         return seen
 
     def _missing(self, above: Sequence[bytes], target: Path | None, *, through_links: bool = True) -> list[bytes]:
@@ -308,6 +319,18 @@ def _entry(line: bytes) -> Entry:
     if line[:1] == b"h" and b"| => " not in line:
         line = b"." + line[1:]
     return parse(line)
+
+
+def _named_in(store: Path, inodes: set[int]) -> int | None:
+    """The first of these inodes that has a name in the store. Reads its folders only, as they hold the numbers."""
+    for folder, _, _, descriptor in os.fwalk(store):
+        with os.scandir(descriptor) as entries:
+            for number, entry in enumerate(entries):
+                if entry.inode() in inodes and not entry.is_dir(follow_symlinks=False):
+                    return entry.inode()
+                if number == 0 and entry.stat(follow_symlinks=False).st_ino != entry.inode():  # (some overlays)
+                    raise StorageError(f"the file system of {folder} does not tell which files are one and the same")
+    return None
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

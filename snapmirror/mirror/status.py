@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from snapmirror import folder
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
 from snapmirror.lock import owner_of
@@ -52,6 +53,7 @@ class Status:
     stuck: str | None = None
     copied: memory.Copy | None = None
     warnings: tuple[str, ...] = ()  # of the last run, that belong to no mirror
+    unlisted: tuple[str, ...] = ()  # sentences: histories on the store that no mirror of the configuration has
     findings: list[str] = field(default_factory=list)
 
     @property
@@ -72,6 +74,7 @@ def status(config: Config, now: datetime) -> Status:
         stuck=owner.stuck if owner else None,
         copied=remembered.copied,
         warnings=remembered.warnings,
+        unlisted=tuple(folder.of_no_mirror(name, config.store.path) for name in _unlisted(config, remembered.space)),
     )
     found.findings.extend(_findings(config, found, now))
     return found
@@ -94,6 +97,15 @@ def _newest_in_folder(config: Config, mirror: MirrorConfig) -> datetime | None:
             newest = record.load(Layout(config.store.path / mirror.name).record).newest
             return newest.taken_at if newest is not None else None
     return None
+
+
+def _unlisted(config: Config, space: memory.Space | None) -> list[str]:
+    """Histories without a mirror: as the last run saw them, or in the store itself where that need not be opened."""
+    names = space.histories if space is not None else ()
+    if config.image is None and config.zfs is None:
+        with suppress(OSError):
+            names = tuple(home.name for home in folder.histories(config.store.path))
+    return folder.without_section(names, [mirror.name for mirror in config.mirrors])
 
 
 def _moment(seconds: float | None) -> datetime | None:

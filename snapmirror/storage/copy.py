@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from snapmirror.config import Config, Destination, ImageConfig
 from snapmirror.errors import StorageError, UsageError
@@ -51,6 +52,7 @@ def copy_image(
             "where is the image to be copied to?", hint="name a folder or a share, or set destination in [copy]"
         )
     need_root()
+    _refuse_store(config, destination)
     started = time.monotonic()
     with (
         run_lock(config),
@@ -69,6 +71,15 @@ def copy_image(
 
 def _days(config: Config) -> int:
     return config.image_copy.full_every_days if config.image_copy else 7
+
+
+def _refuse_store(config: Config, destination: Destination) -> None:
+    """The image is mounted over that folder: a copy there is hidden, and in the way of the next night."""
+    if isinstance(destination, Path) and destination.resolve().is_relative_to(config.store.path.resolve()):
+        raise UsageError(
+            f"{destination} lies inside store.path {config.store.path}, where the image is mounted",
+            hint="name a folder on another disk to copy it to",
+        )
 
 
 def _refuse(config: Config, settings: ImageConfig, record: ImageRecord, target: Target) -> None:

@@ -263,6 +263,11 @@ def test_what_is_refused(copying: Copying, tmp_path: Path) -> None:
     assert copying.scene.command("copy-image", "usb").exit_code == 2
     assert copying.scene.command("copy-image", tmp_path / "unplugged").exit_code == 11
     assert copying.scene.command("copy-image", copying.image.parent).exit_code == 2
+    (tmp_path / "link").symlink_to(copying.scene.store)
+    for inside in (copying.scene.store, copying.scene.store / "folder", tmp_path / "link"):
+        refused = copying.scene.command("copy-image", inside)
+        assert (refused.exit_code, "lies inside store.path" in refused.stderr) == (2, True)
+    assert list(copying.scene.store.iterdir()) == []
     stranger = copying.disk / "store.img"
     stranger.write_bytes(b"mine")
     assert copying.copying().exit_code == 11

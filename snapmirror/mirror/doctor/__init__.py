@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from snapmirror import folder
 from snapmirror.config import Config, load
 from snapmirror.errors import ConfigError, ExitCode, SnapmirrorError
 from snapmirror.lock import run_lock
@@ -54,10 +56,16 @@ def _configuration(path: Path, config: Config) -> Iterator[Check]:
         yield ok("configuration", f"{path}: {', '.join(mirror.name for mirror in config.mirrors)}")
 
 
-def _history(config: Config, folder: Path | None) -> Iterator[Check]:
+def _history(config: Config, place: Path | None) -> Iterator[Check]:
     now = datetime.now(UTC)
-    yield from sources.clock(config, folder, now)
-    yield from sources.last_success(config, folder, now)
+    yield from sources.clock(config, place, now)
+    yield from sources.last_success(config, place, now)
+    if place is None:
+        return
+    with suppress(PermissionError):  # told before
+        names = [home.name for home in folder.histories(place)]
+        for name in folder.without_section(names, [mirror.name for mirror in config.mirrors]):
+            yield warn("history", folder.of_no_mirror(name, place), folder.OF_NO_MIRROR)
 
 
 def _storage(config: Config) -> list[Check]:
