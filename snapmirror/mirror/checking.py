@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 
+from snapmirror import files
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import StorageError
 from snapmirror.mirror import memory, metrics
@@ -52,7 +53,9 @@ def note_healed(config: Config, mirror: MirrorConfig, history: SnapshotStore, pr
         rolling.save(reading.state, history.read_back())
         try:
             metrics.write(config, memory.keep_damaged(config, mirror.name, len(reading.state.damaged)))
-        except OSError as error:  # the next night says it then
+        except files.ForeignError as error:  # the next night says it then
+            log.warning("%s", error.message)
+        except OSError as error:
             log.warning("%s cannot be written: %s", error.filename, error.strerror)
 
 

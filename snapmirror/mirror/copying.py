@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from snapmirror import files
 from snapmirror.config import Config, Destination
 from snapmirror.errors import Interrupted, LockedError, ShareLost, SnapmirrorError, UsageError
 from snapmirror.mirror import memory
@@ -40,5 +41,7 @@ def copy_and_remember(config: Config, destination: Destination | None = None, **
 def _remember(config: Config, copy: memory.Copy) -> None:
     try:
         memory.keep_copy(config, copy)
+    except files.ForeignError as error:
+        log.warning("how the copy went cannot be remembered: %s", error.message)
     except OSError as error:
         log.warning("how the copy went cannot be remembered: %s: %s", error.filename, error.strerror)

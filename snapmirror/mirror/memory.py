@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from snapmirror import folder
+from snapmirror import files, folder
 from snapmirror.config import Config
 from snapmirror.lock import state_file
 from snapmirror.model import ReadBack
@@ -97,10 +97,10 @@ def space_of(store: OpenStore, now: float) -> Space | None:
 def load(config: Config) -> Memory:
     """What is remembered; nothing, if nothing can be read."""
     try:
-        return Memory.model_validate_json(_file(config).read_bytes())
+        return Memory.model_validate_json(files.read(_file(config)))
     except FileNotFoundError:
         return Memory()
-    except (OSError, ValidationError) as error:
+    except (OSError, files.ForeignError, ValidationError) as error:
         log.warning("%s cannot be read: %s", _file(config), str(error).splitlines()[0])
         return Memory()
 
@@ -163,10 +163,8 @@ def _write(config: Config, memory: Memory) -> None:
 
 
 def replace(path: Path, text: str) -> None:
-    """A small file that others read: the old one or the new one, never a half. Raises OSError."""
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
-    scratch.replace(path)
+    """A file that others read: the old one or the new one, never a half. Raises OSError and ForeignError."""
+    files.replace(path, text.encode("utf-8", "backslashreplace"), 0o644)
 
 
 def _file(config: Config) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from snapmirror import files
 from snapmirror.config import Config
 from snapmirror.mirror.memory import Memory
 
@@ -9,11 +10,11 @@ from snapmirror.mirror.memory import Memory
 def write(config: Config, remembered: Memory) -> None:
     """Replace the file, if one is wanted, by the metrics of all mirrors, whichever the last run was for.
 
-    Raises OSError.
+    Raises OSError and ForeignError.
     """
     if config.report.metrics_file is None:
         return
-    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # a tenth of a second, only if wanted
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest  # a tenth of a second, only if wanted
 
     registry = CollectorRegistry()
 
@@ -46,4 +47,4 @@ def write(config: Config, remembered: Memory) -> None:
             damaged.labels(mirror).set(known.damaged)
             if known.completed is not None:
                 whole.labels(mirror).set(known.completed)
-    write_to_textfile(str(config.report.metrics_file), registry)
+    files.replace(config.report.metrics_file, generate_latest(registry), 0o644)

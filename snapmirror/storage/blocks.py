@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from snapmirror import interrupts
+from snapmirror import files, interrupts
 from snapmirror.storage import image
 from snapmirror.tools import cifs
 
@@ -211,11 +211,11 @@ def put(table: bytearray, block: int, sums: bytes) -> None:
 def uncached(file: Path, shape: Shape) -> Iterator[Reader]:
     """The file is open for reading past the caches."""
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
+        descriptor = files.opened(file, os.O_RDONLY | os.O_DIRECT)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = files.opened(file)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     try:
         yield Reader(descriptor, shape, on_share=image.on_share(file))

@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from snapmirror import lockfile, machine
+from snapmirror import files, lockfile, machine
 from snapmirror.errors import StorageError
 from snapmirror.interrupts import deferred
 from snapmirror.threads import started
@@ -37,7 +37,7 @@ _ASK_SECONDS = 2.0
 @contextmanager
 def claimed_here(image: Path, record: Path) -> Iterator[None]:
     """The image on a disk of this machine is ours, as long as everyone asks. Raises StorageError when it is not."""
-    with record.open("rb") as file:
+    with files.reading(record) as file:
         lockfile.narrow(file.fileno(), record)
         if not lockfile.take(file, fcntl.LOCK_EX):
             raise _taken(image, lockfile.holders(file.fileno()), "wait for it, or stop it")
@@ -118,7 +118,7 @@ def _write_owner(descriptor: int, owner: dict[str, str]) -> None:
 
 def _opened(path: Path) -> IO[bytes]:
     try:
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", 0)
+        return os.fdopen(files.own(path, os.O_RDWR | os.O_CREAT), "r+b", 0)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be opened: {error.strerror}", hint="may this account write in that folder of the share?"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from snapmirror import files
 from snapmirror.errors import StorageError
 from snapmirror.model import Progress, size
 from snapmirror.storage import blocks, image, sums, update
@@ -53,7 +54,7 @@ class Copier:
     def __init__(
         self, source: Path, record: ImageRecord, target: Target, progress: Progress, report: CopyReport
     ) -> None:
-        self.source, self.record, self.target = source, record, target
+        self.source, self.record, self.target = source.resolve(), record, target
         self.copy = target.copy
         self.incomplete = self.copy.with_name(f"{self.copy.name}.incomplete")
         self.shape = blocks.shape_of(record.size)
@@ -130,7 +131,7 @@ class Copier:
     def _fill(self, have: bytearray) -> bytearray:
         """Write into the incomplete copy what differs; returns the checksums of the image."""
         want = self.shape.empty_table()
-        descriptor = os.open(self.incomplete, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = files.own(self.incomplete)
         try:
             os.ftruncate(descriptor, self.record.size)
             with self._stage("copying the image", self.source) as reader:
@@ -156,7 +157,7 @@ class Copier:
         if run.hole:
             self._clear(descriptor, base + start, length)
             return
-        update.write_all(descriptor, data[start : start + length], base + start)
+        files.write_all(descriptor, data[start : start + length], base + start)
         self.report.changed_bytes += length
         self.report.written_bytes += length
 
@@ -168,8 +169,12 @@ class Copier:
 
     def _update(self, full: bool, days: int) -> None:
         update.discard(self.copy)  # one that never became complete
-        if self.copy.stat().st_size != self.record.size:  # somebody cut it; a hole at its end is no difference below
-            os.truncate(self.copy, self.record.size)
+        descriptor = files.own(self.copy)
+        try:  # somebody may have cut it; a hole at its end is no difference below
+            if os.fstat(descriptor).st_size != self.record.size:
+                os.ftruncate(descriptor, self.record.size)
+        finally:
+            os.close(descriptor)
         have, checked, want = self._both_tables(full, days)
         self._note_size(want)
         runs = blocks.differences(have, want, self.shape)

@@ -10,6 +10,7 @@ import ctypes
 import json
 import logging
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from snapmirror import lockfile
+from snapmirror import files, lockfile
 from snapmirror.config import ImageConfig
 from snapmirror.errors import StorageError
 from snapmirror.storage.claim import claimed_here, claimed_on_server
@@ -109,7 +110,7 @@ def punch(descriptor: int, start: int, length: int) -> bool:
 def write_record(image: Path, record: ImageRecord, *, new: bool) -> None:
     """Write the record in place: whoever holds a local image has locked this very file."""
     path = record_file(image)
-    with _making(path), open(path, "x+" if new else "r+", opener=_for_its_owner) as file:
+    with _making(path), open(path, "x+" if new else "r+", opener=_not_followed) as file:
         lockfile.narrow(file.fileno(), path)
         # In one piece and never shorter than before: a crash leaves the old record or the new one.
         text = record.model_dump_json(indent=2) + "\n"
@@ -118,8 +119,8 @@ def write_record(image: Path, record: ImageRecord, *, new: bool) -> None:
         os.fsync(file.fileno())
 
 
-def _for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _not_followed(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600) if flags & os.O_EXCL else files.own(Path(path), flags)
 
 
 @contextmanager
@@ -143,7 +144,7 @@ def read_record(image: Path) -> ImageRecord:
     """The record beside the image. Raises StorageError when it is missing or not a record."""
     path = record_file(image)
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(files.read(path))
         if isinstance(data, dict) and isinstance(later := data.get("version"), int) and later > 1:
             raise StorageError(f"{path} has version {later}, this snapmirror knows 1", hint="update snapmirror")
         return ImageRecord.model_validate(data)
@@ -180,6 +181,7 @@ def compare(image: Path, record: ImageRecord, config: ImageConfig) -> None:
         size = image.stat().st_size
     except FileNotFoundError:
         raise missing(image) from None
+    _check_links(image)
     if not image.is_file():
         raise StorageError(f"{image} is not a file")
     if size < record.size:
@@ -201,6 +203,13 @@ def compare(image: Path, record: ImageRecord, config: ImageConfig) -> None:
             )
     if config.size - config.size % SECTOR_BYTES != record.size:
         log.warning("%s keeps its %d bytes; size = %d in [image] is not applied", image, record.size, config.size)
+
+
+def _check_links(image: Path) -> None:
+    """A symlink in the image's place is root's or ours, and none at all on a share: what it leads to is opened."""
+    status = image.lstat()
+    if stat.S_ISLNK(status.st_mode) and (on_share(image) or status.st_uid not in {0, os.geteuid()}):
+        raise files.ForeignError(image, "is a symlink of somebody else")
 
 
 def missing(image: Path) -> StorageError:

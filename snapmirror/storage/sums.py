@@ -16,6 +16,7 @@ from pathlib import Path
 
 import zstandard
 
+from snapmirror import files
 from snapmirror.storage.blocks import SUM_BYTES, Shape
 from snapmirror.storage.update import write_file
 
@@ -39,7 +40,7 @@ def sums_file(copy: Path) -> Path:
 def save(copy: Path, target: Path, sums: Sums, image_id: str, shape: Shape) -> None:
     """Keep the checksums of `target`, which is the copy or is about to become it."""
     now = int(time.time())
-    os.utime(target, (now, now))
+    os.utime(target, (now, now), follow_symlinks=False)
     head = {
         **_HEAD, "image": image_id, "size": shape.size, "block": shape.block, "modified": now,
         "checked": sums.checked, "sha256": hashlib.sha256(sums.table).hexdigest(),
@@ -51,14 +52,15 @@ def save(copy: Path, target: Path, sums: Sums, image_id: str, shape: Shape) -> N
 def load(copy: Path, image_id: str, shape: Shape) -> Sums | None:
     """The checksums, if they are whole and the copy was not touched since; else None."""
     try:
-        packed, most = sums_file(copy).read_bytes(), _LONGEST_HEAD + SUM_BYTES * shape.blocks
+        most = _LONGEST_HEAD + SUM_BYTES * shape.blocks
+        packed = files.read(sums_file(copy), 2 * most)
         if zstandard.frame_content_size(packed) > most:
             return None
         unpacked = zstandard.ZstdDecompressor().decompress(packed, max_output_size=most)
         head, _, table = unpacked.partition(b"\n")
         fields = json.loads(head)
-        status = copy.stat()
-    except (OSError, ValueError, RecursionError, zstandard.ZstdError):
+        status = copy.lstat()
+    except (OSError, files.ForeignError, ValueError, RecursionError, zstandard.ZstdError):
         return None
     expected = {
         **_HEAD, "image": image_id, "size": shape.size, "block": shape.block, "modified": status.st_mtime,

@@ -21,12 +21,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from snapmirror import files
 from snapmirror.errors import DamageError, StorageError
+from snapmirror.files import write_all
 from snapmirror.storage import image
 from snapmirror.storage.blocks import NONE, SUM_BYTES, Advance, Reader, Run, Shape, sum_of, uncached
 
 _HEAD = {"format": "snapmirror copy update", "version": 1}
 _ZEROS = bytes(1 << 20)
+_LONGEST_LIST = 1 << 30  # bytes: a line for each run
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def load(copy: Path) -> Update:
     """The update that waits. Raises StorageError when it cannot be understood."""
     path = list_file(copy)
     try:
-        head, *lines = path.read_text(encoding="ascii").splitlines()
+        head, *lines = files.read(path, _LONGEST_LIST).decode("ascii").splitlines()
         fields = json.loads(head)
         if fields["format"] != _HEAD["format"] or fields["version"] != _HEAD["version"]:
             raise ValueError(head)
@@ -127,7 +130,7 @@ def check(copy: Path, update: Update, advance: Advance) -> None:
 
 def apply(copy: Path, target: Path, update: Update, advance: Advance) -> None:
     """Make `target` what the update says, flushed and read back. May be done again, as often as it takes."""
-    descriptor = os.open(target, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = files.own(target)
     try:
         for patch in update.patches:
             if patch.run.hole:
@@ -149,8 +152,9 @@ def apply(copy: Path, target: Path, update: Update, advance: Advance) -> None:
 
 def discard(copy: Path) -> None:
     """Forget an update, applied or incomplete. The list goes first: blocks alone mean nothing."""
-    for path in (list_file(copy), _new_list(copy), blocks_file(copy)):
+    for path in (list_file(copy), blocks_file(copy)):
         path.unlink(missing_ok=True)
+    files.sweep(list_file(copy))
 
 
 def clear(descriptor: int, start: int, length: int) -> None:
@@ -159,14 +163,6 @@ def clear(descriptor: int, start: int, length: int) -> None:
         return
     for at in range(start, start + length, len(_ZEROS)):
         write_all(descriptor, memoryview(_ZEROS)[: min(len(_ZEROS), start + length - at)], at)
-
-
-def write_all(descriptor: int, data: memoryview, start: int | None = None) -> None:
-    """All of it, however little the kernel takes at once; at the file's position, or from `start` on."""
-    while data:
-        done = os.write(descriptor, data) if start is None else os.pwrite(descriptor, data, start)
-        data = data[done:]
-        start = None if start is None else start + done
 
 
 def unreadable(file: Path) -> DamageError:
@@ -184,7 +180,7 @@ def settle(file: Path) -> None:
     own journal at.
     """
     for path, flags in ((file, os.O_RDWR), (file.parent, os.O_RDONLY | os.O_DIRECTORY)):
-        descriptor = os.open(path, flags | os.O_CLOEXEC)
+        descriptor = os.open(path, flags | os.O_CLOEXEC | (os.O_NOFOLLOW if path == file else 0))
         try:
             os.fsync(descriptor)
         except OSError:
@@ -205,16 +201,10 @@ def _commit(copy: Path, update: Update) -> None:
 
 def write_file(path: Path, content: bytes) -> None:
     """A small file: the old one or the new one, whatever happens, and on the disk."""
-    new = path.with_name(f"{path.name}.new")
-    with _new(new) as descriptor:
+    with files.replacing(path, alone=True) as descriptor:
         write_all(descriptor, memoryview(content))
         os.fsync(descriptor)
-    new.replace(path)
     settle(path)
-
-
-def _new_list(copy: Path) -> Path:
-    return list_file(copy).with_name(f"{list_file(copy).name}.new")
 
 
 def _digest(lines: Sequence[str]) -> str:
@@ -256,7 +246,8 @@ def _blocks(copy: Path, update: Update) -> Iterator[tuple[Patch, memoryview]]:
 @contextmanager
 def _new(path: Path) -> Iterator[int]:
     """A file that is made anew is open for writing, as a descriptor."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    path.unlink(missing_ok=True)
+    descriptor = files.own(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
         yield descriptor
     finally:

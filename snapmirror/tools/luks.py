@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from snapmirror import files
 from snapmirror.errors import StorageError, StuckError, UsageError
 from snapmirror.process import ProgramFailed, run
 from snapmirror.tools.undo import undone_by, wait_until
@@ -77,7 +78,11 @@ def backup_header(file: Path, target: Path) -> None:
             f"the LUKS header cannot be copied to {target}: {failed.completed.complaint}",
             hint="set header_backup in [image] to a place that exists",
         ) from failed
-    target.chmod(0o600)
+    descriptor = files.opened(target)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
 
 
 def kernel_has_dm_crypt() -> bool:

@@ -25,6 +25,7 @@ GROUND = (
     "config",
     "confinement",
     "errors",
+    "files",
     "folder",
     "interrupts",
     "process",
