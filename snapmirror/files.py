@@ -208,6 +208,25 @@ def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
         write_all(descriptor, memoryview(content))
 
 
+def anew(path: Path) -> IO[bytes]:
+    """A file that is made anew where only we write, open for writing, instead of whatever had its name. Raises OSError.
+
+    For one that nobody reads before it is complete; it is not followed either if it is a link.
+    """
+    try:
+        descriptor = os.open(path, _ANEW, 0o666)
+    except FileExistsError:
+        path.unlink()
+        descriptor = os.open(path, _ANEW, 0o666)
+    return os.fdopen(descriptor, "wb")
+
+
+def write(path: Path, content: bytes) -> None:
+    """The same with all its content. Raises OSError."""
+    with anew(path) as file:
+        file.write(content)
+
+
 def write_all(descriptor: int, data: memoryview, start: int | None = None) -> None:
     """All of it, however little the kernel takes at once; at the file's position, or from `start` on."""
     while data:

@@ -10,18 +10,19 @@ publishing and writing it down, or another machine has made a night. Where nothi
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from snapmirror import files
 from snapmirror.config import Config
 from snapmirror.errors import GuardError
 from snapmirror.lock import state_file
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.record import Id, Snapshot
-from snapmirror.tools import filesystems
 
 log = logging.getLogger("snapmirror.newest")
 
@@ -76,7 +77,9 @@ def in_folder(config: Config, mirror: str, store: Path) -> str | None:
     """The same for the record in a store's folder, if it can be read just now; ZFS keeps none. Raises StorageError."""
     if config.zfs is not None:
         return None
-    return behind(config, mirror, record.load(Layout(store / mirror).record).snapshots)
+    layout = Layout(store / mirror)
+    layout.check()
+    return behind(config, mirror, record.load(layout.record).snapshots)
 
 
 def remember(config: Config, mirror: str, newest: Snapshot) -> None:
@@ -85,10 +88,9 @@ def remember(config: Config, mirror: str, newest: Snapshot) -> None:
     known.mirrors[mirror] = Newest(sequence=newest.sequence, id=newest.id)
     path = file_of(config)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    staged = path.with_name(f".{path.name}.new")
-    staged.write_text(known.model_dump_json(indent=1), encoding="utf-8")
-    filesystems.sync(staged)
-    staged.replace(path)
+    with files.replacing(path) as descriptor:
+        files.write_all(descriptor, memoryview(known.model_dump_json(indent=1).encode()))
+        os.fsync(descriptor)
 
 
 def file_of(config: Config) -> Path:
@@ -99,9 +101,9 @@ def file_of(config: Config) -> Path:
 def _load(config: Config) -> _Known:
     path = file_of(config)
     try:
-        return _Known.model_validate_json(path.read_bytes())
+        return _Known.model_validate_json(files.read(path))
     except FileNotFoundError:
         return _Known()
-    except (OSError, ValidationError) as error:
+    except (OSError, files.ForeignError, ValidationError) as error:
         log.warning("%s cannot be read: %s", path, str(error).splitlines()[0])
         return _Known()

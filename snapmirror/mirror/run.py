@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
+from snapmirror import files
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import (
     ExitCode,
@@ -190,8 +191,9 @@ def _remember_newest(config: Config, history: SnapshotStore, report: MirrorRepor
     """Only what was published: a night that failed, or was refused, says nothing about the store."""
     try:
         newest.remember(config, report.mirror, history.snapshots()[0])
-    except OSError as error:
-        report.warnings.append(f"the newest snapshot cannot be remembered: {error.filename}: {error.strerror}")
+    except (OSError, files.ForeignError) as error:
+        why = error.message if isinstance(error, files.ForeignError) else f"{error.filename}: {error.strerror}"
+        report.warnings.append(f"the newest snapshot cannot be remembered: {why}")
         report.exit_code = int(ExitCode.WARNINGS)
 
 

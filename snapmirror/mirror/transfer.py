@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snapmirror import process
+from snapmirror import files, process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import SnapmirrorError
 from snapmirror.mirror import floods, stall
@@ -147,7 +147,7 @@ class _Fetching:
         above = (parent(one.path) for one in wanted)
         names = dict.fromkeys([*(folder for folder in above if folder in self.folders and folder != b"."), *missing])
         listed = (rsync.listed_name(self.mirror, name) + b"\0" for name in names)
-        self.target.names.write_bytes(b"".join(listed))
+        files.write(self.target.names, b"".join(listed))
         self._fetch(self.target.names, missing, patch=patch)
         self._inspect(wanted)
         self.target.names.unlink()

@@ -11,6 +11,7 @@ manifest's number before an entry tells in which file its checksum stands.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from snapmirror.snapshots.manifest import DamagedManifest, Reader
 
 def of_file(path: bytes | Path) -> bytes:
     """The checksum of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest().encode()
 
 
@@ -36,7 +38,7 @@ def drop_unused(sums: Path, manifests: Path) -> int | None:
             used.update(Reader(path).used_numbers())
     except DamagedManifest:
         return None
-    files = sorted(sums.glob("*.zst"))
+    files = sorted(path for path in sums.glob("*.zst") if path.stem.isdecimal())
     for path in files:
         if int(path.stem) not in used:
             path.unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import zstandard
 
+from snapmirror import files
 from snapmirror.errors import DamageError, shortage
 from snapmirror.snapshots.manifest import LONGEST_LINE, MOST_WINDOW
 from snapmirror.snapshots.spool import Spool
@@ -34,7 +35,7 @@ def pack(pairs: Spool) -> bytes:
 def read(path: Path, what: str) -> Iterator[tuple[bytes, bytes]]:
     """(word, rest) of each line; nothing if the file is absent. Raises DamageError, which says `what` it is of."""
     try:
-        with open(path, "rb") as file:
+        with files.reading(path) as file:
             stream, rest = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj(), b""
             while packed := file.read(_BLOCK):
                 *lines, rest = (rest + stream.decompress(packed)).split(b"\n")
@@ -47,6 +48,8 @@ def read(path: Path, what: str) -> Iterator[tuple[bytes, bytes]]:
                     yield word, text
     except FileNotFoundError:
         return
+    except files.ForeignError as error:
+        raise DamageError(f"the {what} {path} {error.what}") from error
     except (zstandard.ZstdError, OSError) as error:
         raise shortage(error) or DamageError(f"the {what} {path} is damaged: {error}") from error
     if not stream.eof:

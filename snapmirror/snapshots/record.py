@@ -8,6 +8,7 @@ the folder that it moves, so that the next run can tell which of them a crash ha
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from snapmirror import files
 from snapmirror.errors import StorageError
 from snapmirror.tools import filesystems
 
 _TIME = "%Y-%m-%dT%H%M%SZ"
+_MOVED = re.compile(r"backup\.\d+|\.snapmirror/(slot|parked|trash\.[^/]+)")
 
 
 def make_id(when: datetime) -> str:
@@ -36,15 +39,15 @@ def _id(text: str) -> str:
     return text
 
 
-def _below(name: str) -> str:
-    if name.startswith("/") or ".." in Path(name).parts:
-        raise ValueError(f"{name!r} leaves the mirror's folder")
+def _moved(name: str) -> str:
+    if not _MOVED.fullmatch(name):
+        raise ValueError(f"{name!r} is no place of a snapshot")
     return name
 
 
 Id = Annotated[str, AfterValidator(_id)]
 """The name of a snapshot, or any other time written as one."""
-_Below = Annotated[str, AfterValidator(_below)]
+_Moved = Annotated[str, AfterValidator(_moved)]
 
 
 class Snapshot(BaseModel):
@@ -96,8 +99,8 @@ class Move(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     inode: int
-    source: _Below
-    target: _Below
+    source: _Moved
+    target: _Moved
 
 
 class Healing(BaseModel):
@@ -152,7 +155,7 @@ class Record(BaseModel):
 def load(path: Path) -> Record:
     """Read a record; an absent one is empty. Raises StorageError for a damaged one."""
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return Record.model_validate_json(files.read(path))
     except FileNotFoundError:
         return Record()
     except ValidationError as error:
@@ -177,7 +180,7 @@ def save(record: Record, path: Path) -> None:
 def stage(record: Record, path: Path, name: str = ".new") -> Path:
     """Write what is to become the record, beside it. It must be on the device before it is `put`."""
     staged = path.with_suffix(name)
-    staged.write_bytes(record.model_dump_json(indent=1).encode())
+    files.write(staged, record.model_dump_json(indent=1).encode())
     return staged
 
 

@@ -11,6 +11,7 @@ night would keep the store from being closed, and would show what is half rotate
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +90,9 @@ _PREVIOUS_VERSIONS = """    vfs objects = shadow_copy2
 """
 
 
+_DATED_TARGET = re.compile(r"\.\./(backup\.\d+|current/\.zfs/snapshot/[^/]+/tree)")
+
+
 def settings_of(config: Config, export: ExportConfig, folder: Path) -> str:
     """Samba's settings for the history as it is now; a mirror without a snapshot has no share of its own yet.
 
@@ -102,12 +106,25 @@ def settings_of(config: Config, export: ExportConfig, folder: Path) -> str:
     parts += [f"[{export.share}]", _SHARE.format(path=history, users=users).strip("\n"), _DATED.strip("\n")]
     for mirror in config.mirrors:
         by_date = history / mirror.name / "by-date"
-        newest = max(by_date.iterdir(), default=None) if by_date.is_dir() else None
-        if newest is not None:
-            path = newest.resolve()
+        if (path := _newest(by_date)) is not None:
             parts += [f"[{mirror.name}]", _SHARE.format(path=path, users=users).strip("\n")]
             parts += [_PREVIOUS_VERSIONS.format(path=path, by_date=by_date).strip("\n")]
     return "\n".join(parts) + "\n"
+
+
+def _newest(by_date: Path) -> Path | None:
+    """The tree that the last dated name leads to; None if there is none.
+
+    Samba follows these names as root: where one leads anywhere but to a snapshot, the mirror gets no share of its own.
+    """
+    mirror, newest = by_date.parents[1].resolve() / by_date.parent.name, None
+    for link in sorted(by_date.iterdir()) if by_date.is_dir() else ():
+        target = str(link.readlink()) if link.is_symlink() else ""
+        newest = mirror / target.removeprefix("../")
+        if not _DATED_TARGET.fullmatch(target) or link.resolve() != newest:
+            log.warning("%s is not exported: %s leads to no snapshot", mirror, link)
+            return None
+    return newest if newest is not None and newest.is_dir() else None
 
 
 def serve(config: Config) -> None:

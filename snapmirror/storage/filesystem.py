@@ -26,6 +26,9 @@ log = logging.getLogger("snapmirror.filesystem")
 
 # What a hostile server sent us stays inert on this machine; reading a snapshot does not write access times into it.
 _OPTIONS = ["noatime", "nodev", "nosuid", "noexec"]
+_NO_LINKS = "nosymfollow"
+"""No path leads through a symlink of the store, whatever the holder of the image has put there. Not for browsing: dated
+names are symlinks."""
 _TUNING = {
     "xfs": ["logbsize=256k", "noquota"],  # fewer, larger writes to the log: our load is metadata
     "ext4": ["noinit_itable", "errors=remount-ro"],  # init_itable would fill gigabytes of the image with nothing
@@ -105,7 +108,7 @@ def mounted(
 
 
 def _options(record: ImageRecord, *, read_only: bool) -> list[str]:
-    return ["ro" if read_only else "rw", *_OPTIONS, *_TUNING[record.filesystem]]
+    return [*(["ro"] if read_only else ["rw", _NO_LINKS]), *_OPTIONS, *_TUNING[record.filesystem]]
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from snapmirror import files
 from snapmirror.errors import StorageError
 from snapmirror.process import Completed, ProgramFailed, run
 from snapmirror.tools.mount import mount_of
@@ -140,7 +141,7 @@ def flush(target: Path) -> None:
 
 def write(path: Path, data: bytes) -> None:
     """Make a file that holds this, and have it on the device; to take another one's place afterwards."""
-    with open(path, "wb") as file:
+    with files.anew(path) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -130,7 +130,8 @@ def test_without_a_memory_or_with_an_older_one_it_goes_on(store: Store) -> None:
 def test_a_full_state_folder_is_a_warning(store: Store) -> None:
     store.night()
     [memory] = store.scene.state.glob("*.newest.json")
-    memory.with_name(f".{memory.name}.new").mkdir()
+    memory.unlink()
+    memory.mkdir()
     night = store.night(expect=3)
     assert night.mirror["result"] == "published"
     assert any("cannot be remembered" in warning for warning in night.mirror["warnings"])

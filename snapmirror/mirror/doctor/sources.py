@@ -17,6 +17,7 @@ from snapmirror.mirror import memory, named_files, newest
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.zfs.layout import Layout as ZfsLayout
 from snapmirror.tools import ssh
 from snapmirror.tools.reach import Answer, reach
 
@@ -116,11 +117,16 @@ def _newest(config: Config, store: Path | None) -> Iterator[datetime]:
 
 def _newest_of(config: Config, store: Path, mirror: MirrorConfig) -> str | None:
     """The name of the newest snapshot; ZFS keeps no record, but the dated names tell."""
+    root = store / mirror.name
     if config.zfs is not None:
+        dated = ZfsLayout(root)
+        dated.check()
         with suppress(FileNotFoundError):
-            return max((link.name for link in (store / mirror.name / "by-date").iterdir()), default=None)
+            return max((link.name for link in dated.by_date.iterdir()), default=None)
         return None
-    last = record.load(Layout(store / mirror.name).record).newest
+    layout = Layout(root)
+    layout.check()
+    last = record.load(layout.record).newest
     return last.id if last is not None else None
 
 

@@ -20,6 +20,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from snapmirror import files
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import packed
 from snapmirror.snapshots.entry import path_key
@@ -58,7 +59,7 @@ def write(layout: Layout, before: Snapshot | None, sealed: Sealed) -> None:
         lines = Spool([(_FORMAT, f"{before.id} {sealed.snapshot.id}".encode())])
         lines.extend((_GONE, name) for name in differing.gone)
         lines.extend((b"+" + line[: PREFIX - 1], line[PREFIX:]) for line in differing.new)
-        file.write_bytes(packed.pack(lines))
+        files.write(file, packed.pack(lines))
 
 
 def compared(old: Path, new: Path | bytes) -> Differing | None:

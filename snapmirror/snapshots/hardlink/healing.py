@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from snapmirror import files
 from snapmirror.errors import StorageError
 from snapmirror.snapshots.entry import parent
 from snapmirror.snapshots.hardlink.layout import Layout
@@ -57,7 +58,7 @@ def begin(layout: Layout, healed: bytes, places: Sequence[Place], note: Healing)
         "note": note.model_dump(),
     }
     scratch = layout.scratch / "heal.journal"
-    scratch.write_text(json.dumps(journal), encoding="ascii")
+    files.write(scratch, json.dumps(journal).encode("ascii"))
     sync(scratch)
     sync(layout.scratch)
     scratch.replace(layout.healing)
@@ -76,15 +77,16 @@ def complete(layout: Layout) -> Healing | None:
     tree = Tree(layout.root)
     counts: dict[str, int] = {}
     try:
-        journal = json.loads(layout.healing.read_text(encoding="ascii"))
+        journal = json.loads(files.read(layout.healing))
         healed, inode = tree.at(base64.b64decode(journal["healed"])), int(journal["inode"])
         for snapshot, text in journal["names"]:
             if _is_given(layout, tree, healed, inode, base64.b64decode(text)) and snapshot is not None:
                 counts[snapshot] = counts.get(snapshot, 0) + 1
         for text, mode, atime, mtime in journal["folders"]:
             with suppress(FileNotFoundError):  # somebody has removed it meanwhile
-                folder = tree.at(base64.b64decode(text))
-                if stat.S_IMODE(os.lstat(folder).st_mode) != mode:
+                path = base64.b64decode(text)
+                folder = tree.at(path)
+                if tree.is_folder(path) and stat.S_IMODE(os.lstat(folder).st_mode) != mode:
                     os.chmod(folder, mode)
                 os.utime(folder, ns=(atime, mtime), follow_symlinks=False)
         note = Healing.model_validate({**journal["note"], "snapshots": counts})

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from snapmirror import files
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import packed
 from snapmirror.snapshots.entry import BadLine, Entry, escape, unescape
@@ -42,7 +43,7 @@ def write(layout: Layout, plan: Plan) -> None:
     for path in asked_for(plan):
         with suppress(OSError):  # it has vanished, or this file system has no such thing
             found.append((_hint(slot, path), escape(path)))
-    file.write_bytes(packed.pack(found))
+    files.write(file, packed.pack(found))
 
 
 def _hint(slot: Tree, path: bytes) -> bytes:
@@ -100,7 +101,7 @@ class Hints:
 @contextmanager
 def opened(layout: Layout) -> Iterator[Hints]:
     """The hints of a mirror that has a slot."""
-    descriptor = os.open(layout.slot, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(layout.slot, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         yield Hints(layout, descriptor, usable=handles.are_lasting(layout.slot))
     finally:

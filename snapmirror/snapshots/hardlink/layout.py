@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from snapmirror.snapshots import places
+from snapmirror.snapshots.protocol import READ_BACK
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -92,10 +95,20 @@ class Layout:
         """What differs between the snapshot with this number and the one before."""
         return self.private / "changes" / f"{sequence:07d}.zst"
 
+    @property
+    def _kept(self) -> tuple[Path, ...]:
+        """The folders of small files, one of each for each snapshot."""
+        return tuple(self.private / name for name in ("manifests", "sums", "hints", "changes"))
+
+    def check(self) -> None:
+        """Raises ForeignError where a symlink, another device or something else stands in one of these places."""
+        building = (self.slot, self.parked, self.staging, self.old_staging, self.scratch, self.partial)
+        files = (self.record, self.names, self.healing, self.purging, self.private / READ_BACK)
+        places.check(self.root, self.private, folders=(*self._kept, *building, self.by_date), files=files)
+
     def make(self) -> None:
         """Create what is missing."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.private.mkdir(exist_ok=True, mode=0o700)
-        kept = (self.private / name for name in ("manifests", "sums", "hints", "changes"))
-        for folder in (*kept, self.scratch, self.partial, self.by_date):
+        for folder in (*self._kept, self.scratch, self.partial, self.by_date):
             folder.mkdir(exist_ok=True)

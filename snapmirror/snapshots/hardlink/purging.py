@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from snapmirror import files
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import entry, packed
 from snapmirror.snapshots.entry import Entry, escape, parent, unescape
@@ -83,7 +84,7 @@ def complete(layout: Layout, record: Record) -> Record | None:
     Raises StorageError for a damaged journal, and DamagedManifest.
     """
     try:
-        journal = json.loads(layout.purging.read_bytes())
+        journal = json.loads(files.read(layout.purging))
         paths = [base64.b64decode(one) for one in journal["paths"]]
         folders = [(base64.b64decode(one[0]), int(one[1]), int(one[2]), int(one[3])) for one in journal["folders"]]
         note = Purge.model_validate(journal["note"])
@@ -117,7 +118,7 @@ def complete(layout: Layout, record: Record) -> Record | None:
     for folder, mode, atime, mtime in folders:
         with suppress(FileNotFoundError, NotADirectoryError):
             full = whole.at(folder)
-            if stat.S_IMODE(os.lstat(full).st_mode) != mode:
+            if whole.is_folder(folder) and stat.S_IMODE(os.lstat(full).st_mode) != mode:
                 os.chmod(full, mode)
             os.utime(full, ns=(atime, mtime), follow_symlinks=False)
     filesystems.flush(layout.root)
@@ -138,7 +139,8 @@ def _trees(layout: Layout, record: Record) -> list[Path]:
 
 def _without(manifest: Path, paths: Sequence[bytes]) -> Totals:
     """Rewrite a manifest without these names; return its new totals."""
-    data = manifest.read_bytes()
+    with files.reading(manifest) as file:
+        data = file.read()
     reader = Reader(data)
     corrections: dict[bytes, bytes | None] = {}
     plain: dict[bytes, Entry] = {}

@@ -66,6 +66,8 @@ def _rename(source: Path, target: Path) -> None:
         os.rename(source, target)
     except PermissionError:  # without root, a read-only folder does not change its parent
         status = os.lstat(source)
+        if not stat.S_ISDIR(status.st_mode):
+            raise
         os.chmod(source, stat.S_IMODE(status.st_mode) | stat.S_IWUSR)
         os.rename(source, target)
         os.chmod(target, stat.S_IMODE(status.st_mode))

@@ -12,6 +12,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from snapmirror import files
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import parent
 from snapmirror.snapshots.hardlink import slot
@@ -92,7 +93,7 @@ def _doubted(plan: Plan, kept: set[bytes], staging: Tree) -> set[bytes]:
             wanted = entry.parse(new)
             full = staging.at(wanted.path)
             rsync.spoil_time(full, wanted.mtime)
-            with suppress(PermissionError), open(full, "rb") as file:
+            with suppress(PermissionError), files.reading(full) as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return set(kept)
 
@@ -113,10 +114,10 @@ def _clone(there: Tree, staging: Tree, path: bytes) -> bool:
     staging.make_folder(parent(path))
     target = staging.at(path)
     try:
-        with open(source, "rb") as old, open(target, "xb") as new:
+        with files.reading(source) as old, open(target, "xb") as new:
             fcntl.ioctl(new, _FICLONE, old.fileno())
         return True
-    except FileNotFoundError:
+    except (FileNotFoundError, files.ForeignError):
         return True
     except OSError as error:
         staging.unlink(path)

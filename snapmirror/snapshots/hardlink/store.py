@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from snapmirror import interrupts
+from snapmirror import files, interrupts
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import checksums, manifest, names, packed, record, retention, settle, staging
 from snapmirror.snapshots.entry import BadLine
@@ -39,6 +39,7 @@ class HardlinkStore:
 
     def __init__(self, root: Path) -> None:
         self.layout = Layout(root)
+        self.layout.check()
         if self.layout.backup(1).exists() and not self.layout.record.exists():
             raise StorageError(
                 f"there are snapshots in {root}, but the record {self.layout.record} is missing",
@@ -323,7 +324,7 @@ class HardlinkStore:
         """
         layout = self.layout
         manifest.store(layout.manifest(sealed.snapshot.id), sealed.manifest, self._like(sealed.snapshot))
-        layout.checksums(sealed.snapshot.sequence).write_bytes(packed.pack(sealed.checksums))
+        files.write(layout.checksums(sealed.snapshot.sequence), packed.pack(sealed.checksums))
         changes.write(layout, self._record.newest, sealed)
         decisions = retention.decide([sealed.snapshot, *self._record.snapshots], rules)
         kept = [decision.snapshot for decision in decisions if decision.keep]

@@ -14,6 +14,7 @@ from typing import IO
 
 import zstandard
 
+from snapmirror import files
 from snapmirror.errors import shortage
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.manifest import pieces
@@ -64,11 +65,13 @@ class Reader:
         try:
             if not isinstance(self._source, Path):
                 return io.BytesIO(self._source)
-            file = self._source.open("rb", buffering=0)
+            file = files.reading(self._source, buffering=0)
             _advise(file, 0, 0, os.POSIX_FADV_RANDOM)
             return file
         except FileNotFoundError:
             raise self._damaged("is missing") from None
+        except files.ForeignError as error:
+            raise self._damaged(error.what) from error
         except OSError as error:
             raise self._damaged(f"cannot be read: {error.strerror}") from error
 

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from snapmirror import files
 from snapmirror.snapshots.manifest import pieces
 from snapmirror.snapshots.manifest.pieces import BLOCK, Place
 from snapmirror.snapshots.manifest.reader import Reader
@@ -49,7 +50,7 @@ class _Run:
 def store(path: Path, manifest: bytes, like: Path | None) -> None:
     """Write a manifest. What stands in the file `like` too is shared with it, if that is half of it or more."""
     if like is None or not _shared(path, manifest, like):
-        path.write_bytes(manifest)
+        files.write(path, manifest)
 
 
 def _shared(path: Path, manifest: bytes, like: Path) -> bool:
@@ -67,7 +68,7 @@ def _shared(path: Path, manifest: bytes, like: Path) -> bool:
         log.debug("%s; the new one shares nothing with it", damage.message)
         return False
     try:
-        with open(path, "wb") as file, open(like, "rb") as source:
+        with files.anew(path) as file, files.reading(like) as source:
             done = 0
             for run in [*runs, _Run(len(laid), 0, 0)]:
                 file.seek(done)

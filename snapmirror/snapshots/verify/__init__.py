@@ -82,8 +82,8 @@ def _one(
 
 
 def _leads_to(name: Path, tree: Path) -> bool:
-    with suppress(OSError):
-        return name.samefile(tree)
+    with suppress(OSError):  # by what the link says: on a store that is written to no link is followed
+        return name.resolve(strict=True) == tree.resolve(strict=True)
     return False
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from snapmirror import files
 from snapmirror.snapshots import times
 from snapmirror.snapshots.entry import BadLine, Entry
 from snapmirror.snapshots.verify.findings import MODE, OWNER, SIZE, TARGET, TIME, TYPE, UNREADABLE
@@ -79,8 +80,11 @@ def _target(entry: Entry, status: os.stat_result, full: bytes) -> Iterator[tuple
         if stat.S_ISLNK(status.st_mode):
             target = os.readlink(full)  # noqa: PTH115  (bytes)
         else:  # with --fake-super a symlink is kept as a file that holds the target
-            with open(full, "rb") as file:
+            with files.reading(full) as file:
                 target = file.read(1 << 16)
+    except files.ForeignError as error:
+        yield UNREADABLE, error.what
+        return
     except OSError as error:
         yield UNREADABLE, error.strerror or str(error)
         return

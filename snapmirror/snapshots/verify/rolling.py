@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
+from snapmirror import files
 from snapmirror.errors import DamageError
 from snapmirror.model import Progress, ReadBack
 from snapmirror.snapshots.names import Tree
@@ -94,7 +95,7 @@ def load(path: Path) -> Round | None:
     """What the last night has left; None if it is damaged, or cannot be read."""
     with suppress(OSError, ValidationError):
         try:
-            return Round.model_validate_json(path.read_bytes())
+            return Round.model_validate_json(files.read(path))
         except FileNotFoundError:
             return Round()
     return None

@@ -16,6 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from snapmirror.snapshots import places
+from snapmirror.snapshots.protocol import READ_BACK
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -84,6 +87,14 @@ class Layout:
     def began(self) -> Path:
         """There while the slot differs from the newest snapshot: its time is when the first change began."""
         return self.private / "began"
+
+    def check(self) -> None:
+        """Raises ForeignError where a symlink, another device or something else stands in one of these places."""
+        folders = (self.manifests, self.sums, self.scratch, self.by_date)
+        places.check(self.root, self.private, folders=folders, files=(self.names, self.began, self.private / READ_BACK))
+        places.check_folder(self.current)  # (a device of its own)
+        if self.current.is_dir():
+            places.check_folder(self.slot, self.current.stat().st_dev)
 
     def make(self) -> None:
         """Create what is missing, but for the dataset's own folder."""

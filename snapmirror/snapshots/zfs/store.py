@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from snapmirror import interrupts
+from snapmirror import files, interrupts
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import checksums, packed, retention
 from snapmirror.snapshots.names import Tree
@@ -46,6 +46,7 @@ class ZfsStore:
         self.base, self.path, self.mirror = base, path, mirror
         self.dataset = f"{base}/{mirror}"
         self.layout = Layout(path / mirror)
+        self.layout.check()
         self._survey = Survey()
         self._snapshots = self._load()
 
@@ -185,7 +186,7 @@ class ZfsStore:
 
     def _began(self) -> int | None:
         try:
-            return int(self.layout.began.read_text())
+            return int(files.read(self.layout.began))
         except (FileNotFoundError, ValueError):
             return None
 
@@ -234,8 +235,8 @@ class ZfsStore:
     def publish(self, sealed: Sealed, rules: retention.Rules) -> Published:
         """Write down, seal, and let the expired go."""
         layout, snapshot = self.layout, sealed.snapshot
-        layout.manifest(snapshot.id).write_bytes(sealed.manifest)
-        layout.checksums(snapshot.sequence).write_bytes(packed.pack(sealed.checksums))
+        files.write(layout.manifest(snapshot.id), sealed.manifest)
+        files.write(layout.checksums(snapshot.sequence), packed.pack(sealed.checksums))
         with interrupts.deferred():
             zfs.snapshot(self.dataset, snapshot.id, sealing.written(snapshot))  # the moment at which it exists
             layout.began.unlink(missing_ok=True)
