@@ -12,10 +12,11 @@ from pathlib import Path
 from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import DamageError, TransferError
-from snapmirror.mirror import floods, stall
+from snapmirror.mirror import floods, size_limits, stall
 from snapmirror.snapshots import times
 from snapmirror.snapshots.entry import escape, parse, path_of, plain_line
 from snapmirror.snapshots.names import Tree
+from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import rsync
 from snapmirror.tools.find import folders_read_ahead
 
@@ -23,7 +24,6 @@ _CHUNK = 1 << 18
 _PAUSE_SECONDS = 0.01
 _MOST_AT_ONCE = 1_000_000  # entries that a small server can be asked to hold in memory: 85 MB
 _ONLY_TIME = b"..t......"  # of rsync's item, behind the two letters
-_FIRST = 4  # a message or two may come before the root
 _HELD = 1024  # bytes of memory for each entry of a tree, to hold its folders: 4 KiB each, of four entries at least
 
 
@@ -31,12 +31,13 @@ _HELD = 1024  # bytes of memory for each entry of a tree, to hold its folders: 4
 class Listing:
     """A listing while and after it is read, in blocks of lines; lines that are no entries are rsync's messages.
 
-    `partial`: parts of the source could not be read.
+    `partial`: parts of the source could not be read. `skipped` are names that were left out for their size.
     """
 
     blocks: Iterator[list[bytes]]
     partial: bool = False
     complaints: list[str] = field(default_factory=list)
+    skipped: Spool = field(default_factory=Spool)
 
     def lines(self) -> Iterator[bytes]:
         """The entries one by one."""
@@ -52,6 +53,8 @@ def source_listed(mirror: MirrorConfig, *, expected: int) -> Iterator[Listing]:
     argv = rsync.listing_argv(mirror, whole=0 < expected <= _MOST_AT_ONCE)
     ahead = folders_read_ahead(mirror.source.rsync_argument) if _is_read_ahead(mirror, expected) else nullcontext()
     with ahead, _listed(argv, f"listing {mirror.source}", mirror, stall.patience(mirror)) as listing:
+        if size_limits.are_set(mirror):
+            listing.blocks = size_limits.taken_off(listing.blocks, listing.skipped)
         if mirror.exclude_marker:
             marker = mirror.exclude_marker.encode("utf-8", "surrogateescape")
             listing.blocks = ([line] for line in _pruned(Listing(listing.blocks).lines(), marker))
@@ -111,7 +114,7 @@ def _read(
             if len(chunk) < _CHUNK // 4:
                 time.sleep(_PAUSE_SECONDS)  # rsync writes line by line: a reader that is always awake costs both of us
             *lines, rest = (rest + chunk).split(b"\n")
-            has_root = has_root or any(line.endswith(b"|//./") for line in lines[:_FIRST])
+            has_root = has_root or any(line.endswith(b"|//./") for line in lines)
             yield lines
         code, stderr = child.wait(), child.stderr_tail()
     listing.complaints = rsync.complaints(stderr, good=code == rsync.OK)

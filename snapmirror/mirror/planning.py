@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import ListingError, TransferError
-from snapmirror.mirror import listing, named_files
+from snapmirror.mirror import listing, named_files, size_limits
 from snapmirror.model import Progress
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
@@ -71,6 +71,7 @@ def make_plan(
             warnings.append(
                 f"parts of the source could not be listed: {len(plan.held_back)} names that may be gone are kept"
             )
+    warnings += size_limits.warnings(mirror, plan, listed.skipped)
     if newest is None and os.geteuid() and not mirror.fake_super:
         devices = f", and {plan.left_out} devices are left out" if plan.left_out else ""
         log.warning(

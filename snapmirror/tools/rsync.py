@@ -61,6 +61,7 @@ def listing_argv(mirror: MirrorConfig, *, whole: bool) -> list[str]:
         *_common(mirror), "--dry-run", f"--out-format={LIST_FORMAT}",
         *(["--no-inc-recursive"] if whole else []),
         *(["--super"] if os.geteuid() else []),  # else an ordinary user is not told the groups
+        *(["--info=skip1"] if mirror.max_size is not None or mirror.min_size is not None else []),  # which they hit
         *_filters(mirror), *connection(mirror), mirror.source.rsync_argument, NOWHERE,
     ]  # fmt: skip
 

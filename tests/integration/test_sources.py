@@ -187,3 +187,40 @@ def test_changed_filters_take_away_what_they_exclude(scene: Scene) -> None:
     scene.configure(exclude=[])
     scene.night()
     assert sorted(path.name for path in scene.slots()[1].iterdir()) == ["a", "b"]
+
+
+def test_what_grows_over_max_size_is_named(scene: Scene) -> None:
+    """A file that leaves the snapshots for its size does so with a word, once; one that is deleted does without."""
+    names = [
+        "big",
+        "a,b",
+        "caf\u00e9",
+        "hello-world|x",
+        "new\nline",
+        "is over max-size",
+        "gone",
+        "folder/deep",
+        "shrinks",
+    ]
+    (scene.source / "folder").mkdir()
+    for name in names:
+        (scene.source / name).write_text("x" * 500)
+    (scene.source / "always too large").write_text("x" * 5000)
+    with ExitStack() as servers:
+        scene.configure(**restricted_key(scene, servers), max_size="1K", min_size="100")
+        assert scene.night().mirror["warnings"] == []
+        for name in names:
+            (scene.source / name).write_text("x" * 5000)
+        (scene.source / "gone").unlink()
+        (scene.source / "shrinks").write_text("x")
+        plan = scene.command("plan")
+        assert "max_size" in plan.stdout + plan.stderr, str(plan)
+        grown, shrunk = scene.night(expect=(3,)).mirror["warnings"]
+        assert grown.startswith("7 files of the last snapshot have grown over max_size = 1.0 KiB"), grown
+        assert shrunk == "1 file of the last snapshot has shrunk below min_size = 100 B, so the new one lacks: shrinks"
+        assert "big" in grown and "gone" not in grown and "always" not in grown
+        assert [path.name for path in scene.slots()[1].iterdir()] == ["folder"]
+        assert scene.night().mirror["warnings"] == []
+        (scene.source / "big").write_text("x" * 500)
+        assert scene.night("--full").mirror["warnings"] == []
+        assert (scene.slots()[1] / "big").exists()
