@@ -35,18 +35,24 @@ def copy_image(
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Read the copy that is there as well, and compare it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only compare, and say what would be done.")] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Copy it although the store is older than the one that is known.")
+    ] = False,
     json: Json = False,
 ) -> None:  # fmt: skip
     """Copy the closed image to a disk that is taken away: only what differs, sparse, and read back.
 
-    A copy that was there stays good if this is interrupted. The store must not be in use.
+    A copy that was there stays good if this is interrupted. The store must not be in use; it is opened first, and an
+    image that is damaged, or older than it was, is refused.
     """
     from snapmirror.mirror.copying import copy_and_remember
 
     shell = shell_of(context, steps=True)
     place = _destination(destination)
     with shown(quiet=shell.quiet) as progress:
-        report = copy_and_remember(shell.config, place, full=full, dry_run=dry_run, progress=progress)
+        report = copy_and_remember(
+            shell.config, place, accept_changes=accept_changes, full=full, dry_run=dry_run, progress=progress
+        )
     code = ExitCode.WARNINGS if report.warnings else ExitCode.DONE
     if json:
         out_json({"exit_code": int(code), **asdict(report)})
@@ -71,6 +77,7 @@ def show(report: CopyReport, *, quiet: bool) -> None:
             f"{size(report.changed_bytes)} differed, {size(report.read_bytes + report.compared_bytes)} read, "
             f"{size(report.written_bytes)} written, {size(report.verified_bytes)} read back in "
             f"{duration(report.seconds)}; it takes {size(report.allocated_bytes)}"
+            + (f", what is kept of former ones {size(report.former_bytes)}" if report.former else "")
         )
     )
 

@@ -60,7 +60,7 @@ def find(
     """
     from snapmirror.errors import ExitCode
     from snapmirror.mirror.histories import opened
-    from snapmirror.mirror.run import history_of
+    from snapmirror.mirror.history import history_of
     from snapmirror.snapshots.browse import pattern_of, search
 
     shell = shell_of(context)

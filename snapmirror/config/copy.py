@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from snapmirror.config.section import Section
 from snapmirror.config.share import Location, Table, parse_unc
-from snapmirror.config.values import AbsolutePath, Bool, Days, Port, parse_absolute
+from snapmirror.config.values import AbsolutePath, Bool, Days, Port, Positive, parse_absolute
 
 Destination = Path | str  # a folder, or a share as //host/share/folder
 
@@ -62,6 +62,12 @@ class CopyConfig(Section):
         default=7,
         description="Read all of the copy, and compare it, when that was last done so many days ago.",
         examples=[7],
+    )
+    keep: Positive = Field(
+        default=2,
+        description="Generations of the copy, as long as there is room; 1: the copy alone. A former one takes as much "
+        "as has changed since.",
+        examples=[2],
     )
 
 

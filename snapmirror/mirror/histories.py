@@ -20,7 +20,7 @@ from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import StorageError
 from snapmirror.lock import run_lock
 from snapmirror.mirror import newest
-from snapmirror.mirror.run import history_of
+from snapmirror.mirror.history import history_of
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.select import choose

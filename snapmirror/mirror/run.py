@@ -24,27 +24,19 @@ from snapmirror.lock import run_lock
 from snapmirror.mirror import memory, newest
 from snapmirror.mirror import report as reports
 from snapmirror.mirror.copying import copy_and_remember
+from snapmirror.mirror.history import history_of
 from snapmirror.mirror.night import Night, Options, is_full_due
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import CopyResult, MirrorReport, RunReport
 from snapmirror.model import Progress
 from snapmirror.pipeline import Pipeline
-from snapmirror.snapshots.hardlink.store import HardlinkStore
 from snapmirror.snapshots.manifest import Header
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import make_id
-from snapmirror.snapshots.zfs.store import ZfsStore
 from snapmirror.storage.open_store import OpenStore, open_store
 
 log = logging.getLogger("snapmirror.run")
 _ATTEMPTS = 3  # of a night whose source changed under rsync's feet; what has arrived is not sent again
-
-
-def history_of(store: OpenStore, mirror: MirrorConfig) -> SnapshotStore:
-    """The history of a mirror on an open store."""
-    if store.dataset is not None:
-        return ZfsStore(store.dataset, store.path, mirror.name)
-    return HardlinkStore(store.path / mirror.name)
 
 
 def run_mirrors(config: Config, names: Sequence[str], options: Options, progress: Progress) -> RunReport:

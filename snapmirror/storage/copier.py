@@ -17,7 +17,7 @@ from typing import Literal
 from snapmirror import files
 from snapmirror.errors import StorageError
 from snapmirror.model import Progress, size
-from snapmirror.storage import blocks, image, sums, update
+from snapmirror.storage import blocks, former, image, sums, update
 from snapmirror.storage.blocks import Reader, Run, Shape
 from snapmirror.storage.destination import Target
 from snapmirror.storage.image import ImageRecord
@@ -30,7 +30,9 @@ Result = Literal["made", "updated", "unchanged", "planned"]
 
 @dataclass
 class CopyReport:
-    """What was done. Sizes are bytes; `changed` is what differed, `written` what it cost (the journal and the copy)."""
+    """What was done. Sizes are bytes; `changed` is what differed, `written` what it cost (the journal, the copy, and
+    what is kept of the generation before). `former` generations are there now, and take `former_bytes`.
+    """
 
     copy: str
     result: Result = "unchanged"
@@ -44,6 +46,8 @@ class CopyReport:
     verified_bytes: int = 0
     repaired_bytes: int = 0
     allocated_bytes: int = 0
+    former: int = 0
+    former_bytes: int = 0
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
 
@@ -52,13 +56,15 @@ class Copier:
     """One copying. The caller holds the closed image, and has mounted the destination."""
 
     def __init__(
-        self, source: Path, record: ImageRecord, target: Target, progress: Progress, report: CopyReport
+        self, source: Path, record: ImageRecord, target: Target, progress: Progress, report: CopyReport, keep: int
     ) -> None:
         self.source, self.record, self.target = source.resolve(), record, target
         self.copy = target.copy
         self.incomplete = self.copy.with_name(f"{self.copy.name}.incomplete")
         self.shape = blocks.shape_of(record.size)
         self.progress, self.report = progress, report
+        self.keep = keep  # generations, the copy among them
+        self._known: bytearray | None = None  # what the copy should hold, if nobody has touched it
 
     def run(self, full: bool, days: int, *, dry_run: bool) -> None:
         """Everything, from whatever the last one left."""
@@ -118,6 +124,7 @@ class Copier:
                 raise update.unreadable(self.incomplete)
         self.report.verified_bytes += reader.read_bytes
         self._finish(self.incomplete, want, checked=time.time())
+        self._tidy(want)
 
     def _create(self) -> None:
         image.create(self.incomplete, self.record)
@@ -179,14 +186,43 @@ class Copier:
         self._note_size(want)
         runs = blocks.differences(have, want, self.shape)
         self._count(runs)
+        former.tidy(self.copy, have, self.keep - 1)
         if runs:
             self.report.result = "updated"
-            self._check_room(self._needed(runs, have))
+            self._keep_former(have, want, self._needed(runs, have))
             self._write_update(runs, want)
             self._apply(update.load(self.copy))
         target = self.incomplete if runs else self.copy
         if runs or self.report.full:
             self._finish(target, want, checked=checked)
+        self._tidy(want)
+
+    def _keep_former(self, have: bytearray, want: bytearray, needed: int) -> None:
+        """What the copy is now is kept, if there is room; `needed` is what the update itself takes."""
+        if self.keep == 1:
+            self._check_room(needed)
+            return
+        made = former.target(have, want, self._known)
+        runs = blocks.differences(want, made, self.shape)
+        kept = sum(self.shape.span(run)[1] for run in runs if not run.hole)
+        while not self._has_room(needed + kept) and former.drop_oldest(self.copy):
+            log.info("an older generation of %s makes room", self.report.copy)
+        if not self._has_room(needed + kept):
+            self._check_room(needed)
+            what = f"{size(kept)} of what the update replaces in {self.report.copy}"
+            self.report.warnings.append(f"the disk has no room for {what}: no former generation is kept")
+            return
+        with self._stage("keeping what is replaced", self.copy, kept * 2) as reader:
+            done = former.write(self.copy, reader, self.record.id, self.shape, runs, want, made, self._advance)
+        if not done:
+            self.report.warnings.append(f"{self.report.copy} had changed by itself: that disk loses data")
+            return
+        self.report.written_bytes += kept
+        self.report.verified_bytes += kept
+
+    def _tidy(self, table: bytearray) -> None:
+        self.report.former = len(former.tidy(self.copy, table, self.keep - 1))
+        self.report.former_bytes = former.taken_bytes(self.copy)
 
     def _both_tables(self, full: bool, days: int) -> tuple[bytearray, float, bytearray]:
         """The checksums of the copy, when all of them were checked, and the checksums of the image."""
@@ -198,6 +234,7 @@ class Copier:
 
     def _table_of_copy(self, full: bool, days: int) -> tuple[bytearray, float]:
         known = sums.load(self.copy, self.record.id, self.shape)
+        self._known = known.table if known is not None else None
         if known is not None and not full and 0 <= time.time() - known.checked < days * 86_400:
             return known.table, known.checked
         self.report.full = True
@@ -299,13 +336,18 @@ class Copier:
         self.report.result = "planned"
 
     def _check_room(self, needed: int) -> None:
-        status = os.statvfs(self.copy.parent)
-        free = status.f_bavail * status.f_frsize
-        if needed + _RESERVE_BYTES > free:
+        if not self._has_room(needed):
             raise StorageError(
-                f"{self.report.copy} needs {size(needed + _RESERVE_BYTES)}, the disk has {size(free)} left",
+                f"{self.report.copy} needs {size(needed + _RESERVE_BYTES)}, the disk has {size(self._free())} left",
                 hint="make room there; nothing was changed",
             )
+
+    def _has_room(self, needed: int) -> bool:
+        return needed + _RESERVE_BYTES <= self._free()
+
+    def _free(self) -> int:
+        status = os.statvfs(self.copy.parent)
+        return status.f_bavail * status.f_frsize
 
     @contextmanager
     def _stage(self, what: str, file: Path, total: int | None = None) -> Iterator[Reader]:

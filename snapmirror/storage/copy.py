@@ -3,6 +3,7 @@
     snapmirror.img        the copy, whole whenever it has this name; .json beside it tells what it is
     snapmirror.img.sums   what its blocks were when they were last read back (see `sums`)
     snapmirror.img.incomplete, .update, .update.list    while a copy is being made or brought up to date
+    snapmirror.img.former.000007.update, .update.list   leads back to the generation before (see `former`)
 
 The image is read in full, and each block's checksum compared with that of the copy. The copy is not read every time,
 which would double the time: its checksums are believed for as long as nobody has touched the file since, and all of
@@ -10,17 +11,20 @@ them are checked against the disk every `full_every_days`. Robocopy would write 
 
 A first copy is made under the name `.incomplete`; an interrupted one is taken up again. A copy that is there is brought
 up to date through a journal (see `update`) and has the name `.incomplete` while that is applied, so whoever finds the
-disk never takes a mixture for a copy. Everything written is read back past this machine's caches. Runs no program.
+disk never takes a mixture for a copy. Everything written is read back past this machine's caches.
+
+The image is opened first, as a night would: what cannot be opened, or is not the store that it was, takes no good
+copy's place. Runs no program.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from snapmirror.config import Config, Destination, ImageConfig
+from snapmirror.config import Config, CopyConfig, Destination, ImageConfig
 from snapmirror.errors import StorageError, UsageError
 from snapmirror.lock import run_lock
 from snapmirror.model import Progress, Silent
@@ -28,18 +32,22 @@ from snapmirror.storage import image, known_header, turns
 from snapmirror.storage.copier import Copier, CopyReport
 from snapmirror.storage.destination import Target, mounted
 from snapmirror.storage.image import ImageRecord
-from snapmirror.storage.open_store import held, is_standing, need_root
+from snapmirror.storage.look import looked_into
+from snapmirror.storage.open_store import OpenStore, held, is_browsed, need_root, recover
 
 
 def copy_image(
     config: Config,
-    destination: Destination | None = None,
+    destination: Destination | None,
+    examine: Callable[[OpenStore], None],
     *,
     full: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> CopyReport:
     """Copy the closed image to `destination`, or to that of [copy]. Raises SnapmirrorError.
+
+    `examine` gets the store, opened for reading, and raises what speaks against copying it.
 
     `full` reads the copy that is there as well; `dry_run` only compares.
     """
@@ -61,9 +69,11 @@ def copy_image(
         mounted(config, destination) as target,
     ):
         _refuse(config, config.image, record, target)
+        with looked_into(config, config.image, record) as store:
+            examine(store)
         report = CopyReport(target.shown)
         with _failures(target.shown):
-            copier = Copier(config.image.file, record, target, progress or Silent(), report)
+            copier = Copier(config.image.file, record, target, progress or Silent(), report, _keep(config))
             copier.run(full, _days(config), dry_run=dry_run)
     report.seconds = round(time.monotonic() - started, 3)
     return report
@@ -82,13 +92,18 @@ def _refuse_store(config: Config, destination: Destination) -> None:
         )
 
 
+def _keep(config: Config) -> int:
+    return config.image_copy.keep if config.image_copy else int(CopyConfig.model_fields["keep"].default)
+
+
 def _refuse(config: Config, settings: ImageConfig, record: ImageRecord, target: Target) -> None:
     """What would make a bad copy, or destroy something."""
-    if is_standing(settings):
+    if is_browsed(config, settings):
         raise StorageError(
             f"{settings.file} is open, and a copy of an open image is none",
-            hint="run 'snapmirror umount'; a run that has died is tidied up by it as well",
+            hint="run 'snapmirror umount'",
         )
+    recover(config, settings)
     image.compare(settings.file, record, settings)
     if target.copy.parent.samefile(settings.file.parent):
         raise UsageError(

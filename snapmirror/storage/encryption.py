@@ -171,24 +171,27 @@ def _as_device(image: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def opened(image: Path, record: ImageRecord, key: bytes | None, copies: Copies) -> Iterator[BlockDevice]:
+def opened(
+    image: Path, record: ImageRecord, key: bytes | None, copies: Copies, *, read_only: bool = False
+) -> Iterator[BlockDevice]:
     """The image is there as a block device that shows what is inside; its header must be the one that is known."""
     how = choose(record.encryption)
     places = Places(image)
     lockfile.private_folder(RUNTIME_FOLDER)
     with ExitStack() as stack:
         if how == "none" or key is None:
-            device = stack.enter_context(loop.attached(image))
+            device = stack.enter_context(loop.attached(image, read_only=read_only))
             yield BlockDevice(device.device, device.name, how)
             return
         with known_header.local(image, record, copies) as header:
             if how == "dm-crypt":
-                device = stack.enter_context(loop.attached(image))
-                block = stack.enter_context(luks.unlocked(device.device, places.mapping, key, header.path))
+                device = stack.enter_context(loop.attached(image, read_only=read_only))
+                mapping = luks.unlocked(device.device, places.mapping, key, header.path, read_only=read_only)
+                block = stack.enter_context(mapping)
             else:
-                export = stack.enter_context(qsd.exported(image, places.export, key))
+                export = stack.enter_context(qsd.exported(image, places.export, key, read_only=read_only))
                 header.check(image)  # QEMU knows no header but the image's own
-                device = stack.enter_context(loop.attached(export))
+                device = stack.enter_context(loop.attached(export, read_only=read_only))
                 block = device.device
             header.accept()
         yield BlockDevice(block, device.name, how)

@@ -53,12 +53,7 @@ def make(device: Path, record: ImageRecord, private: Path) -> None:
 
 def check(device: Path, record: ImageRecord, private: Path) -> None:
     """Make sure that the file system is the right one, clean and whole. `private`: as in `make`."""
-    kind, uuid = filesystems.identity(device)
-    if (kind, uuid) != (record.filesystem, record.id):
-        raise StorageError(
-            f"the image does not hold the {record.filesystem} that was made in it, but {kind or 'nothing known'}",
-            hint="another image was put in its place, or its start is damaged",
-        )
+    _identify(device, record)
     if record.filesystem == "ext4":
         if not filesystems.ext4_is_clean(device):
             log.warning("the store was not closed properly: replaying its journal")
@@ -68,6 +63,29 @@ def check(device: Path, record: ImageRecord, private: Path) -> None:
         log.warning("the store was not closed properly: replaying its log and checking all of it")
         _replay(device, record, private)
         filesystems.check_xfs(device)
+
+
+def is_whole(device: Path, record: ImageRecord) -> bool:
+    """Whether the file system is the right one, clean and whole, without a write; False if it must be replayed first.
+
+    Raises StorageError when it is not the right one, or damaged.
+    """
+    _identify(device, record)
+    if record.filesystem == "ext4":
+        if not filesystems.ext4_is_clean(device):
+            return False
+        filesystems.check_ext4(device, mend=False)
+        return True
+    return filesystems.xfs_is_clean(device)
+
+
+def _identify(device: Path, record: ImageRecord) -> None:
+    kind, uuid = filesystems.identity(device)
+    if (kind, uuid) != (record.filesystem, record.id):
+        raise StorageError(
+            f"the image does not hold the {record.filesystem} that was made in it, but {kind or 'nothing known'}",
+            hint="another image was put in its place, or its start is damaged",
+        )
 
 
 def check_thoroughly(device: Path, record: ImageRecord) -> None:
@@ -105,6 +123,13 @@ def mounted(
         yield target
         if not read_only:
             filesystems.flush(target)
+
+
+@contextmanager
+def shown(device: Path, record: ImageRecord, private: Path) -> Iterator[Path]:
+    """The file system, which `is_whole`, is mounted for reading where only root sees it, whatever mode its root has."""
+    with _aside(device, record, private, read_only=True) as inside:
+        yield inside
 
 
 def _options(record: ImageRecord, *, read_only: bool) -> list[str]:

@@ -290,9 +290,9 @@ def _release_pool(config: Config, settings: ZfsConfig) -> bool:
         return pool.release(place)
 
 
-def is_standing(image_config: ImageConfig) -> bool:
-    """Whether any layer of a store stands on the image, be it a dead run's. The caller holds the image."""
-    return bool(_devices(image_config.file))
+def is_browsed(config: Config, image_config: ImageConfig) -> bool:
+    """Whether somebody has the store mounted for browsing. The caller holds the image."""
+    return _browsed(config, image_config) is not None
 
 
 def need_root() -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,11 @@ from snapmirror.storage.blocks import NONE, SUM_BYTES, Advance, Reader, Run, Sha
 _HEAD = {"format": "snapmirror copy update", "version": 1}
 _ZEROS = bytes(1 << 20)
 _LONGEST_LIST = 1 << 30  # bytes: a line for each run
+_LONGEST_HEAD = 4096
+
+
+class ChangedError(StorageError):
+    """What an update is made from does not hold what its checksums say."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,19 @@ def is_there(copy: Path) -> bool:
 
 
 def write(
-    copy: Path, source: Reader, image_id: str, shape: Shape, runs: Iterable[Run], want: bytearray, advance: Advance
+    copy: Path,
+    source: Reader,
+    image_id: str,
+    shape: Shape,
+    runs: Iterable[Run],
+    want: bytearray,
+    advance: Advance,
+    about: Mapping[str, object] | None = None,
 ) -> Update:
-    """Write an update and make it complete. Interrupted before that, it leaves nothing that counts."""
+    """Write an update and make it complete. Interrupted before that, it leaves nothing that counts.
+
+    `about` is what else its list is to say. Raises ChangedError when the source is not as `want` has it.
+    """
     patches: list[Patch] = []
     with _new(blocks_file(copy)) as descriptor:
         for run in runs:
@@ -82,7 +97,7 @@ def write(
             start, length = shape.span(run)
             data = source.read(start, length)
             if source.sums(data) != want[run.block * SUM_BYTES : (run.block + run.count) * SUM_BYTES]:
-                raise StorageError(
+                raise ChangedError(
                     "the image changed while it was copied",
                     hint="something else writes to it: end that, and copy again",
                 )
@@ -92,7 +107,7 @@ def write(
         os.fsync(descriptor)
     update = Update(image_id, shape, tuple(patches))
     check(copy, update, advance)
-    _commit(copy, update)
+    _commit(copy, update, about or {})
     return update
 
 
@@ -118,6 +133,16 @@ def load(copy: Path) -> Update:
             f"{path} is damaged: the copy beside it cannot be finished",
             hint=f"remove {copy.name}* there, then a new copy is made",
         ) from error
+
+
+def about(copy: Path) -> dict[str, object]:
+    """What the first line of a list says; nothing where there is none that can be read."""
+    try:
+        with files.reading(list_file(copy)) as file:
+            head = json.loads(file.readline(_LONGEST_HEAD))
+    except (OSError, files.ForeignError, ValueError, RecursionError):
+        return {}
+    return head if isinstance(head, dict) else {}
 
 
 def check(copy: Path, update: Update, advance: Advance) -> None:
@@ -190,11 +215,11 @@ def settle(file: Path) -> None:
             os.close(descriptor)
 
 
-def _commit(copy: Path, update: Update) -> None:
+def _commit(copy: Path, update: Update, about: Mapping[str, object]) -> None:
     lines = [f"{p.run.block} {p.run.count} {'hole' if p.run.hole else p.sum.hex()}" for p in update.patches]
     head = {
         **_HEAD, "image": update.image_id, "size": update.shape.size, "block": update.shape.block,
-        "runs": len(lines), "sha256": _digest(lines),
+        "runs": len(lines), "sha256": _digest(lines), **about,
     }  # fmt: skip
     write_file(list_file(copy), "".join(f"{line}\n" for line in [json.dumps(head), *lines]).encode("ascii"))
 

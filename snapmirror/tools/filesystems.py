@@ -101,10 +101,10 @@ def ext4_is_clean(device: Path) -> bool:
     return "needs_recovery" not in features[1].split()
 
 
-def check_ext4(device: Path, *, thoroughly: bool = False) -> None:
-    """Check an unmounted, clean ext4 and mend what is safe to mend; all of it is read if `thoroughly`."""
+def check_ext4(device: Path, *, thoroughly: bool = False, mend: bool = True) -> None:
+    """Check an unmounted, clean ext4 and mend what is safe to mend, or nothing; all of it is read if `thoroughly`."""
     force = ["-f"] if thoroughly else []
-    completed = run(["e2fsck", "-p", *force, device], ok=range(256))
+    completed = run(["e2fsck", "-p" if mend else "-n", *force, device], ok=range(256))
     if completed.exit_code not in (0, 1):  # 1: errors were corrected
         raise _damaged(device, completed, hint=_E2FSCK)
 

@@ -80,11 +80,11 @@ def _all() -> list[LoopDevice]:
 
 
 @contextmanager
-def attached(file: Path) -> Iterator[LoopDevice]:
+def attached(file: Path, *, read_only: bool = False) -> Iterator[LoopDevice]:
     """`file` is attached to a loop device: direct I/O where that is safe and possible, else buffered."""
     direct_io = direct_io_is_safe(file)
     with undone_by(lambda: detach_all(file)):
-        argv = ["losetup", "--find", "--show", "--sector-size", str(SECTOR_BYTES)]
+        argv = ["losetup", "--find", "--show", "--sector-size", str(SECTOR_BYTES), *(["--read-only"] * read_only)]
         try:
             run([*argv, f"--direct-io={'on' if direct_io else 'off'}", file])
         except ProgramFailed as failed:

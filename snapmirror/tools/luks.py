@@ -100,13 +100,13 @@ def kernel_has_dm_crypt() -> bool:
 
 
 @contextmanager
-def unlocked(device: Path, name: str, key: bytes, header: Path) -> Iterator[Path]:
+def unlocked(device: Path, name: str, key: bytes, header: Path, *, read_only: bool = False) -> Iterator[Path]:
     """The LUKS container on `device` is open as /dev/mapper/<name>, by a copy of its header: its own is not read."""
     with undone_by(lambda: lock(name)):
         # Discards tell which blocks are unused to whoever sees the image; in return it shrinks when files expire.
         argv = ["cryptsetup", "open", "--type", "luks", "--allow-discards", "--key-file=-"]
         try:
-            run([*argv, "--header", header, device, name], stdin=key)
+            run([*argv, *(["--readonly"] * read_only), "--header", header, device, name], stdin=key)
         except ProgramFailed as failed:
             if failed.completed.exit_code == _WRONG_KEY:
                 raise wrong_key(device) from failed

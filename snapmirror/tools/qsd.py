@@ -36,12 +36,12 @@ def is_installed() -> bool:
 
 
 @contextmanager
-def exported(image: Path, export: Path, key: bytes) -> Iterator[Path]:
+def exported(image: Path, export: Path, key: bytes, *, read_only: bool = False) -> Iterator[Path]:
     """The decrypted content of the LUKS1 `image` is there as the file `export`, for root only."""
     with undone_by(lambda: end(export)):
         export.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         export.touch(mode=0o600)  # FUSE mounts on a file that exists
-        _start(image, export, key)
+        _start(image, export, key, read_only)
         log.info("unlocked %s as %s with %s", image, export, PROGRAM)
         yield export
 
@@ -88,13 +88,14 @@ def _has_ended(daemon: psutil.Process) -> bool:
         return True
 
 
-def _start(image: Path, export: Path, key: bytes) -> None:
-    file = {"driver": "file", "node-name": "file", "filename": str(image), "discard": "unmap"}
-    luks = {"driver": "luks", "node-name": "luks", "file": "file", "key-secret": "key"}
-    fuse = {"type": "fuse", "id": "export", "node-name": "luks", "mountpoint": str(export), "writable": True}
+def _start(image: Path, export: Path, key: bytes, read_only: bool) -> None:
+    mode = {"read-only": read_only}
+    file = {"driver": "file", "node-name": "file", "filename": str(image), "discard": "unmap", **mode}
+    luks = {"driver": "luks", "node-name": "luks", "file": "file", "key-secret": "key", **mode}
+    fuse = {"type": "fuse", "id": "export", "node-name": "luks", "mountpoint": str(export)}
     argv = [PROGRAM, "--daemonize", "--object", "secret,id=key,file=/proc/self/fd/0"]  # never on a disk, never in argv
     argv += ["--blockdev", json.dumps(file), "--blockdev", json.dumps(luks)]
-    argv += ["--export", json.dumps({**fuse, "growable": False, "allow-other": "off"})]
+    argv += ["--export", json.dumps({**fuse, "writable": not read_only, "growable": False, "allow-other": "off"})]
     try:  # it is not to be killed with what a dead run left: what stands on it must be undone first
         run(argv, stdin=key, env={RUN_VARIABLE: ""})
     except ProgramFailed as failed:

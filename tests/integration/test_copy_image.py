@@ -60,7 +60,10 @@ def test_a_copy_costs_what_differs_and_opens_with_the_same_history(copying: Copy
     assert (second["result"], second["changed_bytes"]) == ("updated", planned["changed_bytes"])
     assert sum_of(copying.copy) == sum_of(copying.image)
     assert second["changed_bytes"] == differing_bytes(before, copying.image)
-    assert second["written_bytes"] == 2 * differing_bytes(before, copying.image), "the journal, and the copy"
+    costs = 2 * differing_bytes(before, copying.image)
+    assert second["written_bytes"] == costs + second["former_bytes"], "the journal, the copy, and what was replaced"  # type: ignore[operator]
+    assert second["former_bytes"] <= costs / 2  # type: ignore[operator]
+    assert sum_of(by_hand(copying.disk, *copying.former())) == sum_of(before)
     assert copying.names() == WHOLE
 
     opened = Scene(tmp_path / "other", image=copying.scene.image | {"file": str(copying.copy)})
@@ -118,6 +121,8 @@ def test_killed_at_any_call_the_old_copy_or_the_new_one_is_there(copying: Copyin
             where = f"{round_}: {point}: {last_call(copying.scene)}"
             if copying.copy.exists():
                 assert sum_of(copying.copy) in {old, new}, where
+            if copying.former() and number % 3 == 0:
+                assert sum_of(by_hand(copying.disk, *copying.former())) == old, where
             seen.add((copying.copy.exists(), *(name in copying.names() for name in TRANSIENT)))
             if UPDATE_LIST in copying.names() and number % 2:
                 assert sum_of(by_hand(copying.disk)) == new, where
@@ -126,6 +131,7 @@ def test_killed_at_any_call_the_old_copy_or_the_new_one_is_there(copying: Copyin
             assert copying.copying().exit_code == 0, where
             assert sum_of(copying.copy) == new, where
             assert copying.names() == WHOLE, where
+            assert len(copying.former()) == (1 if old else 0), where
         if old is None:
             assert (False, True, False, False) in seen, "killed with an incomplete first copy"
             old = new
@@ -134,6 +140,7 @@ def test_killed_at_any_call_the_old_copy_or_the_new_one_is_there(copying: Copyin
             copying.scene.night()
         else:
             assert {(True, False, True, False), (False, True, True, True)} <= seen, seen
+            assert sum_of(by_hand(copying.disk, *copying.former())) == old
 
 
 def some(found: list[Point]) -> list[Point]:

@@ -7,10 +7,14 @@ import random
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from snapmirror.config import load
 from snapmirror.storage.initialise import initialise
+from snapmirror.storage.open_store import open_store
 from tests.support.runner import REPOSITORY, Result, Scene
 from tests.support.storage import TINY
 
@@ -21,12 +25,13 @@ UPDATE_LIST = "store.img.update.list"
 class Copying:
     """A store in an image, and a folder that stands for the USB disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any] | None = None) -> None:
         self.disk = folder / "usb"
         self.disk.mkdir(parents=True)
         self.image = folder / "img" / "store.img"
         self.image.parent.mkdir()
-        self.scene = Scene(folder, image={"file": str(self.image), "size": "512M", "encryption": "none"})
+        image = {"size": "512M", "encryption": "none", **(settings or {}), "file": str(self.image)}
+        self.scene = Scene(folder, image=image)
         initialise(load(self.scene.config), workload=TINY)
         self._random = random.Random(4)
         for number in range(30):
@@ -39,6 +44,12 @@ class Copying:
     def write(self, name: str, length: int = 100_000) -> None:
         (self.scene.source / name).write_bytes(self._random.randbytes(length))
 
+    @contextmanager
+    def writing(self) -> Iterator[Path]:
+        """The store, to be damaged in there."""
+        with open_store(load(self.scene.config)) as store:
+            yield store.path
+
     def copying(self, *words: str) -> Result:
         return self.scene.command("copy-image", str(self.disk), *words)
 
@@ -49,7 +60,13 @@ class Copying:
         return result.json
 
     def names(self) -> set[str]:
-        return {path.name for path in self.disk.iterdir()}
+        """Of all files there, but for the former generations."""
+        return {path.name for path in self.disk.iterdir() if ".former." not in path.name}
+
+    def former(self) -> list[str]:
+        """What the files of each former generation begin with, the newest first; those that are complete."""
+        lists = (path.name for path in self.disk.glob("*.former.*.update.list"))
+        return sorted((name.removesuffix(".update.list") for name in lists), reverse=True)
 
 
 def sum_of(file: Path) -> str:
@@ -63,16 +80,18 @@ def whole_copy(source: str, target: str) -> str:
     return target
 
 
-def by_hand(disk: Path) -> Path:
-    """The update applied by stock tools, with the lines of the README."""
+def by_hand(disk: Path, *former: str) -> Path:
+    """The update, or former generations one after the other, applied by stock tools, with the lines of the README."""
     page = (REPOSITORY / "README.md").read_text().split("## Copy to a USB disk")[1].split("\n## ")[0]
     match = re.search(r"\n\n((?:    .*\n)*    .*dd if=(?:.*\n)(?:    .*\n)*)", page)
     assert match, "the page has the commands"
     script = re.sub(r"(?m)^    ", "", match[1]).replace("snapmirror.img", "store.img")
     by_hand = disk.with_name("by-hand")
     shutil.copytree(disk, by_hand, copy_function=whole_copy, dirs_exist_ok=True)
-    done = subprocess.run(["bash", "-eu", "-c", script], check=False, cwd=by_hand, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    for name in former or ("store.img",):
+        lines = script.replace("store.img.update", f"{name}.update")
+        done = subprocess.run(["bash", "-eu", "-c", lines], check=False, cwd=by_hand, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
     result = disk.with_name("by-hand.img")
     (by_hand / "store.img").replace(result)
     shutil.rmtree(by_hand)
