@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from snapmirror import machine
 from snapmirror.config import ShareConfig
 from snapmirror.errors import ShareLost, StorageError, StuckError
 from snapmirror.storage import claim, image, share
@@ -152,7 +153,7 @@ def test_one_machine_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ):
             pass
         assert "it has had the image since 20" in caught.value.hint
-        monkeypatch.setattr(claim, "_MACHINE", (tmp_path / "other",))
+        monkeypatch.setattr(machine, "_MACHINE", (tmp_path / "other",))
         (tmp_path / "other").write_text("another machine")
         with pytest.raises(StorageError, match="is in use by"), claim.claimed_on_server(picture):
             pass
@@ -166,7 +167,7 @@ def test_the_lock_of_our_own_last_life_does_not_count(tmp_path: Path, monkeypatc
     with claim.claimed_on_server(picture):
         boot = tmp_path / "boot"
         boot.write_text("another boot")
-        monkeypatch.setattr(claim, "_BOOT", boot)
+        monkeypatch.setattr(machine, "_BOOT", boot)
         with claim.claimed_on_server(picture):
             pass
 
