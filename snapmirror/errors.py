@@ -149,6 +149,10 @@ def shortage(error: BaseException) -> ShortageError | None:
 
 def denied(error: BaseException) -> StorageError | None:
     """The sentence for what the user who asks may not do, None for any other error."""
+    if isinstance(error, FileNotFoundError) and "No usable temporary directory" in str(error):
+        return StorageError(
+            "there is no folder in which temporary files can be written", hint="make room in /tmp, or set TMPDIR"
+        )
     if not isinstance(error, PermissionError) or not isinstance(error.filename, str | bytes):
         return None
     me, name = os.geteuid(), os.fsdecode(error.filename)

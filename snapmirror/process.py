@@ -214,7 +214,8 @@ def _started(
     writable: Sequence[Path] | None,
 ) -> Running:
     # (the folder is named: else Python would try out which one it may write to, with a file that a kill leaves)
-    folder = os.environ.get("TMPDIR") or "/tmp"
+    wanted = os.environ.get("TMPDIR")
+    folder = wanted if wanted and Path(wanted).is_dir() else "/tmp"
     stderr = tempfile.TemporaryFile("ab+", dir=folder)  # noqa: SIM115  (closed by Running.close)
     reader: IO[bytes] | None = None
     with _input(stdin) as source, open(os.devnull, "wb") as null:

@@ -24,6 +24,16 @@ _SHOWN = 100
 _SIGNS = {"new": "+", "overwritten": "M", "attributes": "A"}
 
 
+def _folder(text: str) -> Path:
+    """The folder that somebody means. An empty text, as an unset variable of a shell gives, means none."""
+    if not text:
+        raise typer.BadParameter("an empty name is no folder; is a variable not set?")
+    try:
+        return Path(text) if text.startswith("/") else Path.cwd() / text
+    except FileNotFoundError:
+        raise typer.BadParameter("the folder that this shell is in has been removed; cd elsewhere") from None
+
+
 def register(app: typer.Typer) -> None:
     """Add this command to the program."""
     app.command()(restore)
@@ -36,7 +46,8 @@ def restore(
         list[str], typer.Argument(metavar="PATH...", help="Names, relative to the source; '.' or '/' is everything.")
     ],
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="Into this folder; it is made if it does not exist.")
+        Path | None,
+        typer.Option("--to", metavar="DIR", parser=_folder, help="Into this folder; it is made if it does not exist."),
     ] = None,
     push: Annotated[bool, typer.Option("--push", help="Back to where they came from.")] = False,
     checksum: Annotated[

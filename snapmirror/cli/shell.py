@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,4 +58,8 @@ def shell_of(context: typer.Context, *, steps: bool = False) -> Shell:
     """The options before the command, with the log set up."""
     shell = context.find_object(Shell) or Shell()
     shell.speak(steps=steps)
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # removed behind the shell's back: the programs that we run would stumble over it
+        os.chdir("/")
     return shell

@@ -32,12 +32,14 @@ _SAMPLE_HINT = "'snapmirror config sample' prints a configuration to start from"
 def load(path: Path) -> Config:
     """The configuration in `path`. Raises ConfigError with all its problems."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")  # Windows' editors put a mark before it
     except FileNotFoundError:
         raise ConfigError(f"the configuration {path} does not exist", hint=_SAMPLE_HINT) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise ConfigError(f"the configuration {path} is not UTF-8 text (line {line})") from None
+        raise ConfigError(
+            f"the configuration {path} is not UTF-8 text (line {line})", hint="save it as UTF-8"
+        ) from None
     except PermissionError:
         raise ConfigError(
             f"the configuration {path} cannot be read by this user", hint="run as the user who owns it, or with sudo"

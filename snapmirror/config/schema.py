@@ -34,6 +34,7 @@ from snapmirror.config.values import (
     Port,
     Positive,
     RecordSize,
+    Seconds,
     Size,
     Text,
 )
@@ -238,7 +239,7 @@ class MirrorConfig(Section):
         default=None, description="ssh: the rsync to run on the server.", examples=["sudo --non-interactive rsync"]
     )
     bandwidth_limit: Size | None = Field(default=None, description="Bytes per second at most.", examples=["10M"])
-    timeout_seconds: Count = Field(
+    timeout_seconds: Seconds = Field(
         default=600, description="Give up when nothing moves for so many seconds; 0: never.", examples=[600]
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -77,6 +78,7 @@ def parse_source(text: object) -> Source:
         return _from_url(text)
     if "://" in text:
         raise ValueError(f'"{text.split("://")[0]}://" is not supported; write {FORMS}')
+    _need_brackets(text, text.rpartition(":/")[0])
     if "::" in text and not text.startswith("[") and "[" not in text.split("::")[0]:
         host, _, rest = text.partition("::")
         raise ValueError(f'write a daemon source as "rsync://{host}/{rest.lstrip("/")}"')
@@ -89,6 +91,7 @@ def parse_source(text: object) -> Source:
 def _from_url(text: str) -> Source:
     scheme, rest = text.split("://", 1)
     authority, slash, path = rest.partition("/")
+    _need_brackets(text, authority)
     try:
         url = urlsplit(f"//{authority}")
         port = url.port
@@ -104,6 +107,15 @@ def _from_url(text: str) -> Source:
     if not module:
         raise ValueError(f'"{text}" names no module; write "rsync://host/module/path"')
     return Source("daemon", _folder(f"/{inside}"), host, _user(user), port, module)
+
+
+def _need_brackets(text: str, place: str) -> None:
+    address = place.rpartition("@")[2]
+    try:
+        IPv6Address(address)
+    except ValueError:
+        return
+    raise ValueError(f'an IPv6 address stands in brackets; write "{text.replace(address, f"[{address}]", 1)}"')
 
 
 def _host_part(authority: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(iB|B)?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+_LARGEST = 8191 << 50  # rsync takes no more
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 _RESERVED = re.compile(r"by-date|backup\.\d+|lost\+found|\.snapmirror", re.IGNORECASE)
 _LONGEST_NAME = 100
@@ -28,13 +29,19 @@ def parse_size(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 0:
             raise ValueError("a size cannot be negative")
-        return value
+        return _limited(value)
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f'{_shown(value)} is not a size; write a number of bytes, or "64M", "150G", "2T"')
     number, letter, unit = match.groups()
     base = 1000 if (unit or "").upper() == "B" else 1024
-    return int(Decimal(number) * base ** _POWERS[letter.upper()])
+    return _limited(int(Decimal(number) * base ** _POWERS[letter.upper()]))
+
+
+def _limited(size: int) -> int:
+    if size > _LARGEST:
+        raise ValueError("this is larger than any file can be; at most 8191P")
+    return size
 
 
 def format_size(size: int) -> str:
@@ -139,9 +146,10 @@ def _shown(value: object) -> str:
 _SIZE_SCHEMA = {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?\s*[KMGTPkmgtp]?(i?[bB])?$", "minimum": 0}
 
 Bool = StrictBool
-Days = Annotated[StrictInt, Field(ge=1)]
+Days = Annotated[StrictInt, Field(ge=1, le=100_000)]  # more would be before the calendar began
 Count = Annotated[StrictInt, Field(ge=0)]
-Positive = Annotated[StrictInt, Field(ge=1)]
+Positive = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
+Seconds = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]  # as rsync takes them
 Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_SIZE_SCHEMA)]
 OptionalSize = Annotated[

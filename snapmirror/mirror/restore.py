@@ -81,7 +81,7 @@ class Restore:
         self.config, self.found, self.paths = config, found, list(paths)
         self.checksum = checksum
         self.skipped = 0  # devices, which only root can make
-        self.target = None if target is None else Path.cwd() / target
+        self.target = target
         local = Path(found.mirror.source.path) if found.mirror.source.kind == "local" else None
         self.place = self.target or local
         if self.place is not None:

@@ -89,6 +89,7 @@ def attached(file: Path, *, read_only: bool = False) -> Iterator[LoopDevice]:
             run([*argv, f"--direct-io={'on' if direct_io else 'off'}", file])
         except ProgramFailed as failed:
             if not attached_to(file):
+                _check_writable(file)
                 raise StorageError(
                     f"{file} cannot be attached to a loop device: {failed.completed.complaint}",
                     hint="loop devices need root and the kernel module 'loop'",
@@ -98,6 +99,16 @@ def attached(file: Path, *, read_only: bool = False) -> Iterator[LoopDevice]:
             raise StorageError(f"{device.device} uses direct I/O, which is not safe over {file}")
         log.info("attached %s as %s (%s I/O)", file, device.device, "direct" if device.direct_io else "buffered")
         yield device
+
+
+def _check_writable(file: Path) -> None:
+    try:
+        os.close(os.open(file, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise StorageError(
+            f"{file} cannot be written, not even by root: {error.strerror}",
+            hint=f"if it is immutable ('lsattr {file}' shows an i): chattr -i {file}; or is its file system read-only?",
+        ) from error
 
 
 def direct_io_is_safe(file: Path) -> bool:

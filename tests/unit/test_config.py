@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapmirror.config import Config, HostConfig, ZfsConfig, load, parse
+from snapmirror import process
+from snapmirror.config import Config, HostConfig, MirrorConfig, ZfsConfig, load, parse
 from snapmirror.config.sample import json_schema, reference, sample
+from snapmirror.config.source import parse_source
 from snapmirror.config.values import format_fraction, format_size, parse_fraction, parse_size
 from snapmirror.errors import ConfigError, ExitCode, UsageError
+from snapmirror.tools import rsync
 
 SAMPLES = Path(__file__).parent / "samples"
 SMALLEST = {"store": {"path": "/srv/snapmirror"}, "mirror": [{"name": "etc", "source": "/etc"}]}
@@ -176,3 +179,53 @@ def test_the_image_lies_on_the_share() -> None:
     )
     assert config.share.mount_point == Path("/run/snapmirror/share")
     assert config.image.file == Path("/run/snapmirror/share/web/snapmirror.img")
+
+
+def test_a_mark_of_windows_editors_before_the_text(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    text = '[store]\npath = "/srv/s"\n[[mirror]]\nname = "a"\nsource = "/etc"\n'
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load(file).mirrors[0].name == "a"
+    file.write_bytes(text.encode("utf-16"))
+    with pytest.raises(ConfigError, match="is not UTF-8 text") as caught:
+        load(file)
+    assert "save it as UTF-8" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "right"),
+    [
+        ("root@2001:db8::1:/srv", "root@[2001:db8::1]:/srv"),
+        ("fe80::1:/srv", "[fe80::1]:/srv"),
+        ("1:2:3:4:5:6:7:8:/srv", "[1:2:3:4:5:6:7:8]:/srv"),
+        ("rsync://2001:db8::1/m/srv", "rsync://[2001:db8::1]/m/srv"),
+        ("ssh://root@::1/srv", "ssh://root@[::1]/srv"),
+    ],
+)
+def test_an_ipv6_address_without_brackets(source: str, right: str) -> None:
+    with pytest.raises(ValueError, match="an IPv6 address stands in brackets") as caught:
+        parse_source(source)
+    assert f'write "{right}"' in str(caught.value)
+    assert parse_source(right).host.count(":") >= 2
+
+
+@pytest.mark.parametrize(
+    ("key", "largest", "too_large"),
+    [
+        ("timeout_seconds", 2**31 - 1, 2**31),
+        ("bandwidth_limit", "8191P", "8192P"),
+        ("max_size", "8191P", 2**63 - 1),
+        ("min_size", "8191P", "8192P"),
+    ],
+)
+def test_numbers_that_rsync_takes(key: str, largest: object, too_large: object, tmp_path: Path) -> None:
+    def parsed(value: object) -> MirrorConfig:
+        entry = {"name": "a", "source": str(tmp_path), key: value}
+        return parse({"store": {"path": "/srv/s"}, "mirror": [entry]}).mirrors[0]
+
+    mirror = parsed(largest)
+    limit = [f"--bwlimit={mirror.bandwidth_limit // 1024}"] if mirror.bandwidth_limit else []
+    argv = [*rsync.listing_argv(mirror, whole=False), *limit]
+    assert process.run(argv, ok=range(256)).exit_code == 0
+    with pytest.raises(ConfigError, match=rf"mirror.a.{key}: .*at most"):
+        parsed(too_large)

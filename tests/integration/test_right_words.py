@@ -1,0 +1,84 @@
+"""What is wrong with how the program was called, and not with the store, is said in the right words."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.runner import Scene
+
+
+def test_an_empty_name_is_no_folder(scene: Scene) -> None:
+    scene.night()
+    done = scene.command("restore", "newest", "/", "--to", "", "--yes")
+    assert (done.exit_code, "an empty name is no folder" in done.stderr) == (2, True), str(done)
+
+
+def in_removed_folder(scene: Scene, *words: str) -> subprocess.CompletedProcess[str]:
+    lost = scene.folder / "lost"
+    lost.mkdir()
+    script = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+    return subprocess.run(
+        ["sh", "-c", script, "sh", str(lost), *scene.argv(*words)], env=scene.environ(), capture_output=True,
+        text=True, check=False, cwd="/",
+    )  # fmt: skip
+
+
+def test_the_working_folder_is_gone(scene: Scene) -> None:
+    done = in_removed_folder(scene, "run")
+    assert done.returncode == 0, done.stderr
+    done = in_removed_folder(scene, "restore", "newest", "/", "--to", "out", "--yes")
+    assert (done.returncode, "has been removed; cd elsewhere" in done.stderr) == (2, True), done.stderr
+    assert not Path("/out").exists()
+    done = in_removed_folder(scene, "restore", "newest", "/", "--to", f"{scene.folder}/out", "--yes")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_temporary_folder_that_is_missing(scene: Scene) -> None:
+    scene.environment["TMPDIR"] = str(scene.folder / "missing")
+    scene.night()
+    assert scene.command("restore", "newest", "/", "--to", scene.folder / "out", "--yes").exit_code == 0
+
+
+def test_an_immutable_image(folder: Path) -> None:
+    disk = folder / "disk"
+    disk.mkdir()
+    with (folder / "fs").open("wb") as file:
+        file.truncate(700 << 20)
+    subprocess.run(["mkfs.ext4", "-q", folder / "fs"], check=True)
+    subprocess.run(["mount", "-o", "loop", folder / "fs", disk], check=True)
+    image = disk / "i.img"
+    scene = Scene(folder / "scene", image={"file": str(image), "size": "512M", "encryption": "none"})
+    (scene.source / "file").write_text("0")
+    try:
+        assert scene.command("init").exit_code == 0
+        subprocess.run(["chattr", "+i", image], check=True)
+        done = scene.command("run")
+        assert done.exit_code == 11, str(done)
+        assert f"{image} cannot be written, not even by root: Operation not permitted" in done.stderr
+        assert f"chattr -i {image}" in done.stderr
+        subprocess.run(["chattr", "-i", image], check=True)
+        scene.night()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("words", [["list"], ["status"], ["run"], ["doctor"]])
+def test_a_state_of_somebody_else(tmp_path: Path, words: list[str]) -> None:
+    """root's state folder, configured for a user."""
+    tmp_path.chmod(0o755)
+    for above in tmp_path.parents[:3]:
+        above.chmod(above.stat().st_mode | 0o011)
+    scene = Scene(tmp_path / "scene", user=4711)
+    (scene.source / "file").write_text("0")
+    scene.night()
+    os.chown(scene.state, 0, 0)
+    for path in scene.state.iterdir():
+        os.chown(path, 0, 0)
+        path.chmod(0o600)
+    scene.state.chmod(0o700)
+    done = scene.command(*words)
+    assert done.exit_code in (0, 3, 11), str(done)
