@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections.abc import Sequence
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -18,6 +19,8 @@ _MS_BIND, _MS_REC, _MS_SLAVE = 0x1000, 0x4000, 0x80000
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _MOUNT_SETATTR = 442  # the same number on every architecture
 _MOUNT_ATTR_RDONLY = 1
+_MNT_DETACH = 2
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
 class _MountAttributes(ctypes.Structure):
@@ -29,8 +32,8 @@ class _MountAttributes(ctypes.Structure):
     )
 
 
-def confine(writable: Sequence[bytes]) -> None:
-    """Make the machine read-only for this process and its children, but for these folders.
+def confine(writable: Sequence[bytes], argv: Sequence[bytes]) -> None:
+    """Make the machine read-only for this process and its children, but for these folders. `argv` is its program's.
 
     Names can be moved between those that lie in one folder: that is one mount, in which all else that is there now is
     read-only. (Between two mounts rsync would copy each file, and its holes.)
@@ -40,10 +43,13 @@ def confine(writable: Sequence[bytes]) -> None:
     """
     if _libc.unshare(_CLONE_NEWNS) != 0:
         return
+    foreign = _foreign(argv)
     writable, beside = _mounts(writable)
     # what is unmounted outside goes here as well; what is mounted here stays here
     if not _mount(None, b"/", _MS_REC | _MS_SLAVE):
         return
+    for place in foreign:
+        _libc.umount2(place, _MNT_DETACH)
     if not all(_mount(one, one, _MS_BIND) for one in (*writable, *beside)):
         return
     if not _set_read_only(b"/", _AT_RECURSIVE, on=True):
@@ -51,6 +57,24 @@ def confine(writable: Sequence[bytes]) -> None:
     for folder in writable:
         if not _set_read_only(folder, 0, on=False):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), folder)
+
+
+def _foreign(argv: Sequence[bytes]) -> list[bytes]:
+    """Where images are mounted that a program has nothing to do with: other stores.
+
+    Where mounts are not shared between namespaces, it would hold them when they are unmounted outside.
+    """
+    words = b"\n".join(argv)
+    folders = [word.rstrip(b"/") + b"/" for word in argv if word.startswith(b"/")]
+    places = []
+    with open("/proc/self/mountinfo", "rb") as file:
+        for line in file:
+            fields, _, rest = line.partition(b" - ")
+            place = _ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), fields.split(b" ")[4])
+            is_image = rest.split(b" ")[1].startswith((b"/dev/loop", b"/dev/mapper/snapmirror"))
+            if is_image and place not in words and not any(place.startswith(folder) for folder in folders):
+                places.append(place)
+    return places[::-1]
 
 
 def _mounts(folders: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:

@@ -233,7 +233,7 @@ def _started(
                 [os.fsencode(word).decode("latin-1") for word in words[1:]],
                 _in=source, _out=sink, _err=stderr, _encoding="latin-1", _tty_out=False,
                 _bg=True, _bg_exc=False, _ok_code=_ANY_EXIT_CODE, _new_session=True,
-                _preexec_fn=partial(_before_program, memory, only),
+                _preexec_fn=partial(_before_program, memory, only, list(map(os.fsencode, words))),
                 _env={**environment.passed_on(), **(env or {})},
                 **({"_cwd": str(cwd)} if cwd else {}),
             )  # fmt: skip
@@ -320,7 +320,7 @@ def _memory_folder() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def _before_program(memory: int | None, writable: Sequence[bytes] | None) -> None:
+def _before_program(memory: int | None, writable: Sequence[bytes] | None, argv: Sequence[bytes]) -> None:
     """In the child: it dies with its parent, takes no more memory than it may, and writes where it may."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if memory is not None:
@@ -328,4 +328,4 @@ def _before_program(memory: int | None, writable: Sequence[bytes] | None) -> Non
         most = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     if writable is not None:
-        confine(writable)
+        confine(writable, argv)
