@@ -7,6 +7,7 @@ damaged ones there still. They land in a scratch folder of the store and are use
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,16 +118,18 @@ def _asked(
     """Name, size and time of what rsync sends, or would send."""
     names = folder / "names"
     names.write_bytes(b"".join(rsync.listed_name(mirror, path) + b"\0" for path in paths))
+    token = secrets.token_hex(8)
     argv = rsync.transfer_argv(
-        mirror, names, folder / "files", basis=None, scratch=folder / "tmp", partial=folder / "partial", patch=False
-    )
+        mirror, names, folder / "files", basis=None, scratch=folder / "tmp", partial=folder / "partial", patch=False,
+        token=token,
+    )  # fmt: skip
     what, rest = f"asking {mirror.source} for good copies", b""
     with process.running([argv[0], *(["--dry-run"] if dry_run else []), *argv[1:]], writable=[folder]) as child:
         flood = floods.MessageFlood(child, what=what, names=len(paths))
         for chunk in stall.printed(child, 1 << 16, seconds=stall.patience(mirror), flood=flood):
             *lines, rest = (rest + chunk).split(b"\n")
             for raw in lines:
-                if (sent := rsync.parse_sent(raw)) is not None and sent.line[1:2] == b"f":
+                if (sent := rsync.parse_sent(raw, token)) is not None and sent.line[1:2] == b"f":
                     fields = sent.line.split(b"|", 6)
                     yield path_of(sent.line), (fields[4], fields[5])
         code, stderr = child.wait(), child.stderr_tail()

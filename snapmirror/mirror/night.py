@@ -27,6 +27,7 @@ from snapmirror.errors import (
     shortage,
 )
 from snapmirror.mirror import guard, losses, room, scrambled, transfer
+from snapmirror.mirror.landing import Landed
 from snapmirror.mirror.odd_times import as_on_disk
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
@@ -225,7 +226,7 @@ class Night:
             finally:
                 self.progress.end()
         self._note_landed(landed, plan.requested)
-        self.history.place(plan, frozenset([*landed.kept_old, *landed.kept_folders]))
+        self.history.place(plan, landed.trees, landed.gone, landed.kept_old)
         self.history.settle(plan)
         self._ask(lambda: scrambled.check(self.mirror, self.history, plan))
         if (unkept := as_on_disk(plan, landed.corrections, self.history.slot())) is not None:
@@ -276,7 +277,7 @@ class Night:
     def _watch(self) -> None:
         guard.check_room(self.mirror, self.store, 0, 0)
 
-    def _note_landed(self, landed: transfer.Landed, requested: int) -> None:
+    def _note_landed(self, landed: Landed, requested: int) -> None:
         report = self.report
         gone = len(landed.vanished)
         if gone >= self.mirror.guard.at_least and gone > requested / 2 and not self.options.accept_changes:
@@ -298,7 +299,7 @@ class Night:
         if landed.kept_old:
             report.warnings.append(f"{len(landed.kept_old)} of them keep their last version: {_some(landed.kept_old)}")
 
-    def _checksums(self, plan: Plan, landed: transfer.Landed) -> Spool:
+    def _checksums(self, plan: Plan, landed: Landed) -> Spool:
         """The checksum of every file with a new number; those whose content did not travel are read."""
         linked = [parse(new).path for (_, new), _ in plan.links if new is not None and new[1:2] == b"f"]
         for path in [*landed.unchecked, *linked, *self.history.copies()]:
@@ -306,7 +307,7 @@ class Night:
                 landed.checksums.append((checksum, escape(path)))
         return landed.checksums
 
-    def _manifest(self, plan: Plan, landed: transfer.Landed, header: Header) -> bytes:
+    def _manifest(self, plan: Plan, landed: Landed, header: Header) -> bytes:
         """The manifest as planned, or, where something turned out otherwise, as it is."""
         corrections = {**plan.corrections, **landed.corrections}
         copies = self.history.copies()

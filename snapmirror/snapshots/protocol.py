@@ -12,6 +12,7 @@ from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.retention import Decision, Rules
 from snapmirror.snapshots.spool import Spool
+from snapmirror.snapshots.staging import KEPT, WAITING, Arrived
 
 READ_BACK = "read-back.json"
 """The name of that file, among what is snapmirror's own."""
@@ -19,11 +20,11 @@ READ_BACK = "read-back.json"
 
 @dataclass(frozen=True)
 class Target:
-    """Where rsync puts a night's files: the `staging` tree, with the folder `basis` of earlier versions, scratch
-    folders, and a scratch file for the list of names.
+    """Where rsync puts a night's files: each rsync a tree of its own in the folder `staging`; with the folder `basis`
+    of earlier versions, scratch folders, and a scratch file for the list of names.
 
-    `patch` are names that stand in the staging tree in an older version, to be changed in place; `in_place`: every name
-    may be.
+    Files that are there already stand in the tree `waiting`: `ready` are their names, `patch` those of them that are an
+    older version, to be changed in place; `in_place`: every name may be, and what could not be goes to `kept`.
     """
 
     staging: Path
@@ -31,8 +32,19 @@ class Target:
     scratch: Path
     partial: Path
     names: Path
+    ready: frozenset[bytes] = frozenset()
     patch: frozenset[bytes] = frozenset()
     in_place: bool = False
+
+    @property
+    def waiting(self) -> Path:
+        """Files that an rsync will go on with."""
+        return self.staging / WAITING
+
+    @property
+    def kept(self) -> Path:
+        """Files that could not be brought up to date."""
+        return self.staging / KEPT
 
 
 @dataclass(frozen=True)
@@ -104,10 +116,10 @@ class SnapshotStore(Protocol):
     def stage(self, plan: Plan, clone_above: int | None) -> Target:
         """Make the staging tree ready for what a plan asks for."""
 
-    def place(self, plan: Plan, kept: Collection[bytes]) -> None:
-        """Apply a plan to the slot: what was fetched moves there, what is gone is removed, names are linked.
+    def place(self, plan: Plan, arrived: Sequence[Arrived], gone: Collection[bytes], kept: Sequence[bytes]) -> None:
+        """Apply a plan to the slot: what has arrived moves there, what is gone is removed, names are linked.
 
-        Names that are `kept` have the version that they have in the newest snapshot. Of the staging tree nothing is
+        Names that are `kept` have the version that they have in the newest snapshot. Of the staging folder nothing is
         left, whatever it holds besides.
         """
 

@@ -1,10 +1,10 @@
-"""The staging tree: rsync fills it, and what was planned, and nothing else, moves from there into the slot.
+"""The staging folder: rsync fills trees in it, and what was planned, and nothing else, moves from there into the slot.
 
 In the slot nearly every name leads to an inode of sealed snapshots, and a sender may send names that nobody asked for
-(rsync 3.5.0 takes them inside a folder that was asked for). So rsync never works in the slot. The staging tree begins
-empty but for files of its own that rsync goes on with: clones of old versions, and what an interrupted night has
-fetched. A night asks `strays` what stands there unplanned before anything moves. Moving is renaming, a new folder with
-all that is in it.
+(rsync 3.5.0 takes them inside a folder that was asked for). So rsync never works in the slot. Each rsync of a night has
+a tree of its own, which begins empty but for files that it goes on with: clones of old versions, and what an
+interrupted night has fetched. `strays` tells what stands there unasked for, before anything moves. Moving is renaming,
+a new folder with all that is in it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from snapmirror.snapshots import entry
@@ -22,6 +23,10 @@ from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.names import FolderAttributes, Tree, remove_tree, xattrs_of
 from snapmirror.snapshots.plan import Plan
 
+WAITING, KEPT = "waiting", "kept"
+"""Trees that are not an rsync's: see `protocol.Target`."""
+TMP, PARTIAL = "tmp", "partial"
+"""Folders that are no trees: of files that rsync is receiving, and of those that it has received in part."""
 _OTHER_KIND = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST})
 
 
@@ -40,6 +45,20 @@ def names(root: Path) -> Iterator[tuple[bytes, bool]]:
                 yield below + one.name, is_folder
 
 
+def trees(staging: Path) -> list[Path]:
+    """The trees in a staging folder, the newest last. Absent is empty."""
+    with suppress(FileNotFoundError), os.scandir(staging) as found:
+        folders = [one for one in found if one.is_dir(follow_symlinks=False) and one.name not in (TMP, PARTIAL)]
+        return sorted(Path(one.path) for one in folders)
+    return []
+
+
+def clear(staging: Path) -> None:
+    """Remove all trees."""
+    for tree in trees(staging):
+        remove_tree(tree)
+
+
 def files(root: Path) -> Iterator[tuple[int, int, list[bytes]]]:
     """The regular files below a folder: inode, number of links, and those of its names that stand here."""
     top = os.fsencode(root)
@@ -53,16 +72,26 @@ def files(root: Path) -> Iterator[tuple[int, int, list[bytes]]]:
         yield inode, links, paths
 
 
-def strays(root: Path, plan: Plan, landed: int, implied: Collection[bytes]) -> list[bytes]:
-    """Names in the staging tree that were not planned.
+def strays(root: Path, present: Collection[bytes]) -> list[bytes]:
+    """Names in a tree that nobody asked for. `present` are those that were asked for and stand there.
 
-    `landed` is the number of planned names that stand there, `implied` are further folders that lead to these. As long
-    as the numbers agree, no name is compared.
+    Folders that lead to these are none. As long as the numbers agree, no name is compared.
     """
-    if sum(1 for _ in names(root)) == landed + len(implied):
+    known = {path for path in present if path != b"."}
+    for path in list(known):
+        while (path := parent(path)) != b"." and path not in known:
+            known.add(path)
+    if sum(1 for _ in names(root)) == len(known):
         return []
-    planned = {entry.path_of(new) for _, new in plan.pairs() if new is not None}
-    return sorted(path for path, _ in names(root) if path not in planned and path not in implied)
+    return sorted(path for path, _ in names(root) if path not in known)
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What one rsync has brought: a tree, and the planned folders in it that have their attributes."""
+
+    tree: Path
+    folders: frozenset[bytes]
 
 
 class Wanted:
@@ -78,15 +107,16 @@ class Wanted:
         return frozenset(paths) in self._groups if len(paths) > 1 else next(iter(paths), b"") in self._single
 
 
-def keep(old: Path, staging: Tree, wanted: Wanted) -> Iterator[bytes]:
-    """Take over what is still wanted of the staging tree `old` of an interrupted night; return the names."""
-    there = Tree(old)
-    for _, links, paths in files(old):
-        if links == len(paths) and wanted.has(paths):
-            for path in paths:
-                staging.make_folder(parent(path))
-                move(there, staging, path)
-                yield path
+def keep(old: Iterable[Path], staging: Tree, wanted: Wanted) -> Iterator[bytes]:
+    """Take over what is still wanted of the trees `old` of an interrupted night; return the names."""
+    for tree in old:
+        there = Tree(tree)
+        for _, links, paths in files(tree):
+            if links == len(paths) and wanted.has(paths):
+                for path in paths:
+                    staging.make_folder(parent(path))
+                    move(there, staging, path)
+                    yield path
 
 
 def move(source: Tree, target: Tree, path: bytes) -> bool:
@@ -123,32 +153,27 @@ def _move_anyway(full: bytes, place: bytes) -> None:
         os.chmod(place, stat.S_IMODE(status.st_mode))
 
 
-def place(plan: Plan, staging: Path, slot: Path, kept: Collection[bytes]) -> set[bytes]:
+def place(plan: Plan, arrived: Sequence[Arrived], slot: Path, gone: Collection[bytes]) -> set[bytes]:
     """Apply a plan to the slot, which equals the newest snapshot; return the names that got a copy instead of a link.
 
-    Planned names come from the staging tree. One that is not there has vanished and goes, unless it is `kept`: then it
-    stays as it is. The staging tree is gone afterwards.
+    What has `arrived` takes its place there; planned names that are `gone` are removed. All others stay as they are.
     """
-    placing = _Placing(Tree(staging), Tree(slot), kept)
+    placing = _Placing(Tree(slot))
     placing.remove(plan.delete)
-    for _, new in plan.transfer:  # before anything is taken out of one
-        if new is not None and new[1:2] == b"d":
-            placing.put_folder(entry.path_of(new))
-    for _, new in plan.pairs():
-        if new is not None and new[1:2] != b"d":
-            placing.put(entry.path_of(new))
+    for path in gone:
+        placing.here.unlink(path)
+    for one in arrived:
+        placing.take(one)
     copies = {entry.path_of(new) for (_, new), of in plan.links if new is not None and not placing.link(of, new)}
     placing.finish()
-    remove_tree(staging)
     return copies
 
 
 class _Placing:
-    """Planned names on their way from the staging tree into the slot."""
+    """Planned names on their way from staging trees into the slot."""
 
-    def __init__(self, come: Tree, here: Tree, kept: Collection[bytes]) -> None:
-        self.come, self.here, self.kept = come, here, kept
-        self.moved: set[bytes] = set()  # folders that have come over with all that is in them
+    def __init__(self, here: Tree) -> None:
+        self.here = here
         self.own: dict[bytes, tuple[FolderAttributes, Mapping[str, bytes] | None]] = {}  # of folders that change
 
     def remove(self, lines: Iterable[bytes]) -> None:
@@ -163,44 +188,40 @@ class _Placing:
         for path in reversed(folders):
             self.here.remove_folder(path)
 
-    def put_folder(self, path: bytes) -> None:
-        """Put one planned folder in its place. The folder that it lies in comes first."""
-        if path != b"." and parent(path) in self.moved:
-            self.moved.add(path)
-        elif path == b"." or self.here.is_folder(path):
-            if path not in self.kept:
-                self._remember(self.come, path)
-        else:
-            self._take(path)
-            if self.here.is_folder(path):
-                self.moved.add(path)
-
-    def put(self, path: bytes) -> None:
-        """Put any other planned name in its place."""
-        if parent(path) not in self.moved and path not in self.kept and not self._take(path):
-            self.here.unlink(path)
-
-    def _take(self, path: bytes) -> bool:
-        try:
-            return move(self.come, self.here, path)
-        except (FileNotFoundError, NotADirectoryError):
-            self.here.make_folder(parent(path))  # what leads there was not sent
-            return move(self.come, self.here, path)
+    def take(self, arrived: Arrived) -> None:
+        """Move all of a tree: a folder that the slot lacks as it is, into others what lies in them."""
+        come = Tree(arrived.tree)
+        folders = [b"."]
+        while folders:
+            folder = folders.pop()
+            if folder in arrived.folders:
+                self._remember(come, folder)
+            elif folder != b".":
+                self._remember(self.here, folder)
+            below = b"" if folder == b"." else folder + b"/"
+            with os.scandir(come.at(folder)) as found:
+                content = [(below + one.name, one.is_dir(follow_symlinks=False)) for one in found]
+            for path, is_folder in content:
+                if is_folder and self.here.is_folder(path):
+                    folders.append(path)
+                else:
+                    move(come, self.here, path)
 
     def link(self, target: bytes, line: bytes) -> bool:
         """Give a name of the slot a further one; False where it got a copy."""
         path = entry.path_of(line)
         self.here.make_folder(parent(path))
-        if parent(path) in self.moved and parent(path) not in self.own:
+        if parent(path) not in self.own:
             self._remember(self.here, parent(path))
         self.here.unlink(path)
         return self.here.link(self.here.at(target), path)
 
     def _remember(self, tree: Tree, folder: bytes) -> None:
-        if (attributes := tree.attributes(folder)) is not None:
+        """The attributes of a folder, before a name in it changes; those with which it came go before its own."""
+        if (tree is not self.here or folder not in self.own) and (attributes := tree.attributes(folder)) is not None:
             self.own[folder] = attributes, xattrs_of(tree.at(folder))
 
     def finish(self) -> None:
-        """Give planned folders the attributes with which they came, after the last change in them."""
+        """Give folders the attributes with which they came, after the last change in them."""
         for path, (attributes, xattrs) in self.own.items():
             self.here.set_attributes(path, attributes, xattrs)

@@ -93,6 +93,7 @@ def transfer_argv(
     scratch: Path,
     partial: Path,
     patch: bool,
+    token: str,
 ) -> list[str]:
     """Fetch the names that the file `names` holds (NUL after each) into `target`; without one, the root folder alone.
 
@@ -102,7 +103,8 @@ def transfer_argv(
     asked for inside a folder that was asked for. `basis` is the last snapshot: what is there need not travel again. It
     is --copy-dest, not --link-dest: what is asked for gets an inode of its own, always. A local source is copied from
     at once: to look for old versions would cost the store as much. `patch`: the names stand in `target` in an older
-    version and are patched in place.
+    version and are patched in place. `token` is a word that the server cannot know: its messages are printed among
+    rsync's own lines, and could look like them.
     """
     how = ["--inplace", "--no-whole-file"] if patch else [f"--temp-dir={scratch}", f"--partial-dir={partial}"]
     return [
@@ -112,7 +114,7 @@ def transfer_argv(
         "--ignore-missing-args",        # gone since the listing: a vanished file, not an error
         "--itemize-changes", "--itemize-changes",  # what is there already gets a line as well
         "--checksum-choice=md5",        # known to every rsync, and to md5sum; %C reports it
-        f"--out-format={SENT_FORMAT}", "--stats", "--no-human-readable",
+        f"--out-format={token}|{SENT_FORMAT}", "--stats", "--no-human-readable",
         *([f"--copy-dest={basis}"] if basis and not patch and mirror.source.kind != "local" else []),
         *([] if patch else ["--sparse"]),
         *([f"--bwlimit={mirror.bandwidth_limit // 1024 or 1}"] if mirror.bandwidth_limit else []),
@@ -253,10 +255,11 @@ def is_entry(line: bytes) -> bool:
     return line[_ITEM : _ITEM + 1] == b"|" and line[:1] != b"*"
 
 
-def parse_sent(raw: bytes) -> Sent | None:
-    """An entry printed in SENT_FORMAT, as a listing would show it; None for a message of rsync's."""
-    checksum, _, line = raw.partition(b"|")
-    if len(checksum) != _CHECKSUM or not is_entry(line):
+def parse_sent(raw: bytes, token: str) -> Sent | None:
+    """An entry printed in SENT_FORMAT behind the token, as a listing would show it; None for any message."""
+    word, _, rest = raw.partition(b"|")
+    checksum, _, line = rest.partition(b"|")
+    if word != token.encode() or len(checksum) != _CHECKSUM or not is_entry(line):
         return None
     return Sent(as_new(line), checksum.strip())
 
@@ -357,12 +360,6 @@ def unasked(names: Sequence[bytes], what: str) -> TransferError:
     shown = ", ".join(name.decode("utf-8", "backslashreplace") for name in names[:5])
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return TransferError(f"{what}: the server sends names that were not asked for ({shown}{more})", hint=_HOSTILE)
-
-
-def contradicted(name: bytes, what: str) -> TransferError:
-    """The error for an escaped name that is on the disk something else than what was said of it."""
-    shown = name.decode("utf-8", "backslashreplace")
-    return TransferError(f"{what}: {shown} is not what the server says it is", hint=_HOSTILE)
 
 
 def is_full(stderr: bytes) -> bool:

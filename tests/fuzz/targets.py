@@ -60,7 +60,7 @@ def listing(data: bytes) -> None:
 
 def sent(data: bytes) -> None:
     """A line of a transfer."""
-    found = rsync.parse_sent(data)
+    found = rsync.parse_sent(b"word|" + data, "word")
     if found is not None:
         entry.parse(found.line)
     rsync.literal_bytes(data)

@@ -99,7 +99,7 @@ def check(scene: Scene, good: list[Fingerprint], shared: list[str], *, nights: i
     for name in shared:
         assert len({(tree / name).lstat().st_ino for tree in slots}) == 1, f"{name} is no longer shared"
     private = scene.home / ".snapmirror"
-    assert not list((private / "tmp").iterdir())
+    assert not list((private / "staging" / "tmp").iterdir())
     assert not (private / "healing.json").exists()
     for night in range(nights):  # the first is made of the parked snapshot, the second of what the first has expired
         put(scene.source / "later", b"%d" % night)

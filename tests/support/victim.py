@@ -60,7 +60,7 @@ class Victim:
         assert {entry.name for entry in private.iterdir()} <= PRIVATE
         manifests = {entry.name.split(".")[0] for entry in (private / "manifests").iterdir()}
         assert set(ids) <= manifests
-        for scratch in (private / "tmp", private / "partial", self.scene.scratch):
+        for scratch in (private / "staging" / "tmp", private / "staging" / "partial", self.scene.scratch):
             left = list(scratch.iterdir()) if scratch.exists() else []
             # an empty file with a random name is how Python itself tries a temporary folder
             assert not [path for path in left if not re.fullmatch(r"[a-z0-9_]{8}", path.name) or path.is_dir()], left

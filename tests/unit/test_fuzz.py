@@ -176,7 +176,7 @@ def test_a_configuration(data: st.DataObject) -> None:
 
 @given(st.sampled_from(LINES).map(lambda line: b"0" * 32 + b"|" + line).flatmap(damaged))
 def test_what_rsync_says_of_a_transfer(raw: bytes) -> None:
-    sent = rsync.parse_sent(raw)
+    sent = rsync.parse_sent(b"word|" + raw, "word")
     if sent is not None:
         with suppress(entry.BadLine):
             entry.parse(sent.line)

@@ -45,11 +45,12 @@ def test_an_entry_is_taken_apart() -> None:
     ],
 )
 def test_what_was_sent_reads_as_a_listing(raw: bytes, expected: bytes, checksum: bytes) -> None:
-    assert rsync.parse_sent(raw) == rsync.Sent(expected, checksum)
+    assert rsync.parse_sent(b"word|" + raw, "word") == rsync.Sent(expected, checksum)
+    assert rsync.parse_sent(raw, "word") is None and rsync.parse_sent(b"other|" + raw, "word") is None
 
 
 def test_messages_are_no_entries() -> None:
-    assert rsync.parse_sent(b"Literal data: 5 bytes") is None
+    assert rsync.parse_sent(b"Literal data: 5 bytes", "word") is None
     assert rsync.literal_bytes(b"Literal data: 5 bytes") == 5
     assert not rsync.is_entry(b"*deleting  " + TAIL + b"//x")
 

@@ -78,7 +78,6 @@ def test_a_slot_is_put_right_whatever_it_holds(snapshot: dict[str, str], left: d
         prepared = slot.repaired(tree, place, Event())
         assert all(prepared.leftovers.values()), "a leftover has a name"
         stage(plan, prepared, tree, layout, None)
-        put_in_place(plan, layout.staging, place, frozenset())
-        assert not layout.staging.exists()
+        put_in_place(plan, [], place, frozenset())
         settle(plan, prepared.touched, tree, place)
         assert seen(place) == before == seen(tree)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.staging import place, strays
+from snapmirror.snapshots.staging import Arrived, place, strays
 from tests.unit.test_slot import build, seen
 
 NUMBER = b"0000001 "
@@ -34,54 +36,62 @@ def lines(root: Path) -> dict[bytes, bytes]:
 
 
 @settings(max_examples=100)
-@given(TREES, TREES, st.sets(NAMES, max_size=3))
-def test_a_slot_becomes_the_source(old: dict[str, str], new: dict[str, str], unread: set[str]) -> None:
-    """All that differs is planned; of what did not come, files that are kept stay as they were, others go."""
+@given(TREES, TREES, st.sets(NAMES, max_size=3), st.integers(1, 3))
+def test_a_slot_becomes_the_source(old: dict[str, str], new: dict[str, str], unread: set[str], several: int) -> None:
+    """All that differs is planned, and comes in several trees; what did not come stays, if it was not planned, or
+    goes."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         build(folder / "old", old, folder)
         build(folder / "new", new, folder)
         before, after = lines(folder / "old"), lines(folder / "new")
-        slot, staging = folder / "slot", folder / "staging"
-        os.system(f"cp -al {folder}/old {slot}; cp -a {folder}/new {staging}")  # noqa: S605
+        slot = folder / "slot"
+        subprocess.run(["cp", "-al", folder / "old", slot], check=True)
         plan = Plan("2026-11-20T030000Z", 2)
         plan.delete = [NUMBER + line for path, line in before.items() if after.get(path) != line]
-        for path, line in after.items():
-            plan.transfer.append((NUMBER + line if before.get(path) == line else None, line))
-        kept = {name.encode() for name in unread} & {path for path, line in after.items() if before.get(path) == line}
-        kept = {path for path in kept if after[path][1:2] == b"f"}
+        gone = {name.encode() for name in unread if after.get(name.encode(), b"")[1:2] == b"f"}
+        arrived = brought(folder, [path for path in after if path not in gone], after, several)
         sealed = seen(folder / "old")
-        assert place(plan, staging, slot, kept) == set()
+        assert place(plan, arrived, slot, gone) == set()
         assert seen(folder / "old") == sealed, "history"
-        assert not staging.exists()
-        assert lines(slot) == after
-        for path in after:
+        assert lines(slot) == {path: line for path, line in after.items() if path not in gone}
+        for path in lines(slot):
             ours, told = os.lstat(slot / os.fsdecode(path)), os.lstat(folder / "new" / os.fsdecode(path))
-            if path in kept:
-                assert ours.st_ino == os.lstat(folder / "old" / os.fsdecode(path)).st_ino
-            else:
-                assert (ours.st_mode, ours.st_mtime_ns, ours.st_size) == (told.st_mode, told.st_mtime_ns, told.st_size)
+            assert (ours.st_mode, ours.st_mtime_ns, ours.st_size) == (told.st_mode, told.st_mtime_ns, told.st_size)
+
+
+def brought(folder: Path, paths: list[bytes], after: dict[bytes, bytes], several: int) -> list[Arrived]:
+    """The names in some trees, as rsyncs leave them: each with the folders that lead there, in their final state."""
+    arrived = []
+    for number in range(several):
+        tree, folders = folder / f"tree{number}", set[bytes]()
+        tree.mkdir()
+        for path in paths[number::several]:
+            above = [b"/".join(path.split(b"/")[:depth]) for depth in range(1, path.count(b"/") + 1)]
+            for one in [*above, *([path] if after[path][1:2] == b"d" else [])]:
+                (tree / os.fsdecode(one)).mkdir(exist_ok=True)
+                folders.add(one)
+            if after[path][1:2] != b"d":
+                shutil.copy2(folder / "new" / os.fsdecode(path), tree / os.fsdecode(path))
+        for one in sorted(folders, reverse=True):
+            shutil.copystat(folder / "new" / os.fsdecode(one), tree / os.fsdecode(one))
+        arrived.append(Arrived(tree, frozenset(folders)))
+    return arrived
 
 
 @given(TREES, NAMES, st.sampled_from(["file", "folder", "symlink", "fifo"]))
-def test_a_name_that_was_not_planned_is_found(planned: dict[str, str], stray: str, kind: str) -> None:
+def test_a_name_that_was_not_asked_for_is_found(asked: dict[str, str], stray: str, kind: str) -> None:
     with tempfile.TemporaryDirectory() as text:
-        staging = Path(text) / "staging"
-        build(staging, planned, staging)
-        asked = lines(staging)
-        plan = Plan("2026-11-20T030000Z", 2)
-        plan.transfer.extend((None, line) for line in asked.values())
-        assert strays(staging, plan, len(asked), set()) == []
-        place_of_it = staging / stray
-        if stray.encode() in asked or not place_of_it.parent.is_dir():
+        tree = Path(text) / "tree"
+        build(tree, asked, tree)
+        present = set(lines(tree))
+        assert strays(tree, present) == []
+        files = {path for path in present if (tree / os.fsdecode(path)).is_file()}
+        lead = {b"/".join(path.split(b"/")[:depth]) for path in files for depth in range(1, path.count(b"/") + 1)}
+        if files | lead == present:
+            assert strays(tree, files) == [], "folders that lead to what was asked for"
+        place_of_it = tree / stray
+        if stray.encode() in present or not place_of_it.parent.is_dir():
             return
-        build(staging, {stray: kind}, staging)
-        assert strays(staging, plan, len(asked), set()) == [stray.encode()]
-
-
-def test_folders_that_lead_to_a_planned_name_are_no_strays(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "b" / "c").touch()
-    plan = Plan("2026-11-20T030000Z", 2)
-    plan.transfer.append((None, FILE % b"a/b/c"))
-    assert strays(tmp_path, plan, 1, {b"a", b"a/b"}) == []
+        build(tree, {stray: kind}, tree)
+        assert strays(tree, present) == [stray.encode()]

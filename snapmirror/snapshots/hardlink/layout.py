@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snapmirror.snapshots import places
 from snapmirror.snapshots.protocol import READ_BACK
+from snapmirror.snapshots.staging import PARTIAL, TMP
 
 
 @dataclass(frozen=True)
@@ -37,23 +38,18 @@ class Layout:
 
     @property
     def staging(self) -> Path:
-        """Where rsync puts what it fetches, until it moves into the slot."""
+        """Where rsync puts what it fetches, until it moves into the slot: all that it may write to lies in here."""
         return self.private / "staging"
-
-    @property
-    def old_staging(self) -> Path:
-        """The same of an interrupted night, while it is looked at."""
-        return self.private / "staging.old"
 
     @property
     def scratch(self) -> Path:
         """Files that rsync is receiving."""
-        return self.private / "tmp"
+        return self.staging / TMP
 
     @property
     def partial(self) -> Path:
         """Files that rsync has received in part."""
-        return self.private / "partial"
+        return self.staging / PARTIAL
 
     @property
     def names(self) -> Path:
@@ -102,7 +98,7 @@ class Layout:
 
     def check(self) -> None:
         """Raises ForeignError where a symlink, another device or something else stands in one of these places."""
-        building = (self.slot, self.parked, self.staging, self.old_staging, self.scratch, self.partial)
+        building = (self.slot, self.parked, self.staging, self.scratch, self.partial)
         files = (self.record, self.names, self.healing, self.purging, self.private / READ_BACK)
         places.check(self.root, self.private, folders=(*self._kept, *building, self.by_date), files=files)
 
@@ -110,5 +106,5 @@ class Layout:
         """Create what is missing."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.private.mkdir(exist_ok=True, mode=0o700)
-        for folder in (*self._kept, self.scratch, self.partial, self.by_date):
+        for folder in (*self._kept, self.staging, self.scratch, self.partial, self.by_date):
             folder.mkdir(exist_ok=True)

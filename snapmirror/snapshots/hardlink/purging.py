@@ -95,8 +95,7 @@ def complete(layout: Layout, record: Record) -> Record | None:
             f"the journal {layout.purging} is damaged: {str(error).splitlines()[0]}",
             hint="remove it, and purge once more: a purge may be repeated",
         ) from error
-    for place in (layout.staging, layout.old_staging, layout.scratch, layout.partial):  # parts of it, by any name
-        remove_tree(place)
+    remove_tree(layout.staging)  # parts of it may be there, by any name
     layout.make()
     snapshots = []
     for snapshot in record.snapshots:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.names import remove_tree
+from snapmirror.snapshots.staging import PARTIAL, TMP
 
 
 def save_interrupted(layout: Layout) -> bool:
     """Hand files that a killed rsync was receiving (`.name.AbC123`) to the next one, as partial files (`name`)."""
+    for name in (TMP, PARTIAL):  # where an older snapmirror had them
+        remove_tree(layout.private / name)
     saved = False
     for path in map(Path, names_in(layout.scratch)):
         base = path.name[1:-7] if path.name.startswith(".") and path.name[-7:-6] == "." else ""

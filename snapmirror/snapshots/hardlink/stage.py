@@ -1,4 +1,4 @@
-"""Making the staging tree ready for a plan: what an interrupted night has fetched, and clones of big files.
+"""Making the staging folder ready for a plan: what an interrupted night has fetched, and clones of big files.
 
 Where it is not sure that what was fetched has reached the device, rsync is made to compare the contents. Afterwards the
 slot equals the newest snapshot.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Sequence, Set
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from snapmirror import files
@@ -20,7 +22,7 @@ from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.staging import Wanted, keep, move
+from snapmirror.snapshots.staging import WAITING, Wanted, keep, move, trees
 from snapmirror.tools import rsync
 
 _FICLONE = 0x40049409
@@ -34,25 +36,31 @@ def stage(
     clone_above: int | None,
     *,
     believed: bool = False,
-) -> set[bytes]:
-    """Make the staging tree; return the names that stand there to be patched.
+) -> tuple[set[bytes], set[bytes]]:
+    """Make the staging folder; return the names that stand ready in it, and those of them that are to be patched.
 
     `tree` is the newest snapshot's. `believed`: what an interrupted night has fetched is as whole as its size and time
     say.
     """
-    old, staging = layout.old_staging, Tree(layout.staging)
-    remove_tree(old)
-    with suppress(FileNotFoundError):
-        layout.staging.rename(old)
-    layout.staging.mkdir(mode=0o700)
+    old = trees(layout.staging)
+    ready = next(one for number in count() if (one := layout.staging / f"{WAITING}.{number}") not in old)
+    ready.mkdir(mode=0o700, parents=True)
+    staging = Tree(ready)
     patch: set[bytes] = set()
-    kept = _kept(plan, prepared, tree, layout, staging)
-    remove_tree(old)
+    kept = _kept(plan, prepared, tree, layout, staging, old)
     if kept and not believed:
         patch = _doubted(plan, kept, staging)
-    if tree is None or clone_above is None:
-        return patch
-    there = Tree(tree)
+    if tree is not None and clone_above is not None:
+        patch |= _cloned(plan, Tree(tree), staging, kept, clone_above)
+    for one in old:
+        remove_tree(one)
+    ready.rename(layout.staging / WAITING)
+    return kept | patch, patch
+
+
+def _cloned(plan: Plan, there: Tree, staging: Tree, kept: Set[bytes], clone_above: int) -> set[bytes]:
+    """Clones of the old versions of big files; return the names that are to be patched."""
+    patch: set[bytes] = set()
     for before, new in plan.transfer:
         assert new is not None
         if _is_patchable(before, new, clone_above):
@@ -63,9 +71,11 @@ def stage(
     return patch
 
 
-def _kept(plan: Plan, prepared: slot.Prepared, tree: Path | None, layout: Layout, staging: Tree) -> set[bytes]:
-    """Names of an interrupted night's files that are in the staging tree now; of all others nothing is left."""
-    if not prepared.leftovers and not prepared.strange_folders and not layout.old_staging.exists():
+def _kept(
+    plan: Plan, prepared: slot.Prepared, tree: Path | None, layout: Layout, staging: Tree, old: Sequence[Path]
+) -> set[bytes]:
+    """Names of an interrupted night's files that stand ready now; of all others nothing is left."""
+    if not prepared.leftovers and not prepared.strange_folders and not old:
         return set()
     wanted, here = Wanted(plan), Tree(layout.slot)
     kept: set[bytes] = set()
@@ -79,7 +89,7 @@ def _kept(plan: Plan, prepared: slot.Prepared, tree: Path | None, layout: Layout
         slot.restore(tree, layout.slot, paths, prepared)
     for path in reversed(prepared.strange_folders):
         here.remove_folder(path)
-    kept.update(keep(layout.old_staging, staging, wanted))
+    kept.update(keep(old, staging, wanted))
     return kept
 
 

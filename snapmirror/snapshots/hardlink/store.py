@@ -24,6 +24,7 @@ from snapmirror.snapshots.hardlink.stage import stage
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Purge, Snapshot
+from snapmirror.snapshots.staging import Arrived
 from snapmirror.threads import one_worker
 from snapmirror.tools import filesystems
 
@@ -240,7 +241,7 @@ class HardlinkStore:
         return self.layout.slot
 
     def stage(self, plan: Plan, clone_above: int | None) -> Target:
-        """Make the staging tree; from here on nothing is sure of the slot until it is published."""
+        """Make the staging folder; from here on nothing is sure of the slot until it is published."""
         newest, layout = self._record.newest, self.layout
         tree = self.tree(newest) if newest else None
         self._is_copy = False
@@ -250,12 +251,15 @@ class HardlinkStore:
             self._save()
         if newest is not None:
             self._before = settle.folders_before(plan, layout.slot)
-        patch = stage(plan, self._prepared, tree, layout, clone_above, believed=believed)
-        return Target(layout.staging, tree, layout.scratch, layout.partial, layout.names, frozenset(patch))
+        ready, patch = stage(plan, self._prepared, tree, layout, clone_above, believed=believed)
+        return Target(
+            layout.staging, tree, layout.scratch, layout.partial, layout.names, frozenset(ready), frozenset(patch)
+        )  # fmt: skip
 
-    def place(self, plan: Plan, kept: Collection[bytes]) -> None:
-        """Apply the plan to the slot, in which everything is as in the newest snapshot."""
-        self._prepared.copies |= staging.place(plan, self.layout.staging, self.layout.slot, kept)
+    def place(self, plan: Plan, arrived: Sequence[Arrived], gone: Collection[bytes], kept: Sequence[bytes]) -> None:
+        """Apply the plan to the slot, in which everything is as in the newest snapshot: what is kept is there."""
+        self._prepared.copies |= staging.place(plan, arrived, self.layout.slot, gone)
+        staging.clear(self.layout.staging)
 
     def settle(self, plan: Plan) -> None:
         """Give folders that are not in the plan their attributes back."""
@@ -276,23 +280,24 @@ class HardlinkStore:
         return names.Tree(self.layout.slot).link_count(path) > 1
 
     def fetched(self) -> int:
-        """Bytes of files in the staging tree and the slot that no snapshot knows, and of those that came in part."""
+        """Bytes of files in the staging folder and the slot that no snapshot knows, and of those that came in part."""
         here = names.Tree(self.layout.slot)
         found = [os.lstat(here.at(paths[0])) for paths in self._prepared.leftovers.values()]
-        there = names.Tree(self.layout.staging)
-        found += [os.lstat(there.at(paths[0])) for _, _, paths in staging.files(self.layout.staging)]
+        for tree in staging.trees(self.layout.staging):
+            there = names.Tree(tree)
+            found += [os.lstat(there.at(paths[0])) for _, _, paths in staging.files(tree)]
         found += map(os.lstat, names_in(self.layout.partial))
         return sum(min(one.st_size, one.st_blocks * 512) for one in found)
 
     def discard(self, *, everything: bool) -> bool:
-        """Remove what has come in part, and `everything`: the staging tree, and all in the slot that is not the newest
+        """Remove what has come in part, and `everything`: the staging folder, and what in the slot is not the newest
         snapshot's.
         """
         for path in (*names_in(self.layout.scratch), *names_in(self.layout.partial)):
             os.unlink(path)
         if everything:
             newest = self._record.newest
-            names.remove_tree(self.layout.staging)
+            staging.clear(self.layout.staging)
             self._prepared = discard(self.layout, self.tree(newest) if newest else None)
         return True
 

@@ -1,4 +1,4 @@
-"""Making the staging tree ready for a plan: a file that is to be updated moves there, to be patched in place.
+"""Making the staging folder ready for a plan: a file that is to be updated moves there, to be patched in place.
 
 rsync then writes only the blocks that differ, and all others stay shared with the snapshots. A file moves only if
 nobody but the plan has a name of its inode: writing into one that an unplanned name shares would change that one too.
@@ -21,39 +21,47 @@ from snapmirror.snapshots.entry import Entry, parent
 from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.staging import move, names
+from snapmirror.snapshots.staging import WAITING, move, names, trees
 from snapmirror.snapshots.zfs.survey import Survey
 from snapmirror.tools import rsync
 
 
-def stage(plan: Plan, found: Survey, tree: Path | None, slot: Path, staging: Path, began: int) -> None:
-    """Make the staging tree. `began`: when the interrupted night began to write, in ns."""
+def stage(plan: Plan, found: Survey, tree: Path | None, slot: Path, staging: Path, began: int) -> set[bytes]:
+    """Make the staging folder; return the names that stand ready in it.
+
+    `began`: when the interrupted night began to write, in ns.
+    """
     remove_tree(staging)
-    staging.mkdir(mode=0o700)
-    here, there = Tree(slot), Tree(staging)
+    (staging / WAITING).mkdir(mode=0o700, parents=True)
+    here, there = Tree(slot), Tree(staging / WAITING)
+    ready: set[bytes] = set()
     restore = [] if found.is_clean else _sort_out(plan, found, here, Tree(tree) if tree else None)
     for _, new in plan.transfer:
         assert new is not None
-        _take_out([entry.parse(new)], here, there, found, began)
+        ready |= _take_out([entry.parse(new)], here, there, found, began)
     for group in plan.groups:
-        _take_out([entry.parse(new) for _, new in group if new is not None], here, there, found, began)
+        ready |= _take_out([entry.parse(new) for _, new in group if new is not None], here, there, found, began)
     if tree is not None and restore:
         _unlink_others(restore, here, Tree(tree))
         put_back(restore, tree, slot)
+    return ready
 
 
 def unstage(staging: Path, slot: Path, began: int) -> None:
     """Move what an interrupted night has taken out of the slot, or fetched, into it, for the survey to look at."""
-    here, there = Tree(slot), Tree(staging)
-    for path, is_folder in list(names(staging)):
-        if is_folder:
-            continue
-        full = there.at(path)
-        status = os.lstat(full)
-        if status.st_mtime_ns == status.st_ctime_ns and stat.S_ISREG(status.st_mode):
-            os.utime(full, ns=(status.st_atime_ns, max(status.st_mtime_ns, began)))  # moving changes the one, see below
-        here.make_folder(parent(path))
-        move(there, here, path)
+    here = Tree(slot)
+    for tree in trees(staging):
+        there = Tree(tree)
+        for path, is_folder in list(names(tree)):
+            if is_folder:
+                continue
+            full = there.at(path)
+            status = os.lstat(full)
+            if status.st_mtime_ns == status.st_ctime_ns and stat.S_ISREG(status.st_mode):
+                # moving it changes the one: let the other tell that it may be cut
+                os.utime(full, ns=(status.st_atime_ns, max(status.st_mtime_ns, began)))
+            here.make_folder(parent(path))
+            move(there, here, path)
     remove_tree(staging)
 
 
@@ -76,10 +84,11 @@ def _sort_out(plan: Plan, found: Survey, here: Tree, there: Tree | None) -> list
     return restore
 
 
-def _take_out(unit: list[Entry], here: Tree, there: Tree, found: Survey, began: int) -> None:
-    """Move one planned file, or one group of names of a file, if it can be updated in place."""
+def _take_out(unit: list[Entry], here: Tree, there: Tree, found: Survey, began: int) -> set[bytes]:
+    """Move one planned file, or one group of names of a file, if it can be updated in place; return what was moved."""
+    moved: set[bytes] = set()
     if unit[0].is_directory:
-        return
+        return moved
     standing: dict[bytes, os.stat_result] = {}
     for one in unit:
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -94,6 +103,8 @@ def _take_out(unit: list[Entry], here: Tree, there: Tree, found: Survey, began: 
                 rsync.spoil_time(here.at(one.path), one.mtime)
             there.make_folder(parent(one.path))
             move(here, there, one.path)
+            moved.add(one.path)
+    return moved
 
 
 def _may_be_cut(status: os.stat_result, began: int) -> bool:

@@ -20,12 +20,12 @@ from threading import Event
 from snapmirror import files, interrupts
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import checksums, packed, retention
-from snapmirror.snapshots.names import Tree
+from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.settle import settle
-from snapmirror.snapshots.staging import move, place
+from snapmirror.snapshots.staging import KEPT, Arrived, move, place
 from snapmirror.snapshots.zfs import sealing
 from snapmirror.snapshots.zfs.layout import Layout
 from snapmirror.snapshots.zfs.stage import put_back, stage, unstage
@@ -168,21 +168,24 @@ class ZfsStore:
         return self.layout.slot
 
     def stage(self, plan: Plan, clone_above: int | None) -> Target:
-        """Move what can be updated in place into the staging tree, and put right what a failed night has left."""
+        """Move what can be updated in place into the staging folder, and put right what a failed night has left."""
         newest, layout = self._newest, self.layout
         tree = self.mounted(newest) if newest else None
-        stage(plan, self._survey, tree, layout.slot, layout.staging, self._begin())
-        return Target(layout.staging, tree, layout.scratch, layout.scratch, layout.names, in_place=True)
+        ready = stage(plan, self._survey, tree, layout.slot, layout.staging, self._begin())
+        return Target(
+            layout.staging, tree, layout.scratch, layout.scratch, layout.names, frozenset(ready), in_place=True
+        )  # fmt: skip
 
-    def place(self, plan: Plan, kept: Collection[bytes]) -> None:
-        """Apply the plan to the slot."""
+    def place(self, plan: Plan, arrived: Sequence[Arrived], gone: Collection[bytes], kept: Sequence[bytes]) -> None:
+        """Apply the plan to the slot. What is kept may have changed in part: it gets back what the snapshot has."""
         layout = self.layout
         if kept and self._newest is not None:
-            here, there = Tree(layout.slot), Tree(layout.staging)
+            here, there = Tree(layout.slot), Tree(layout.staging / KEPT)
             for path in kept:
                 move(there, here, path)
-            put_back(list(kept), self.mounted(self._newest), layout.slot)
-        place(plan, layout.staging, layout.slot, kept)
+            put_back(kept, self.mounted(self._newest), layout.slot)
+        place(plan, arrived, layout.slot, gone)
+        remove_tree(layout.staging)
 
     def _began(self) -> int | None:
         try:
