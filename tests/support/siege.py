@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.support import hostile
@@ -47,6 +49,22 @@ def over_ssh(server: Sshd, *, forced: bool = False) -> Serve:
             yield {"source": f"{server.login}:/data", **server.options(), **how}
 
     return serve
+
+
+@contextmanager
+def xfs_mounted(folder: Path) -> Iterator[Path]:
+    """A small XFS, with reflinks, is mounted below `folder`; gone on the way out."""
+    disk, mounted = folder / "disk", folder / "xfs"
+    mounted.mkdir()
+    with disk.open("xb") as file:
+        file.truncate(512 << 20)
+    subprocess.run(["mkfs.xfs", "-q", disk], check=True)
+    subprocess.run(["mount", "-o", "loop", disk, mounted], check=True)
+    try:
+        yield mounted
+    finally:
+        subprocess.run(["umount", mounted], check=True)
+        disk.unlink()
 
 
 class Siege:
