@@ -22,6 +22,7 @@ from snapmirror.errors import StorageError
 
 MOST_BYTES = 64 << 20
 """No small file of ours is bigger."""
+_PIECE = 1 << 20
 _MOST_LINKS = 40  # on the way to a folder, as in the kernel
 _ANEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEAD_SECONDS = 3600
@@ -125,11 +126,13 @@ def reading(path: Path | bytes, buffering: int = -1) -> IO[bytes]:
 
 def read(path: Path, most: int = MOST_BYTES) -> bytes:
     """What a small regular file holds. Raises OSError, also for one of more than `most` bytes, and ForeignError."""
+    content = bytearray()  # piece by piece: asked for all at once, Python takes room for the most that may come
     with reading(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
-    return content
+        while block := file.read(_PIECE):
+            content += block
+            if len(content) > most:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return bytes(content)
 
 
 def own(path: Path, flags: int = os.O_RDWR, mode: int = 0o600) -> int:

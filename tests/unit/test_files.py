@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,15 @@ def test_a_file_in_the_making_is_none_of_the_victims(victims: Victims, tmp_path:
     assert place.is_symlink()
     assert [path.name for path in place.parent.iterdir()] == ["sums"]
     victims.check(kind)
+
+
+def test_reading_takes_room_for_what_is_there(tmp_path: Path) -> None:
+    """Not for the most that may come: a small machine reads short lists with a large limit."""
+    path = tmp_path / "file"
+    path.write_bytes(b"short")
+    tracemalloc.start()
+    try:
+        assert files.read(path, 1 << 40) == b"short"
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
