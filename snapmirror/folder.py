@@ -24,8 +24,6 @@ _WRITTEN_TO = (
     "sums",
     "hints",
     "changes",
-    "tmp",
-    "partial",
     "staging",
     "slot",
     "parked",

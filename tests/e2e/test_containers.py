@@ -82,6 +82,11 @@ def containers(docker_services: Services, daemon: Daemon, folder: Path) -> Conta
         docker_services.wait_until_responsive(
             lambda name=service, to=port: containers.reaches("manager", name, to), timeout=120, pause=0.2
         )
+    # smbnetfs looks for the server when somebody asks, and may have asked too early
+    seen = ["stat", "--format=%F", str(SHARE)]
+    docker_services.wait_until_responsive(
+        lambda: containers.run("manager", *seen, ok=(0, 1)).strip() == "directory", timeout=120, pause=0.5
+    )
     containers.trust_server()
     containers.configure("web")
     containers.snapmirror("web", "init")

@@ -38,8 +38,8 @@ min_free = "0"
 STOPPING_IN_MID_ROTATION = """
 import os, time
 rename = os.rename
-def held(source, target):
-    rename(source, target)
+def held(source, target, **folders):
+    rename(source, target, **folders)
     if os.path.basename(target).startswith("backup."):
         os.sync()
         print("in mid-rotation", flush=True)

@@ -16,7 +16,7 @@ from tests.support.trees import Tree
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 # what the README says may lie beside the manifests between two nights
 PRIVATE = {
-    "record.json", "manifests", "sums", "hints", "changes", "slot", "parked", "tmp", "partial", "record.json.previous",
+    "record.json", "manifests", "sums", "hints", "changes", "slot", "parked", "staging", "record.json.previous",
     "read-back.json",
 }  # fmt: skip
 
@@ -64,6 +64,7 @@ class Victim:
             left = list(scratch.iterdir()) if scratch.exists() else []
             # an empty file with a random name is how Python itself tries a temporary folder
             assert not [path for path in left if not re.fullmatch(r"[a-z0-9_]{8}", path.name) or path.is_dir()], left
+        assert {entry.name for entry in (private / "staging").iterdir()} == {"tmp", "partial"}
         visible = {entry.name for entry in self.scene.home.iterdir()}
         assert all(re.fullmatch(r"backup\.\d+|by-date|\.snapmirror", name) for name in visible), visible
 
