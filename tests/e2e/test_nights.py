@@ -71,7 +71,8 @@ def test_nights_by_cron(image: Image, tmp_path: Path) -> None:
             assert next_night_by_cron(machine), journal(machine)
             second = copied(machine, scene)
             assert second["result"] == "updated"
-            assert second["written_bytes"] == 2 * second["changed_bytes"]
+            # beside the copy, in it, and what it replaces, which is kept; a hole holds nothing to keep
+            assert 2 * second["changed_bytes"] < second["written_bytes"] <= 3 * second["changed_bytes"]
             assert second["changed_bytes"] < second["allocated_bytes"] / 2
             scene.tree.published()
             after_two_nights, last = clock(machine), last_night(machine)
