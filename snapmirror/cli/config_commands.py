@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from snapmirror.cli.output import out
+from snapmirror.cli.output import note, out
 from snapmirror.cli.shell import shell_of
-from snapmirror.cli.text import count, printable
+from snapmirror.cli.text import count, harmless, printable
+from snapmirror.errors import ExitCode
 
 app = typer.Typer(help="The configuration: a sample, a check, a schema.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -22,12 +23,19 @@ def sample() -> None:
 @app.command()
 def check(context: typer.Context) -> None:
     """Say everything that is wrong with the configuration; changes and contacts nothing."""
-    from snapmirror.config import load
+    from snapmirror.config import look
 
     shell = shell_of(context)
-    config = load(shell.config_path)
-    mirrors = ", ".join(mirror.name for mirror in config.mirrors)
-    out(f"{printable(shell.config_path)} is fine: {count(len(config.mirrors), 'mirror')} ({mirrors})")
+    loaded = look(shell.config_path)
+    mirrors = ", ".join(mirror.name for mirror in loaded.config.mirrors)
+    more = f" and {count(len(loaded.files) - 1, 'included file')}" if len(loaded.files) > 1 else ""
+    fine = "has no mistakes, but look at the warnings" if loaded.remarks else "is fine"
+    out(f"{printable(shell.config_path)}{more} {fine}: {count(len(loaded.config.mirrors), 'mirror')} ({mirrors})")
+    for remark in loaded.remarks:
+        note(f"warning: {harmless(remark.message)}")
+        note(f"  hint: {harmless(remark.mend)}")
+    if loaded.remarks:
+        raise typer.Exit(int(ExitCode.WARNINGS))
 
 
 @app.command()

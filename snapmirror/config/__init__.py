@@ -5,7 +5,7 @@ from snapmirror.config.copy import CopyConfig, Destination, parse_destination
 from snapmirror.config.export import ExportConfig
 from snapmirror.config.guard import GuardConfig
 from snapmirror.config.host import HostConfig
-from snapmirror.config.load import load, parse
+from snapmirror.config.load import Loaded, load, look, parse
 from snapmirror.config.schema import (
     Config,
     ImageConfig,
@@ -27,6 +27,7 @@ __all__ = [
     "GuardConfig",
     "HostConfig",
     "ImageConfig",
+    "Loaded",
     "MirrorConfig",
     "ReportConfig",
     "RetentionConfig",
@@ -35,6 +36,7 @@ __all__ = [
     "StoreConfig",
     "ZfsConfig",
     "load",
+    "look",
     "parse",
     "parse_destination",
 ]

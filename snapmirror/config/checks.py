@@ -17,8 +17,8 @@ from snapmirror.config.share import Location, Table, share_checks
 from snapmirror.config.source import Source, parse_source
 from snapmirror.config.values import parse_size
 
-_SSH_ONLY = ("port", "identity", "jump_host", "known_hosts", "rsync_path")
-_DAEMON_ONLY = ("password_file",)
+SSH_ONLY = ("port", "identity", "jump_host", "known_hosts", "rsync_path")
+DAEMON_ONLY = ("password_file",)
 _SMALLEST_IMAGE = 512 << 20  # mkfs.xfs refuses less than 300 MiB; LUKS2 takes 16 MiB of it
 
 
@@ -156,7 +156,7 @@ def _mirror(mirror: Table, store: Table) -> Iterator[tuple[str, str]]:
     except ValueError:
         return  # the models say so
     kinds = {"ssh": "goes over ssh", "daemon": "is an rsync daemon", "local": "is a local folder"}
-    for kind, keys in (("ssh", _SSH_ONLY), ("daemon", _DAEMON_ONLY)):
+    for kind, keys in (("ssh", SSH_ONLY), ("daemon", DAEMON_ONLY)):
         for key in keys:
             if key in mirror and source.kind != kind:
                 yield key, f"this is for sources that {_plural(kinds[kind])}, but {source} {kinds[source.kind]}"
@@ -166,7 +166,7 @@ def _mirror(mirror: Table, store: Table) -> Iterator[tuple[str, str]]:
     lower, upper = mirror.get("min_size"), mirror.get("max_size")
     try:
         if lower is not None and upper is not None and parse_size(lower) > parse_size(upper):
-            yield "min_size", "it is larger than max_size, so no file would be taken"
+            yield "min_size", "min_size is larger than max_size, so no file would be taken"
     except ValueError:
         return
 

@@ -1,20 +1,22 @@
-"""Read a configuration file and say all that is wrong with it at once, each problem as `dotted.path: sentence`."""
+"""Read a configuration and say all that is wrong with it at once, each problem as `dotted.path: sentence`."""
 
 from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from snapmirror.config.checks import cross_checks
+from snapmirror.config.defaults import place_of, with_defaults
+from snapmirror.config.gather import Gathered, Remark, gather
 from snapmirror.config.schema import Config, ZfsConfig
-from snapmirror.config.section import Section
+from snapmirror.config.section import section_of
 from snapmirror.config.share import Location, placed
 from snapmirror.errors import ConfigError
 
@@ -26,57 +28,64 @@ _EXPECTED = {
     "model_type": "a section",
     "too_short": "enough; give at least one entry",
 }
-_SAMPLE_HINT = "'snapmirror config sample' prints a configuration to start from"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration, the files that it was read from, and what in it is likely not meant."""
+
+    config: Config
+    files: tuple[Path, ...]
+    remarks: tuple[Remark, ...]
 
 
 def load(path: Path) -> Config:
     """The configuration in `path`. Raises ConfigError with all its problems."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")  # Windows' editors put a mark before it
-    except FileNotFoundError:
-        raise ConfigError(f"the configuration {path} does not exist", hint=_SAMPLE_HINT) from None
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ConfigError(
-            f"the configuration {path} is not UTF-8 text (line {line})", hint="save it as UTF-8"
-        ) from None
-    except PermissionError:
-        raise ConfigError(
-            f"the configuration {path} cannot be read by this user", hint="run as the user who owns it, or with sudo"
-        ) from None
-    except OSError as error:
-        raise ConfigError(f"the configuration {path} cannot be read: {error.strerror}") from None
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"the configuration {path} is not valid TOML: {error}", hint='texts and paths stand in "quotes"'
-        ) from None
-    except RecursionError:
-        raise ConfigError(f"the configuration {path} is nested too deeply") from None
-    return parse(data, str(path))
+    return look(path).config
+
+
+def look(path: Path) -> Loaded:
+    """The configuration in `path` and the files that it includes, with remarks. Raises ConfigError as `load` does."""
+    gathered = gather(path)
+    config = _parse(gathered.data, str(path), gathered)
+    return Loaded(config, tuple(gathered.files), tuple(gathered.remarks))
 
 
 def parse(data: Mapping[str, Any], origin: str = "") -> Config:
-    """A configuration from tables that are already read, checked as `load` checks a file."""
+    """A configuration from tables that are already read, checked as `load` checks a file; `include` is not followed."""
+    return _parse(data, origin, Gathered(dict(data), []))
+
+
+def _parse(data: Mapping[str, Any], origin: str, gathered: Gathered) -> Config:
     problems: dict[Location, str] = {}
     config = None
-    data = placed(data)
+    given = placed(data)
+    data = with_defaults(dict(given))
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
+        places: set[Location] = set()
         for detail in error.errors(include_url=False):
             place = tuple(part for part in detail["loc"] if part != "[key]")  # how pydantic marks a name in a table
-            if detail["type"] == "too_short" and any(
-                len(p) > len(place) and p[: len(place)] == place for p in problems
-            ):
+            if detail["type"] == "too_short" and any(len(p) > len(place) and p[: len(place)] == place for p in places):
                 continue  # pydantic counts the valid entries only
+            places.add(place)
+            place = place_of(place, given)
             problems.setdefault(place, _sentence(detail, place))
     for place, problem in cross_checks(data):
-        problems.setdefault(place, problem)
-    if config is not None and not problems:
+        problems.setdefault(place_of(place, given), problem)
+    if ("mirror",) in problems and gathered.problems:
+        del problems["mirror",]  # they may stand where nothing can be read
+    if config is not None and not problems and not gathered.problems:
         return _completed(config)
-    lines = tuple(_plain(f"{_dotted(place, data)}: {problem}") for place, problem in problems.items())
+    lines = tuple(
+        _plain(line)
+        for line in (
+            *gathered.problems,
+            *(f"{_dotted(at, data, gathered)}: {what}{_file(at, gathered)}" for at, what in problems.items()),
+            *(remark.message for remark in gathered.remarks if ("mirror",) in problems),
+        )
+    )
     name = f"the configuration {origin}" if origin else "the configuration"
     if len(lines) == 1:
         raise ConfigError(f"{name}: {lines[0]}", problems=lines)
@@ -91,7 +100,7 @@ def _completed(config: Config) -> Config:
     return config.model_copy(update={"image": image, "zfs": config.zfs or ZfsConfig()})
 
 
-def _dotted(place: Location, data: Mapping[str, Any]) -> str:
+def _dotted(place: Location, data: Mapping[str, Any], gathered: Gathered) -> str:
     """("mirror", 0, "source") is mirror.web1.source; a mirror without a usable name is counted: mirror[1].source."""
     parts = list(place)
     if len(parts) >= 2 and parts[0] == "mirror" and isinstance(parts[1], int):
@@ -99,12 +108,21 @@ def _dotted(place: Location, data: Mapping[str, Any]) -> str:
         names = [e.get("name") if isinstance(e, dict) else None for e in entries] if isinstance(entries, list) else []
         name = names[parts[1]] if parts[1] < len(names) else None
         usable = isinstance(name, str) and re.fullmatch(r"[\w.-]+", name) is not None and names.count(name) == 1
-        head = f"mirror.{name}" if usable else f"mirror[{parts[1] + 1}]"
+        number = gathered.origins[parts[1]][1] if parts[1] < len(gathered.origins) else parts[1]
+        head = f"mirror.{name}" if usable else f"mirror[{number + 1}]"
         parts[:2] = [head]
     text = ""
     for part in parts:
         text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
+
+
+def _file(place: Location, gathered: Gathered) -> str:
+    """The included file that a mirror stands in, for the end of a sentence."""
+    if len(place) < 2 or place[0] != "mirror" or not isinstance(place[1], int) or place[1] >= len(gathered.origins):
+        return ""
+    file = gathered.origins[place[1]][0]
+    return f" (in {file})" if file != gathered.files[0] else ""
 
 
 def _plain(text: str) -> str:
@@ -140,6 +158,8 @@ def _unknown(key: str, model: type[BaseModel] | None) -> str:
     close = difflib.get_close_matches(key, known, n=1)
     if close:
         return f"unknown key; did you mean {close[0]}?"
+    if key == "include":
+        return "unknown key here; it stands before the first section, or in [[mirror]] for patterns of rsync"
     for section, other in _sections():
         if key in _keys(other):
             return f"unknown key here; it belongs into {section}"
@@ -175,7 +195,7 @@ def _sections(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tup
     """Every section with its TOML heading."""
     for name, field in model.model_fields.items():
         inner = section_of(field.annotation)
-        if inner is not None:
+        if inner is not None and name != "defaults":  # whose keys are those of the mirrors
             path = f"{prefix}{field.alias or name}"
             yield (f"[[{path}]]" if path == "mirror" else f"[{path}]"), inner
             yield from _sections(inner, f"{path}.")
@@ -193,10 +213,3 @@ def _model_at(location: Location) -> type[BaseModel] | None:
             return None
         model = found
     return model
-
-
-def section_of(annotation: Any) -> type[Section] | None:
-    """The section in an annotation: itself, or inside a tuple or an optional."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := section_of(part))), None)

@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from snapmirror.config.load import section_of
-from snapmirror.config.schema import Config
+from snapmirror.config.schema import Config, DefaultsConfig
+from snapmirror.config.section import section_of
 
 _INTRODUCTION = """\
 The configuration of snapmirror (TOML). 'snapmirror config check' says what is wrong with it.
@@ -33,16 +33,21 @@ def sample() -> str:
 
 def json_schema() -> str:
     """The JSON schema of the configuration, for editors."""
-    return json.dumps(Config.model_json_schema(by_alias=True), indent=2, ensure_ascii=False) + "\n"
+    schema = Config.model_json_schema(by_alias=True)
+    schema["required"].remove("mirror")  # the mirrors may all stand in included files
+    schema["anyOf"] = [{"required": ["mirror"]}, {"required": ["include"]}]
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def reference() -> str:
     """Every option as a line of a Markdown table, section by section."""
     lines: list[str] = []
     for path, model in _all_sections(Config, ""):
-        lines += ["", f"### {_heading(path)}", "", (model.__doc__ or "").strip(), ""]
+        lines += ["", f"### {_heading(path) if path else 'Before the first section'}", "", _doc(model), ""]
+        if model is DefaultsConfig:
+            continue
         lines += ["| key | default | meaning | example |", "|---|---|---|---|"]
-        for name, field in model.model_fields.items():
+        for name, field in _fields(model):
             if section_of(field.annotation) is None:
                 default = "required" if field.is_required() else _code(_default(name, field))
                 example = _code(toml(field.examples[0])) if field.examples else ""
@@ -65,17 +70,34 @@ def _section(model: type[BaseModel], path: str, *, live: bool = True) -> list[st
     lines: list[str] = []
     if path:
         heading = _heading(path)
-        lines += ["", *_comment((model.__doc__ or "").strip()), heading if live else f"#{heading}"]
-    for name, field in model.model_fields.items():
+        lines += ["", *_comment(_doc(model)), heading if live else f"#{heading}"]
+    if model is DefaultsConfig:
+        return [*lines, *_some_defaults()]
+    for name, field in _fields(model):
         if section_of(field.annotation) is None:
             lines += _option(name, field, live=live and (field.is_required() or _is_shown(field)))
     for name, field in model.model_fields.items():
         inner = section_of(field.annotation)
         if inner is not None:
             needs_answers = any(option.is_required() for option in inner.model_fields.values())
-            taken = field.is_required() or _is_shown(field) or not needs_answers
+            taken = field.is_required() or _is_shown(field) or not (needs_answers or inner is DefaultsConfig)
             lines += _section(inner, f"{path}.{field.alias or name}".lstrip("."), live=live and taken)
     return lines
+
+
+def _some_defaults() -> Iterator[str]:
+    """What people set for all mirrors; the rest stands at [[mirror]]."""
+    for name in ("identity", "known_hosts", "exclude"):
+        yield from _option(name, DefaultsConfig.model_fields[name], live=False)
+
+
+def _fields(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """What is required stands first."""
+    return sorted(model.model_fields.items(), key=lambda item: not item[1].is_required())
+
+
+def _doc(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split())
 
 
 def _is_shown(field: FieldInfo) -> bool:
@@ -123,8 +145,9 @@ def _comment(text: str) -> list[str]:
 
 
 def _all_sections(model: type[BaseModel], path: str) -> Iterator[tuple[str, type[BaseModel]]]:
-    if path:
-        yield path, model
+    yield path, model
+    if model is DefaultsConfig:
+        return
     for name, field in model.model_fields.items():
         inner = section_of(field.annotation)
         if inner is not None:

@@ -28,6 +28,7 @@ from snapmirror.config.values import (
     DatasetName,
     Days,
     FileName,
+    FilePattern,
     MirrorName,
     OptionalSize,
     PoolName,
@@ -208,14 +209,8 @@ class RetentionConfig(Section):
     )
 
 
-class MirrorConfig(Section):
-    """One tree to mirror. Repeat this section, with another name, for every further one."""
-
-    name: MirrorName = Field(description="Its folder on the store, and its name in commands.", examples=["web1"])
-    source: SourceField = Field(
-        description='"user@host:/path" over ssh, "rsync://host/module/path" of an rsync daemon, or "/local/path".',
-        examples=["root@web1.example:/"],
-    )
+class MirrorOptions(Section):
+    """What a mirror may say, and [defaults] for all of them."""
 
     port: Port | None = Field(default=None, description="ssh: port.", examples=[22])
     identity: AbsolutePath | None = Field(
@@ -306,9 +301,34 @@ class MirrorConfig(Section):
     verify: VerifyConfig = Field(default_factory=VerifyConfig, description="How soon all contents are read back.")
 
 
-class Config(Section):
-    """The whole configuration."""
+class DefaultsConfig(MirrorOptions):
+    """What holds for every mirror that does not say otherwise.
 
+    These are the keys of [[mirror]] but name and source, and the tables [defaults.guard], [defaults.retention] and
+    [defaults.verify]. A mirror's own value wins, key by key; a list of its own replaces the one here. What is for ssh
+    or for a daemon alone is passed over by mirrors of another kind.
+    """
+
+
+class MirrorConfig(MirrorOptions):
+    """One tree to mirror. Repeat this section, with another name, for every further one."""
+
+    name: MirrorName = Field(description="Its folder on the store, and its name in commands.", examples=["web1"])
+    source: SourceField = Field(
+        description='"user@host:/path" over ssh, "rsync://host/module/path" of an rsync daemon, or "/local/path".',
+        examples=["root@web1.example:/"],
+    )
+
+
+class Config(Section):
+    """What stands at the top of the file, before the first section."""
+
+    include: tuple[FilePattern, ...] = Field(
+        default=(),
+        description="More files of the configuration, which hold [[mirror]] sections and nothing else: patterns, "
+        "relative to the folder of this file; what each matches is read in sorted order.",
+        examples=[["conf.d/*.toml"]],
+    )
     store: StoreConfig = Field(description="Where the snapshots are kept.")
     share: ShareConfig | None = Field(default=None, description="The SMB share that holds the image.")
     image: ImageConfig | None = Field(
@@ -319,6 +339,7 @@ class Config(Section):
     report: ReportConfig = Field(default_factory=ReportConfig, description="Where results are written.")
     image_copy: CopyConfig | None = Field(default=None, alias="copy", description="Where the image is copied to.")
     export: ExportConfig | None = Field(default=None, description="The history, served to Windows machines.")
+    defaults: DefaultsConfig | None = Field(default=None, description="What holds for all mirrors.")
     mirrors: tuple[MirrorConfig, ...] = Field(alias="mirror", min_length=1, description="The trees to mirror.")
 
     def select(self, names: Iterable[str] = ()) -> tuple[MirrorConfig, ...]:

@@ -130,6 +130,16 @@ def _file_name(value: str) -> str:
     return value
 
 
+def check_file_pattern(value: str) -> str:
+    """A pattern of files below a folder; raises ValueError for one that leads out of it."""
+    if value.startswith(("/", "~")) or ".." in value.split("/"):
+        raise ValueError(
+            f"{_shown(value)} leads out of the folder of the configuration; write a pattern below it, like "
+            '"conf.d/*.toml"'
+        )
+    return _text(value)
+
+
 def _text(value: str) -> str:
     if not value:
         raise ValueError("an empty text has no meaning here; leave the key out instead")
@@ -162,6 +172,7 @@ AbsolutePath = Annotated[
     Path, BeforeValidator(parse_absolute), WithJsonSchema({"type": "string", "format": "path", "pattern": "^[/~]"})
 ]
 Text = Annotated[str, AfterValidator(_text)]
+FilePattern = Annotated[str, AfterValidator(check_file_pattern)]
 FileName = Annotated[str, AfterValidator(_file_name)]
 MirrorName = Annotated[str, AfterValidator(_mirror_name)]
 PoolName = Annotated[str, AfterValidator(_pool_name)]

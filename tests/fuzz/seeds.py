@@ -72,7 +72,10 @@ def seeds(target: str) -> list[bytes]:
         "checksum_file": [packed.pack(Spool([(b"0" * 32, b"etc/n\\#012l"), (b"1" * 32, b"a")]))],
         "changes_text": [_changes()],
         "record_file": [record.Record(sequence=2, snapshots=[snapshot], moves=[move]).model_dump_json().encode()],
-        "configuration": [_SMALL, sample().encode()],
+        "configuration": [_SMALL, _SMALL + b"[defaults.retention]\nkeep_last = 3\n", sample().encode()],
+        "included_file": [
+            b'[[mirror]]\nname = "a"\nsource = "/a"\n[[mirror]]\nname = "b"\nsource = "/b"\n[mirror.guard]\n'
+        ],
         "redo_list": [_redo()],
         "copy_sums": [_sums()],
         "claim_file": [owner],

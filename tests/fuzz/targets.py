@@ -117,6 +117,14 @@ def configuration(data: bytes) -> None:
     assert load_config(_file("snapmirror.toml", data)).mirrors
 
 
+def included_file(data: bytes) -> None:
+    """A file that a configuration with defaults includes."""
+    (_FOLDER / "conf.d").mkdir(exist_ok=True)
+    _file("conf.d/one.toml", data)
+    main = _file("with-files.toml", b'include = ["conf.d/*.toml"]\nstore.path = "/s"\ndefaults.guard.at_least = 3\n')
+    assert load_config(main).mirrors[0].guard
+
+
 def redo_list(data: bytes) -> None:
     """The list of a copy's update: all that it names lies in the copy."""
     read = update.load(_file("copy.update.list", data).with_name("copy"))
@@ -149,7 +157,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     one.__name__: one
     for one in (
         line, listing, sent, manifest, manifest_text, manifest_index, checksum_file, changes_text, record_file,
-        configuration, redo_list, copy_sums, claim_file, lock_owner,
+        configuration, included_file, redo_list, copy_sums, claim_file, lock_owner,
     )
 }  # fmt: skip
 

@@ -98,7 +98,7 @@ def test_sample_is_right_when_every_line_is_taken() -> None:
     before, zfs, host, after = re.split(r"(?m)^(?=\[zfs\]|#\[host\]|\[report\])", sample())
     lines = [
         line.removeprefix("#")
-        if re.match(r"#(\w+ = |\[(share|copy|export)\])", line) and not line[1:].startswith(other_kind)
+        if re.match(r"#(\w+ = |\[(share|copy|export|defaults)\])", line) and not line[1:].startswith(other_kind)
         else line.replace("/var/backups/snapmirror.img", "snapmirror.img")  # it lies on the share then
         for line in (before + after).splitlines()
     ]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from snapmirror import folder
-from snapmirror.config import Config, load
+from snapmirror.config import Config, Loaded, look
 from snapmirror.errors import ConfigError, ExitCode, SnapmirrorError
 from snapmirror.lock import run_lock
 from snapmirror.mirror.doctor import programs, share, sources, store
@@ -26,12 +26,13 @@ __all__ = ["Check", "examine", "verdict"]
 def examine(config_path: Path, *, storage: bool = False) -> Iterator[Check]:
     """Every finding, as soon as it is known."""
     try:
-        config = load(config_path)
+        loaded = look(config_path)
     except ConfigError as error:
         for problem in error.problems or (error.message,):
             yield fail("configuration", problem, error.hint or f"edit {config_path}", ExitCode.USAGE)
         return
-    yield from _configuration(config_path, config)
+    config = loaded.config
+    yield from _configuration(config_path, loaded)
     yield from programs.examine(config)
     yield from programs.rights(config)
     yield from share.examine(config)
@@ -47,13 +48,24 @@ def examine(config_path: Path, *, storage: bool = False) -> Iterator[Check]:
         yield from _history(config, store.visible_folder(config))
 
 
-def _configuration(path: Path, config: Config) -> Iterator[Check]:
-    mode = path.stat().st_mode
-    if mode & 0o022:
-        message = f"{path} can be changed by others ({stat.filemode(mode)}), and it names commands to run"
-        yield warn("configuration", message, f"chmod go-w {path}")
-    else:
-        yield ok("configuration", f"{path}: {', '.join(mirror.name for mirror in config.mirrors)}")
+def _configuration(path: Path, loaded: Loaded) -> Iterator[Check]:
+    """The files of the configuration: who may change them, and what in them is likely not meant."""
+    names = ", ".join(mirror.name for mirror in loaded.config.mirrors)
+    found = [*_changeable(loaded.files), *(warn("configuration", one.message, one.mend) for one in loaded.remarks)]
+    yield from found or [ok("configuration", f"{path}: {names}")]
+
+
+def _changeable(files: tuple[Path, ...]) -> Iterator[Check]:
+    for file in files:
+        mode = file.stat().st_mode
+        if mode & 0o022:
+            message = f"{file} can be changed by others ({stat.filemode(mode)}), and it names commands to run"
+            yield warn("configuration", message, f"chmod go-w {file}")
+    for folder_ in sorted({file.parent for file in files[1:]}):
+        mode = folder_.stat().st_mode
+        if mode & 0o022:
+            message = f"others can add files to {folder_} ({stat.filemode(mode)}), which are included"
+            yield warn("configuration", message, f"chmod go-w {folder_}")
 
 
 def _history(config: Config, place: Path | None) -> Iterator[Check]:
