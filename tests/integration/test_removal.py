@@ -30,7 +30,7 @@ from tests.support.storage import TINY, stack_image
 from tests.support.trees import Tree
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="devices and foreign owners need root")
-HISTORIES, KILLS, BETWEEN, MOST = (30, 1_000_000, 40, 1_000_000) if LONG else (3, 2, 12, 12)
+HISTORIES, KILLS, BETWEEN, MOST = (30, 1_000_000, 40, 1_000_000) if LONG else (2, 2, 12, 8)
 PURGE = ("secret", "etc/key", "-", "--from-history", "--yes")
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 
