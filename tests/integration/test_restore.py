@@ -150,7 +150,7 @@ def test_wrong_words(scene: Scene) -> None:
 
 
 def test_never_into_the_store(scene: Scene) -> None:
-    before = fingerprint(scene.store)
+    before = fingerprint(scene.home)
     (scene.folder / "door").symlink_to(scene.home)
     inside = scene.folder / "to"
     inside.mkdir()
@@ -168,17 +168,17 @@ def test_never_into_the_store(scene: Scene) -> None:
         assert "lies inside the store" in result.stderr
     assert scene.command("restore", "2", ".", "--to", inside, "--yes").exit_code == 0
     assert not (inside / "etc").is_symlink(), "a symlink gives way, nothing is written through it"
-    assert not compare(before, fingerprint(scene.store))
+    assert not compare(before, fingerprint(scene.home))
 
 
 def test_never_into_a_store_below_the_target(scene: Scene) -> None:
     put(scene.source / "store" / "web" / "evil", b"")
     scene.night()
-    before = fingerprint(scene.store)
+    before = fingerprint(scene.home)
     result = scene.command("restore", "newest", "store", "etc/fstab", "--to", scene.folder, "--yes")
     assert result.exit_code == 0, str(result)
     assert (scene.folder / "etc/fstab").read_bytes() == b"newer"
-    assert not compare(before, fingerprint(scene.store))
+    assert not compare(before, fingerprint(scene.home))
 
 
 def test_never_through_a_hard_link_into_the_store(scene: Scene) -> None:
@@ -189,11 +189,11 @@ def test_never_through_a_hard_link_into_the_store(scene: Scene) -> None:
     put(scene.source / "#hash", b"#")
     os.chmod(scene.source / "#hash", 0o600)
     scene.night()
-    before = fingerprint(scene.store)
+    before = fingerprint(scene.home)
     result = scene.command("restore", "newest", "#hash", "--to", to, "--yes")
     assert result.exit_code == 2, str(result)
     assert "hard link" in result.stderr
-    assert not compare(before, fingerprint(scene.store))
+    assert not compare(before, fingerprint(scene.home))
 
 
 def test_never_out_of_the_snapshot(scene: Scene) -> None:

@@ -279,10 +279,9 @@ def test_a_lost_snapshot_and_a_wrong_date(scene: Scene) -> None:
 
 
 def test_nothing_is_verified_while_a_night_is_running(scene: Scene) -> None:
-    ready = scene.folder / "ready"
-    scene.fake_program("rsync", f"#!/bin/sh\ntouch {ready}\nexec sleep 60\n")
+    scene.fake_program("rsync", "#!/bin/sh\nexec sleep 61.7\n")  # (it may write nowhere)
     process = scene.start("run")
-    while not ready.exists():
+    while not any("sleep 61.7" in one for one in scene.processes()):
         assert process.poll() is None
     (scene.programs / "rsync").unlink()
     result = scene.command("verify")
