@@ -56,7 +56,11 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
                 pipeline.hold("lock", run_lock(config))
                 store = pipeline.hold("open the store", open_store(config))
                 for mirror in mirrors:
-                    report.mirrors.append(_one(config, mirror, store, options, pipeline, progress, last_success))
+                    history = history_of(store, mirror)
+                    night = _one(config, mirror, store, history, options, pipeline, progress, last_success)
+                    report.mirrors.append(night)  # before anything else: what is published is told, whatever comes
+                    if night.result == "published":
+                        _remember_newest(config, history, night)
                 if any(mirror.expired for mirror in report.mirrors):
                     store.trim()
                 for mirror, night in zip(mirrors, report.mirrors, strict=True):
@@ -142,20 +146,18 @@ def _one(
     config: Config,
     mirror: MirrorConfig,
     store: OpenStore,
+    history: SnapshotStore,
     options: Options,
     pipeline: Pipeline,
     progress: Progress,
     last_success: dict[str, float],
 ) -> MirrorReport:
-    history = history_of(store, mirror)
     try:
         for attempt in range(1, _ATTEMPTS + 1):
             night = Night(mirror, store, history, options, pipeline, progress)
             try:
                 _check_newest(config, mirror, history, options)
-                night.run()
-                _remember_newest(config, history, night.report)
-                return night.report
+                return night.run()
             except Interrupted:
                 raise
             except StumbledError as error:

@@ -229,7 +229,7 @@ def test_killed_while_it_reads(many: Scene, tmp_path: Path, figures: Figures) ->
 def test_stopped_while_it_reads_the_night_is_published(many: Scene, tmp_path: Path) -> None:
     first = copy_of(many, tmp_path / "first")
     points, _ = crash.points(first, ["rename"], "--json")
-    notes = [point for point in points if point.call == "rename"][-5:]
+    notes = [point for point in points if point.call == "rename"][-3:]
     scene = copy_of(many, tmp_path / "second")
     result = crash.killed_at(scene, notes[0], "--json", signal="SIGTERM")
     assert result.exit_code == 143, str(result)
