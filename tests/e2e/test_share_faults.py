@@ -40,7 +40,7 @@ import os, time
 rename = os.rename
 def held(source, target, **folders):
     rename(source, target, **folders)
-    if os.path.basename(target).startswith("backup."):
+    if os.path.basename(os.fsdecode(target)).startswith("backup."):
         os.sync()
         print("in mid-rotation", flush=True)
         time.sleep(3600)
