@@ -113,6 +113,7 @@ def transfer_argv(
         "--no-implied-dirs",            # folders that were not asked for stay as they are
         "--ignore-missing-args",        # gone since the listing: a vanished file, not an error
         "--itemize-changes", "--itemize-changes",  # what is there already gets a line as well
+        "--modify-window=-1",           # a folder changed in this very second has its nanoseconds, too
         "--checksum-choice=md5",        # known to every rsync, and to md5sum; %C reports it
         f"--out-format={token}|{SENT_FORMAT}", "--stats", "--no-human-readable",
         *([f"--copy-dest={basis}"] if basis and not patch and mirror.source.kind != "local" else []),

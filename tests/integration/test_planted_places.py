@@ -30,7 +30,7 @@ from tests.support.storage import TINY
 
 DOCUMENTED = {0, 2, 3, 11, 12, 14}
 SEED = 20
-WORST = ("", ".snapmirror/manifests", ".snapmirror/slot", ".snapmirror/tmp")
+WORST = ("", ".snapmirror/manifests", ".snapmirror/slot", ".snapmirror/staging", ".snapmirror/staging/tmp")
 """Through these everything in a folder was removed, or history was written elsewhere."""
 
 
@@ -124,8 +124,9 @@ def test_opening_a_history_goes_nowhere_else(crafted: Crafted, tmp_path: Path) -
 
 FOLDERS = (
     "web", "web/.snapmirror", "web/by-date", "web/backup.1", "web/backup.2", "web/.snapmirror/slot",
-    "web/.snapmirror/parked", "web/.snapmirror/tmp", "web/.snapmirror/partial", "web/.snapmirror/staging",
-    "web/.snapmirror/manifests", "web/.snapmirror/sums", "web/.snapmirror/hints", "web/.snapmirror/changes",
+    "web/.snapmirror/parked", "web/.snapmirror/staging", "web/.snapmirror/staging/tmp",
+    "web/.snapmirror/staging/partial", "web/.snapmirror/manifests", "web/.snapmirror/sums",
+    "web/.snapmirror/hints", "web/.snapmirror/changes",
     "web/.snapmirror/trash.2020-01-01T000000Z",
 )  # fmt: skip
 
@@ -167,7 +168,7 @@ def test_an_image_that_was_changed_outside(image: Scene, tmp_path: Path) -> None
     victims = Victims(tmp_path / "victims")
     mounted = tmp_path / "mounted"
     mounted.mkdir()
-    for name in ("web/.snapmirror/tmp", "web/.snapmirror/manifests", "web"):
+    for name in ("web/.snapmirror/staging", "web/.snapmirror/manifests", "web"):
         subprocess.run(["mount", "-o", "loop", image.image["file"], mounted], check=True)
         try:
             (mounted / name).rename(mounted / "away")

@@ -12,9 +12,9 @@ from snapmirror.snapshots.hardlink.layout import Layout
 _FURTHER = (
     ".snapmirror/record.json.previous", ".snapmirror/record.new", ".snapmirror/record.moved",
     ".snapmirror/read-back.json", ".snapmirror/read-back.new", ".snapmirror/trash.2020-01-01T000000Z",
-    ".snapmirror/tmp/purge.journal",
-    ".snapmirror/tmp/heal", ".snapmirror/tmp/heal.new", ".snapmirror/tmp/heal.link", ".snapmirror/tmp/heal.journal",
-    ".snapmirror/tmp/.file.AbC123", ".snapmirror/partial/file", "backup.2",
+    *(f".snapmirror/staging/tmp/{name}" for name in ("heal", "heal.new", "heal.link", "heal.journal")),
+    ".snapmirror/staging/tmp/purge.journal", ".snapmirror/staging/tmp/.file.AbC123",
+    ".snapmirror/staging/partial/file", "backup.2",
 )  # fmt: skip
 
 
