@@ -17,11 +17,11 @@ import logging
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from snapmirror import lockfile
+from snapmirror import files, lockfile
 from snapmirror.config import ZfsConfig
 from snapmirror.errors import StorageError
 from snapmirror.storage import encryption, entrance
@@ -101,6 +101,7 @@ def standing(place: Place, *, read_only: bool = False, proved: bool = True) -> I
             raise StorageError(f"the pool {place.pool} is not imported", hint=f"zpool import {place.pool}")
         _check(place, proved=proved)
         if (key := read_passphrase(place.settings)) is not None:
+            _check_cipher(place, place.base)
             stack.enter_context(zfs.unlocked(place.base, key))
         with undone_by(lambda: zfs.umount_all(place.base)):
             entrance.check_way(place.path)
@@ -108,9 +109,12 @@ def standing(place: Place, *, read_only: bool = False, proved: bool = True) -> I
             _mount(place.base, place.path, read_only=read_only)
             if not read_only:  # before a mirror's dataset is below it; the root of each of those is closed in itself
                 _close(place.path)
-            for dataset in zfs.children(place.base):
-                if (name := zfs.local_property(dataset, MIRROR)) is not None:
-                    _mount(dataset, place.path / name / CURRENT, read_only=read_only)
+            for dataset, name in _mirrors(place):
+                if key is not None:
+                    _check_cipher(place, dataset)
+                for folder in (place.path / name, place.path / name / CURRENT):
+                    _check_folder(folder)
+                _mount(dataset, place.path / name / CURRENT, read_only=read_only)
             yield
             if not read_only:
                 zpool.sync(place.pool)
@@ -136,11 +140,39 @@ def add_mirror(base: str, path: Path, name: str) -> None:
 
 def show_snapshots(place: Place) -> None:
     """Mount the snapshots of a store that is standing, for people to walk into."""
+    for dataset, name in _mirrors(place):
+        for one in zfs.snapshots(dataset):
+            target = place.path / name / CURRENT / ".zfs" / "snapshot" / one.name
+            zfs.mount_snapshot(dataset, one.name, target, OPTIONS)
+
+
+def _mirrors(place: Place) -> Iterator[tuple[str, str]]:
+    """The datasets of mirrors, with the mirrors' names: one that was given another name by hand is no longer ours."""
     for dataset in zfs.children(place.base):
-        if (name := zfs.local_property(dataset, MIRROR)) is not None:
-            for one in zfs.snapshots(dataset):
-                target = place.path / name / CURRENT / ".zfs" / "snapshot" / one.name
-                zfs.mount_snapshot(dataset, one.name, target, OPTIONS)
+        name = dataset.rpartition("/")[2]
+        if zfs.local_property(dataset, MIRROR) == name:
+            yield dataset, name
+
+
+def _check_cipher(place: Place, dataset: str) -> None:
+    """Make sure that a dataset of a store with a key is encrypted as init does it, under the store's key.
+
+    Whoever holds the devices can put another there: the night would write everything to it in clear.
+    """
+    found = zfs.value(dataset, "encryption"), zfs.value(dataset, "encryptionroot")
+    if found != (_CIPHER["encryption"], place.base):
+        is_in_clear = found[0] == "off"
+        raise StorageError(
+            f"{dataset} is {'not encrypted' if is_in_clear else 'encrypted otherwise'}, unlike what init makes",
+            hint="somebody has put it there: nothing was written to it",
+        )
+
+
+def _check_folder(path: Path) -> None:
+    """Make sure that a place for a dataset in the store is a folder, if it is there: no symlink to somewhere else."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISDIR(mode := path.lstat().st_mode):
+            raise files.ForeignError(path, f"is {files.kind_of(mode)}, not a folder")
 
 
 def _close(root: Path) -> None:

@@ -138,6 +138,7 @@ def test_a_dataset_in_somebodys_pool(tmp_path: Path) -> None:
         assert ids(scene) == [result.mirror["snapshot"]]
         assert not any(pool in line for line in Path("/proc/self/mountinfo").read_text().splitlines())
         assert zfs("zfs", "get", "-H", "-o", "value", "keystatus", f"{pool}/backup/store").strip() == "unavailable"
+        _nothing_goes_into_clear(scene, f"{pool}/backup/store")
         key.write_text("wrong horse battery staple\n")
         refused = scene.command("list")
         assert refused.exit_code == 11 and "key does not open" in refused.stderr, str(refused)
@@ -149,6 +150,46 @@ def test_a_dataset_in_somebodys_pool(tmp_path: Path) -> None:
         assert refused.exit_code == 11 and "did not make" in refused.stderr, str(refused)
     finally:
         zfs("zpool", "destroy", "-f", pool)
+
+
+def _nothing_goes_into_clear(scene: Scene, base: str) -> None:
+    """A dataset that somebody has put in the place of ours, without encryption or with another key, gets no file."""
+    for name in (scene.name, ""):
+        ours = f"{base}/{name}" if name else base
+        marks = ["org.snapmirror:mirror=" + name] if name else ["org.snapmirror:id=1", "org.snapmirror:ready=yes"]
+        legacy = ["mountpoint=legacy", *marks]
+        zfs("zfs", "rename", ours, f"{ours}-away")
+        for cipher, said in (("off", "is not encrypted"), ("aes-256-gcm", "is encrypted otherwise")):
+            if cipher != "off" and not name:
+                continue  # (then the key does not fit)
+            key = ["keyformat=passphrase", f"keylocation=file://{scene.zfs['key_file']}"] if cipher != "off" else []
+            words = [word for one in (f"encryption={cipher}", *key, *legacy) for word in ("-o", one)]
+            zfs("zfs", "create", *words, ours)
+            refused = scene.command("run")
+            assert refused.exit_code == 11 and f"{ours} {said}" in refused.stderr, str(refused)
+            assert zfs("zfs", "get", "-H", "-o", "value", "mounted", ours).strip() == "no"
+            zfs("zfs", "destroy", ours)
+        zfs("zfs", "rename", f"{ours}-away", ours)
+    assert len(ids(scene)) == 1
+
+
+@pytest.mark.parametrize("name", ["", "current"])
+def test_a_symlink_in_the_place_of_a_mount_point(scene: ZfsScene, tmp_path: Path, name: str) -> None:
+    (scene.source / "file").write_text("ours")
+    scene.night()
+    victim = tmp_path / "victim"
+    (victim / "current").mkdir(parents=True)
+    with by_hand(scene):
+        there = tmp_path / "there"
+        there.mkdir()
+        zfs("mount", "-t", "zfs", f"{scene.pool}/store", str(there))
+        place = there / scene.name / name
+        place.rename(there / "away")
+        place.symlink_to(victim / name)
+        zfs("umount", str(there))
+    refused = scene.command("run")
+    assert refused.exit_code == 11 and "is a symlink, not a folder" in refused.stderr, str(refused)
+    assert os.listdir(victim) == ["current"] and not os.listdir(victim / "current")
 
 
 def _settled(properties: str) -> list[str]:
