@@ -29,6 +29,7 @@ from typing import Any, TextIO
 from snapmirror import folder, lockfile, machine, process
 from snapmirror.config import Config
 from snapmirror.errors import WAY_OUT, LockedError, StorageError, StoreMissing, StuckError
+from snapmirror.model import NOTICE
 
 log = logging.getLogger("snapmirror.lock")
 _LAST_RUN_SECONDS = 120  # that what was stuck may take to end: the client asks a server that is back every few seconds
@@ -139,7 +140,7 @@ def _take(file: TextIO, config: Config) -> None:
         if time.monotonic() > deadline:
             raise StuckError(f"the last run has not ended: {stuck}", hint=WAY_OUT)
         if not told:
-            log.warning("the last run has not ended yet, it has %d seconds to do so: %s", _LAST_RUN_SECONDS, stuck)
+            log.log(NOTICE, "the last run has not ended yet, it has %d seconds to do so: %s", _LAST_RUN_SECONDS, stuck)
             told = True
         time.sleep(_POLL_SECONDS)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+NOTICE = 25
+"""A level of the log between INFO and WARNING: what people should see, and need do nothing about."""
+
 
 def size(number: float) -> str:
     """Bytes for people: 1.5 GiB."""

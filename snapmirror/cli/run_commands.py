@@ -93,7 +93,8 @@ def json_when_failed(wanted: bool) -> Iterator[None]:
 
 def _show_verdict(report: RunReport, shell: Shell) -> None:
     for warning in report.warnings:
-        note(f"warning: {warning}")
+        if warning not in report.logged:
+            note(f"warning: {warning}")
     failed = sum(mirror.result == "failed" for mirror in report.mirrors)
     if failed:
         note(f"{failed} of {count(len(report.mirrors), 'mirror')} failed")

@@ -14,6 +14,7 @@ import typer
 from snapmirror.cli import logs
 from snapmirror.cli.global_options import SYSTEM_CONFIG
 from snapmirror.cli.output import flush
+from snapmirror.model import NOTICE
 
 if TYPE_CHECKING:
     from snapmirror.config import Config
@@ -29,7 +30,7 @@ class Shell:
 
     def speak(self, *, steps: bool) -> None:
         """Set the log up for a command; `steps`: it works on something, so each step is a line."""
-        usual = logging.INFO if steps else logging.WARNING
+        usual = logging.INFO if steps else NOTICE
         logs.set_up(logging.DEBUG if self.verbose else logging.WARNING if self.quiet else usual)
 
     @cached_property

@@ -34,10 +34,10 @@ def init(context: typer.Context) -> None:
     shell = shell_of(context)
     with run_lock(shell.config, making=True):
         report = initialise(shell.config, log.debug if shell.quiet else note)
-    for warning in report.warnings:
-        note(f"warning: {warning}")
     if shell.quiet:
         return
+    for warning in report.warnings:
+        note(f"note: {warning}")
     made = f"the image {report.image} ({size(report.taken_bytes)} taken so far)" if report.image else str(report.path)
     out(printable(f"{made} was made in {duration(report.seconds)} and passed the storage self-test"))
     out("'snapmirror run' makes the first snapshot")

@@ -24,6 +24,7 @@ from snapmirror.errors import (
 )
 from snapmirror.mirror import memory, newest
 from snapmirror.mirror.history import history_of
+from snapmirror.model import NOTICE
 from snapmirror.snapshots.manifest import Reader
 from snapmirror.storage.open_store import OpenStore
 
@@ -65,7 +66,7 @@ def _examine(config: Config, accept_changes: bool, store: OpenStore) -> None:
         if (sentence := newest.behind(config, mirror.name, snapshots)) is not None:
             if not accept_changes:
                 raise GuardError(f"{sentence}; it is not copied over a good copy", hint=newest.HINT)
-            log.warning("%s; copying it, as that is accepted", sentence)
+            log.log(NOTICE, "%s; copying it, as that is accepted", sentence)
         if not snapshots:
             continue
         if store.dataset is None and not history.tree(snapshots[0]).is_dir():

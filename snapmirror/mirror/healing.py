@@ -17,7 +17,7 @@ from snapmirror.config import MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, UsageError
 from snapmirror.mirror import floods, named_files, stall
 from snapmirror.mirror.checking import rules_of
-from snapmirror.model import Progress
+from snapmirror.model import NOTICE, Progress
 from snapmirror.snapshots import checksums, times
 from snapmirror.snapshots.entry import path_of
 from snapmirror.snapshots.hardlink.store import HardlinkStore
@@ -64,7 +64,7 @@ def heal(mirror: MirrorConfig, history: SnapshotStore, report: Report, progress:
     finally:
         progress.end()
     healed = sum(finding.healed is not None for finding in report.findings)
-    log.warning("%s: %d of %d findings healed", mirror.name, healed, len(report.findings))
+    log.log(NOTICE, "%s: %d of %d findings healed", mirror.name, healed, len(report.findings))
 
 
 @contextmanager

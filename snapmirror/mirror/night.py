@@ -31,7 +31,7 @@ from snapmirror.mirror.landing import Landed
 from snapmirror.mirror.odd_times import as_on_disk
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import MirrorReport
-from snapmirror.model import Progress
+from snapmirror.model import NOTICE, Progress
 from snapmirror.pipeline import Pipeline
 from snapmirror.process import ProgramFailed
 from snapmirror.snapshots.entry import escape, parse
@@ -167,7 +167,7 @@ class Night:
             if not self.options.accept_changes:
                 raise
             self._accepted = True
-            log.warning("%s: accepted: %s", self.mirror.name, error.message)
+            log.log(NOTICE, "%s: accepted: %s", self.mirror.name, error.message)
 
     def _check_room(self, plan: Plan, ready: Callable[[], bool]) -> None:
         """Raises NoRoomError. What an interrupted night has fetched need not come again."""

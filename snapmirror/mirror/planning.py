@@ -12,7 +12,7 @@ from pathlib import Path
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import ListingError, TransferError
 from snapmirror.mirror import listing, named_files, size_limits
-from snapmirror.model import Progress
+from snapmirror.model import NOTICE, Progress
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
 from snapmirror.snapshots.merge import OutOfOrder
@@ -55,7 +55,6 @@ def make_plan(
     except DamagedManifest as damage:
         assert newest is not None
         warnings.append(f"{damage.message}; compared with the tree of {newest.id} itself instead")
-        log.warning("%s", warnings[-1])
         marked = marked or listing.changed_names(mirror, history.tree(newest))
         plan, listed = _compare(mirror, _rebuilt(mirror, history.tree(newest), header), header, marked, progress)
         plan.differing = None  # they are not the manifest's
@@ -74,8 +73,8 @@ def make_plan(
     warnings += size_limits.warnings(mirror, plan, listed.skipped)
     if newest is None and os.geteuid() and not mirror.fake_super:
         devices = f", and {plan.left_out} devices are left out" if plan.left_out else ""
-        log.warning(
-            "%s: without root the owners of files stand in the manifest only%s; fake_super = true keeps both",
+        log.log(
+            NOTICE, "%s: without root the owners of files stand in the manifest only%s; fake_super = true keeps both",
             mirror.name, devices,
         )  # fmt: skip
     return Planned(plan, full, listed.partial, warnings, listed.complaints)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -79,6 +82,17 @@ class RunReport:
     mirrors: list[MirrorReport] = field(default_factory=list)
     copy: CopyResult | None = None
     warnings: list[str] = field(default_factory=list)
+    logged: set[str] = field(default_factory=set)  # those of the warnings that people have seen in the log
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Meanwhile each warning in the log, whichever part it is of, is one of the report's, too."""
+        listener, logger = _Listener(self), logging.getLogger("snapmirror")
+        logger.addHandler(listener)
+        try:
+            yield
+        finally:
+            logger.removeHandler(listener)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -94,6 +108,18 @@ class RunReport:
         copied = {"copy": self.copy.as_json()} if self.copy is not None else {}
         mirrors = [asdict(mirror) for mirror in self.mirrors]
         return {"exit_code": int(self.exit_code), "mirrors": mirrors, "warnings": self.warnings, **copied}
+
+
+class _Listener(logging.Handler):
+    def __init__(self, report: RunReport) -> None:
+        super().__init__(logging.WARNING)
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sentence = record.getMessage()
+        if sentence not in self._report.warnings:
+            self._report.warnings.append(sentence)
+            self._report.logged.add(sentence)
 
 
 def write(

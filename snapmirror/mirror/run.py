@@ -28,7 +28,7 @@ from snapmirror.mirror.history import history_of
 from snapmirror.mirror.night import Night, Options, is_full_due
 from snapmirror.mirror.planning import Planned, make_plan
 from snapmirror.mirror.report import CopyResult, MirrorReport, RunReport
-from snapmirror.model import Progress
+from snapmirror.model import NOTICE, Progress
 from snapmirror.pipeline import Pipeline
 from snapmirror.snapshots.manifest import Header
 from snapmirror.snapshots.protocol import SnapshotStore
@@ -49,6 +49,7 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
     last_success: dict[str, float] = {}
     space: memory.Space | None = None
     with ExitStack() as stack:
+        stack.enter_context(report.listening())
         tell: Callable[[], None] = _nobody
         try:
             tell = stack.enter_context(_host(config, report))
@@ -77,7 +78,8 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
             if report.warnings:
                 _write(report, config, finished, last_success, space)
             for warning in report.warnings:
-                log.warning("%s", warning)
+                if warning not in report.logged:
+                    log.warning("%s", warning)
             raise
         finished = time.time()
         _write(report, config, finished, last_success, space)
@@ -163,7 +165,7 @@ def _one(
             except StumbledError as error:
                 night.report.fail(error)
                 if attempt < _ATTEMPTS:
-                    log.warning("%s; trying again", error.message)
+                    log.log(NOTICE, "%s; trying again", error.message)
             except SnapmirrorError as error:
                 night.report.fail(error)
                 break
@@ -178,7 +180,7 @@ def _check_newest(config: Config, mirror: MirrorConfig, history: SnapshotStore, 
     if not options.accept_changes:
         newest.check(config, mirror.name, history.snapshots())
     elif (sentence := newest.behind(config, mirror.name, history.snapshots())) is not None:
-        log.warning("%s; going on, as that is accepted", sentence)
+        log.log(NOTICE, "%s; going on, as that is accepted", sentence)
 
 
 def _remember_newest(config: Config, history: SnapshotStore, report: MirrorReport) -> None:

@@ -24,6 +24,7 @@ from typing import IO
 from snapmirror import files, lockfile, machine
 from snapmirror.errors import StorageError
 from snapmirror.interrupts import deferred
+from snapmirror.model import NOTICE
 from snapmirror.threads import started
 
 log = logging.getLogger("snapmirror.image")
@@ -65,7 +66,7 @@ def claimed_on_server(image: Path) -> Iterator[None]:
                 hint = f"wait for it, or stop it; it has had the image since {owner.get('since') or 'some time'}"
                 raise _taken(image, f"snapmirror on {name}", hint)
             # A VM that lost its power: the server keeps the lock of the dead connection until it notices.
-            log.warning("%s is still locked by this machine's last life; going on", image)
+            log.log(NOTICE, "%s is still locked by this machine's last life; going on", image)
             stack.enter_context(_asking_on(descriptor, image))
         _write_owner(
             descriptor,

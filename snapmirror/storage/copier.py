@@ -16,7 +16,7 @@ from typing import Literal
 
 from snapmirror import files
 from snapmirror.errors import StorageError
-from snapmirror.model import Progress, size
+from snapmirror.model import NOTICE, Progress, size
 from snapmirror.storage import blocks, former, image, sums, update
 from snapmirror.storage.blocks import Reader, Run, Shape
 from snapmirror.storage.destination import Target
@@ -292,7 +292,7 @@ class Copier:
             raise StorageError(
                 f"{update.list_file(self.copy)} belongs to another image", hint="move all of it away, and copy again"
             )
-        log.warning("the last copying was interrupted; finishing it first")
+        log.log(NOTICE, "the last copying was interrupted; finishing it first")
         self.report.resumed = True
         update.check(self.copy, waiting, lambda _length: None)
         self._apply(waiting)

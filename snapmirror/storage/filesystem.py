@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from snapmirror.errors import StorageError
+from snapmirror.model import NOTICE
 from snapmirror.storage import entrance
 from snapmirror.storage.image import ImageRecord
 from snapmirror.tools import filesystems, mount
@@ -56,11 +57,11 @@ def check(device: Path, record: ImageRecord, private: Path) -> None:
     _identify(device, record)
     if record.filesystem == "ext4":
         if not filesystems.ext4_is_clean(device):
-            log.warning("the store was not closed properly: replaying its journal")
+            log.log(NOTICE, "the store was not closed properly: replaying its journal")
             _replay(device, record, private)
         filesystems.check_ext4(device)
     elif not filesystems.xfs_is_clean(device):
-        log.warning("the store was not closed properly: replaying its log and checking all of it")
+        log.log(NOTICE, "the store was not closed properly: replaying its log and checking all of it")
         _replay(device, record, private)
         filesystems.check_xfs(device)
 

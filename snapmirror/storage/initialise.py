@@ -212,6 +212,4 @@ def _warnings(file: Path, record: ImageRecord) -> tuple[str, ...]:
     free = status.f_bavail * status.f_frsize
     if free >= record.size:
         return ()
-    text = f"the image may grow to {record.size / 2**30:.0f} GiB, but its disk has only {free / 2**30:.0f} GiB left"
-    log.warning("%s", text)
-    return (text,)
+    return (f"the image may grow to {record.size / 2**30:.0f} GiB, but its disk has only {free / 2**30:.0f} GiB left",)

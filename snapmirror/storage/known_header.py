@@ -20,6 +20,7 @@ from typing import Literal
 from snapmirror.config import Config
 from snapmirror.errors import StorageError
 from snapmirror.lock import state_file
+from snapmirror.model import NOTICE
 from snapmirror.storage import header
 from snapmirror.storage.header import Header
 from snapmirror.storage.image import ImageRecord
@@ -107,7 +108,7 @@ def local(image: Path, record: ImageRecord, copies: Copies) -> Iterator[Local]:
             "luksHeaderBackup %s --header-backup-file %s", image, image, copies.backup,
         )  # fmt: skip
     elif copies.known.exists():
-        log.warning("the LUKS header of %s has changed, and equals %s: taken", image, copies.backup)
+        log.log(NOTICE, "the LUKS header of %s has changed, and equals %s: taken", image, copies.backup)
     new = copies.known.with_name(f"{copies.known.name}.new")
     try:
         with _keeping(copies.known):

@@ -19,6 +19,7 @@ from pathlib import Path
 from snapmirror import folder
 from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import SnapmirrorError, StorageError, StuckError, UsageError, denied, shortage
+from snapmirror.model import NOTICE
 from snapmirror.process import ProgramFailed
 from snapmirror.storage import encryption, entrance, filesystem, image, known_header, pool, share, turns, view
 from snapmirror.storage.encryption import BlockDevice, Places
@@ -241,7 +242,7 @@ def _recover(config: Config, release: Callable[[], bool]) -> None:
         ) from stuck
     if released:
         what = "the store was still mounted for browsing" if browsed else "the last run died with the store open"
-        log.warning("%s; released it", what)
+        log.log(NOTICE, "%s; released it", what)
 
 
 def _pool_of(config: Config, image_config: ImageConfig, settings: ZfsConfig) -> pool.Place:

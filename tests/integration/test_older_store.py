@@ -119,7 +119,7 @@ def test_without_a_memory_or_with_an_older_one_it_goes_on(store: Store) -> None:
     store.night()
     for rubbish in (b"", b"{", b"[]", b'{"mirrors": {"web": {"sequence": "x", "id": 1}}}'):
         memory.write_bytes(rubbish)
-        store.night()
+        assert "cannot be read" in store.night(expect=3).json["warnings"][0]
     memory.unlink()
     store.night()
     assert memory.exists()

@@ -17,6 +17,7 @@ import pytest
 
 from snapmirror import interrupts
 from snapmirror.errors import Interrupted, StorageError, StuckError
+from snapmirror.model import NOTICE
 from snapmirror.storage.encryption import Places, choose
 from snapmirror.storage.open_store import mount_for_browsing, open_store, umount_store
 from snapmirror.tools import loop, mount, qsd
@@ -390,6 +391,7 @@ def test_a_loop_device_that_something_keeps_open_is_stuck(make: Make) -> None:
 def test_a_killed_run_is_recovered(
     make: Make, encryption: str, filesystem: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(NOTICE, "snapmirror")
     scene = make(encryption, filesystem)
     holder = holding_process(scene, body="(store.path / 'kept').write_text('kept'); store.flush()")
     holder.kill()
@@ -404,6 +406,7 @@ def test_a_killed_run_is_recovered(
 def test_a_power_cut_is_replayed_and_checked(
     make: Make, encryption: str, filesystem: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(NOTICE, "snapmirror")
     scene, after = make(encryption, filesystem), make(encryption, filesystem, "after")
     with open_store(scene.config) as store:
         (store.path / "kept").write_text("kept")
@@ -509,6 +512,7 @@ def test_browsing_is_read_only_and_ends_with_umount(make: Make, encryption: str,
 
 
 def test_a_night_releases_a_forgotten_browsing_mount_and_says_so(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(NOTICE, "snapmirror")
     scene = make("luks1")
     mount_for_browsing(scene.config)
     with open_store(scene.config) as store:

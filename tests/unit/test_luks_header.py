@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snapmirror.errors import StorageError
+from snapmirror.model import NOTICE
 from snapmirror.storage import header, known_header
 from snapmirror.storage.image import ImageRecord
 from snapmirror.storage.known_header import Copies
@@ -129,6 +130,7 @@ def test_without_any_copy_it_is_believed_once_with_a_word(place: Place, caplog: 
 
 
 def test_a_changed_key_slot_is_taken_once_the_backup_has_it(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(NOTICE, "snapmirror")
     place.backup()
     place.opened()
     new = place.image.with_name("new.key")
