@@ -161,6 +161,7 @@ def _as_json(planned: Planned) -> dict[str, Any]:
         "entries": planned.plan.totals.entries,
         "full": planned.full,
         "warnings": [*planned.warnings, *planned.complaints],
+        "expires": [{"snapshot": one.snapshot.id, "reason": one.reason} for one in planned.expiry.decisions],
         "changes": [{"change": what, **json_name(path)} for what, path in planned.plan.changes()],
     }
 
@@ -179,3 +180,5 @@ def _show_plan(name: str, planned: Planned, most: int | None) -> None:
         f"{counts['attributes']} with new attributes, {counts['linked']} to link, {counts['deleted']} to delete; "
         f"{size(counts['bytes'])} to fetch at most"
     )
+    for one in planned.expiry.decisions:
+        out(f"{name}: {one.snapshot.id} will expire: {one.reason}")

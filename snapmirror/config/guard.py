@@ -51,6 +51,12 @@ class GuardConfig(Section):
         description="So many files are enough where they are more than max_lost of the last snapshot's, in one night.",
         examples=[20],
     )
+    max_expired: Positive = Field(
+        default=3,
+        description="Stop when more snapshots than this would expire at once. What goes by the "
+        "rules of the last night as well counts as one: this is about retention that was made shorter.",
+        examples=[3],
+    )
     max_entries: Positive = Field(
         default=20_000_000,
         description="Stop listing when the source has more entries; each takes half a kilobyte of memory.",

@@ -14,7 +14,7 @@ from snapmirror.snapshots.entry import parse, path_of, size_of
 from snapmirror.snapshots.manifest import PREFIX, Reader
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.retention import Rules
+from snapmirror.snapshots.retention import Expiry, Rules
 from snapmirror.storage.open_store import OpenStore
 
 _ACCEPT = "if that is meant, run again with --accept-changes"
@@ -40,6 +40,19 @@ def _check_share(guard: GuardConfig, count: int, limit: float, total: int, what:
         raise GuardError(
             f"{count} of {total} entries {what}: more than {option} = {limit:.0%} allows",
             hint=f"look at 'snapmirror plan'; {_ACCEPT}",
+        )
+
+
+def check_expiry(mirror: MirrorConfig, expiry: Expiry) -> None:
+    """Raises GuardError when retention was made so much shorter that many snapshots would go at once.
+
+    Nothing that goes by itself is stopped: one each night, and after a pause what has become old meanwhile.
+    """
+    if expiry.at_once > mirror.guard.max_expired:
+        raise GuardError(
+            f"{len(expiry.decisions)} snapshots would expire at once: more than max_expired = "
+            f"{mirror.guard.max_expired} allows",
+            hint=f"[mirror.retention] keeps fewer now; 'snapmirror plan' lists them; {_ACCEPT}",
         )
 
 

@@ -29,7 +29,7 @@ from snapmirror.errors import (
 from snapmirror.mirror import guard, losses, room, scrambled, transfer
 from snapmirror.mirror.landing import Landed
 from snapmirror.mirror.odd_times import as_on_disk
-from snapmirror.mirror.planning import Planned, make_plan
+from snapmirror.mirror.planning import Planned, make_plan, next_header, retention_of
 from snapmirror.mirror.report import MirrorReport
 from snapmirror.model import NOTICE, Progress
 from snapmirror.pipeline import Pipeline
@@ -39,7 +39,7 @@ from snapmirror.snapshots.manifest import Header, Reader, rewritten
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Sealed, SnapshotStore
 from snapmirror.snapshots.record import Snapshot, make_id
-from snapmirror.snapshots.retention import Rules, by_age_alone
+from snapmirror.snapshots.retention import by_age_alone
 from snapmirror.snapshots.spool import Spool
 from snapmirror.storage.open_store import OpenStore
 
@@ -82,7 +82,8 @@ class Night:
         try:
             return self._run()
         except NoRoomError as error:
-            raise guard.with_held(error, by_age_alone(self.history.snapshots(), self._rules), self._rules) from None
+            rules = retention_of(self.mirror)
+            raise guard.with_held(error, by_age_alone(self.history.snapshots(), rules), rules) from None
         except SnapmirrorError:
             raise
         except ProgramFailed as failed:
@@ -121,16 +122,12 @@ class Night:
 
     def _header(self) -> Header:
         """Name and number of the new snapshot: its time, unless the clock says that it is older than the last one."""
-        now = self._clock
         snapshots = self.history.snapshots()
-        if snapshots and now <= snapshots[0].taken_at:
-            late = snapshots[0].taken_at - now
-            now = snapshots[0].taken_at + timedelta(seconds=1)
-            if late > _CLOCK_TOLERANCE:
-                self.report.warnings.append(
-                    f"the clock is {late} behind the newest snapshot; this one is dated right after it"
-                )
-        return Header(make_id(now), self.history.next_sequence())
+        if snapshots and (late := snapshots[0].taken_at - self._clock) > _CLOCK_TOLERANCE:
+            self.report.warnings.append(
+                f"the clock is {late} behind the newest snapshot; this one is dated right after it"
+            )
+        return next_header(self.history, self._clock)
 
     def _plan_and_prepare(self, header: Header, *, full: bool) -> tuple[Planned, bool]:
         """List, plan and guard, while the slot is made beside it."""
@@ -140,6 +137,7 @@ class Night:
                     planned = make_plan(self.mirror, self.history, header, full=full, progress=self.progress)
                 self._ask(lambda: guard.check_changes(self.mirror, planned.plan))
                 self._ask(lambda: planned.warnings.extend(self._losses(planned.plan)))
+                self._ask(lambda: guard.check_expiry(self.mirror, planned.expiry))
                 self._check_room(planned.plan, ready)
             except SnapmirrorError as error:
                 if not isinstance(error, Interrupted):  # an interrupted run does not wait for the slot
@@ -246,9 +244,10 @@ class Night:
                 warnings=tuple(report.warnings), accepted=self._accepted,
                 clock=None if clock == header.id else clock,
                 replaced_bytes=self._replaced(plan),
+                rules=(self.mirror.retention.keep_last, self.mirror.retention.keep_at_least_days),
             )  # fmt: skip
             sealed = Sealed(snapshot, manifest, sums, plan.differing if manifest is plan.manifest else None)
-            published = self.history.publish(sealed, self._rules)
+            published = self.history.publish(sealed, retention_of(self.mirror))
         for decision in published.expired:
             log.info("%s: %s expired: %s", self.mirror.name, decision.snapshot.id, decision.reason)
         report.expired = [decision.snapshot.id for decision in published.expired]
@@ -258,10 +257,6 @@ class Night:
     def _replaced(self, plan: Plan) -> int:
         snapshots = self.history.snapshots()
         return losses.replaced_bytes(self.mirror, snapshots[0], plan) if snapshots else 0
-
-    @property
-    def _rules(self) -> Rules:
-        return Rules(self.mirror.retention.keep_last, self.mirror.retention.keep_at_least_days)
 
     def _pause(self, error: SnapmirrorError) -> None:
         """Spare the next night what this one has fetched, unless it is the store that has failed."""

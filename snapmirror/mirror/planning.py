@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from snapmirror.config import MirrorConfig
@@ -18,7 +19,8 @@ from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Line
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import Manifest, Plan, compare, hold_back_deletions, in_order
 from snapmirror.snapshots.protocol import SnapshotStore
-from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.record import Snapshot, make_id
+from snapmirror.snapshots.retention import Expiry, Rules, expiry
 
 _DEVICES = frozenset({b"D"})
 
@@ -31,6 +33,7 @@ class Planned:
 
     plan: Plan
     full: bool
+    expiry: Expiry
     partial: bool = False
     warnings: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -77,7 +80,28 @@ def make_plan(
             NOTICE, "%s: without root the owners of files stand in the manifest only%s; fake_super = true keeps both",
             mirror.name, devices,
         )  # fmt: skip
-    return Planned(plan, full, listed.partial, warnings, listed.complaints)
+    going = _expiry(mirror, history, header, plan, listed.partial)
+    return Planned(plan, full, going, listed.partial, warnings, listed.complaints)
+
+
+def next_header(history: SnapshotStore, now: datetime) -> Header:
+    """Name and number of the next snapshot: the time `now`, unless the last one is as new: then a second after that."""
+    snapshots = history.snapshots()
+    when = max(now, snapshots[0].taken_at + timedelta(seconds=1)) if snapshots else now
+    return Header(make_id(when), history.next_sequence())
+
+
+def retention_of(mirror: MirrorConfig) -> Rules:
+    """What retention is to keep of a mirror."""
+    return Rules(mirror.retention.keep_last, mirror.retention.keep_at_least_days)
+
+
+def _expiry(mirror: MirrorConfig, history: SnapshotStore, header: Header, plan: Plan, partial: bool) -> Expiry:
+    tonight = Snapshot(
+        id=header.id, sequence=header.sequence, slot=0,
+        files=plan.totals.files, entries=plan.totals.entries, bytes=plan.totals.size, new_bytes=0, degraded=partial,
+    )  # fmt: skip
+    return expiry(history.snapshots(), tonight, retention_of(mirror))
 
 
 def _manifest(history: SnapshotStore, newest: Snapshot | None) -> Manifest:

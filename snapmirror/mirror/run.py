@@ -26,13 +26,11 @@ from snapmirror.mirror import report as reports
 from snapmirror.mirror.copying import copy_and_remember
 from snapmirror.mirror.history import history_of
 from snapmirror.mirror.night import Night, Options, is_full_due
-from snapmirror.mirror.planning import Planned, make_plan
+from snapmirror.mirror.planning import Planned, make_plan, next_header
 from snapmirror.mirror.report import CopyResult, MirrorReport, RunReport
 from snapmirror.model import NOTICE, Progress
 from snapmirror.pipeline import Pipeline
-from snapmirror.snapshots.manifest import Header
 from snapmirror.snapshots.protocol import SnapshotStore
-from snapmirror.snapshots.record import make_id
 from snapmirror.storage.open_store import OpenStore, open_store
 
 log = logging.getLogger("snapmirror.run")
@@ -216,7 +214,7 @@ def plan_mirrors(config: Config, names: Sequence[str], options: Options, progres
             history = history_of(store, mirror)
             if (sentence := newest.behind(config, mirror.name, history.snapshots())) is not None:
                 log.warning("%s", sentence)
-            header = Header(make_id(datetime.now(UTC)), history.next_sequence())
+            header = next_header(history, datetime.now(UTC).replace(microsecond=0))
             full = options.full or is_full_due(mirror, history.snapshots(), header)
             plans[mirror.name] = make_plan(mirror, history, header, full=full, progress=progress)
     return plans

@@ -55,6 +55,7 @@ class Snapshot(BaseModel):
     it have been given a good copy since. `clock` is what the clock said when it was begun, where its name had to be
     another time. `accepted`: a guard would have stopped it, but was told that the changes are meant.
     `replaced_bytes`: the size of the files that had been at rest and are gone or changed in it, moved ones included.
+    `rules`: keep_last and keep_at_least_days, as they were when it was published.
 
     Where the store knows what that takes on the disk: `written_bytes` is what was written for it, `used_bytes` what its
     end would free.
@@ -79,6 +80,7 @@ class Snapshot(BaseModel):
     clock: Id | None = None
     accepted: bool = False
     replaced_bytes: int = 0
+    rules: tuple[int, int] | None = None
     written_bytes: int | None = Field(default=None, exclude=True)
     used_bytes: int | None = Field(default=None, exclude=True)
 

@@ -43,6 +43,29 @@ def decide(snapshots: Sequence[Snapshot], rules: Rules) -> list[Decision]:
     return [Decision(one, one.id in reasons, reasons.get(one.id, gone)) for one in snapshots]
 
 
+@dataclass(frozen=True)
+class Expiry:
+    """What a new snapshot would let expire. `at_once` counts it: what the rules of the last night would let go as well
+    is one, however much that is, for a run each hour catches up with all the hours of a few failed nights."""
+
+    decisions: list[Decision]
+    at_once: int
+
+
+def expiry(snapshots: Sequence[Snapshot], tonight: Snapshot, rules: Rules) -> Expiry:
+    """What expires once `tonight` is published after `snapshots`, the newest of which knows the rules of its night.
+
+    Where it does not (an older version made it), they are taken to be the same. Whether rules have changed cannot be
+    asked of the ages: what expires changes what the usual gap is.
+    """
+    there = [tonight, *snapshots]
+    before = Rules(*snapshots[0].rules) if snapshots and snapshots[0].rules else rules
+    going = [one for one in decide(there, rules) if not one.keep]
+    usual = {one.snapshot.id for one in decide(there, before) if not one.keep}
+    shorter = sum(one.snapshot.id not in usual for one in going)
+    return Expiry(going, shorter + (len(going) > shorter))
+
+
 def by_age_alone(snapshots: Sequence[Snapshot], rules: Rules) -> int:
     """How many would expire if their age did not count."""
     return sum(not decision.keep for decision in decide(snapshots, Rules(rules.last))) - sum(

@@ -89,7 +89,7 @@ class Scene:
         entry = {"name": self.name, "source": f"{self.source}/", **self.mirror}
         guard = entry.pop("guard", {"max_deleted": "100%", "max_changed": "100%", "at_least": 1_000_000_000,
                                     "max_lost": "100%", "warn_lost": "100%", "max_scrambled": "100%",
-                                    "min_free": "1M", "min_free_inodes": 10})  # fmt: skip
+                                    "max_expired": 1_000_000, "min_free": "1M", "min_free_inodes": 10})  # fmt: skip
         retention = {"keep_last": keep_last, "keep_at_least_days": 0, **entry.pop("retention", {})}
         verify = entry.pop("verify", {})
         backend = "zfs" if self.zfs else None
