@@ -8,7 +8,7 @@ venv=${SNAPMIRROR_VENV:-$root/.venv}
 as_root() {
     [ "$(id --user)" -ne 0 ] || return 0
     command -v sudo >/dev/null || { echo "$0: needs root, or sudo" >&2; exit 2; }
-    local keep=SNAPMIRROR_VENV,SNAPMIRROR_DEMO_DIR,HTTP_PROXY,HTTPS_PROXY,http_proxy,https_proxy,PIP_INDEX_URL,PIP_CERT,SSL_CERT_FILE
+    local keep=SNAPMIRROR_CI,SNAPMIRROR_VENV,SNAPMIRROR_DEMO_DIR,HTTP_PROXY,HTTPS_PROXY,http_proxy,https_proxy,PIP_INDEX_URL,PIP_CERT,SSL_CERT_FILE
     exec sudo --non-interactive --preserve-env="$keep" "$(readlink --canonicalize "$0")" "$@"
 }
 

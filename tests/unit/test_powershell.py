@@ -1,6 +1,7 @@
 """The PowerShell that is shipped: real syntax, complete manifest and help, and at one with the Python side.
 
-No engine runs here (see tests/support/powershell.py). The Pester tests of the module run wherever there is one.
+Nothing is run here: tests/unit/test_pester.py and tests/integration/test_powershell_module.py do that, by PowerShell 7.
+What Windows PowerShell 5.1 lacks, and what Windows' cmdlets take, no engine of ours can show.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 import subprocess
 import tomllib
 import uuid
@@ -377,22 +377,3 @@ def test_the_wire_has_its_address_and_a_place_in_the_seed() -> None:
     for name in ("snapmirror.toml", "smb.cred", "image.key", "id_ed25519", "ssh_host_ed25519_key", "authorized_keys"):
         assert program("configure").target_of(name) is not None
         assert any(f"'{name}'" in (MODULE / f"Private/{one}.ps1").read_text() for one in SEED)
-
-
-# -- where there is an engine --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("engine", ["pwsh", "powershell"])
-def test_pester(engine: str, tmp_path: Path) -> None:
-    """The module's own tests, by Pester 5."""
-    found = shutil.which(engine)
-    if found is None:
-        pytest.skip(f"there is no {engine} here: the Pester tests in scripts/SnapMirror/tests were NOT run")
-    engine_argv = [found, "-NoProfile", "-NonInteractive", "-Command"]
-    command = f"Import-Module Pester -MinimumVersion 5.0; Invoke-Pester -CI -Path '{MODULE / 'tests'}'"
-    asked = "if (Get-Module -ListAvailable Pester | Where-Object { $_.Version -ge [version]'5.0' }) { exit 0 }; exit 9"
-    if subprocess.run([*engine_argv, asked], check=False).returncode == 9:
-        pytest.skip(f"{engine} has no Pester 5: the tests in scripts/SnapMirror/tests were NOT run")
-    argv = [*engine_argv, command]  # (-CI leaves a file in the current folder)
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -4,10 +4,10 @@ function Start-SnapMirrorVM {
     param()
 
     $setting = Get-SnapMirrorSetting
-    if (-not (Get-Command -Name 'Get-VM' -ErrorAction SilentlyContinue)) {
+    if (-not (Get-Command -Name 'Get-VM' -ErrorAction Ignore)) {
         return
     }
-    $vm = Get-VM -Name $setting.VMName -ErrorAction SilentlyContinue
+    $vm = Get-VM -Name $setting.VMName -ErrorAction Ignore
     if ($vm -and $vm.State -ne 'Running' -and $PSCmdlet.ShouldProcess($vm.Name, 'start the VM')) {
         Start-VM -VM $vm -Confirm:$false
         Wait-SnapMirrorVM

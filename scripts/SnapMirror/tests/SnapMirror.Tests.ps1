@@ -99,7 +99,7 @@ Describe 'Get-SnapMirrorStatus' {
         $status.Mirrors[0].LastSuccess.ToUniversalTime().Hour | Should -Be 3
         $status.Mirrors[0].LastSuccessAge.TotalHours | Should -Be 2
         $status.Mirrors[0].LastRun | Should -BeNullOrEmpty
-        (Get-Asked)[0] | Should -Be @('status', '--json')
+        @(Get-Asked)[0] | Should -Be @('status', '--json')
     }
 }
 
@@ -107,7 +107,7 @@ Describe 'Get-SnapMirrorSnapshot' {
     It 'gives one object for each, also when there is one' {
         Set-Answer -Json @(, @{ mirror = 'web1'; id = '2026-11-21T031414Z'; slot = 1; taken_at = '2026-11-21T03:14:14Z' })
         @(Get-SnapMirrorSnapshot -Mirror 'web1').Count | Should -Be 1
-        (Get-Asked)[0] | Should -Be @('list', '--json', '--mirror', 'web1')
+        @(Get-Asked)[0] | Should -Be @('list', '--json', '--mirror', 'web1')
     }
 
     It 'is an error that names the reason when the store is in use' {
@@ -131,7 +131,7 @@ Describe 'Invoke-SnapMirrorRun' {
         $LASTEXITCODE | Should -Be 3
         $done.Duration.TotalSeconds | Should -Be 1.5
         $told | Should -Match 'vanished'
-        (Get-Asked)[-1] | Should -Be @('run', '--json', '--full', 'web1')
+        @(Get-Asked)[-1] | Should -Be @('run', '--json', '--full', 'web1')
     }
 
     It 'is an error when no snapshot was made' {
@@ -332,13 +332,13 @@ Describe 'Restore-SnapMirrorItem' {
         $plan = Restore-SnapMirrorItem -Path '/etc/hosts' -Id '2026-11-21T031414Z' -ToServer -WhatIf
         $plan.New | Should -Be 1
         @(Get-Asked).Count | Should -Be 1
-        (Get-Asked)[0] | Should -Be @('restore', '--json', '--push', '--dry-run', '--', '2026-11-21T031414Z', '/etc/hosts')
+        @(Get-Asked)[0] | Should -Be @('restore', '--json', '--push', '--dry-run', '--', '2026-11-21T031414Z', '/etc/hosts')
     }
 
     It 'writes with -Force' {
         Set-Answer -Json @{ mirror = 'web1'; snapshot = 'x'; to = 'root@web1:/'; new = 1; overwritten = 0; attributes = 0; restored = 1 }
         (Restore-SnapMirrorItem -Path '/etc/hosts' -ToServer -Force).Restored | Should -Be 1
-        (Get-Asked)[1] | Should -Contain '--yes'
+        @(Get-Asked)[1] | Should -Contain '--yes'
     }
 }
 
@@ -353,7 +353,7 @@ Describe 'Test-SnapMirrorSnapshot' {
         $seen.PSObject.TypeNames[0] | Should -Be 'SnapMirror.Verification'
         $seen.Findings[0].PSObject.TypeNames[0] | Should -Be 'SnapMirror.Finding'
         $seen.Findings[0].Path | Should -Be 'etc/hosts'
-        (Get-Asked)[0] | Should -Be @('verify', '--json', '--full', '--mirror', 'web1', '--', '2026-11-21T031414Z')
+        @(Get-Asked)[0] | Should -Be @('verify', '--json', '--full', '--mirror', 'web1', '--', '2026-11-21T031414Z')
     }
 }
 
@@ -362,7 +362,7 @@ Describe 'Repair-SnapMirrorSnapshot' {
         Set-Answer -Code 3 -Json @{ exit_code = 3; mirrors = @(@{ mirror = 'web1'; findings = @() }) }
         (Repair-SnapMirrorSnapshot).Mirror | Should -Be 'web1'
         $LASTEXITCODE | Should -Be 3
-        (Get-Asked)[0] | Should -Be @('verify', '--json', '--found', '--heal', '--')
+        @(Get-Asked)[0] | Should -Be @('verify', '--json', '--found', '--heal', '--')
     }
 
     It 'asks nothing of the VM with -WhatIf' {

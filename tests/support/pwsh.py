@@ -1,0 +1,110 @@
+"""A real PowerShell: where it is, what it prints, and the Pester tests of the module as it has run them.
+
+Users have `pwsh` on PATH, and .ci/run puts one there. Without it the tests that need it are skipped, but fail where
+.ci/run has started them: there nothing may be believed that was not run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+from tree_sitter import Node
+
+from tests.support.powershell import parsed, text, walk
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "scripts/SnapMirror/tests"
+_RUN = """
+$ErrorActionPreference = 'Stop'
+Import-Module -Name Pester -MinimumVersion 5.0
+$configuration = New-PesterConfiguration
+$configuration.Run.Path = $env:PESTER_FILE
+$configuration.Run.PassThru = $true
+$configuration.Output.Verbosity = 'None'
+$result = Invoke-Pester -Configuration $configuration
+$seen = @(foreach ($test in $result.Tests) {
+    @{ path = @($test.Path); result = "$($test.Result)"; said = ($test.ErrorRecord | Out-String) }
+})
+$broken = @($result.FailedContainers + $result.FailedBlocks | Where-Object { $_ } | ForEach-Object {
+    $_.ErrorRecord | Out-String
+})
+ConvertTo-Json -InputObject @{ tests = $seen; broken = $broken } -Depth 4 | Set-Content -LiteralPath $env:PESTER_RESULT
+"""
+
+
+def engine() -> str:
+    """The path of pwsh. Skips the test without one; fails it in CI."""
+    found = shutil.which("pwsh")
+    if found is None and os.environ.get("SNAPMIRROR_CI"):
+        pytest.fail("there is no pwsh on PATH: PowerShell that was not run is not to be believed")
+    if found is None:
+        pytest.skip("there is no pwsh on PATH: nothing of the PowerShell module was run")
+    return found
+
+
+def pwsh(
+    script: str, *, environment: Mapping[str, str] | None = None, stdin: bytes = b"", cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a script's text, as `pwsh -Command` would."""
+    argv = [engine(), "-NoProfile", "-NonInteractive", "-Command", script]
+    return subprocess.run(
+        argv, env={**_environment(), **(environment or {})}, input=stdin, cwd=cwd, capture_output=True, check=False
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "POWERSHELL_TELEMETRY_OPTOUT": "1", "NO_COLOR": "1"}
+
+
+@dataclass(frozen=True)
+class PesterTest:
+    """An `It` of a file of tests, with the `Describe` and `Context` around it."""
+
+    file: Path
+    path: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.file.name.removesuffix('.Tests.ps1')}: {' > '.join(self.path)}"
+
+
+def pester_tests() -> list[PesterTest]:
+    """Every Pester test of the module, read without an engine, so that it counts where there is none."""
+    return [PesterTest(file, path) for file in sorted(TESTS.glob("*.Tests.ps1")) for path in _paths(parsed(file), ())]
+
+
+def _paths(node: Node, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    inner = above
+    if node.type == "command":
+        name = next((text(one) for one in node.children if one.type == "command_name"), "")
+        if name in ("Describe", "Context", "It"):
+            inner = (*above, text(next(walk(node, "string_literal"))).strip("'\"").replace("''", "'"))
+            if name == "It":
+                yield inner
+                return
+    for child in node.children:
+        yield from _paths(child, inner)
+
+
+@cache
+def pester(file: Path) -> dict[tuple[str, ...], list[tuple[str, str]]]:
+    """Run a file of Pester tests, once a session: the result and the error of each test; several if it has cases."""
+    with tempfile.TemporaryDirectory(prefix="snapmirror-pester-") as folder:
+        result = Path(folder) / "result.json"
+        told = {"PESTER_FILE": str(file), "PESTER_RESULT": str(result), "TMPDIR": folder}
+        done = pwsh(_RUN, environment=told, cwd=Path(folder))
+        assert result.exists(), (done.stdout + done.stderr).decode(errors="replace")
+        seen = json.loads(result.read_text(encoding="utf-8"))
+    assert not seen["broken"], "\n".join(seen["broken"])
+    found: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for test in seen["tests"]:
+        found.setdefault(tuple(test["path"]), []).append((test["result"], test["said"]))
+    return found
