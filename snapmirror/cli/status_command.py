@@ -23,6 +23,7 @@ class MirrorFields(TypedDict):
     mirror: str
     last_success_at: str | None
     last_success_age_seconds: int | None
+    late_after_seconds: int
     last_run_at: str | None
     result: str | None
     exit_code: int | None
@@ -136,6 +137,7 @@ def _mirror(mirror: MirrorStatus, now: datetime) -> MirrorFields:
         "mirror": mirror.mirror,
         "last_success_at": _utc(last),
         "last_success_age_seconds": int((now - last).total_seconds()) if last else None,
+        "late_after_seconds": int(mirror.late_after.total_seconds()),
         "last_run_at": _utc(mirror.last_run),
         "result": mirror.result,
         "exit_code": mirror.exit_code,

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from snapmirror.config.section import Section
 from snapmirror.config.share import Location, Table, parse_unc
-from snapmirror.config.values import AbsolutePath, Bool, Days, Port, Positive, parse_absolute
+from snapmirror.config.values import AbsolutePath, Bool, Days, Duration, Port, Positive, parse_absolute
 
 Destination = Path | str  # a folder, or a share as //host/share/folder
 
@@ -62,6 +62,12 @@ class CopyConfig(Section):
         default=7,
         description="Read all of the copy, and compare it, when that was last done so many days ago.",
         examples=[7],
+    )
+    late_after: Duration | None = Field(
+        default=None,
+        description="How old the last copy may be before 'status' complains. Default: two days, or twice the usual "
+        "time between the last copies, or between the mirrors' snapshots, where that is more.",
+        examples=["8d"],
     )
     keep: Positive = Field(
         default=2,

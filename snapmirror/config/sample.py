@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from snapmirror.config.section import section_of
 _INTRODUCTION = """\
 The configuration of snapmirror (TOML). 'snapmirror config check' says what is wrong with it.
 Lines that are commented out show the default, or an example where it says so.
-Sizes: a number of bytes, or "64M", "150G", "2T". Paths are absolute; ~ at their beginning is your home folder."""
+Sizes: a number of bytes, or "64M", "150G", "2T". Durations: "90s", "10m", "36h",
+"8d", "2w". Paths are absolute; ~ at their beginning is your home folder."""
 
 
 def sample() -> str:
@@ -116,7 +118,7 @@ def _option(name: str, field: FieldInfo, *, live: bool) -> Iterator[str]:
 
 def _default(name: str, field: FieldInfo) -> str:
     """The default as it would be written in the file; empty when there is none to write."""
-    from snapmirror.config.values import format_fraction, format_size
+    from snapmirror.config.values import format_duration, format_fraction, format_size
 
     value = field.default
     if field.default_factory is not None:
@@ -125,6 +127,8 @@ def _default(name: str, field: FieldInfo) -> str:
         return ""
     if isinstance(value, Path):
         return toml(str(value))
+    if isinstance(value, timedelta):
+        return toml(format_duration(value))
     if isinstance(value, float):
         return toml(format_fraction(value))
     if isinstance(value, int) and field.examples and isinstance(field.examples[0], str):

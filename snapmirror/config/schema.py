@@ -27,6 +27,7 @@ from snapmirror.config.values import (
     Count,
     DatasetName,
     Days,
+    Duration,
     FileName,
     FilePattern,
     MirrorName,
@@ -289,6 +290,12 @@ class MirrorOptions(Section):
         default="publish",
         description="Files that cannot be read: publish the snapshot with a warning, or fail the night.",
         examples=["publish"],
+    )
+    late_after: Duration | None = Field(
+        default=None,
+        description="How old the newest snapshot may be before 'status' and 'doctor' complain. Default: two days, or "
+        "twice the usual time between the last snapshots, where that is more.",
+        examples=["36h"],
     )
     clone_above: OptionalSize = Field(
         default=64 << 20,

@@ -6,14 +6,18 @@ Every parser raises ValueError with one sentence that says what to write instead
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StrictBool, StrictInt, WithJsonSchema
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(iB|B)?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+_DURATION = re.compile(r"(\d{1,12})\s*([smhdw])", re.IGNORECASE)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_LONGEST_SECONDS = 100 * 366 * 86_400
 _LARGEST = 8191 << 50  # rsync takes no more
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 _RESERVED = re.compile(r"by-date|backup\.\d+|lost\+found|\.snapmirror", re.IGNORECASE)
@@ -70,6 +74,22 @@ def parse_fraction(value: Any) -> float:
 def format_fraction(fraction: float) -> str:
     """0.3 is "30%"."""
     return f"{fraction * 100:g}%"
+
+
+def parse_duration(value: Any) -> timedelta:
+    """Ten minutes from "10m"; also "90s", "36h", "8d", "2w"."""
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    seconds = int(match[1]) * _SECONDS[match[2].lower()] if match else 0
+    if not 0 < seconds <= _LONGEST_SECONDS:
+        raise ValueError(f'{_shown(value)} is not a duration; write "90s", "10m", "36h", "8d" or "2w"')
+    return timedelta(seconds=seconds)
+
+
+def format_duration(duration: timedelta) -> str:
+    """The shortest exact way to write a duration: an hour is "1h"."""
+    seconds = int(duration.total_seconds())
+    unit = next(letter for letter in "wdhms" if seconds % _SECONDS[letter] == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"
 
 
 def parse_absolute(value: Any) -> Path:
@@ -164,6 +184,12 @@ Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_SIZE_SCHEMA)]
 OptionalSize = Annotated[
     int | None, BeforeValidator(lambda value: None if value == "" else parse_size(value)), WithJsonSchema(_SIZE_SCHEMA)
+]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*\d{1,12}\s*[smhdwSMHDW]\s*$"}),
 ]
 Fraction = Annotated[
     float, BeforeValidator(parse_fraction), WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?%$"})

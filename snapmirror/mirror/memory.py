@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from snapmirror import files, folder
 from snapmirror.config import Config
 from snapmirror.lock import state_file
+from snapmirror.mirror.lateness import LOOKED_AT
 from snapmirror.model import ReadBack
 from snapmirror.storage.open_store import OpenStore
 
@@ -29,7 +30,8 @@ log = logging.getLogger("snapmirror.memory")
 class Night(BaseModel):
     """The last night of a mirror, and when its newest snapshot was begun. Times are seconds since 1970.
 
-    `seconds` is how long it took; so many names have changed, and so many bytes of content have travelled.
+    `seconds` is how long it took; so many names have changed, and so many bytes of content have travelled; `usual_gap`
+    seconds lie between its snapshots.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +47,7 @@ class Night(BaseModel):
     error: str | None = None
     hint: str | None = None
     last_success: float | None = None
+    usual_gap: float | None = None
     read_back: ReadBack | None = None
 
 
@@ -68,9 +71,18 @@ class Copy(BaseModel):
 
     finished: float
     last_success: float | None = None
+    before: tuple[float, ...] = ()  # some good ones before that, newest first
     warnings: tuple[str, ...] = ()
     error: str | None = None
     hint: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Success:
+    """A mirror's newest snapshot: when it was begun (seconds since 1970), and the usual seconds between snapshots."""
+
+    begun: float
+    usual_gap: float | None
 
 
 class Memory(BaseModel):
@@ -109,7 +121,7 @@ def keep(
     config: Config,
     reports: list[MirrorReport],
     finished: float,
-    last_success: dict[str, float],
+    last_success: dict[str, Success],
     space: Space | None = None,
     warnings: Sequence[str] = (),
 ) -> Memory:
@@ -122,12 +134,15 @@ def keep(
     reading = {mirror.name for mirror in config.mirrors if mirror.verify.read_all_within_days}
     for report in reports:
         previous = nights.get(report.mirror)
+        success = last_success.get(report.mirror)
+        if success is None and previous is not None and previous.last_success is not None:
+            success = Success(previous.last_success, previous.usual_gap)
         read_back = report.read_back or (previous.read_back if previous and report.mirror in reading else None)
         nights[report.mirror] = Night(
             finished=finished, result=report.result, exit_code=report.exit_code, snapshot=report.snapshot,
             seconds=report.seconds, changed_names=report.changed_names, bytes_transferred=report.bytes_transferred,
             warnings=tuple(report.warnings), error=report.error, hint=report.hint,
-            last_success=last_success.get(report.mirror, previous.last_success if previous else None),
+            last_success=success.begun if success else None, usual_gap=success.usual_gap if success else None,
             read_back=read_back,
         )  # fmt: skip
     names = {mirror.name for mirror in config.mirrors}
@@ -140,8 +155,11 @@ def keep(
 def keep_copy(config: Config, copy: Copy) -> None:
     """Remember a copy of the image; one that failed leaves the last good one's time."""
     before = load(config)
-    if copy.last_success is None and before.copied is not None:
-        copy = copy.model_copy(update={"last_success": before.copied.last_success})
+    if (known := before.copied) is not None:
+        if copy.last_success is None:
+            copy = copy.model_copy(update={"last_success": known.last_success, "before": known.before})
+        elif known.last_success is not None:
+            copy = copy.model_copy(update={"before": (known.last_success, *known.before)[:LOOKED_AT]})
     _write(config, before.model_copy(update={"copied": copy}))
 
 

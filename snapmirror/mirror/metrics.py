@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from snapmirror import files
 from snapmirror.config import Config
+from snapmirror.mirror.lateness import late_after
 from snapmirror.mirror.memory import Memory
 
 
@@ -23,6 +26,7 @@ def write(config: Config, remembered: Memory) -> None:
 
     finish = gauge("last_run_timestamp_seconds", "End of the last run, seconds since 1970")
     success = gauge("last_success_timestamp_seconds", "Start of the newest snapshot's run, seconds since 1970")
+    late = gauge("late_after_seconds", "How old the newest snapshot may be before somebody must look")
     code = gauge("last_run_exit_code", "Exit code of the last run")
     seconds = gauge("last_run_duration_seconds", "Duration of the last run")
     moved = gauge("last_run_transferred_bytes", "Bytes of file content that travelled in the last run")
@@ -32,7 +36,10 @@ def write(config: Config, remembered: Memory) -> None:
     whole = gauge("read_back_completed_timestamp_seconds", "End of the last whole round, seconds since 1970")
     behind = gauge("read_back_behind_seconds", "How far the reading is behind what was due")
     damaged = gauge("read_back_damaged_files", "Files that are known to be damaged")
+    configured = {mirror.name: mirror.late_after for mirror in config.mirrors}
     for mirror, night in remembered.nights.items():
+        gap = timedelta(seconds=night.usual_gap) if night.usual_gap is not None else None
+        late.labels(mirror).set(late_after(configured.get(mirror), gap).total_seconds())
         finish.labels(mirror).set(night.finished)
         code.labels(mirror).set(night.exit_code)
         seconds.labels(mirror).set(night.seconds)

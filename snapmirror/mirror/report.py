@@ -126,12 +126,12 @@ def write(
     report: RunReport,
     config: Config,
     finished: float,
-    last_success: dict[str, float],
+    last_success: dict[str, memory.Success],
     space: memory.Space | None = None,
 ) -> None:
     """Write the report files that are configured, and a copy into the state folder, beside the lock.
 
-    `finished` and `last_success` are seconds since 1970; `space` is what is left, if that could be seen.
+    `finished` is in seconds since 1970; `space` is what is left, if that could be seen.
     """
     text = json.dumps({"finished_at": finished, **report.as_json()}, indent=1)
     try:

@@ -25,12 +25,14 @@ from snapmirror.mirror import memory, newest
 from snapmirror.mirror import report as reports
 from snapmirror.mirror.copying import copy_and_remember
 from snapmirror.mirror.history import history_of
+from snapmirror.mirror.lateness import usual_gap
 from snapmirror.mirror.night import Night, Options, is_full_due
 from snapmirror.mirror.planning import Planned, make_plan, next_header
 from snapmirror.mirror.report import CopyResult, MirrorReport, RunReport
 from snapmirror.model import NOTICE, Progress
 from snapmirror.pipeline import Pipeline
 from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.record import Snapshot
 from snapmirror.storage.open_store import OpenStore, open_store
 
 log = logging.getLogger("snapmirror.run")
@@ -44,7 +46,7 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
     """
     mirrors = config.select(names)
     report = RunReport()
-    last_success: dict[str, float] = {}
+    last_success: dict[str, memory.Success] = {}
     space: memory.Space | None = None
     with ExitStack() as stack:
         stack.enter_context(report.listening())
@@ -90,7 +92,11 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
 
 
 def _write(
-    report: RunReport, config: Config, finished: float, last_success: dict[str, float], space: memory.Space | None
+    report: RunReport,
+    config: Config,
+    finished: float,
+    last_success: dict[str, memory.Success],
+    space: memory.Space | None,
 ) -> None:
     """Write the report files. Where that fails a night stays what it was, published or stuck: it is a warning."""
     try:
@@ -150,7 +156,7 @@ def _one(
     options: Options,
     pipeline: Pipeline,
     progress: Progress,
-    last_success: dict[str, float],
+    last_success: dict[str, memory.Success],
 ) -> MirrorReport:
     try:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -170,7 +176,13 @@ def _one(
         return night.report
     finally:
         if snapshots := history.snapshots():
-            last_success[mirror.name] = snapshots[0].taken_at.timestamp()
+            last_success[mirror.name] = _success(snapshots)
+
+
+def _success(snapshots: Sequence[Snapshot]) -> memory.Success:
+    """What is to be known of a mirror's last success while its store is closed."""
+    gap = usual_gap([one.taken_at for one in snapshots])
+    return memory.Success(snapshots[0].taken_at.timestamp(), gap.total_seconds() if gap is not None else None)
 
 
 def _check_newest(config: Config, mirror: MirrorConfig, history: SnapshotStore, options: Options) -> None:

@@ -16,8 +16,8 @@ from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
 from snapmirror.lock import owner_of
 from snapmirror.mirror import memory, newest
-from snapmirror.mirror.doctor.sources import OLD
 from snapmirror.mirror.doctor.store import min_free
+from snapmirror.mirror.lateness import NIGHTLY, late_after, usual_gap
 from snapmirror.model import ReadBack, size
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
@@ -33,6 +33,7 @@ class MirrorStatus:
 
     mirror: str
     last_success: datetime | None = None
+    late_after: timedelta = NIGHTLY
     last_run: datetime | None = None
     result: str | None = None
     exit_code: int | None = None
@@ -81,22 +82,25 @@ def status(config: Config, now: datetime) -> Status:
 
 
 def _mirror(config: Config, mirror: MirrorConfig, night: memory.Night | None) -> MirrorStatus:
-    seen = _newest_in_folder(config, mirror)
+    seen = _in_folder(config, mirror)
+    gap = usual_gap(seen)
+    if gap is None and night is not None and night.usual_gap is not None:
+        gap = timedelta(seconds=night.usual_gap)
+    newest, limit = next(iter(seen), None), late_after(mirror.late_after, gap)
     if night is None:
-        return MirrorStatus(mirror.name, seen)
+        return MirrorStatus(mirror.name, newest, limit)
     return MirrorStatus(
-        mirror.name, seen or _moment(night.last_success), _moment(night.finished), night.result, night.exit_code,
-        night.snapshot, night.warnings, night.error, night.hint, night.read_back,
+        mirror.name, newest or _moment(night.last_success), limit, _moment(night.finished), night.result,
+        night.exit_code, night.snapshot, night.warnings, night.error, night.hint, night.read_back,
     )  # fmt: skip
 
 
-def _newest_in_folder(config: Config, mirror: MirrorConfig) -> datetime | None:
-    """The newest snapshot by the record itself, where that can be read without opening anything."""
+def _in_folder(config: Config, mirror: MirrorConfig) -> list[datetime]:
+    """The snapshots, newest first, by the record itself, where that can be read without opening anything."""
     if config.image is None and config.zfs is None:
         with suppress(SnapmirrorError):
-            newest = record.load(Layout(config.store.path / mirror.name).record).newest
-            return newest.taken_at if newest is not None else None
-    return None
+            return [one.taken_at for one in record.load(Layout(config.store.path / mirror.name).record).snapshots]
+    return []
 
 
 def _unlisted(config: Config, space: memory.Space | None) -> list[str]:
@@ -120,8 +124,8 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
             yield sentence
         if mirror.last_success is None:
             yield f"{mirror.mirror}: there is no snapshot yet"
-        elif now - mirror.last_success > OLD:
-            yield f"{mirror.mirror}: the last success is {(now - mirror.last_success).days} days old"
+        elif now - mirror.last_success > mirror.late_after:
+            yield f"{mirror.mirror}: the last success is {_old(now - mirror.last_success)} old"
         elif mirror.last_success - now > _AHEAD:
             ahead = mirror.last_success - now
             yield f"{mirror.mirror}: the newest snapshot is dated {ahead.days} days ahead of the clock; is it right?"
@@ -138,7 +142,7 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
                 days = round(known.behind_seconds / 86_400)
                 yield f"{mirror.mirror}: reading the contents back is {days} days behind; give it more longest_minutes"
     yield from (f"the last run: {warning}" for warning in found.warnings)
-    yield from _findings_of_copy(config, found.copied, now)
+    yield from _findings_of_copy(config, found, now)
     space, least = found.space, min_free(config)
     if space is not None and space.store_free < least:
         yield f"the store had {size(space.store_free)} left after the last run, less than min_free"
@@ -154,15 +158,33 @@ def _behind(config: Config, mirror: str) -> str | None:
     return None
 
 
-def _findings_of_copy(config: Config, copied: memory.Copy | None, now: datetime) -> Iterator[str]:
+def _old(age: timedelta) -> str:
+    if age < timedelta(days=2):
+        hours = int(age / timedelta(hours=1))
+        return "an hour" if hours == 1 else f"{hours} hours"
+    return f"{age.days} days"
+
+
+def _copy_late_after(config: Config, found: Status) -> timedelta:
+    """A copy is made when somebody brings the disk, or after nights: then no more often than there are any."""
+    assert config.image_copy is not None and found.copied is not None
+    times = [_moment(one) for one in (found.copied.last_success, *found.copied.before)]
+    limit = late_after(config.image_copy.late_after, usual_gap([one for one in times if one is not None]))
+    if config.image_copy.late_after is None:
+        limit = max(limit, min(mirror.late_after for mirror in found.mirrors))
+    return limit
+
+
+def _findings_of_copy(config: Config, found: Status, now: datetime) -> Iterator[str]:
     """About the copy of the image, where one is wanted or was made."""
+    copied = found.copied
     if copied is None:
         if config.image_copy is not None:
             yield "the image was not copied yet"
         return
     last = _moment(copied.last_success)
-    if config.image_copy is not None and last is not None and now - last > OLD:
-        yield f"the last copy of the image is {(now - last).days} days old"
+    if config.image_copy is not None and last is not None and now - last > _copy_late_after(config, found):
+        yield f"the last copy of the image is {_old(now - last)} old"
     if copied.error is not None:
         yield f"the last copy of the image failed: {copied.error}"
     yield from (f"the last copy of the image: {warning}" for warning in copied.warnings)

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import signal
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from snapmirror.snapshots.record import parse_id
+from snapmirror.config import load
+from snapmirror.mirror import memory
+from snapmirror.snapshots.record import make_id, parse_id
 from tests.support.runner import Scene
 from tests.support.waiting import until
 
@@ -74,17 +76,71 @@ def test_what_a_run_did_not_see_is_remembered(scene: Scene) -> None:
 def test_an_old_success_and_little_space_need_a_look(scene: Scene) -> None:
     scene.configure()
     scene.night()
-    memory = next(scene.state.glob("*.status.json"))
-    remembered = json.loads(memory.read_text())
+    kept = next(scene.state.glob("*.status.json"))
+    remembered = json.loads(kept.read_text())
     remembered["nights"]["web"]["last_success"] -= 5 * 86400
     remembered["space"].update(store_free=1000, image=5, disk_free=2000)
-    memory.write_text(json.dumps(remembered))
+    kept.write_text(json.dumps(remembered))
     scene.store.rename(scene.folder / "gone")  # else the record itself is asked
     assert status(scene, expect=3)["findings"] == [
         "web: the last success is 5 days old",
         "the store had 1000 B left after the last run, less than min_free",
         "the disk below the image had 2.0 KiB left after the last run, less than min_free",
     ]
+
+
+def test_a_weekly_mirror_is_late_after_two_weeks_or_as_configured(scene: Scene) -> None:
+    """By the record where that can be read, else by what the last run remembers; `doctor` and the metrics agree."""
+    metrics = scene.folder / "metrics"
+    scene.sections["report"] = {"metrics_file": str(metrics)}
+    scene.configure(keep_last=9)
+    for _ in range(3):
+        scene.night()
+    record = scene.home / ".snapmirror" / "record.json"
+    told = json.loads(record.read_text())
+    now = datetime.now(UTC)
+    for number, one in enumerate(told["snapshots"]):
+        one["id"] = make_id(now - timedelta(days=7 * number + 5))
+    record.write_text(json.dumps(told))
+    next(scene.state.glob("*.newest.json")).unlink()  # else it is another store than it was
+    found = status(scene, expect=0)
+    assert found["mirrors"][0]["late_after_seconds"] == 14 * 86_400
+    assert found["mirrors"][0]["last_success_age_seconds"] >= 5 * 86_400
+
+    scene.configure(keep_last=9, late_after="4d")
+    assert status(scene, expect=3)["findings"] == ["web: the last success is 5 days old"]
+    scene.configure(keep_last=9, late_after="1d")
+    assert "does cron run it?" in scene.command("doctor").stdout
+    del scene.mirror["late_after"]
+    scene.configure(keep_last=9)
+    assert "does cron run it?" not in scene.command("doctor").stdout
+
+    scene.source.rename(scene.folder / "elsewhere")
+    scene.night(expect=[12])
+    assert 'snapmirror_late_after_seconds{mirror="web"} 1.2096e+06' in metrics.read_text()
+    scene.store.rename(scene.folder / "gone")
+    assert status(scene, expect=3)["mirrors"][0]["late_after_seconds"] == 14 * 86_400
+
+
+def test_a_copy_of_the_image_is_late_by_its_own_schedule(scene: Scene) -> None:
+    scene.image = {"file": str(scene.folder / "image"), "size": "1G", "encryption": "none"}
+    scene.sections["copy"] = {"destination": str(scene.folder / "disk")}
+    scene.configure()
+    config = load(scene.config)
+    scene.store.rmdir()
+    week, now = 7 * 86_400, datetime.now(UTC).timestamp()
+    for ago in (19 * 86_400, 12 * 86_400, 5 * 86_400):
+        memory.keep_copy(config, memory.Copy(finished=now - ago, last_success=now - ago))
+    assert status(scene, expect=3)["findings"] == ["web: there is no snapshot yet"]
+    memory.keep_copy(config, memory.Copy(finished=now, error="no disk"))
+    assert (kept := memory.load(config).copied) is not None
+    assert (kept.last_success, kept.before) == (
+        now - 5 * 86_400,
+        (now - 5 * 86_400 - week, now - 5 * 86_400 - 2 * week),
+    )
+    scene.sections["copy"]["late_after"] = "36h"
+    scene.configure()
+    assert "the last copy of the image is 5 days old" in status(scene, expect=3)["findings"]
 
 
 def test_it_answers_while_a_night_runs(scene: Scene) -> None:

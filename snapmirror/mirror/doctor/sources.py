@@ -15,6 +15,7 @@ from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
 from snapmirror.mirror import memory, named_files, newest
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
+from snapmirror.mirror.lateness import late_after, usual_gap
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.zfs.layout import Layout as ZfsLayout
@@ -23,7 +24,6 @@ from snapmirror.tools.reach import Answer, reach
 
 _TRANSFER = ExitCode.TRANSFER
 _BUILT = datetime(2026, 1, 1, tzinfo=UTC)  # a clock before this is not set at all
-OLD = timedelta(hours=48)  # nightly: one night may fail without alarm, two may not
 
 
 def examine(mirror: MirrorConfig) -> Iterator[Check]:
@@ -68,21 +68,25 @@ def last_success(config: Config, store: Path | None, now: datetime) -> Iterator[
     for mirror in config.mirrors:
         night = nights.get(mirror.name)
         try:
-            last = _newest_of(config, store, mirror) if store is not None else None
+            dates = _dates_of(config, store, mirror) if store is not None else []
             behind = newest.in_folder(config, mirror.name, store) if store is not None else None
         except SnapmirrorError as error:
             yield failed(_topic(mirror), error)
             continue
+        last, gap = next(iter(dates), None), usual_gap(list(map(record.parse_id, dates)))
+        if gap is None and night is not None and night.usual_gap is not None:
+            gap = timedelta(seconds=night.usual_gap)
         if behind is not None:
             yield fail(_topic(mirror), behind, newest.HINT, ExitCode.GUARD)
         if night is not None and night.result == "failed":
             yield _failed_night(mirror, night, record.parse_id(last) if last else None, now)
         elif last is not None:
-            yield _age(mirror, f"the newest snapshot is {last}", record.parse_id(last), now)
+            yield _age(mirror, gap, f"the newest snapshot is {last}", record.parse_id(last), now)
         elif store is not None:
             yield warn(_topic(mirror), "there is no snapshot yet", f"snapmirror run {mirror.name}")
         elif night is not None:
-            yield _age(mirror, f"the last run made {night.snapshot}", datetime.fromtimestamp(night.finished, UTC), now)
+            when = datetime.fromtimestamp(night.finished, UTC)
+            yield _age(mirror, gap, f"the last run made {night.snapshot}", when, now)
 
 
 def _failed_night(mirror: MirrorConfig, night: memory.Night, last: datetime | None, now: datetime) -> Check:
@@ -94,8 +98,8 @@ def _failed_night(mirror: MirrorConfig, night: memory.Night, last: datetime | No
     return warn(_topic(mirror), message, night.hint or "look at the log of the last run")
 
 
-def _age(mirror: MirrorConfig, what: str, when: datetime, now: datetime) -> Check:
-    if now - when > OLD:
+def _age(mirror: MirrorConfig, gap: timedelta | None, what: str, when: datetime, now: datetime) -> Check:
+    if now - when > late_after(mirror.late_after, gap):
         return warn(_topic(mirror), f"{what}, {_ago(when, now)}", "does cron run it? look at its log")
     return ok(_topic(mirror), f"{what}, {_ago(when, now)}")
 
@@ -110,24 +114,21 @@ def _ago(when: datetime, now: datetime) -> str:
 def _newest(config: Config, store: Path | None) -> Iterator[datetime]:
     for mirror in config.mirrors if store else ():
         with suppress(SnapmirrorError):  # what is wrong with it is told by last_success
-            last = _newest_of(config, store, mirror) if store else None
-            if last is not None:
-                yield record.parse_id(last)
+            yield from map(record.parse_id, (_dates_of(config, store, mirror) if store else [])[:1])
 
 
-def _newest_of(config: Config, store: Path, mirror: MirrorConfig) -> str | None:
-    """The name of the newest snapshot; ZFS keeps no record, but the dated names tell."""
+def _dates_of(config: Config, store: Path, mirror: MirrorConfig) -> list[str]:
+    """The names of the snapshots, newest first; ZFS keeps no record, but the dated names tell."""
     root = store / mirror.name
     if config.zfs is not None:
         dated = ZfsLayout(root)
         dated.check()
         with suppress(FileNotFoundError):
-            return max((link.name for link in dated.by_date.iterdir()), default=None)
-        return None
+            return sorted((link.name for link in dated.by_date.iterdir()), reverse=True)
+        return []
     layout = Layout(root)
     layout.check()
-    last = record.load(layout.record).newest
-    return last.id if last is not None else None
+    return [one.id for one in record.load(layout.record).snapshots]
 
 
 def _topic(mirror: MirrorConfig) -> str:
