@@ -17,6 +17,10 @@ from snapmirror import machine
 from snapmirror.errors import StorageError, StoreMissing
 
 _PRIVATE = ".snapmirror"
+RETIRED = ".snapmirror-retired"
+"""How names in a store begin that have to do with histories which were removed as a whole."""
+RETIREMENTS = f"{RETIRED}.json"
+"""The file in a store that tells of them."""
 _WRITTEN_TO = (
     ".",
     "record.json",
@@ -164,7 +168,7 @@ def histories(path: Path) -> list[Path]:
     """The folders of all mirrors in an open store, with and without a section in the configuration."""
     with os.scandir(path) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    return [path / name for name in names if _is_folder(path / name / _PRIVATE)]
+    return [path / name for name in names if not name.startswith(RETIRED) and _is_folder(path / name / _PRIVATE)]
 
 
 def without_section(names: Collection[str], mirrors: Collection[str]) -> list[str]:
@@ -179,7 +183,7 @@ def of_no_mirror(name: str, path: Path) -> str:
 
 OF_NO_MIRROR = (
     "to see it and go on with it, give a [[mirror]] that name; if a mirror was renamed and has no snapshot yet, "
-    "rename the folder instead (mv, in the open store); to be rid of it, remove the folder"
+    "rename the folder instead (mv, in the open store); to be rid of it: snapmirror retire NAME"
 )
 """What can be done about it."""
 

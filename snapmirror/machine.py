@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import pwd
@@ -40,6 +41,14 @@ def user(uid: int) -> str:
 def login(uid: int) -> str:
     """A user as `chown` and `find` take him."""
     return user(uid).removeprefix("user ")
+
+
+def who() -> str:
+    """The person behind this run, as far as this machine knows."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 @cache

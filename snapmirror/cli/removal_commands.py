@@ -1,9 +1,10 @@
-"""`snapmirror forget|purge`: removing snapshots, and names out of all snapshots."""
+"""`snapmirror forget|purge|retire`: removing snapshots, names out of all snapshots, a whole history."""
 
 from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ from snapmirror.model import size
 
 if TYPE_CHECKING:
     from snapmirror.mirror.removal import Names
+    from snapmirror.mirror.retiring import Doomed
 
 _SHOWN = 20
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be removed.")]
@@ -27,6 +29,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     app.command()(forget)
     app.command()(purge)
+    app.command()(retire)
 
 
 def forget(
@@ -57,7 +60,7 @@ def forget(
         check_forget(history, chosen, accept=accept_changes)
         if not json:
             for one in chosen:
-                out(f"- {one.id}  {local_time(one.taken_at)}  {one.files:,} files, {size(one.bytes)}")
+                out(f"- {one.id}  {local_time(one.taken_at)}  {count(one.files, 'file')}, {size(one.bytes)}")
         if not dry_run:
             _ask(f"Remove {count(len(chosen), 'snapshot')} of {found[0].mirror.name}?", yes=yes)
             forget_snapshots(shell.config, found[0].mirror, history, chosen)
@@ -110,6 +113,60 @@ def purge(
         out(f"{config.name}: removed from {count(len(names.held), 'snapshot')}")
     if not dry_run:
         note("the next night fetches what the source still has: remove it there, or exclude it")
+
+
+def retire(
+    context: typer.Context,
+    mirror: Annotated[str, typer.Argument(metavar="MIRROR", help="The name of its folder in the store.")],
+    with_pinned: Annotated[bool, typer.Option("--with-pinned", help="Also where snapshots are pinned.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Also where it was backed up until now.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Remove the whole history of a mirror that is no longer backed up.
+
+    The configuration may still have it, or not. A note of what, when and by whom stays in the store.
+    Example: snapmirror retire web1
+    """
+    from snapmirror.lock import run_lock
+    from snapmirror.mirror import retiring
+    from snapmirror.mirror.histories import complete_removal
+    from snapmirror.storage.open_store import open_store
+
+    config = shell_of(context).config
+    with run_lock(config, reading=dry_run), open_store(config, read_only=dry_run) as store:
+        if not dry_run:
+            complete_removal(config, store)
+        doomed = retiring.find(config, store, mirror)
+        retiring.check(store, doomed, datetime.now(UTC), pinned=with_pinned, accept=accept_changes)
+        if not json:
+            _show_history(doomed)
+        if not dry_run:
+            _ask(f"Remove the whole history of {mirror}?", yes=yes)
+            retiring.retire(config, store, doomed)
+    if json:
+        ids = [one.id for one in doomed.snapshots]
+        out_json({"mirror": mirror, "dry_run": dry_run, "retired": ids, "in_configuration": doomed.in_configuration})
+    elif not dry_run:
+        out(f"{mirror}: its history is removed")
+    if not dry_run and doomed.in_configuration:
+        note(f"the next night would begin a new one: remove the section of {mirror} from the configuration")
+
+
+def _show_history(doomed: Doomed) -> None:
+    found = doomed.snapshots
+    if doomed.damage is not None:
+        out(f"- all of {doomed.name}; {doomed.damage}")
+    elif not found:
+        out(f"- all of {doomed.name}, which has no snapshot")
+    else:
+        pinned = f", {count(sum(one.pinned for one in found), 'pinned one')} among them"
+        told = f"{count(len(found), 'snapshot')}{pinned if any(one.pinned for one in found) else ''}"
+        newest = f"the newest with {count(found[0].files, 'file')}, {size(found[0].bytes)}"
+        out(f"- all of {doomed.name}: {told}, {found[-1].id} … {found[0].id}; {newest}")
 
 
 def _show(names: Names) -> None:

@@ -10,6 +10,7 @@ run: a rotation would move the folders under its feet, and recycling would chang
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ def opened(
         if locked:
             stack.enter_context(run_lock(config, reading=read_only))
         store = stack.enter_context(open_store(config, read_only=read_only))
+        if locked and not read_only:
+            complete_removal(config, store)
         histories = {mirror.name: history_of(store, mirror) for mirror in mirrors}
         for name, history in histories.items():  # whoever reads it may want just that; a night refuses it
             if (sentence := newest.behind(config, name, history.snapshots())) is not None:
@@ -92,6 +95,18 @@ def opened(
             for name, history in histories.items():
                 _check_order(name, history, read_only=read_only)
         yield Histories(config, store, {mirror.name: mirror for mirror in mirrors}, histories)
+
+
+def complete_removal(config: Config, store: OpenStore) -> None:
+    """Remove what is left of a history that was being removed as a whole. The caller holds the lock.
+
+    Raises SnapmirrorError.
+    """
+    if os.path.lexists(store.path / folder.RETIREMENTS):
+        from snapmirror.mirror.retiring import finish  # not at every start, which is counted in milliseconds
+
+        if (name := finish(config, store)) is not None:
+            log.info("removed what was left of the history of %s, which is retired", name)
 
 
 def _check_order(name: str, history: SnapshotStore, *, read_only: bool) -> None:

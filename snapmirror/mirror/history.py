@@ -11,6 +11,11 @@ from snapmirror.storage.open_store import OpenStore
 
 def history_of(store: OpenStore, mirror: MirrorConfig) -> SnapshotStore:
     """The history of a mirror on an open store."""
+    return history_called(store, mirror.name)
+
+
+def history_called(store: OpenStore, name: str) -> SnapshotStore:
+    """The same by its name, whether the configuration has such a mirror or not."""
     if store.dataset is not None:
-        return ZfsStore(store.dataset, store.path, mirror.name)
-    return HardlinkStore(store.path / mirror.name)
+        return ZfsStore(store.dataset, store.path, name)
+    return HardlinkStore(store.path / name)

@@ -174,6 +174,20 @@ def keep_damaged(config: Config, mirror: str, damaged: int) -> Memory:
     return known
 
 
+def forget(config: Config, mirror: str) -> Memory:
+    """Remember nothing of a mirror any more. Raises OSError."""
+    known = load(config)
+    nights = {name: night for name, night in known.nights.items() if name != mirror}
+    space = known.space
+    if space is not None:
+        names = tuple(name for name in space.histories if name != mirror)
+        space = space.model_copy(update={"histories": names})
+    kept = known.model_copy(update={"nights": nights, "space": space})
+    if kept != known:
+        _write(config, kept)
+    return kept
+
+
 def _write(config: Config, memory: Memory) -> None:
     path = _file(config)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -45,6 +45,7 @@ class _Known(BaseModel):
 
     version: int = 1
     mirrors: dict[str, Newest] = Field(default_factory=dict)
+    retiring: frozenset[str] = frozenset()  # whose whole history was being removed
 
 
 def check(config: Config, mirror: str, snapshots: Sequence[Snapshot]) -> None:
@@ -86,6 +87,41 @@ def remember(config: Config, mirror: str, newest: Snapshot) -> None:
     """Write down what was just published. Raises OSError."""
     known = _load(config)
     known.mirrors[mirror] = Newest(sequence=newest.sequence, id=newest.id)
+    known.retiring -= {mirror}
+    _save(config, known)
+
+
+def retire(config: Config, mirror: str) -> None:
+    """Write down that the whole history of a mirror is about to be removed from here. Raises OSError.
+
+    What the store says of that is not believed: whoever holds it would let us forget what was the newest.
+    """
+    known = _load(config)
+    known.retiring |= {mirror}
+    _save(config, known)
+
+
+def is_retiring(config: Config, mirror: str) -> bool:
+    """Whether that stands there, so that what was begun may be completed."""
+    return mirror in _load(config).retiring
+
+
+def keep(config: Config, mirror: str) -> None:
+    """It was not removed after all. Raises OSError."""
+    known = _load(config)
+    known.retiring -= {mirror}
+    _save(config, known)
+
+
+def forget(config: Config, mirror: str) -> None:
+    """Nothing is known of this mirror any more: its history was removed as a whole. Raises OSError."""
+    known = _load(config)
+    known.mirrors.pop(mirror, None)
+    known.retiring -= {mirror}
+    _save(config, known)
+
+
+def _save(config: Config, known: _Known) -> None:
     path = file_of(config)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with files.replacing(path) as descriptor:

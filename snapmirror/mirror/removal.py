@@ -1,4 +1,4 @@
-"""Removing what is kept, because an administrator asks for it: snapshots, names out of all snapshots, a whole mirror.
+"""Removing what is kept, because an administrator asks for it: snapshots, names out of all snapshots.
 
 Each is first looked at, and refused where it would remove what nobody meant: a pinned snapshot, the last complete one,
 most of what there is at once. `find_names` and `check_*` change nothing.
@@ -6,12 +6,11 @@ most of what there is at once. `find_names` and `check_*` change nothing.
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from snapmirror import machine
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import GuardError, UsageError
 from snapmirror.mirror import newest
@@ -65,7 +64,7 @@ class Names:
 def find_names(mirror: MirrorConfig, history: SnapshotStore, paths: Sequence[bytes], *, accept: bool) -> Names:
     """What a purge of these paths would take out. Raises UsageError, GuardError, DamagedManifest."""
     if b"." in paths:
-        raise UsageError("that is everything", hint="'snapmirror retire' removes the whole history of a mirror")
+        raise UsageError("that is everything", hint=f"'snapmirror retire {mirror.name}' removes all of it")
     found = [held(history.manifest(one), one, paths) for one in history.snapshots()]
     found = [one for one in found if one.entries]
     if not found:
@@ -94,19 +93,11 @@ def purge(history: SnapshotStore, names: Names) -> None:
     assert isinstance(history, HardlinkStore)
     note = Purge(
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        by=_who(),
+        by=machine.who(),
         paths=tuple(map(_shown, names.paths)),
         snapshots={one.snapshot.id: len(one.entries) for one in names.held},
     )
     history.purge(names.paths, note)
-
-
-def _who() -> str:
-    """The person behind it, as far as this machine knows."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def _shown(path: bytes) -> str:

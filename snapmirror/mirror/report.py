@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from snapmirror import files
 from snapmirror.config import Config
 from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
 from snapmirror.lock import state_file
@@ -144,3 +145,17 @@ def write(
         raise StorageError(
             f"the report {error.filename} cannot be written: {error.strerror}", hint="check [report]"
         ) from error
+
+
+def forget(config: Config, mirror: str) -> None:
+    """Take a mirror out of the last run's report, out of what is remembered, and out of the metrics.
+
+    Raises OSError and ForeignError.
+    """
+    for path in filter(None, (state_file(config, ".json"), config.report.json_file)):
+        with suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            last = json.loads(files.read(path))
+            mirrors = [one for one in last["mirrors"] if one["mirror"] != mirror]
+            if len(mirrors) < len(last["mirrors"]):
+                memory.replace(path, json.dumps({**last, "mirrors": mirrors}, indent=1))
+    metrics.write(config, memory.forget(config, mirror))

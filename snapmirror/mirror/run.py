@@ -24,6 +24,7 @@ from snapmirror.lock import run_lock
 from snapmirror.mirror import memory, newest
 from snapmirror.mirror import report as reports
 from snapmirror.mirror.copying import copy_and_remember
+from snapmirror.mirror.histories import complete_removal
 from snapmirror.mirror.history import history_of
 from snapmirror.mirror.lateness import usual_gap
 from snapmirror.mirror.night import Night, Options, is_full_due
@@ -56,6 +57,7 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
             with Pipeline() as pipeline:
                 pipeline.hold("lock", run_lock(config))
                 store = pipeline.hold("open the store", open_store(config))
+                complete_removal(config, store)
                 for mirror in mirrors:
                     history = history_of(store, mirror)
                     night = _one(config, mirror, store, history, options, pipeline, progress, last_success)

@@ -57,7 +57,7 @@ def create(dataset: str, properties: Mapping[str, str], *, passphrase: bytes | N
 
 
 def destroy(dataset: str) -> None:
-    """Destroy a dataset with all below it. Only for one that this very run has made, or a killed init."""
+    """Destroy a dataset with all below it, but not what was cloned from it. Only for what is ours as a whole."""
     zfs(["zfs", "destroy", "-r", dataset], f"the dataset {dataset} cannot be removed")
     log.info("removed the dataset %s", dataset)
 
@@ -85,6 +85,19 @@ def children(dataset: str) -> list[str]:
     argv: list[Argument] = ["zfs", "list", "-H", "-d", "1", "-t", "filesystem", "-o", "name", dataset]
     names = zfs(argv, f"{dataset} cannot be looked at").text.splitlines()
     return [name for name in names if name != dataset]
+
+
+def below(dataset: str) -> list[str]:
+    """Everything below a dataset but its own snapshots: file systems, volumes."""
+    argv: list[Argument] = ["zfs", "list", "-H", "-r", "-t", "filesystem,volume", "-o", "name", dataset]
+    names = zfs(argv, f"{dataset} cannot be looked at").text.splitlines()
+    return [name for name in names if name != dataset]
+
+
+def rename(dataset: str, name: str) -> None:
+    """Give a dataset another name, at once and durably."""
+    zfs(["zfs", "rename", dataset, name], f"{dataset} cannot be renamed")
+    log.info("renamed the dataset %s to %s", dataset, name)
 
 
 # --- keys

@@ -196,3 +196,29 @@ def _settled(properties: str) -> list[str]:
     """Without the numbers of space, which everything in a pool changes."""
     changing = ("used", "available", "referenced", "written", "logical", "compressratio", "refcompressratio")
     return [line for line in properties.splitlines() if not line.startswith(changing)]
+
+
+def test_a_retired_mirror_takes_nothing_of_others_along(scene: ZfsScene) -> None:
+    """The whole dataset goes, unless something in it is not ours; then a mirror of that name begins anew."""
+    (scene.source / "file").write_text("one")
+    first = scene.night().mirror["snapshot"]
+    words = ("retire", scene.name, "--yes", "--accept-changes")
+    scene.command("pin", "newest")
+    assert scene.command(*words).exit_code == 2
+    with by_hand(scene) as dataset:
+        zfs("zfs", "snapshot", f"{dataset}@mine")
+    refused = scene.command(*words, "--with-pinned")
+    assert refused.exit_code == 11 and "@mine" in refused.stderr, str(refused)
+    assert ids(scene) == [first]
+    with by_hand(scene) as dataset:
+        zfs("zfs", "destroy", f"{dataset}@mine")
+    scene.fake_program("zfs", '#!/bin/sh\n/usr/sbin/zfs "$@" || exit\n[ "$1" != rename ] || kill -KILL $PPID\n')
+    assert scene.command(*words, "--with-pinned").exit_code not in (0, 3)
+    (scene.programs / "zfs").unlink()
+    scene.command("forget", "99", "--yes")  # there is none, but what was begun is completed
+    with by_hand(scene) as dataset:
+        assert dataset not in zfs("zfs", "list", "-H", "-r", "-o", "name", scene.pool).splitlines()
+        assert "retired:" not in zfs("zfs", "list", "-H", "-r", "-o", "name", scene.pool)
+    (scene.source / "file").write_text("another")
+    scene.night()
+    assert len(ids(scene)) == 1

@@ -94,12 +94,14 @@ REFUSED = [
     request("copy-image", "//10.253.71.1/SnapMirror/again"), request("copy-image", "//10.253.71.1/usb", "/etc"),
     request("verify", "--mirror", "../x"), request("verify", "--seed", "x"), request("run", "web1\n"),
     request("run", "--", "--accept-changes"), request("diff", "1", "2", "3", "4"), request("list", "--mirror"),
+    request("retire", "../x"), request("retire", "a", "b"),
     request("list", 1), request("list", "a\0b"), request("find", "\ud800"), request("list") + " x",
     request("list") + "; reboot", "snapmirror eyJhIjoxfQ==", "snapmirror /w==",
     f"snapmirror {base64.b64encode(b'[' * 60_000).decode()}",
 ]  # fmt: skip
 FOR_THE_ADMINISTRATOR = [
     request("forget", "--yes", "1"), request("purge", "--from-history", "etc/x", "--yes"), request("unpin", "newest"),
+    request("retire", "web1"), request("retire", "--yes", "--with-pinned", "--", "web1"),
     request("pin", "--mirror", "web1", "--", "newest"),
     request("run", "--accept-changes"), request("run", "--json", "--accept-changes", "web1"),
     request("doctor", "--storage"), request("host", "prepare"), request("copy-image", "//other/share"),
@@ -216,7 +218,7 @@ def test_whatever_is_asked_nothing_comes_through_but_what_the_key_is_for(words: 
     name, values = meant
     assert name not in {("export", "serve"), ("config", "sample")} and values.get("to") is None
     if not admin:
-        assert name not in {("pin",), ("unpin",), ("forget",), ("purge",), ("host", "prepare")}
+        assert name not in {("pin",), ("unpin",), ("forget",), ("purge",), ("retire",), ("host", "prepare")}
         assert not values.get("accept_changes") and not values.get("storage")
     if name == ("copy-image",) and values["destination"] is not None:
         assert values["destination"].startswith("//" if admin else "//10.253.71.1/usb")

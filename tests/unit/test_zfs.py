@@ -8,7 +8,7 @@ import pytest
 
 from snapmirror.errors import StorageError
 from snapmirror.snapshots.record import Snapshot
-from snapmirror.snapshots.zfs import sealing
+from snapmirror.snapshots.zfs import retiring, sealing
 from snapmirror.tools import zfs, zpool
 
 HEALTHY = """  pool: p
@@ -117,3 +117,62 @@ def test_the_device_may_be_there_before_the_module(says: Path, monkeypatch: pyte
     assert module.is_dir()
     program(says, "zpool", "p\n")
     assert zpool.is_imported("p")
+
+
+FAKE_ZFS = """#!/bin/sh
+# datasets and snapshots are files: DATASET.name, with a slash as +; what they hold is printed for what is asked of them
+echo "$*" >>{folder}/calls
+for last; do :; done
+file={folder}/$(echo "$last" | tr / +).zfs
+case "$1 $*" in
+"list "*" -t snapshot "*) cat {folder}/snapshots 2>/dev/null ;;
+"list "*" -r "*) cat {folder}/below ;;
+"list "*) [ -e "$file" ] || {{ echo "cannot open '$last': dataset does not exist" >&2; exit 1; }} ;;
+"get "*) cat "$file" ;;
+"holds "*) cat {folder}/holds ;;
+"rename "*) mv {folder}/$(echo "$2" | tr / +).zfs "$file" ;;
+"destroy "*) rm "$file" ;;
+esac
+"""
+OURS = "p/store/web@2026-11-20T030000Z\t1\t1\t1\t{holds}\t{note}\n"
+
+
+@pytest.fixture
+def pool_with_web(says: Path) -> Path:
+    (says / "zfs").write_text(FAKE_ZFS.format(folder=says))
+    (says / "zfs").chmod(0o755)
+    (says / "p+store+web.zfs").write_text("web\tlocal\n")
+    (says / "below").write_text("p/store/web\n")
+    sealed = Snapshot(id="2026-11-20T030000Z", sequence=1, slot=1, files=1, entries=1, bytes=1, new_bytes=1)
+    note = sealing.written(sealed)[sealing.PROPERTY]
+    (says / "snapshots").write_text(OURS.format(holds=1, note=note))
+    (says / "holds").write_text(f"p/store/web@2026-11-20T030000Z\t{sealing.HOLD}\tFri Nov 20\n")
+    return says
+
+
+def test_a_dataset_is_retired(pool_with_web: Path) -> None:
+    retiring.check("p/store", "web")
+    retiring.set_aside("p/store", "web")
+    assert not retiring.is_standing("p/store", "web") and retiring.is_set_aside("p/store", "web")
+    retiring.destroy("p/store", "web")
+    assert not retiring.is_set_aside("p/store", "web")
+    calls = (pool_with_web / "calls").read_text().splitlines()
+    assert f"release {sealing.HOLD} p/store/retired:web@2026-11-20T030000Z" in calls
+    assert calls[-2] == "destroy -r p/store/retired:web"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "says_so"),
+    [
+        ("p+store+web.zfs", "web\tinherited from p\n", "did not make the dataset"),
+        ("p+store+web.zfs", "other\tlocal\n", "did not make the dataset"),
+        ("below", "p/store/web\np/store/web/child\n", "did not make p/store/web/child"),
+        ("snapshots", "p/store/web@mine\t1\t1\t1\t0\t-\n", "did not make the snapshot p/store/web@mine"),
+        ("holds", "p/store/web@2026-11-20T030000Z\tbackup\tFri Nov 20\n", "somebody else holds the snapshot"),
+    ],
+)
+def test_what_others_have_in_a_dataset_holds_it_up(pool_with_web: Path, file: str, text: str, says_so: str) -> None:
+    (pool_with_web / file).write_text(text)
+    with pytest.raises(StorageError) as caught:
+        retiring.check("p/store", "web")
+    assert says_so in caught.value.message

@@ -5,10 +5,10 @@ was read: options in full, then `--`, then the words. So whatever the tables do 
 later snapmirror has, too; and no word can become an option.
 
 The everyday key can do what the PowerShell module does, and read. The administrator's key is asked for what shortens
-history or makes room for that (`forget`, `purge`, `unpin`, `--accept-changes`, more runs than a day needs, see
-runs.py), what fills the image for good (`pin`), what tries the storage (`doctor --storage`) or changes the Windows host
-(`host prepare`), and copies to other machines than the share's. Neither key can write files of this machine or choose
-another configuration.
+history or makes room for that (`forget`, `purge`, `retire`, `unpin`, `--accept-changes`, more runs than a day needs:
+see runs.py), what fills the image for good (`pin`), what tries the storage (`doctor --storage`) or changes the Windows
+host (`host prepare`), and copies to other machines than the share's. Neither key can write files of this machine or
+choose another configuration.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ EVERYDAY: Mapping[str, Command] = {
     ),
 }  # fmt: skip
 _DESTROYING: Mapping[str, Kind | None] = {"--dry-run": None, "--yes": None, "--accept-changes": None, **_OF_A_MIRROR}
+_DESTROYING_ALL = {name: kind for name, kind in _DESTROYING.items() if name != "--mirror"}
 ADMIN: Mapping[str, Command] = {
     **EVERYDAY,
     "doctor": Command({"--storage": None, **_JSON}),
@@ -93,6 +94,7 @@ ADMIN: Mapping[str, Command] = {
     "host prepare": Command({"--dry-run": None, **_JSON}),
     "pin": Command({"--mirror": MIRROR}, (SNAPSHOT,)),
     "purge": Command({"--from-history": None, **_DESTROYING}, more=PATH),
+    "retire": Command({"--with-pinned": None, **_DESTROYING_ALL}, (MIRROR,)),
     "run": EVERYDAY["run"]._replace(options={**EVERYDAY["run"].options, "--accept-changes": None}),
     "unpin": Command({"--mirror": MIRROR}, (SNAPSHOT,)),
 }
