@@ -13,6 +13,7 @@ from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import DamageError, TransferError
 from snapmirror.mirror import floods, size_limits, stall
+from snapmirror.mirror.odd_times import Disk
 from snapmirror.snapshots import times
 from snapmirror.snapshots.entry import escape, parse, path_of, plain_line
 from snapmirror.snapshots.names import Tree
@@ -77,20 +78,20 @@ def tree_lines(mirror: MirrorConfig, tree: Path) -> list[bytes]:
         return list(listing.lines())
 
 
-def changed_names(mirror: MirrorConfig, tree: Path) -> set[bytes]:
+def changed_names(mirror: MirrorConfig, tree: Path, disk: Disk) -> set[bytes]:
     """Compare the source with a snapshot's tree itself: the names that differ, in ACLs and xattrs as well."""
     what, seconds = f"comparing {mirror.source} with {tree}", stall.patience(mirror)
     with _listed(rsync.check_argv(mirror, tree), what, mirror, seconds, root=False) as listing:
-        return {path_of(line) for line in listing.lines() if not _is_time_that_cannot_be_kept(line, tree)}
+        return {path_of(line) for line in listing.lines() if not _is_time_that_cannot_be_kept(line, tree, disk)}
 
 
-def _is_time_that_cannot_be_kept(line: bytes, tree: Path) -> bool:
+def _is_time_that_cannot_be_kept(line: bytes, tree: Path, disk: Disk) -> bool:
     """Whether only the time differs, and the tree's is the nearest that its file system has."""
     time = line.split(b"|", 6)[5]
     if line[2:11] != _ONLY_TIME or times.is_usual(time):
         return False
     with suppress(OSError, DamageError, ValueError):
-        return times.is_nearest(time, os.lstat(Tree(tree).at(path_of(line))).st_mtime_ns // 1_000_000_000)
+        return disk.is_nearest(time, os.lstat(Tree(tree).at(path_of(line))).st_mtime_ns // 1_000_000_000)
     return False
 
 

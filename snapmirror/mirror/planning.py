@@ -13,6 +13,7 @@ from pathlib import Path
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import ListingError, TransferError
 from snapmirror.mirror import listing, named_files, size_limits
+from snapmirror.mirror.odd_times import Disk
 from snapmirror.model import NOTICE, Progress
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
@@ -51,15 +52,16 @@ def make_plan(
     newest = history.snapshots()[0] if history.snapshots() else None
     warnings: list[str] = []
     marked: set[bytes] = set()
+    disk = Disk(history.slot().parent)
     if full and newest is not None:
-        marked = listing.changed_names(mirror, history.tree(newest))
+        marked = listing.changed_names(mirror, history.tree(newest), disk)
     try:
-        plan, listed = _compare(mirror, _manifest(history, newest), header, marked, progress)
+        plan, listed = _compare(mirror, _manifest(history, newest), header, marked, disk, progress)
     except DamagedManifest as damage:
         assert newest is not None
         warnings.append(f"{damage.message}; compared with the tree of {newest.id} itself instead")
-        marked = marked or listing.changed_names(mirror, history.tree(newest))
-        plan, listed = _compare(mirror, _rebuilt(mirror, history.tree(newest), header), header, marked, progress)
+        marked = marked or listing.changed_names(mirror, history.tree(newest), disk)
+        plan, listed = _compare(mirror, _rebuilt(mirror, history.tree(newest), header), header, marked, disk, progress)
         plan.differing = None  # they are not the manifest's
     if listed.partial:
         if mirror.on_unreadable == "fail":
@@ -115,14 +117,14 @@ def _rebuilt(mirror: MirrorConfig, tree: Path, header: Header) -> Lines:
 
 
 def _compare(
-    mirror: MirrorConfig, old: Manifest, header: Header, marked: set[bytes], progress: Progress
+    mirror: MirrorConfig, old: Manifest, header: Header, marked: set[bytes], disk: Disk, progress: Progress
 ) -> tuple[Plan, listing.Listing]:
     left_out = _DEVICES if os.geteuid() and not mirror.fake_super else frozenset()
     progress.begin(f"listing {mirror.source}")
     try:
         with closing(old), listing.source_listed(mirror, expected=old.totals.entries) as listed:
             blocks = _counted(listed.blocks, progress)
-            return compare(old, blocks, header, marked=marked, left_out=left_out), listed
+            return compare(old, blocks, header, marked=marked, left_out=left_out, is_nearest=disk.is_nearest), listed
     except OutOfOrder:
         log.info("the source lists its names in another order than usual; sorting them")
         with (
@@ -130,7 +132,9 @@ def _compare(
             listing.source_listed(mirror, expected=old.totals.entries) as listed,
         ):
             try:
-                return compare(again, in_order(listed.blocks), header, marked=marked, left_out=left_out), listed
+                return compare(
+                    again, in_order(listed.blocks), header, marked=marked, left_out=left_out, is_nearest=disk.is_nearest
+                ), listed
             except OutOfOrder:
                 raise ListingError(f"{mirror.source} lists a name twice") from None
     finally:

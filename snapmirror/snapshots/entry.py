@@ -138,13 +138,13 @@ def linked_line(attributes: bytes, path: bytes, leader: bytes) -> bytes:
     return item + attributes[1:] + b"| => " + escape(leader) + b"//" + escape(path)
 
 
-def is_settled(old: bytes, new: bytes) -> bool:
+def is_settled(old: bytes, new: bytes, is_nearest: times.IsNearest) -> bool:
     """Whether two lines of a name tell the same, but for a time that `old` has as it is on the disk, see `times`."""
     before, after = old.split(b"|", 6), new.split(b"|", 6)
     if before[:5] != after[:5] or before[6] != after[6] or times.is_usual(after[5]):
         return False
     try:
-        return times.fits(after[5], times.parse(before[5]))
+        return times.fits(after[5], times.parse(before[5]), is_nearest)
     except ValueError:
         return False
 

@@ -27,6 +27,7 @@ from snapmirror.snapshots.manifest import (
 )
 from snapmirror.snapshots.merge import Pair, Text, differences, link_differences
 from snapmirror.snapshots.spool import Spool
+from snapmirror.snapshots.times import IsNearest, is_nearest
 
 _SAMPLE = 4
 _USUAL = {b">f+++++++++|", b"cd+++++++++|", b"cL+++++++++|", b"cD+++++++++|", b"cS+++++++++|"}
@@ -150,12 +151,13 @@ def compare(
     *,
     marked: Set[bytes],
     left_out: Set[bytes] = frozenset(),
+    is_nearest: IsNearest = is_nearest,
 ) -> Plan:
     """The plan that turns the tree of manifest `old` into that of `listing` (in blocks), and the next manifest.
 
     Lines of the listing that are no entries are passed over. `marked` are paths that count as changed although their
     lines are equal: a full run has found that they differ in what a line does not show. `left_out` are kinds of
-    entries that the store cannot keep. Raises OutOfOrder, ListingError.
+    entries that the store cannot keep, `is_nearest` knows the times that it can. Raises OutOfOrder, ListingError.
     """
     plan = Plan(header.id, header.sequence)
     in_pieces = bool(old.places) or old.totals.entries >= MANY_ENTRIES
@@ -204,7 +206,7 @@ def compare(
         if after is not None:
             _check(after)
             writer.number([header.sequence])
-            if before and entry.is_settled(before[PREFIX:], after) and entry.path_of(after) not in marked:
+            if before and entry.is_settled(before[PREFIX:], after, is_nearest) and entry.path_of(after) not in marked:
                 settled.append((before, after))
                 continue
         changed.append((before, after))

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import calendar
 import re
+from collections.abc import Callable
 
 _TIME = re.compile(rb"(-*)([0-9]{1,12})/([0-9]{2})/([0-9]{2})-?([0-9]{0,2})(?::([0-9]{0,2})(?::([0-9]{0,2}))?)?")
 _OUT_OF_RANGE = b"(time-out-of-range)"
 _PRINTED = 19
 _INT32, _DAY = 1 << 31, 86400
-_FIRST, _LAST = -1 << 63, (1 << 63) - 1
+FIRST, LAST = -1 << 63, (1 << 63) - 1
 # XFS and ext4 with small inodes; NFS 3; ext4; XFS with bigtime
 _LATEST = (_INT32 - 1, 2 * _INT32 - 1, 15_032_385_535, 16_299_260_424)
 _EARLIEST = (-_INT32, 0)
@@ -30,7 +31,7 @@ def is_usual(text: bytes) -> bool:
 def parse(text: bytes) -> int:
     """Seconds since 1970; for a text that is not whole the first of those that it may mean. Raises ValueError."""
     if text == _OUT_OF_RANGE:
-        return _LAST
+        return LAST
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError("not a time")
@@ -42,7 +43,7 @@ def parse(text: bytes) -> int:
     if not 1 <= int(day) <= calendar.monthrange(2000 + year % 400, int(month))[1]:
         raise ValueError("not a day")
     seconds = _days(year, int(month), int(day)) * _DAY + hour * 3600 + minute * 60 + second
-    if not _FIRST <= seconds <= _LAST:
+    if not FIRST <= seconds <= LAST:
         raise ValueError("not a time of 64 bits")
     return seconds
 
@@ -74,11 +75,8 @@ def iso(seconds: int) -> str:
     return f"{head}{rest.replace('/', '-', 2)[:6]}T{rest[7:]}Z"
 
 
-def fits(text: bytes, seconds: int) -> bool:
-    """Whether a file of which a listing or a manifest says `text` has its time on the disk. Raises ValueError."""
-    if parse(text) == seconds:
-        return True
-    return not is_usual(text) and (printed(seconds) == text or is_nearest(text, seconds))
+IsNearest = Callable[[bytes, int], bool]
+"""Whether a time is the nearest that a file system has for one that it cannot hold: see `is_nearest`."""
 
 
 def is_nearest(text: bytes, seconds: int) -> bool:
@@ -87,6 +85,13 @@ def is_nearest(text: bytes, seconds: int) -> bool:
         return seconds in _LATEST or seconds in _EARLIEST
     wanted = parse(text)
     return (wanted > seconds and seconds in _LATEST) or (wanted < seconds and seconds in _EARLIEST)
+
+
+def fits(text: bytes, seconds: int, is_nearest: IsNearest = is_nearest) -> bool:
+    """Whether a file of which a listing or a manifest says `text` has its time on the disk. Raises ValueError."""
+    if parse(text) == seconds:
+        return True
+    return not is_usual(text) and (printed(seconds) == text or is_nearest(text, seconds))
 
 
 def _taken_apart(seconds: int) -> tuple[int, str]:

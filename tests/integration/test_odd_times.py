@@ -24,6 +24,10 @@ TIMES = {
 }  # fmt: skip
 
 
+ENDS = [(0, -86400), ((1 << 31) - 1, 1 << 31), (-86400, 0)]
+"""Times, the one before and the one after a change, that the disk of the tests holds."""
+
+
 @pytest.fixture
 def memory() -> Iterator[Path]:
     folder = Path("/dev/shm") / f"snapmirror-odd-{os.getpid()}"
@@ -152,3 +156,23 @@ def test_another_time_is_still_damage(tmp_path: Path, memory: Path) -> None:
         stamp(sealed, wrong)
         damaged = scene.command("verify")
         assert damaged.exit_code == 14 and "time: file" in damaged.stdout, str(damaged)
+
+
+@pytest.mark.parametrize("words", [(), ("--full",)])
+@pytest.mark.parametrize("ends", ENDS, ids=str)
+def test_a_time_at_the_end_of_what_some_disk_holds(
+    tmp_path: Path, memory: Path, ends: tuple[int, int], words: tuple[str, ...]
+) -> None:
+    """It may be the file's own, and is no excuse for a later change."""
+    scene = Scene(tmp_path / "scene", mirror={"source": str(memory)})
+    before, after = ends
+    (memory / "file").write_text("x")
+    (memory / "link").symlink_to("file")
+    for seconds in ends:
+        for name in ("file", "link"):
+            stamp(memory / name, seconds)
+        scene.night(*words)
+    assert [modified(slot / name) for slot in scene.slots().values() for name in ("file", "link")] == [
+        after, after, before, before,
+    ]  # fmt: skip
+    assert not scene.night(*words).mirror["attributes"]
