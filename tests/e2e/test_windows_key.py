@@ -68,7 +68,7 @@ class Windows:
         """As Get-SnapMirrorSshOption gives them."""
         literals = walk(parsed(MODULE / "Private/Get-SnapMirrorSshOption.ps1"), "string_literal")
         values = {"$known": str(self.known_hosts), "$batch": "yes"}
-        set_up = [re.sub(r"\$\w+", lambda it: values[it[0]], text(one)[1:-1]) for one in literals]
+        set_up = [re.sub(r"\$\w+", lambda it: values[it[0]], text(one)[1:-1].replace('`"', '"')) for one in literals]
         words = [word for option in set_up if "=" in option for word in ("-o", option)]
         assert "StrictHostKeyChecking=yes" in words
         return ["-F", "none", "-i", str(key or self.key), *words]

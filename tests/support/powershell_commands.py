@@ -37,7 +37,8 @@ _USED = """
     Get-Date:
     Get-Disk:
     Get-FileHash: LiteralPath
-    Get-Item: LiteralPath
+    Get-Item: Force LiteralPath
+    Get-Location: PSProvider
     Get-LocalUser: Name
     Get-NetAdapter: Name
     Get-NetFirewallRule: Name
@@ -70,6 +71,7 @@ _USED = """
     New-VM: Generation MemoryStartupBytes Name Path SwitchName VHDPath
     New-VMSwitch: Name SwitchType
     Out-Null:
+    Register-ArgumentCompleter: CommandName ParameterName ScriptBlock
     Register-ScheduledTask: Force InputObject TaskName
     Remove-Item: Confirm Force LiteralPath Recurse
     Remove-LocalUser: Confirm Name
@@ -79,7 +81,7 @@ _USED = """
     Remove-VMHardDiskDrive:
     Remove-VMSwitch: Confirm Force Name
     Resolve-Path: LiteralPath
-    Select-Object: ExpandProperty First Unique
+    Select-Object: ExpandProperty First Skip Unique
     Set-Content: Encoding LiteralPath Value
     Set-LocalUser: Name Password
     Set-SmbShare: CachingMode EncryptData Force Name
@@ -94,7 +96,7 @@ _USED = """
     Stop-VM: Confirm Force Name
     Test-Path: LiteralPath PathType
     Unregister-ScheduledTask: Confirm TaskName
-    Where-Object: eq lt like
+    Where-Object: Property eq lt like
     Write-Verbose: Message
     Write-Warning: Message
 """

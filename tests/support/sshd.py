@@ -59,23 +59,24 @@ class Sshd:
 
 
 @contextmanager
-def sshd_running(folder: Path) -> Iterator[Sshd]:
-    """A private sshd for the present user."""
+def sshd_running(folder: Path, *, address: str = "127.0.0.1", port: int = 0) -> Iterator[Sshd]:
+    """A private sshd for the present user, on a free port unless one is given."""
     folder.mkdir(mode=0o700)
     home = folder / "home"
     home.mkdir()
-    port = free_port()
+    port = port or free_port()
     server = Sshd(
         folder=folder, port=port, identity=_new_key(folder / "identity"), known_hosts=folder / "known_hosts",
         authorized_keys=folder / "authorized_keys", host_key=_new_key(folder / "host_key"),
     )  # fmt: skip
     server.authorized_keys.write_text((folder / "identity.pub").read_text())
-    server.known_hosts.write_text(f"[127.0.0.1]:{port} {(folder / 'host_key.pub').read_text()}")
+    server.known_hosts.write_text(f"[{address}]:{port} {(folder / 'host_key.pub').read_text()}")
     settings = [
-        "ListenAddress 127.0.0.1", f"Port {port}", f'HostKey "{server.host_key}"', f'PidFile "{folder}/pid"',
+        f"ListenAddress {address}", f"Port {port}", f'HostKey "{server.host_key}"', f'PidFile "{folder}/pid"',
         f'AuthorizedKeysFile "{server.authorized_keys}"', "StrictModes no", "UsePAM no", "PasswordAuthentication no",
         "KbdInteractiveAuthentication no", "PermitRootLogin prohibit-password", "AllowTcpForwarding yes",
         "MaxStartups 100", "LogLevel VERBOSE", "PrintMotd no", "PermitUserRC no",
+        "Subsystem sftp /usr/lib/openssh/sftp-server",
         # bash reads ~/.bashrc below sshd, and what this machine's user has there may wait for a lock, or print
         f'SetEnv "HOME={home}"',
     ]  # fmt: skip
@@ -86,7 +87,7 @@ def sshd_running(folder: Path) -> Iterator[Sshd]:
     assert program, "sshd is not installed"
     # each connection reads the settings anew (-D listens, then re-executes), so a new host key counts at once
     argv = [program, "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "log")]
-    with _server(argv, port) as process:
+    with _server(argv, port, address) as process:
         server_pid = process.pid
         assert server_pid
         yield server
@@ -122,18 +123,18 @@ def free_port() -> int:
         return port
 
 
-def answers(port: int) -> bool:
+def answers(port: int, address: str = "127.0.0.1") -> bool:
     """Whether somebody listens on a port of this machine."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+    with suppress(OSError), socket.create_connection((address, port), timeout=1):
         return True
     return False
 
 
 @contextmanager
-def _server(argv: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+def _server(argv: list[str], port: int, address: str = "127.0.0.1") -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
-        until(lambda: answers(port), f"{argv[0]} answers", running=process)
+        until(lambda: answers(port, address), f"{argv[0]} answers", running=process)
         yield process
     finally:
         process.terminate()

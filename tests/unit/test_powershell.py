@@ -172,17 +172,6 @@ def test_what_a_function_of_ours_cannot_do_without_is_given() -> None:
             assert {f"-{name}" for name in needed} <= set(call.parameters), call
 
 
-@pytest.mark.parametrize("path", [path for path in OURS if path.suffix != ".psd1"], ids=short)
-def test_every_variable_has_a_value(path: Path) -> None:
-    """Under strict mode a mistyped one ends the command, at night."""
-    automatic = (
-        "_ null true false pscmdlet psscriptroot lastexitcode psversiontable matches "
-        "whatifpreference confirmpreference erroractionpreference"
-    )
-    used, given = powershell.variables(path)
-    assert used - given - set(automatic.split()) == set()
-
-
 @pytest.mark.parametrize("path", [path for path in OURS if path.suffix == ".ps1"], ids=short)
 def test_a_variable_is_written_in_one_way(path: Path) -> None:
     """$found is $Found to PowerShell: a value of ours would be forced into the parameter's type."""
@@ -202,21 +191,6 @@ def test_settings_that_are_read_are_written() -> None:
     read = {member for path in OURS for member in powershell.members(path, "setting")}
     assert read <= written, f"nobody writes {read - written}"
     assert written - read == set(), "nobody reads these"
-
-
-@pytest.mark.parametrize(
-    ("variables", "known"),
-    [
-        ("answer planned done mounted made checked", {"ExitCode", "Output"}),
-        ("plan", set(CONTRACT["Type"]["SnapMirror.Restore"])),
-        ("night", set(CONTRACT["Type"]["SnapMirror.MirrorRun"])),
-        ("snapshot", set(CONTRACT["Type"]["SnapMirror.Snapshot"])),
-    ],
-)
-def test_properties_that_are_read_are_there(variables: str, known: set[str]) -> None:
-    paths = list(MODULE.glob("P*/*.ps1"))
-    read = {member for path in paths for variable in variables.split() for member in powershell.members(path, variable)}
-    assert read and read <= known, f"{read - known}"
 
 
 def test_views_show_properties_that_there_are() -> None:
@@ -287,10 +261,25 @@ def test_every_type_is_made_by_a_command_and_made_of_fields_that_are_read() -> N
     assert made == set(CONTRACT["Type"])
 
 
+def users(called: str) -> set[str]:
+    """The files that call a function or cmdlet."""
+    return {path.name for path in OURS if path.suffix == ".ps1" and any(call.name == called for call in calls(path))}
+
+
 def test_nothing_else_reads_json() -> None:
     """Else the contract would not be all that is read."""
-    reading = {path.name for path in OURS if any(call.name == "ConvertFrom-Json" for call in calls(path))}
-    assert reading == {"Invoke-SnapMirrorCommand.ps1", "Get-SnapMirrorSetting.ps1"}
+    assert users("ConvertFrom-SnapMirrorJson") == {"Invoke-SnapMirrorCommand.ps1", "Get-SnapMirrorSetting.ps1"}
+
+
+def test_what_differs_between_5_1_and_7_is_in_one_file() -> None:
+    """Programs are started, JSON is read and texts are written by the helpers that treat both editions alike."""
+    helpers = {"SnapMirror.Edition.ps1"}
+    assert users("ConvertFrom-Json") == helpers
+    for path in OURS:
+        if path.suffix != ".psd1" and path.name != "SnapMirror.Edition.ps1" and path != SCRIPT:
+            started = re.findall(r"(?<!\S)& \$(?!look\[)\w+", path.read_text())
+            assert not started, f"{path.name} starts {started} by itself"
+            assert "PSVersionTable" not in path.read_text(), f"{path.name} asks for the edition"
 
 
 @pytest.mark.parametrize("path", sorted(MODULE.glob("P*/*.ps1")), ids=lambda path: path.stem)

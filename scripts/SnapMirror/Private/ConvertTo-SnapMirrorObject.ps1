@@ -1,30 +1,31 @@
 function ConvertTo-SnapMirrorObject {
-    # An object of snapmirror's JSON, with the properties that the contract names.
+    # An object of snapmirror's JSON, with the properties that the contract names, in its order.
     [CmdletBinding()]
     [OutputType([psobject])]
     param(
         [Parameter(Mandatory)] [psobject] $InputObject,
         [Parameter(Mandatory)] [string] $TypeName,
-        [hashtable] $Inner = @{}
+        [System.Collections.IDictionary] $Inner = @{}
     )
 
     $properties = (Get-SnapMirrorContract).Type[$TypeName]
-    $result = New-Object -TypeName psobject
-    $result.PSObject.TypeNames.Insert(0, $TypeName)
+    $given = $InputObject.PSObject.Properties
+    $values = New-Object -TypeName System.Collections.Specialized.OrderedDictionary
     foreach ($name in $properties.Keys) {
         $field = $properties[$name]
-        $value = $null
-        if ($InputObject.PSObject.Properties[$field]) {
-            $value = $InputObject.$field
-        }
-        if ($Inner.ContainsKey($field)) {
+        $value = if ($given[$field]) { $given[$field].Value }
+        if ($Inner.Contains($field)) {
             $value = @(foreach ($one in $value) { ConvertTo-SnapMirrorObject -InputObject $one -TypeName $Inner[$field] -Inner $Inner })
         } elseif ($null -ne $value -and $field -match '_(at|since)$') {
             $value = ConvertTo-SnapMirrorDate -Value $value
         } elseif ($null -ne $value -and $field -match '(^|_)seconds$') {
             $value = [timespan]::FromSeconds($value)
+        } elseif ($given[$field] -and $given[$field].Value -is [array]) {
+            $value = $given[$field].Value # a list of one is a list, too
         }
-        Add-Member -InputObject $result -MemberType NoteProperty -Name $name -Value $value
+        $values[$name] = $value
     }
+    $result = [pscustomobject]$values
+    $result.PSObject.TypeNames.Insert(0, $TypeName)
     $result
 }

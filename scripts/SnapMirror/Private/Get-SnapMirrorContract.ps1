@@ -1,9 +1,7 @@
 function Get-SnapMirrorContract {
-    # What is read of snapmirror: see SnapMirror.Contract.psd1.
+    # What is read of snapmirror: see SnapMirror.Contract.psd1. It was read when the module was loaded.
     [CmdletBinding()]
-    [OutputType([hashtable])]
     param()
 
-    $root = Split-Path -Path $PSScriptRoot -Parent
-    Import-PowerShellDataFile -Path (Join-Path $root 'SnapMirror.Contract.psd1')
+    $script:Contract
 }

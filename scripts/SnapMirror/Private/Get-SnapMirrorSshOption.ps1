@@ -9,9 +9,13 @@ function Get-SnapMirrorSshOption {
 
     $key = if ($KeyFile) { $KeyFile } else { Join-Path -Path (Get-SnapMirrorHome) -ChildPath 'id_ed25519' }
     $batch = if ($KeyFile) { 'no' } else { 'yes' }
+    # In quotes, as ssh takes the value apart at blanks; with slashes, as it takes backslashes for its own in quotes.
     $known = Join-Path -Path (Get-SnapMirrorHome) -ChildPath 'known_hosts'
+    if ($env:OS -eq 'Windows_NT') {
+        $known = $known -replace '\\', '/'
+    }
     $option = @(
-        "BatchMode=$batch", 'StrictHostKeyChecking=yes', "UserKnownHostsFile=$known", 'IdentitiesOnly=yes',
+        "BatchMode=$batch", 'StrictHostKeyChecking=yes', "UserKnownHostsFile=`"$known`"", 'IdentitiesOnly=yes',
         'ConnectTimeout=20', 'ServerAliveInterval=30', 'LogLevel=ERROR'
     )
     '-F', 'none', '-i', $key

@@ -1,28 +1,28 @@
 function Invoke-SnapMirrorCommand {
-    # Run a command of snapmirror in the VM, by ssh, and give its exit code and, as objects, the JSON that it printed.
-    # What it says on stderr goes to the console as it comes. $LASTEXITCODE is snapmirror's, or ssh's 255.
+    # Run a command of snapmirror in the VM, by ssh, and give its exit code, as objects the JSON that it printed, and what
+    # it said on stderr, which is shown as it comes. $LASTEXITCODE is snapmirror's, or ssh's 255.
     [CmdletBinding()]
     [OutputType([psobject])]
     param(
         [Parameter(Mandatory)] [AllowEmptyString()] [string[]] $Word,
-        [string] $KeyFile
+        [string] $KeyFile,
+        [switch] $Quiet
     )
 
+    $ErrorActionPreference = 'Stop' # an unreadable answer is none, whatever the caller does with errors
     $setting = Get-SnapMirrorSetting
-    $ssh = Get-SnapMirrorProgram -Name 'ssh'
     $argument = @(Get-SnapMirrorSshOption -KeyFile $KeyFile) + @(
         '-T', "$($setting.User)@$($setting.Address)", 'snapmirror', (ConvertTo-SnapMirrorWord -Word $Word)
     )
-    $printed = (& $ssh $argument) -join "`n"
-    $code = $LASTEXITCODE
+    $done = Invoke-SnapMirrorProgram -Program (Get-SnapMirrorProgram -Name 'ssh') -Argument $argument -Quiet:$Quiet
+    $global:LASTEXITCODE = $done.ExitCode
 
     $found = @()
     $kind = (Get-SnapMirrorContract).Command[$Word[0]]
-    if ($kind -and $printed.Trim()) {
-        # A list comes out of ConvertFrom-Json as one object in 5.1, one by one in 7: foreach takes both.
-        $found = @(foreach ($one in (ConvertFrom-Json -InputObject $printed)) {
+    if ($kind -and $done.Output) {
+        $found = @(foreach ($one in (ConvertFrom-SnapMirrorJson -Text ($done.Output -join "`n"))) {
             ConvertTo-SnapMirrorObject -InputObject $one -TypeName $kind.Type -Inner $kind.Inner
         })
     }
-    New-Object -TypeName psobject -Property @{ ExitCode = $code; Output = $found }
+    New-Object -TypeName psobject -Property @{ ExitCode = $done.ExitCode; Output = $found; Said = $done.Said }
 }

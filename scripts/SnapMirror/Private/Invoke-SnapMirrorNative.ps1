@@ -8,9 +8,11 @@ function Invoke-SnapMirrorNative {
         [int[]] $Success = @(0)
     )
 
-    $printed = & $Program $Argument
-    if ($Success -notcontains $LASTEXITCODE) {
-        throw "$Program $Argument ended with ${LASTEXITCODE}: $($printed -join ' ')"
+    $found = Get-Command -Name $Program -CommandType Application -ErrorAction Stop | Select-Object -First 1
+    $done = Invoke-SnapMirrorProgram -Program $found.Source -Argument $Argument -Quiet
+    $global:LASTEXITCODE = $done.ExitCode
+    if ($Success -notcontains $done.ExitCode) {
+        throw "$Program $Argument ended with $($done.ExitCode): $(@($done.Output) + @($done.Said) -join ' ')"
     }
-    $printed
+    $done.Output
 }

@@ -32,5 +32,5 @@ function Invoke-SnapMirrorVerify {
         Set-SnapMirrorAwake -Awake $false
     }
     $seen = @(foreach ($one in $answer.Output) { $one.Mirrors })
-    New-Object -TypeName psobject -Property @{ ExitCode = $answer.ExitCode; Output = $seen }
+    New-Object -TypeName psobject -Property @{ ExitCode = $answer.ExitCode; Output = $seen; Said = $answer.Said }
 }

@@ -36,25 +36,23 @@ function New-SnapMirrorKey {
             Write-SnapMirrorText -Path $image -Text (New-SnapMirrorSecret)
         }
     }
-    # An empty passphrase: 5.1 and 7.2 drop empty arguments, later ones hand them on.
-    $none = if ($PSVersionTable.PSVersion -ge [version]'7.3') { '' } else { '""' }
     $keygen = Get-SnapMirrorProgram -Name 'ssh-keygen'
     foreach ($name in 'id_ed25519', 'id_server', 'ssh_host_ed25519_key') {
         $path = Join-Path -Path $root -ChildPath $name
         if (-not (Test-Path -LiteralPath $path)) {
-            $null = & $keygen -q -t ed25519 -C "snapmirror-$name" -N $none -f $path
-            if ($LASTEXITCODE -ne 0) {
-                throw "ssh-keygen ended with $LASTEXITCODE"
+            $made = Invoke-SnapMirrorProgram -Program $keygen -Argument '-q', '-t', 'ed25519', '-C', "snapmirror-$name", '-N', '', '-f', $path
+            if ($made.ExitCode -ne 0) {
+                throw "ssh-keygen ended with $($made.ExitCode): $($made.Said -join ' ')"
             }
             # ssh refuses a key that anybody else may read, be it only whoever made it: the task runs as the system.
             $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $path, '/reset'
             $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $path, '/setowner', '*S-1-5-32-544'
         } elseif (-not (Test-Path -LiteralPath "$path.pub")) {
-            $line = & $keygen -y -P $none -f $path
-            if ($LASTEXITCODE -ne 0) {
+            $shown = Invoke-SnapMirrorProgram -Program $keygen -Argument '-y', '-P', '', '-f', $path
+            if ($shown.ExitCode -ne 0) {
                 throw "$path is not a private key without a passphrase"
             }
-            Write-SnapMirrorText -Path "$path.pub" -Text "$line`n"
+            Write-SnapMirrorText -Path "$path.pub" -Text "$($shown.Output[0])`n"
         }
     }
     $public = (Get-Content -LiteralPath (Join-Path $root 'ssh_host_ed25519_key.pub') -Raw).Trim()

@@ -53,6 +53,6 @@ function Copy-SnapMirrorImage {
     $answer.Output
     $global:LASTEXITCODE = $answer.ExitCode
     if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {
-        $PSCmdlet.WriteError((New-SnapMirrorError -Command 'copy-image' -ExitCode $answer.ExitCode))
+        $PSCmdlet.WriteError((New-SnapMirrorError -Command 'copy-image' -ExitCode $answer.ExitCode -Said $answer.Said))
     }
 }

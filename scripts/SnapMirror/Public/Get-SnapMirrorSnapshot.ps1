@@ -28,13 +28,20 @@ function Get-SnapMirrorSnapshot {
         [ValidateRange(1, 100000)] [int] $Newest = 100000
     )
 
+    $ErrorActionPreference = 'Stop' # what ends a step ends the command, whatever the caller does with errors
     $word = @('list', '--json')
     if ($Mirror) {
         $word += '--mirror', $Mirror
     }
     $answer = Invoke-SnapMirrorCommand -Word $word
     if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {
-        $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'list' -ExitCode $answer.ExitCode))
+        $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'list' -ExitCode $answer.ExitCode -Said $answer.Said))
     }
-    $answer.Output | Group-Object -Property Mirror | ForEach-Object -Process { $_.Group | Select-Object -First $Newest }
+    $seen = @{}
+    foreach ($snapshot in $answer.Output) {
+        $seen[$snapshot.Mirror] = 1 + $(if ($seen.ContainsKey($snapshot.Mirror)) { $seen[$snapshot.Mirror] } else { 0 })
+        if ($seen[$snapshot.Mirror] -le $Newest) {
+            $snapshot
+        }
+    }
 }

@@ -23,13 +23,14 @@ function Get-SnapMirrorStatus {
     [OutputType('SnapMirror.Status')]
     param()
 
+    $ErrorActionPreference = 'Stop' # what ends a step ends the command, whatever the caller does with errors
     $setting = Get-SnapMirrorSetting
     $answer = Invoke-SnapMirrorCommand -Word 'status', '--json'
     if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {
-        $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'status' -ExitCode $answer.ExitCode))
+        $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'status' -ExitCode $answer.ExitCode -Said $answer.Said))
     }
     $code = $answer.ExitCode
-    $look = @{
+    $look = [ordered]@{
         VMState         = { (Get-VM -Name $setting.VMName -ErrorAction Stop).State }
         NextRun         = { (Get-ScheduledTaskInfo -TaskName $setting.TaskName -ErrorAction Stop).NextRunTime }
         VolumeFreeBytes = { (Get-Volume -FilePath $setting.SharePath -ErrorAction Stop).SizeRemaining }

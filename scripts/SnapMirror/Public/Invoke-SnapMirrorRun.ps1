@@ -47,7 +47,23 @@ function Invoke-SnapMirrorRun {
         [string] $CopyPath
     )
 
+    begin {
+        $asked = $ErrorActionPreference
+        $ErrorActionPreference = 'Stop' # what ends a step ends the command, whatever the caller does with errors
+        $wanted = @()
+        $came = $false
+    }
+
     process {
+        $came = $true
+        $wanted += $Mirror # several snapshots of a mirror are one run of it
+    }
+
+    end {
+        if (-not $came) {
+            return # a pipeline without anything is not a run of all
+        }
+        $wanted = @($wanted | Select-Object -Unique)
         $word = @('run', '--json')
         if ($Full) {
             $word += '--full'
@@ -55,14 +71,17 @@ function Invoke-SnapMirrorRun {
         if ($AcceptChanges) {
             $word += '--accept-changes'
         }
-        $word += $Mirror
-        if (-not $PSCmdlet.ShouldProcess("mirrors: $(if ($Mirror) { $Mirror -join ', ' } else { 'all' })", 'make a snapshot')) {
+        if ($wanted) {
+            $word += @('--') + $wanted
+        }
+        if (-not $PSCmdlet.ShouldProcess("mirrors: $(if ($wanted) { $wanted -join ', ' } else { 'all' })", 'make a snapshot')) {
             return
         }
+        $key = if ($KeyFile) { $PSCmdlet.GetUnresolvedProviderPathFromPSPath($KeyFile) }
         Set-SnapMirrorAwake -Awake $true
         try {
             Start-SnapMirrorVM
-            $answer = Invoke-SnapMirrorCommand -Word $word -KeyFile $KeyFile
+            $answer = Invoke-SnapMirrorCommand -Word $word -KeyFile $key
             foreach ($one in $answer.Output) {
                 $one.Mirrors
                 foreach ($night in $one.Mirrors) {
@@ -72,7 +91,8 @@ function Invoke-SnapMirrorRun {
                 }
             }
             if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {
-                $PSCmdlet.WriteError((New-SnapMirrorError -Command 'run' -ExitCode $answer.ExitCode))
+                $ErrorActionPreference = $asked
+                $PSCmdlet.WriteError((New-SnapMirrorError -Command 'run' -ExitCode $answer.ExitCode -Said $answer.Said))
             } elseif ($CopyPath) {
                 $code = $answer.ExitCode
                 try {

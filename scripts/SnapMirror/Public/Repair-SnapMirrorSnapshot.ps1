@@ -33,14 +33,27 @@ function Repair-SnapMirrorSnapshot {
         [switch] $All
     )
 
+    begin {
+        $asked = $ErrorActionPreference
+        $wanted = @()
+    }
+
     process {
-        if (-not $PSCmdlet.ShouldProcess("mirrors: $(if ($Mirror) { $Mirror } else { 'all' })", 'heal damaged files')) {
-            return
-        }
-        $answer = Invoke-SnapMirrorVerify -Mirror $Mirror -Found:(-not $All) -Heal
-        $answer.Output
-        if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {
-            $PSCmdlet.WriteError((New-SnapMirrorError -Command 'verify' -ExitCode $answer.ExitCode))
+        $wanted += $Mirror # several snapshots of a mirror are one run of it
+    }
+
+    end {
+        foreach ($one in @($wanted | Select-Object -Unique)) {
+            if (-not $PSCmdlet.ShouldProcess("mirrors: $(if ($one) { $one } else { 'all' })", 'heal damaged files')) {
+                continue
+            }
+            $ErrorActionPreference = 'Stop' # what ends a step ends the command, whatever the caller does with errors
+            $answer = Invoke-SnapMirrorVerify -Mirror $one -Found:(-not $All) -Heal
+            $answer.Output
+            $ErrorActionPreference = $asked
+            if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {
+                $PSCmdlet.WriteError((New-SnapMirrorError -Command 'verify' -ExitCode $answer.ExitCode -Said $answer.Said))
+            }
         }
     }
 }

@@ -4,7 +4,8 @@ function Restore-SnapMirrorItem {
         Restores files and folders of a snapshot: into a folder of Windows, or back to the server.
     .DESCRIPTION
         With -Destination, copies them out of the VM by sftp. Windows keeps no Linux owners and modes, symbolic links are
-        left out, and names that Windows does not allow are errors; for a faithful restore use -ToServer.
+        left out, and names that Windows does not allow are errors; for a faithful restore use -ToServer. A name that
+        cannot be copied does not stop the others: each is an error SnapMirror.TRANSFER at the end, and $LASTEXITCODE 12.
 
         With -ToServer, 'snapmirror restore --push' writes them back to where they came from, with all attributes. It
         shows first what would be written, and asks. Nothing is deleted. The nightly key of the README may only read: this
@@ -12,11 +13,12 @@ function Restore-SnapMirrorItem {
     .PARAMETER Path
         Names as they are on the server, such as /etc/hosts. '/' is everything.
     .PARAMETER Id
-        The snapshot, as Get-SnapMirrorSnapshot shows it. Without it, the newest.
+        The snapshot: its id, the beginning of it such as 2026-11-20, its slot, or newest, which is what it is without.
     .PARAMETER Mirror
         The mirror, where there are several.
     .PARAMETER Destination
-        A folder of Windows. It is made if it does not exist.
+        A folder of Windows. It is made if it does not exist. Each name arrives in it under its last part; '/' arrives as
+        what the snapshot holds. What is there already is written over only after a question.
     .PARAMETER ToServer
         Back to the server.
     .PARAMETER Force
@@ -48,12 +50,21 @@ function Restore-SnapMirrorItem {
         [switch] $Force
     )
 
+    begin {
+        $asked = $ErrorActionPreference
+    }
+
     process {
+        $ErrorActionPreference = 'Stop' # what ends a step ends the command, whatever the caller does with errors
         if ($Force) {
             $ConfirmPreference = 'None'
         }
         if (-not $ToServer) {
-            Restore-SnapMirrorToFolder -Path $Path -Id $Id -Mirror $Mirror -Destination $Destination
+            $folder = $PSCmdlet.GetUnresolvedProviderPathFromPSPath($Destination)
+            $restored = @(Restore-SnapMirrorToFolder -Path $Path -Id $Id -Mirror $Mirror -Destination $folder)
+            $restored | Where-Object { $_ -is [System.IO.FileSystemInfo] }
+            $ErrorActionPreference = $asked
+            $restored | Where-Object { $_ -is [System.Management.Automation.ErrorRecord] } | ForEach-Object { $PSCmdlet.WriteError($_) }
             return
         }
         $word = @('restore', '--json', '--push')
@@ -63,7 +74,7 @@ function Restore-SnapMirrorItem {
         $what = @('--', $(if ($Id) { $Id } else { 'newest' })) + $Path
         $planned = Invoke-SnapMirrorCommand -Word ($word + '--dry-run' + $what)
         if (-not (Test-SnapMirrorSuccess -ExitCode $planned.ExitCode)) {
-            $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'restore' -ExitCode $planned.ExitCode))
+            $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'restore' -ExitCode $planned.ExitCode -Said $planned.Said))
         }
         foreach ($plan in $planned.Output) {
             $action = "write $($plan.New) new, $($plan.Overwritten) changed, $($plan.Attributes) with other attributes"
@@ -74,7 +85,7 @@ function Restore-SnapMirrorItem {
             $done = Invoke-SnapMirrorCommand -Word ($word + '--yes' + $what)
             $done.Output
             if (-not (Test-SnapMirrorSuccess -ExitCode $done.ExitCode)) {
-                $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'restore' -ExitCode $done.ExitCode))
+                $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'restore' -ExitCode $done.ExitCode -Said $done.Said))
             }
         }
     }

@@ -33,11 +33,24 @@ function Test-SnapMirrorSnapshot {
         [switch] $Full
     )
 
+    begin {
+        $asked = $ErrorActionPreference
+        $wanted = New-Object -TypeName System.Collections.Specialized.OrderedDictionary
+    }
+
     process {
-        $answer = Invoke-SnapMirrorVerify -Id $Id -Mirror $Mirror -Full:$Full
-        $answer.Output
-        if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {
-            $PSCmdlet.WriteError((New-SnapMirrorError -Command 'verify' -ExitCode $answer.ExitCode))
+        $wanted[$Mirror] = @($wanted[$Mirror] | Where-Object { $_ }) + $Id # one check of each mirror, however many snapshots
+    }
+
+    end {
+        foreach ($one in $wanted.Keys) {
+            $ErrorActionPreference = 'Stop' # what ends a step ends the command, whatever the caller does with errors
+            $answer = Invoke-SnapMirrorVerify -Id $wanted[$one] -Mirror $one -Full:$Full
+            $answer.Output
+            $ErrorActionPreference = $asked
+            if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {
+                $PSCmdlet.WriteError((New-SnapMirrorError -Command 'verify' -ExitCode $answer.ExitCode -Said $answer.Said))
+            }
         }
     }
 }

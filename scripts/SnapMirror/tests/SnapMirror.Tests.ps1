@@ -131,7 +131,7 @@ Describe 'Invoke-SnapMirrorRun' {
         $LASTEXITCODE | Should -Be 3
         $done.Duration.TotalSeconds | Should -Be 1.5
         $told | Should -Match 'vanished'
-        @(Get-Asked)[-1] | Should -Be @('run', '--json', '--full', 'web1')
+        @(Get-Asked)[-1] | Should -Be @('run', '--json', '--full', '--', 'web1')
     }
 
     It 'is an error when no snapshot was made' {
