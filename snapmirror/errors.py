@@ -107,6 +107,10 @@ class ListingError(TransferError):
         super().__init__(message, hint="nothing was changed; the server is broken, or hostile")
 
 
+class UnreachableError(TransferError):
+    """The server or the network was away, or the connection broke: that may have passed in some minutes."""
+
+
 class StumbledError(TransferError):
     """rsync tripped over a tree that changed while it was read: the same night may well succeed at once."""
 

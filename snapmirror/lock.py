@@ -40,10 +40,11 @@ NAME = ".snapmirror.lock"
 
 
 @contextmanager
-def run_lock(config: Config, *, reading: bool = False, making: bool = False) -> Iterator[None]:
+def run_lock(config: Config, *, reading: bool = False, making: bool = False, wait: float = 0) -> Iterator[None]:
     """Hold the store's lock. Raises LockedError, naming the owner, when a live run holds it.
 
     `reading`: the store is not written to, and may be read-only or full. `making`: it need not be there yet.
+    `wait`: for so many seconds it is waited for.
     """
     _make_state_folder(config)
     try:
@@ -56,7 +57,7 @@ def run_lock(config: Config, *, reading: bool = False, making: bool = False) -> 
         yield
         return
     with os.fdopen(descriptor, "r") as file:
-        _take(file, config)
+        _take(file, config, wait)
         _end_leftovers(_text(file))
         try:
             _write(descriptor, _owner(config), reading=reading)
@@ -122,15 +123,23 @@ def _owner(config: Config) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _take(file: TextIO, config: Config) -> None:
-    """A live owner is not waited for; one that could not end is: its server may be back, and it on its way out."""
+def _take(file: TextIO, config: Config, wait: float) -> None:
+    """A live owner is waited for if that is asked for (`wait`, in seconds); one that could not end always is: its
+    server may be back, and it on its way out."""
     deadline, told = time.monotonic() + _LAST_RUN_SECONDS, False
+    until = time.monotonic() + wait
     while True:
         if lockfile.take(file, fcntl.LOCK_EX):
             _refuse_other_machine(file, config)
             return
         owner = _owner_in(_text(file))
         stuck = owner.get("stuck")
+        if not stuck and time.monotonic() < until:
+            if not told:
+                log.log(NOTICE, "%s; waiting for it", _describe(owner, lockfile.holders(file.fileno())))
+                told = True
+            time.sleep(_POLL_SECONDS)
+            continue
         if not stuck:
             raise LockedError(
                 _describe(owner, lockfile.holders(file.fileno())),

@@ -44,6 +44,7 @@ def run(
             help="Go on although much has changed or gone since the last snapshot, or the store is an older one.",
         ),
     ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for another run to end, a day at most.")] = False,
     json: Json = False,
 ) -> None:
     """Make a snapshot of each mirror: what cron calls every night."""
@@ -55,7 +56,8 @@ def run(
         return
     shell = shell_of(context, steps=True)
     with json_when_failed(json), shown(quiet=shell.quiet) as progress:
-        report = run_mirrors(_config(shell, mirrors or []), mirrors or [], Options(full, accept_changes), progress)
+        options = Options(full, accept_changes, wait)
+        report = run_mirrors(_config(shell, mirrors or []), mirrors or [], options, progress)
     if json:
         out_json(report.as_json())
     else:

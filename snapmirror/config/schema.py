@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -290,6 +291,16 @@ class MirrorOptions(Section):
         default="publish",
         description="Files that cannot be read: publish the snapshot with a warning, or fail the night.",
         examples=["publish"],
+    )
+    retries: Count = Field(
+        default=0,
+        description="How often a 'run' tries again, when the server or the network is away or the connection breaks. "
+        "The store is closed meanwhile.",
+        examples=[3],
+        json_schema_extra={**SHOWN},
+    )
+    retry_after: Duration = Field(
+        default=timedelta(minutes=10), description="How long it waits before each of them.", examples=["10m"]
     )
     late_after: Duration | None = Field(
         default=None,

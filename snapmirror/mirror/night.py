@@ -55,6 +55,7 @@ class Options:
 
     full: bool = False
     accept_changes: bool = False
+    wait: bool = False  # for another run to end
 
 
 class Night:

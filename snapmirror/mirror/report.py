@@ -45,6 +45,7 @@ class MirrorReport:
     hint: str | None = None
     exit_code: int = 0
     read_back: ReadBack | None = None
+    attempts: int = 1
 
     @property
     def changed_names(self) -> int:
@@ -84,6 +85,18 @@ class RunReport:
     copy: CopyResult | None = None
     warnings: list[str] = field(default_factory=list)
     logged: set[str] = field(default_factory=set)  # those of the warnings that people have seen in the log
+
+    def of(self, mirror: str) -> MirrorReport:
+        """The night of one mirror, which there is."""
+        return next(one for one in self.mirrors if one.mirror == mirror)
+
+    def put(self, night: MirrorReport) -> None:
+        """The night of a mirror; a later one takes the place of the first."""
+        for number, one in enumerate(self.mirrors):
+            if one.mirror == night.mirror:
+                self.mirrors[number] = night
+                return
+        self.mirrors.append(night)
 
     @contextmanager
     def listening(self) -> Iterator[None]:

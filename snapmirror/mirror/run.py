@@ -19,6 +19,7 @@ from snapmirror.errors import (
     StorageError,
     StuckError,
     StumbledError,
+    UnreachableError,
 )
 from snapmirror.lock import run_lock
 from snapmirror.mirror import memory, newest
@@ -37,6 +38,7 @@ from snapmirror.snapshots.record import Snapshot
 from snapmirror.storage.open_store import OpenStore, open_store
 
 log = logging.getLogger("snapmirror.run")
+_A_DAY, _A_MOMENT = 86_400.0, 600.0  # to wait for a lock: if that is asked for; before a mirror is tried again
 _ATTEMPTS = 3  # of a night whose source changed under rsync's feet; what has arrived is not sent again
 
 
@@ -46,51 +48,138 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
     Raises SnapmirrorError when the store cannot be opened, locked or released.
     """
     mirrors = config.select(names)
-    report = RunReport()
-    last_success: dict[str, memory.Success] = {}
-    space: memory.Space | None = None
+    run = _Run(config, options, progress)
+    report = run.report
     with ExitStack() as stack:
         stack.enter_context(report.listening())
         tell: Callable[[], None] = _nobody
         try:
             tell = stack.enter_context(_host(config, report))
-            with Pipeline() as pipeline:
-                pipeline.hold("lock", run_lock(config))
-                store = pipeline.hold("open the store", open_store(config))
-                complete_removal(config, store)
-                for mirror in mirrors:
-                    history = history_of(store, mirror)
-                    night = _one(config, mirror, store, history, options, pipeline, progress, last_success)
-                    report.mirrors.append(night)  # before anything else: what is published is told, whatever comes
-                    if night.result == "published":
-                        _remember_newest(config, history, night)
-                if any(mirror.expired for mirror in report.mirrors):
-                    store.trim()
-                for mirror, night in zip(mirrors, report.mirrors, strict=True):
-                    _read_back(mirror, store, night, pipeline, progress)
-                space = memory.space_of(store, time.time())
+            run.round(mirrors, wait=_A_DAY if options.wait else 0)
+            run.again(mirrors)
         except SnapmirrorError as error:
             if isinstance(error, LockedError) and not error.elsewhere:
                 raise  # the report is the other run's
             _fail(report, mirrors, error)
             finished = time.time()
-            _write(report, config, finished, last_success, space)
+            run.write(finished)
             if not isinstance(error, Interrupted):  # who is stopped, or has lost the host, keeps nobody waiting
                 tell()
             if report.warnings:
-                _write(report, config, finished, last_success, space)
+                run.write(finished)
             for warning in report.warnings:
                 if warning not in report.logged:
                     log.warning("%s", warning)
             raise
         finished = time.time()
-        _write(report, config, finished, last_success, space)
+        run.write(finished)
         if config.image_copy is not None and config.image_copy.after_night:
             report.copy = _copied(config, progress)
         tell()
         if report.copy is not None or report.warnings:
-            _write(report, config, finished, last_success, space)
+            run.write(finished)
     return report
+
+
+class _Run:
+    """The rounds of a run: all mirrors, then those again whose server was away. In between the store is closed."""
+
+    def __init__(self, config: Config, options: Options, progress: Progress) -> None:
+        self.config, self.options, self.progress = config, options, progress
+        self.report = RunReport()
+        self.last_success: dict[str, memory.Success] = {}
+        self.space: memory.Space | None = None
+        self._away: dict[str, float] = {}  # by name, when it was found to be away, as time.monotonic() tells
+
+    def round(self, mirrors: Sequence[MirrorConfig], wait: float) -> None:
+        """A night of each; `wait` so many seconds for the lock."""
+        nights: list[MirrorReport] = []
+        with Pipeline() as pipeline:
+            pipeline.hold("lock", run_lock(self.config, wait=wait))
+            store = pipeline.hold("open the store", open_store(self.config))
+            complete_removal(self.config, store)
+            for mirror in mirrors:
+                history = history_of(store, mirror)
+                nights.append(self._one(mirror, store, history, pipeline))
+                self.report.put(nights[-1])  # before anything else: what is published is told, whatever comes
+                if nights[-1].result == "published":
+                    _remember_newest(self.config, history, nights[-1])
+            if any(night.expired for night in nights):
+                store.trim()
+            for mirror, night in zip(mirrors, nights, strict=True):
+                _read_back(mirror, store, night, pipeline, self.progress)
+            self.space = memory.space_of(store, time.time())
+
+    def again(self, mirrors: Sequence[MirrorConfig]) -> None:
+        """Try those again whose server was away, as often as is configured, and each after its time."""
+        while due := {one.name: self._due(one) for one in mirrors if self._is_waiting(one)}:
+            self.write(time.time())  # a cut of the power leaves no run without a report
+            first = min(due.values())
+            for one in mirrors:
+                if one.name in due:
+                    error, tried = self.report.of(one.name).error, self.report.of(one.name).attempts
+                    log.log(
+                        NOTICE, "%s: %s; trying again (%d of %d) in %d s",
+                        one.name, error, tried, one.retries, max(0, due[one.name] - time.monotonic()),
+                    )  # fmt: skip
+            time.sleep(max(0, first - time.monotonic()))
+            ready = [one for one in mirrors if one.name in due and due[one.name] <= time.monotonic()]
+            nights = {one.name: self.report.of(one.name) for one in ready}
+            try:
+                self.round(ready, wait=_A_MOMENT)
+            except (Interrupted, StuckError):
+                raise
+            except SnapmirrorError as error:  # somebody has it open just now; its share was away, too
+                untouched = [one for one in ready if self.report.of(one.name) is nights[one.name]]
+                if not untouched:
+                    raise  # it came after the nights
+                self._not_tried(untouched, error)
+
+    def _not_tried(self, mirrors: Sequence[MirrorConfig], error: SnapmirrorError) -> None:
+        """What others have published stays published: the store is the trouble of these only."""
+        log.log(NOTICE, "%s", error.message)
+        for one in mirrors:
+            night = self.report.of(one.name)
+            night.attempts += 1
+            if not isinstance(error, LockedError):
+                night.fail(error)
+            self._away[one.name] = time.monotonic()
+
+    def write(self, finished: float) -> None:
+        """Write the report files, as of `finished`, seconds since 1970."""
+        _write(self.report, self.config, finished, self.last_success, self.space)
+
+    def _is_waiting(self, mirror: MirrorConfig) -> bool:
+        return mirror.name in self._away and self.report.of(mirror.name).attempts <= mirror.retries
+
+    def _due(self, mirror: MirrorConfig) -> float:
+        return self._away[mirror.name] + mirror.retry_after.total_seconds()
+
+    def _one(self, mirror: MirrorConfig, store: OpenStore, history: SnapshotStore, pipeline: Pipeline) -> MirrorReport:
+        before = self.report.of(mirror.name).attempts if mirror.name in self._away else 0
+        self._away.pop(mirror.name, None)
+        try:
+            for attempt in range(1, _ATTEMPTS + 1):
+                night = Night(mirror, store, history, self.options, pipeline, self.progress)
+                night.report.attempts = before + 1
+                try:
+                    _check_newest(self.config, mirror, history, self.options)
+                    return night.run()
+                except Interrupted:
+                    raise
+                except StumbledError as error:
+                    night.report.fail(error)
+                    if attempt < _ATTEMPTS:
+                        log.log(NOTICE, "%s; trying again", error.message)
+                except SnapmirrorError as error:
+                    night.report.fail(error)
+                    if isinstance(error, UnreachableError):
+                        self._away[mirror.name] = time.monotonic()
+                    break
+            return night.report
+        finally:
+            if snapshots := history.snapshots():
+                self.last_success[mirror.name] = _success(snapshots)
 
 
 def _write(
@@ -148,37 +237,6 @@ def _fail(report: RunReport, mirrors: Sequence[MirrorConfig], error: SnapmirrorE
     for mirror in mirrors[len(report.mirrors) :]:
         report.mirrors.append(MirrorReport(mirror.name))
         report.mirrors[-1].fail(error)
-
-
-def _one(
-    config: Config,
-    mirror: MirrorConfig,
-    store: OpenStore,
-    history: SnapshotStore,
-    options: Options,
-    pipeline: Pipeline,
-    progress: Progress,
-    last_success: dict[str, memory.Success],
-) -> MirrorReport:
-    try:
-        for attempt in range(1, _ATTEMPTS + 1):
-            night = Night(mirror, store, history, options, pipeline, progress)
-            try:
-                _check_newest(config, mirror, history, options)
-                return night.run()
-            except Interrupted:
-                raise
-            except StumbledError as error:
-                night.report.fail(error)
-                if attempt < _ATTEMPTS:
-                    log.log(NOTICE, "%s; trying again", error.message)
-            except SnapmirrorError as error:
-                night.report.fail(error)
-                break
-        return night.report
-    finally:
-        if snapshots := history.snapshots():
-            last_success[mirror.name] = _success(snapshots)
 
 
 def _success(snapshots: Sequence[Snapshot]) -> memory.Success:

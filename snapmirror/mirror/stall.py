@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from snapmirror import process
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import TransferError
+from snapmirror.errors import UnreachableError
 from snapmirror.mirror.floods import Flood
 
 _TICK_SECONDS = 1.0
@@ -64,7 +64,7 @@ def printed(
                 if movement.seen():
                     silent = looked = 0.0
                 elif silent >= seconds:
-                    raise TransferError(
+                    raise UnreachableError(
                         f"{flood.what}: nothing has arrived for {seconds} seconds",
                         hint="are the server and the network up? if it only takes long, raise timeout_seconds",
                     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from snapmirror.config import MirrorConfig
 from snapmirror.config.source import Source
-from snapmirror.errors import NoRoomError, SnapmirrorError, StumbledError, TransferError
+from snapmirror.errors import NoRoomError, SnapmirrorError, StumbledError, TransferError, UnreachableError
 from snapmirror.tools import refusal, ssh
 
 LIST_FORMAT = "%i|%B|%U|%G|%l|%M|%L//%n"
@@ -36,6 +36,17 @@ _STUMBLED = b"Invalid packet at end of run"
 _BROKEN_STREAM = 12
 # only while it connects; the number of an errno, as in "Permission denied (13)", is rsync's
 _SSH_SAYS = re.compile(r"Host key verification failed|Permission denied \([a-z]|^ssh: |^kex_exchange_identification: ")
+_REFUSED = 5
+_PASSING = frozenset({10, 12, 30, 35, _LINE})
+_PASSES = re.compile(
+    r"Connection (refused|reset|closed|timed out)|Operation timed out|No route to host|Network is (unreachable|down)|"
+    r"Host is down|Temporary failure in name resolution|Timeout, server|Broken pipe|Connection to .* closed|"
+    r"max connections .* reached"
+)
+_STAYS = re.compile(
+    r"Host key verification failed|Permission denied|Too many authentication|Unable to negotiate|"
+    r"Name or service not known|No address associated|Could not resolve hostname .*: No such host"
+)
 _NOT_ASKED_FOR = re.compile(r"rejecting (excluded|unrequested) file-list name")
 _HOSTILE = "nothing was published; the server is broken, or hostile"
 _LONGEST = 600  # characters of a complaint: two names as long as can be
@@ -353,7 +364,15 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
     meaning, hint = _MEANING.get(exit_code, (f"rsync ended with {exit_code}", "its manual explains the number"))
     if exit_code == _PROTOCOL and _STUMBLED in stderr:
         return StumbledError(f"{what}: the source changes too fast for rsync{detail}", hint="the next run goes on")
-    return TransferError(f"{what}: {meaning}{detail}", hint=hint)
+    kind = UnreachableError if _may_pass(exit_code, reasons) else TransferError
+    return kind(f"{what}: {meaning}{detail}", hint=hint)
+
+
+def _may_pass(exit_code: int, reasons: list[str]) -> bool:
+    """Whether a failure is the network's, or a server's that is away: not what somebody has to mend first."""
+    if any(map(_STAYS.search, reasons)):
+        return False
+    return exit_code in _PASSING or any(map(_PASSES.search, reasons if exit_code in {_SSH, _REFUSED} else ()))
 
 
 def unasked(names: Sequence[bytes], what: str) -> TransferError:
