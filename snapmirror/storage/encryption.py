@@ -27,6 +27,7 @@ from snapmirror.storage import known_header
 from snapmirror.storage.image import ImageRecord, on_share
 from snapmirror.storage.known_header import Copies
 from snapmirror.tools import loop, luks, qsd
+from snapmirror.tools.mount import mounts
 
 log = logging.getLogger("snapmirror.encryption")
 
@@ -195,6 +196,22 @@ def opened(
                 block = device.device
             header.accept()
         yield BlockDevice(block, device.name, how)
+
+
+def refuse_others(image: Path) -> None:
+    """Raises StorageError when somebody has opened the image by hand, and still has it open."""
+    ours = Places(image).mapping
+    for device in loop.attached_to(image):
+        for name in device.mappings():
+            if name != ours:
+                raise _opened_by_hand(image, luks.mapping(name))
+
+
+def _opened_by_hand(image: Path, device: Path) -> StorageError:
+    places = [str(mount.target) for mount in mounts() if mount.source == str(device)]
+    where = f", mounted on {' and '.join(places)}" if places else ""
+    steps = [*(f"umount {place}" for place in reversed(places)), f"cryptsetup close {device.name}"]
+    return StorageError(f"{image} is open already as {device}{where}", hint=f"close it: {'; '.join(steps)}")
 
 
 def release(image: Path) -> None:

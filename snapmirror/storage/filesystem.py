@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from snapmirror.errors import StorageError
@@ -145,7 +145,7 @@ def _aside(
     private.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = _options(record, read_only=read_only)
     try:
-        with mount.mounted(device, private, filesystem=record.filesystem, options=options):
+        with _mounted(device, private, record, options):
             if mode is None or entrance.is_closed(private, mode):
                 yield private
                 return
@@ -164,6 +164,39 @@ def _aside(
         with suppress(OSError):
             private.rmdir()
             private.parent.rmdir()
+
+
+@contextmanager
+def _mounted(device: Path, target: Path, record: ImageRecord, options: list[str]) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(mount.mounted(device, target, filesystem=record.filesystem, options=options))
+        except StorageError as error:
+            if (other := _twin(device, record)) is None:
+                raise
+            raise StorageError(
+                f"the image, or a copy of it, is open already as {other.source}, mounted on {other.target}",
+                hint=f"close it: {_closing(other)}",
+            ) from error
+        yield
+
+
+def _twin(device: Path, record: ImageRecord) -> mount.Mount | None:
+    """Where the same file system is mounted from another device, by hand: XFS is not mounted twice."""
+    ours = mount.device_number(device)
+    for other in mount.mounts():
+        is_one = other.filesystem == record.filesystem and other.source.startswith("/dev/")
+        if is_one and other.device_number != ours and filesystems.identity(Path(other.source))[1] == record.id:
+            return other
+    return None
+
+
+def _closing(other: mount.Mount) -> str:
+    """What ends such a mount, and closes what lies below it."""
+    source, words = Path(other.source), f"umount {other.target}"
+    if source.parent == Path("/dev/mapper"):
+        return f"{words}; cryptsetup close {source.name}"
+    return f"{words}; losetup --detach {source}" if source.name.startswith("loop") else words
 
 
 def _replay(device: Path, record: ImageRecord, private: Path) -> None:

@@ -47,9 +47,20 @@ class LoopDevice:
 
     def users(self) -> list[str]:
         """What stands on the device: mounts, and devices such as an opened LUKS mapping."""
-        below = _BLOCK_DEVICES / self.name / "holders"
-        names = [_mapper_name(holder) for holder in below.iterdir()] if below.is_dir() else []
+        names = [_mapper_name(holder) for holder in self._holders()]
         return [f"the mount {mount.target}" for mount in mounts_of(self.device)] + names
+
+    def mappings(self) -> list[str]:
+        """The names of what device-mapper has on it."""
+        found = []
+        for holder in self._holders():
+            with suppress(OSError):
+                found.append((holder / "dm/name").read_text().strip())
+        return found
+
+    def _holders(self) -> list[Path]:
+        below = _BLOCK_DEVICES / self.name / "holders"
+        return list(below.iterdir()) if below.is_dir() else []
 
 
 def attached_to(file: Path) -> tuple[LoopDevice, ...]:

@@ -24,6 +24,7 @@ from snapmirror.tools import loop, mount, qsd
 from tests.support.full import leave, small_volume
 from tests.support.storage import (
     FEW_STACKS,
+    KEY,
     STACKS,
     Scene,
     Templates,
@@ -565,3 +566,52 @@ def test_a_full_disk_under_the_image_is_no_silent_loss(make: Make, tmp_path: Pat
     finally:
         scene.clean_up()
         subprocess.run(["umount", below], check=True)
+
+
+def test_a_copy_that_is_mounted_by_hand_is_named(make: Make, tmp_path: Path) -> None:
+    """XFS is not mounted twice, whichever way the other one was opened."""
+    scene = make()
+    copy, place = tmp_path / "copy.img", tmp_path / "place"
+    shutil.copyfile(scene.image, copy)
+    place.mkdir()
+    with loop.attached(copy) as device:
+        subprocess.run(["mount", device.device, place], check=True)
+        try:
+            with pytest.raises(StorageError) as caught, open_store(scene.config):
+                pass
+        finally:
+            subprocess.run(["umount", place], check=True)
+        assert f"is open already as {device.device}, mounted on {place}" in caught.value.message
+        assert caught.value.hint == f"close it: umount {place}; losetup --detach {device.device}"
+        with open_store(scene.config):
+            pass
+
+
+def test_an_encrypted_image_that_is_open_by_hand_is_named(make: Make, tmp_path: Path, daemon: None) -> None:
+    """By QEMU's daemon, for a look, as the README says for a kernel without dm-crypt."""
+    scene = make("luks1")
+    export, place = tmp_path / "export", tmp_path / "place"
+    place.mkdir()
+    with qsd.exported(scene.image, export, KEY, read_only=True), loop.attached(export, read_only=True) as device:
+        subprocess.run(["mount", "-o", "ro,norecovery", device.device, place], check=True)
+        try:
+            with pytest.raises(StorageError) as caught, open_store(scene.config, read_only=True):
+                pass
+        finally:
+            subprocess.run(["umount", place], check=True)
+        assert f"is open already as {device.device}, mounted on {place}" in caught.value.message
+
+
+def test_a_mapping_that_was_made_by_hand_is_named(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cryptsetup open IMAGE byhand`. The kernel here may have no device-mapper: its table is a folder of ours."""
+    scene = make()
+    with loop.attached(scene.image) as device:
+        holder = tmp_path / "block" / device.name / "holders/dm-0/dm/name"
+        holder.parent.mkdir(parents=True)
+        holder.write_text("byhand\n")
+        with monkeypatch.context() as patched:
+            patched.setattr(loop, "_BLOCK_DEVICES", tmp_path / "block")
+            with pytest.raises(StorageError) as caught, open_store(scene.config):
+                pass
+    assert caught.value.message == f"{scene.image} is open already as /dev/mapper/byhand"
+    assert caught.value.hint == "close it: cryptsetup close byhand"
