@@ -61,3 +61,8 @@ class Silent:
 
     def end(self) -> None:
         """Nothing."""
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """1 file, 12,345 files."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -25,11 +25,13 @@ from snapmirror.cli import (
     verify_command,
 )
 from snapmirror.cli.global_options import SYSTEM_CONFIG, VARIABLE, default_config
+from snapmirror.cli.help import Group
 from snapmirror.cli.output import out
 from snapmirror.cli.shell import Shell
 
 app = typer.Typer(
     name="snapmirror",
+    cls=Group,
     help="Dated, browsable, unchanging backups of remote servers in one sparse image file.",
     epilog=(
         "Exit codes: 0 done; 1 bug; 2 usage or configuration; 3 done with warnings; 10 locked; 11 storage; "

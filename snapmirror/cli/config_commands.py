@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import typer
 
+from snapmirror.cli.help import Group
 from snapmirror.cli.output import note, out
 from snapmirror.cli.shell import shell_of
-from snapmirror.cli.text import count, harmless, printable
+from snapmirror.cli.text import harmless, printable
 from snapmirror.errors import ExitCode
+from snapmirror.model import count
 
-app = typer.Typer(help="The configuration: a sample, a check, a schema.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    cls=Group, help="The configuration: a sample, a check, a schema.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command()

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from snapmirror.cli.help import Group
 from snapmirror.cli.output import out, out_json
 from snapmirror.cli.shell import Json, shell_of
 
-app = typer.Typer(help="Serve the history read-only over SMB: dated folders, and Previous Versions.")
+app = typer.Typer(cls=Group, help="Serve the history read-only over SMB: dated folders, and Previous Versions.")
 
 
 @app.command()

@@ -13,8 +13,8 @@ import typer
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import count, harmless, json_name, local_time, printable
-from snapmirror.model import size
+from snapmirror.cli.text import harmless, json_name, local_time, printable
+from snapmirror.model import count, size
 
 if TYPE_CHECKING:
     from snapmirror.mirror.histories import Found

@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from snapmirror.cli.doctor_command import show
+from snapmirror.cli.help import Group
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.shell import Json, shell_of
-from snapmirror.cli.text import count, harmless
+from snapmirror.cli.text import harmless
 from snapmirror.errors import ExitCode, HostError
+from snapmirror.model import count
 
 app = typer.Typer(
+    cls=Group,
     help="The Windows machine that serves the share: look at it, and prepare it.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snapmirror import folder
-from snapmirror.cli.output import note, out, out_json, table
+from snapmirror.cli.output import note, out_json, table
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import age, harmless, json_name, local_time, read_back, utc_time
-from snapmirror.model import size
+from snapmirror.cli.text import age, harmless, json_name, local_time, read_back, space_left, utc_time
+from snapmirror.model import count, size
 
 if TYPE_CHECKING:
     from snapmirror.snapshots.record import Snapshot
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False) -> None:
     """Show the snapshots, the newest first."""
+    from snapmirror.mirror import memory
     from snapmirror.mirror.histories import opened
     from snapmirror.snapshots.verify import rolling
 
@@ -39,7 +40,7 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
         newest = {name: snapshots[0] for name, snapshots in histories.snapshots().items() if snapshots}
         store = histories.store
         unlisted = histories.without_section()
-        free, allocated = store.free_bytes(), store.allocated_bytes()
+        space = memory.space_now(histories.config, now.timestamp()) or memory.space_of(store, now.timestamp())
         rounds = {
             one.name: rolling.load(history.read_back()) for one, history in histories if one.verify.read_all_within_days
         }
@@ -54,10 +55,8 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
         for name, state in rounds.items():
             if state is not None and state.until is not None:
                 note(f"{name}: {read_back(state.told(now))}")
-        note(
-            f"the store has {size(free)} left"
-            + (f"; its image takes {size(allocated)}" if allocated is not None else "")
-        )
+        if space is not None:
+            note(space_left(space, live=space.at == now.timestamp()))
 
     for name in unlisted:
         note(folder.of_no_mirror(name, store.path))
@@ -78,12 +77,12 @@ def unpin(context: typer.Context, snapshot: Reference, mirror: MirrorName = None
 def _set_pinned(context: typer.Context, reference: str, mirror: str | None, *, pinned: bool) -> None:
     from snapmirror.mirror.histories import opened
 
-    config = shell_of(context).config
-    with opened(config, [mirror] if mirror else [], locked=True, read_only=False) as histories:
+    shell = shell_of(context)
+    with opened(shell.config, [mirror] if mirror else [], locked=True, read_only=False) as histories:
         chosen = histories.find(reference)
         chosen.history.set_pinned(chosen.snapshot, pinned)
     kept = "is pinned: it stays until 'snapmirror unpin'" if pinned else "is not pinned: it expires when its time comes"
-    out(f"{chosen.mirror.name}: {chosen.snapshot.id} {kept}")
+    shell.say(f"{chosen.mirror.name}: {chosen.snapshot.id} {kept}")
 
 
 def _row(mirror: str, snapshot: Snapshot) -> list[str]:
@@ -91,9 +90,9 @@ def _row(mirror: str, snapshot: Snapshot) -> list[str]:
     if snapshot.healed:
         marks.append(f"{snapshot.healed:,} healed")
     if snapshot.warnings:
-        marks.append(f"{len(snapshot.warnings)} warnings" if len(snapshot.warnings) > 1 else "1 warning")
+        marks.append(count(len(snapshot.warnings), "warning"))
     return [
-        mirror, str(snapshot.slot), snapshot.id, local_time(snapshot.taken_at)[:-3],
+        mirror, str(snapshot.slot), snapshot.id, local_time(snapshot.taken_at),
         f"{snapshot.files:,}", size(snapshot.bytes),
         size(snapshot.new_bytes if snapshot.written_bytes is None else snapshot.written_bytes), ", ".join(marks),
     ]  # fmt: skip

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snapmirror.cli.asking import answer
 from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import count, json_name, local_time, printable
-from snapmirror.model import size
+from snapmirror.cli.text import json_name, local_time, printable
+from snapmirror.model import count, size
 
 if TYPE_CHECKING:
     from snapmirror.mirror.removal import Names
@@ -46,6 +48,7 @@ def forget(
     Example: snapmirror forget 2026-11-21T031407Z
     """
     from snapmirror.errors import UsageError
+    from snapmirror.mirror import memory
     from snapmirror.mirror.histories import opened
     from snapmirror.mirror.removal import check_forget
     from snapmirror.mirror.removal import forget as forget_snapshots
@@ -58,16 +61,17 @@ def forget(
         history = found[0].history
         chosen = list({one.snapshot.id: one.snapshot for one in found}.values())
         check_forget(history, chosen, accept=accept_changes)
-        if not json:
+        if not json and not (shell.quiet and yes and not dry_run):
             for one in chosen:
                 out(f"- {one.id}  {local_time(one.taken_at)}  {count(one.files, 'file')}, {size(one.bytes)}")
         if not dry_run:
             _ask(f"Remove {count(len(chosen), 'snapshot')} of {found[0].mirror.name}?", yes=yes)
             forget_snapshots(shell.config, found[0].mirror, history, chosen)
+            memory.keep_space(shell.config, histories.store, time.time())
     if json:
         out_json({"mirror": found[0].mirror.name, "forgotten": [one.id for one in chosen], "dry_run": dry_run})
     elif not dry_run:
-        out(f"{found[0].mirror.name}: {count(len(chosen), 'snapshot')} removed")
+        shell.say(f"{found[0].mirror.name}: {count(len(chosen), 'snapshot')} removed")
 
 
 def purge(
@@ -88,6 +92,7 @@ def purge(
     Example: snapmirror purge /root/dump.sql --from-history
     """
     from snapmirror.errors import UsageError
+    from snapmirror.mirror import memory
     from snapmirror.mirror.histories import opened
     from snapmirror.mirror.removal import find_names
     from snapmirror.mirror.removal import purge as purge_names
@@ -102,16 +107,17 @@ def purge(
         [(config, history)] = histories
         wanted = list(dict.fromkeys(normal(os.fsencode(path)) for path in paths))
         names = find_names(config, history, wanted, accept=accept_changes)
-        if not json:
+        if not json and not (shell.quiet and yes and not dry_run):
             _show(names)
         if not dry_run:
             _ask(f"Remove this from {count(len(names.held), 'snapshot')} of {config.name}?", yes=yes)
             purge_names(history, names)
+            memory.keep_space(shell.config, histories.store, time.time())
     if json:
         out_json(_as_json(config.name, names, dry_run))
     elif not dry_run:
-        out(f"{config.name}: removed from {count(len(names.held), 'snapshot')}")
-    if not dry_run:
+        shell.say(f"{config.name}: removed from {count(len(names.held), 'snapshot')}")
+    if not dry_run and not shell.quiet:
         note("the next night fetches what the source still has: remove it there, or exclude it")
 
 
@@ -132,26 +138,28 @@ def retire(
     Example: snapmirror retire web1
     """
     from snapmirror.lock import run_lock
-    from snapmirror.mirror import retiring
+    from snapmirror.mirror import memory, retiring
     from snapmirror.mirror.histories import complete_removal
     from snapmirror.storage.open_store import open_store
 
-    config = shell_of(context).config
+    shell = shell_of(context)
+    config = shell.config
     with run_lock(config, reading=dry_run), open_store(config, read_only=dry_run) as store:
         if not dry_run:
             complete_removal(config, store)
         doomed = retiring.find(config, store, mirror)
         retiring.check(store, doomed, datetime.now(UTC), pinned=with_pinned, accept=accept_changes)
-        if not json:
+        if not json and not (shell.quiet and yes and not dry_run):
             _show_history(doomed)
         if not dry_run:
             _ask(f"Remove the whole history of {mirror}?", yes=yes)
             retiring.retire(config, store, doomed)
+            memory.keep_space(config, store, time.time())
     if json:
         ids = [one.id for one in doomed.snapshots]
         out_json({"mirror": mirror, "dry_run": dry_run, "retired": ids, "in_configuration": doomed.in_configuration})
     elif not dry_run:
-        out(f"{mirror}: its history is removed")
+        shell.say(f"{mirror}: its history is removed")
     if not dry_run and doomed.in_configuration:
         note(f"the next night would begin a new one: remove the section of {mirror} from the configuration")
 
@@ -190,7 +198,7 @@ def _ask(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError("this cannot be undone, and there is no terminal to ask on", hint="if it is meant, add --yes")
-    if not typer.confirm(question, default=False, err=True):
+    if not answer(question):
         note("nothing was removed")
         raise typer.Exit(0)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snapmirror.cli.asking import answer
 from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import count, json_name, printable
-from snapmirror.model import size
+from snapmirror.cli.text import json_name, printable
+from snapmirror.model import count, size
 
 if TYPE_CHECKING:
     from snapmirror.mirror.restore import Preview, Restore
@@ -83,7 +83,7 @@ def restore(
         job = Restore(shell.config, found, names, to, checksum=checksum, root_attributes=root_attributes)
         preview = job.preview(None if json else _SHOWN)
         job.check_room(preview)
-        if not json:
+        if not json and not (shell.quiet and yes and not dry_run):
             _show(preview, job)
         done = 0
         if preview.login_files:
@@ -96,7 +96,7 @@ def restore(
     if json:
         out_json(_as_json(preview, job, done))
     elif not dry_run and preview.names:
-        out(f"restored {count(done, 'name')} of {found.snapshot.id} to {printable(job.where)}")
+        shell.say(f"restored {count(done, 'name')} of {found.snapshot.id} to {printable(job.where)}")
     if job.skipped:
         raise typer.Exit(int(ExitCode.WARNINGS))
 
@@ -136,7 +136,7 @@ def _ask(preview: Preview, job: Restore, *, yes: bool, push: bool) -> None:
     if yes:
         return
     if sys.stdin.isatty():
-        if not _answer(f"Write this to {printable(job.where)}?"):
+        if not answer(f"Write this to {printable(job.where)}?"):
             note("nothing was written")
             raise typer.Exit(0)
         return
@@ -144,21 +144,6 @@ def _ask(preview: Preview, job: Restore, *, yes: bool, push: bool) -> None:
     if push or harmful:
         what = "it would change the server" if push else f"it would change {count(harmful, 'existing name')}"
         raise UsageError(f"{what}, and there is no terminal to ask on", hint="if that is meant, add --yes")
-
-
-def _answer(question: str) -> bool:
-    """Whether somebody says yes; the end of the input is a no. Raises Interrupted when the terminal is lost."""
-    from snapmirror import interrupts
-    from snapmirror.errors import Interrupted
-
-    try:
-        return typer.confirm(question, default=False, err=True)
-    except typer.Abort:
-        note("")
-        interrupts.check()
-        return False
-    except OSError as error:
-        raise Interrupted(signal.SIGHUP, "SIGHUP") from error
 
 
 def _as_json(preview: Preview, job: Restore, done: int) -> dict[str, Any]:

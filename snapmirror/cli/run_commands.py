@@ -12,9 +12,9 @@ from snapmirror.cli import copy_command
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, Shell, shell_of
-from snapmirror.cli.text import count, duration, harmless, json_name, printable, read_back
+from snapmirror.cli.text import duration, harmless, json_name, printable, read_back
 from snapmirror.errors import ExitCode, SnapmirrorError, StuckError
-from snapmirror.model import size
+from snapmirror.model import count, size
 
 if TYPE_CHECKING:
     from snapmirror.config import Config

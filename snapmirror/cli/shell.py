@@ -13,7 +13,7 @@ import typer
 
 from snapmirror.cli import logs
 from snapmirror.cli.global_options import SYSTEM_CONFIG
-from snapmirror.cli.output import flush
+from snapmirror.cli.output import flush, out
 from snapmirror.model import NOTICE
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ class Shell:
         """Set the log up for a command; `steps`: it works on something, so each step is a line."""
         usual = logging.INFO if steps else NOTICE
         logs.set_up(logging.DEBUG if self.verbose else logging.WARNING if self.quiet else usual)
+
+    def say(self, line: str) -> None:
+        """A line about what a command has done, for people who are not content with its exit code."""
+        if not self.quiet:
+            out(line)
 
     @cached_property
     def config(self) -> Config:

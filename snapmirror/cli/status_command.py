@@ -10,8 +10,8 @@ import typer
 from snapmirror import folder
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.shell import Json, shell_of
-from snapmirror.cli.text import age, count, harmless, local_time, read_back, utc_time
-from snapmirror.model import size
+from snapmirror.cli.text import age, harmless, local_time, read_back, space_left, utc_time
+from snapmirror.model import count
 
 if TYPE_CHECKING:
     from snapmirror.mirror.status import MirrorStatus, Status
@@ -38,7 +38,10 @@ class MirrorFields(TypedDict):
 
 
 class StatusFields(TypedDict):
-    """What `status --json` prints. Space is as it was after the last run that could see it, in bytes."""
+    """What `status --json` prints. Space is in bytes, of the moment `space_at`.
+
+    Of a plain folder that is now, of every other store when the last run that could see it ended.
+    """
 
     exit_code: int
     findings: list[str]
@@ -86,11 +89,7 @@ def _show(found: Status, now: datetime) -> None:
     if found.running_since is not None:
         note(f"a run holds the store, since {local_time(found.running_since)}")
     if found.space is not None:
-        space = found.space
-        parts = [f"the store has {size(space.store_free)} left"]
-        parts += [f"its image takes {size(space.image)}"] if space.image is not None else []
-        parts += [f"the disk below has {size(space.disk_free)} left"] if space.disk_free is not None else []
-        note(f"{'; '.join(parts)} (after the run of {local_time(datetime.fromtimestamp(space.at, UTC))})")
+        note(space_left(found.space, live=found.space.at == now.timestamp()))
     for sentence in found.unlisted:
         note(sentence)
     if found.unlisted:

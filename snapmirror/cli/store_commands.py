@@ -56,7 +56,8 @@ def mount(
     from snapmirror.mirror.histories import opened
     from snapmirror.storage.open_store import mount_for_browsing
 
-    config = shell_of(context, steps=not json).config
+    shell = shell_of(context, steps=not json)
+    config = shell.config
     done = mount_for_browsing(config, readable=readable)
     with suppress(SnapmirrorError), opened(config):  # which says whether it is an older state of the store
         pass
@@ -64,11 +65,11 @@ def mount(
     if json:
         out_json({**json_name(config.store.path), "mounted": done, "readable": readable})
     elif config.image is None and config.zfs is None:
-        out(f"the store {path} is a plain folder; there is nothing to mount")
+        shell.say(f"the store {path} is a plain folder; there is nothing to mount")
     else:
         who = "every user" if readable else "root alone"
         where = f"{'' if done else 'already '}in {path}, read-only, for {who}"
-        out(f"the snapshots are {where}; 'snapmirror umount' releases them")
+        shell.say(f"the snapshots are {where}; 'snapmirror umount' releases them")
 
 
 def umount(context: typer.Context) -> None:
@@ -77,10 +78,11 @@ def umount(context: typer.Context) -> None:
     from snapmirror.storage import turns
     from snapmirror.storage.open_store import umount_store
 
-    config = shell_of(context, steps=True).config
+    shell = shell_of(context, steps=True)
+    config = shell.config
     if config.export is not None and turns.is_exported(config):
         raise LockedError(
             "the export has the store open",
             hint="end 'snapmirror export serve'; in the helper VM: 'systemctl stop snapmirror-export'",
         )
-    out("the store is released" if umount_store(config) else "nothing was mounted or attached")
+    shell.say("the store is released" if umount_store(config) else "nothing was mounted or attached")

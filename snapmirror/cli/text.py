@@ -13,7 +13,10 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from snapmirror.model import count, size
+
 if TYPE_CHECKING:
+    from snapmirror.mirror.memory import Space
     from snapmirror.model import ReadBack
 
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
@@ -43,11 +46,6 @@ def json_name(name: bytes | str | os.PathLike[str], key: str = "path") -> dict[s
     return fields
 
 
-def count(number: int, one: str, many: str = "") -> str:
-    """1 file, 12,345 files."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def duration(seconds: float) -> str:
     """3 s, 4 min 5 s, 2 h 3 min, 5 d 2 h."""
     whole = round(seconds)
@@ -61,8 +59,8 @@ def duration(seconds: float) -> str:
 
 
 def local_time(moment: datetime) -> str:
-    """A moment on screen: local time, to the second."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """A moment on screen: local time, to the second, and its zone; snapshots are called by UTC."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def utc_time(moment: datetime) -> str:
@@ -88,6 +86,15 @@ def _escaped(character: str) -> str:
     if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def space_left(space: Space, *, live: bool) -> str:
+    """What can still be written; `live`: it was asked just now."""
+    parts = [f"the store has {size(space.store_free)} left"]
+    parts += [f"its image takes {size(space.image)}"] if space.image is not None else []
+    parts += [f"the disk below has {size(space.disk_free)} left"] if space.disk_free is not None else []
+    when = "" if live else f" (after the run of {local_time(datetime.fromtimestamp(space.at, UTC))})"
+    return "; ".join(parts) + when
 
 
 def read_back(known: ReadBack) -> str:

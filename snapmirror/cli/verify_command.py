@@ -12,8 +12,8 @@ from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import count, harmless, json_name, printable
-from snapmirror.model import size
+from snapmirror.cli.text import harmless, json_name, printable
+from snapmirror.model import count, size
 
 if TYPE_CHECKING:
     from snapmirror.errors import ExitCode

@@ -31,7 +31,7 @@ from snapmirror.mirror.landing import Landed
 from snapmirror.mirror.odd_times import as_on_disk
 from snapmirror.mirror.planning import Planned, make_plan, next_header, retention_of
 from snapmirror.mirror.report import MirrorReport
-from snapmirror.model import NOTICE, Progress
+from snapmirror.model import NOTICE, Progress, count
 from snapmirror.pipeline import Pipeline
 from snapmirror.process import ProgramFailed
 from snapmirror.snapshots.entry import escape, parse
@@ -284,7 +284,7 @@ class Night:
         report.bytes_transferred = landed.bytes
         if landed.vanished:
             report.warnings.append(
-                f"{len(landed.vanished)} files vanished before they were read: {_some(landed.vanished)}"
+                f"{count(len(landed.vanished), 'file')} vanished before being read: {_some(landed.vanished)}"
             )
         elif landed.saw_vanishing:
             reasons = "; ".join(landed.complaints[:10]) or "rsync does not say which"

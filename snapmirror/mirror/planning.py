@@ -14,7 +14,7 @@ from snapmirror.config import MirrorConfig
 from snapmirror.errors import ListingError, TransferError
 from snapmirror.mirror import listing, named_files, size_limits
 from snapmirror.mirror.odd_times import Disk
-from snapmirror.model import NOTICE, Progress
+from snapmirror.model import NOTICE, Progress, count
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
 from snapmirror.snapshots.merge import OutOfOrder
@@ -73,11 +73,11 @@ def make_plan(
         hold_back_deletions(plan)
         if plan.held_back:
             warnings.append(
-                f"parts of the source could not be listed: {len(plan.held_back)} names that may be gone are kept"
+                f"parts of the source could not be listed: {count(len(plan.held_back), 'name')} that may be gone stay"
             )
     warnings += size_limits.warnings(mirror, plan, listed.skipped)
     if newest is None and os.geteuid() and not mirror.fake_super:
-        devices = f", and {plan.left_out} devices are left out" if plan.left_out else ""
+        devices = f", and {count(plan.left_out, 'device')} left out" if plan.left_out else ""
         log.log(
             NOTICE, "%s: without root the owners of files stand in the manifest only%s; fake_super = true keeps both",
             mirror.name, devices,

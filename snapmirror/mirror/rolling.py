@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError
 from snapmirror.mirror.report import MirrorReport
-from snapmirror.model import Progress, size
+from snapmirror.model import Progress, count, size
 from snapmirror.pipeline import Pipeline
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.verify import Finding, Report, rolling, spread
@@ -88,7 +88,7 @@ def _tell(history: SnapshotStore, report: Report, night: MirrorReport) -> None:
     spread(history, report)
     night.warnings += [_sentence(finding) for finding in report.findings[:_TOLD]]
     if (more := len(report.findings) - _TOLD + report.left_out) > 0:
-        night.warnings.append(f"DAMAGE: {more} findings more; 'snapmirror verify --full' lists them")
+        night.warnings.append(f"DAMAGE: {count(more, 'more finding')}; 'snapmirror verify --full' lists them")
     night.exit_code = 3
 
 

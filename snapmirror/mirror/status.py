@@ -70,7 +70,7 @@ def status(config: Config, now: datetime) -> Status:
     owner = owner_of(config)
     found = Status(
         mirrors,
-        remembered.space,
+        memory.space_now(config, now.timestamp()),
         running_since=_moment(owner.since) if owner else None,
         stuck=owner.stuck if owner else None,
         copied=remembered.copied,
@@ -145,9 +145,9 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
     yield from _findings_of_copy(config, found, now)
     space, least = found.space, min_free(config)
     if space is not None and space.store_free < least:
-        yield f"the store had {size(space.store_free)} left after the last run, less than min_free"
+        yield f"the store {_left(space.store_free, space, now)}, less than min_free"
     if space is not None and space.disk_free is not None and space.disk_free < least:
-        yield f"the disk below the image had {size(space.disk_free)} left after the last run, less than min_free"
+        yield f"the disk below the image {_left(space.disk_free, space, now)}, less than min_free"
 
 
 def _behind(config: Config, mirror: str) -> str | None:
@@ -173,6 +173,11 @@ def _copy_late_after(config: Config, found: Status) -> timedelta:
     if config.image_copy.late_after is None:
         limit = max(limit, min(mirror.late_after for mirror in found.mirrors))
     return limit
+
+
+def _left(free: int, space: memory.Space, now: datetime) -> str:
+    is_now = space.at == now.timestamp()
+    return f"has {size(free)} left" if is_now else f"had {size(free)} left after the last run"
 
 
 def _findings_of_copy(config: Config, found: Status, now: datetime) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -82,3 +83,42 @@ def test_a_state_of_somebody_else(tmp_path: Path, words: list[str]) -> None:
     scene.state.chmod(0o700)
     done = scene.command(*words)
     assert done.exit_code in (0, 3, 11), str(done)
+
+
+def test_quiet_is_quiet(scene: Scene) -> None:
+    scene.night()
+    scene.night()
+    for words in (["mount"], ["umount"], ["pin", "2"], ["unpin", "2"], ["forget", "2", "--yes"],
+                  ["restore", "newest", "/", "--to", str(scene.folder / "out"), "--yes"], ["run"],
+                  ["retire", "web", "--yes", "--accept-changes"]):  # fmt: skip
+        done = scene.command("--quiet", *words)
+        assert done.exit_code == 0 and done.stdout == "", f"{words}: {done}"
+        assert done.stderr == "" or "section of web" in done.stderr, f"{words}: {done}"
+
+
+def test_times_tell_their_zone(scene: Scene) -> None:
+    """Ids are UTC, what stands beside them is local."""
+    scene.environment["TZ"] = "America/New_York"
+    (scene.source / "file").write_text("0")
+    scene.night()
+    for words in (["list"], ["status"], ["find", "file"], ["forget", "newest", "--dry-run", "--accept-changes"]):
+        told = scene.command(*words)
+        assert re.search(r"\d\d:\d\d E[SD]T\b", told.stdout) or told.exit_code == 13, str(told)
+
+
+def test_room_is_one_number(folder: Path) -> None:
+    """Open for reading, XFS tells of more room than a night has."""
+    scene = Scene(folder / "scene", image={"file": str(folder / "i.img"), "size": "512M", "encryption": "none"})
+    assert scene.command("init").exit_code == 0
+    for _ in range(2):
+        (scene.source / "file").write_bytes(os.urandom(1 << 20))
+        scene.night()
+    for change in (["list"], ["forget", "2", "--yes"]):
+        scene.command(*change)
+        [told] = [line for line in scene.command("list").stderr.splitlines() if "the store has" in line]
+        assert told in scene.command("status").stderr.splitlines() and "its image takes" in told
+    plain = Scene(folder / "plain")
+    (plain.source / "file").write_text("0")
+    plain.night()
+    rooms = [re.findall("the store has .*", plain.command(word).stderr) for word in ("list", "status")]
+    assert all(re.fullmatch(r"the store has [\d.]+ \w+ left", room[0]) for room in rooms), rooms

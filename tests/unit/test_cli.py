@@ -171,3 +171,11 @@ def test_nothing_heavy_is_imported_before_a_night() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("group", [(), ("config",), ("export",), ("host",)])
+def test_no_summary_of_a_command_is_cut_off(group: tuple[str, ...]) -> None:
+    told = snapmirror(*group, "--help", COLUMNS="80").stdout
+    commands = told[told.index("Commands:") :]
+    assert "..." not in commands and "\u2026" not in commands, commands
+    assert max(map(len, commands.splitlines())) <= 80

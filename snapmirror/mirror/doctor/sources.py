@@ -16,6 +16,7 @@ from snapmirror.errors import ExitCode, SnapmirrorError
 from snapmirror.mirror import memory, named_files, newest
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
 from snapmirror.mirror.lateness import late_after, usual_gap
+from snapmirror.model import count
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.zfs.layout import Layout as ZfsLayout
@@ -38,7 +39,7 @@ def examine(mirror: MirrorConfig) -> Iterator[Check]:
         yield warn(_topic(mirror), f"{mirror.source} is empty", mend)
     elif answer.obstacle is None:
         known = "reachable, host key known" if mirror.source.kind == "ssh" else "reachable"
-        yield ok(_topic(mirror), f"{mirror.source}: {known}, {answer.entries} entries in its folder")
+        yield ok(_topic(mirror), f"{mirror.source}: {known}, {count(answer.entries, 'entry', 'entries')} in its folder")
     else:
         message, mend = _explained(mirror, answer)
         detail = f" ({answer.complaint})" if answer.complaint else ""

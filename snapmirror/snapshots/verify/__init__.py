@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from snapmirror.model import Progress
+from snapmirror.model import Progress, count
 from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
@@ -115,11 +115,11 @@ def spread(history: SnapshotStore, report: Report) -> None:
 
 def _say_unchecked(report: Report, contents: ContentCheck | None, denied: int) -> None:
     if denied:
-        report.unchecked.append(f"{denied} names could not be looked at by this user; run it as root")
+        report.unchecked.append(f"{count(denied, 'name')} could not be looked at by this user; run it as root")
     if contents is not None and contents.denied:
-        report.unchecked.append(f"{contents.denied} files could not be read by this user; run it as root")
+        report.unchecked.append(f"{count(contents.denied, 'file')} could not be read by this user; run it as root")
     if contents is not None and contents.without_checksum:
-        report.unchecked.append(f"{contents.without_checksum} files have no checksum; their content was not checked")
+        report.unchecked.append(f"without a checksum, content not checked: {count(contents.without_checksum, 'file')}")
 
 
 __all__ = ["Depth", "Finding", "Report", "Rules", "spread", "verify"]

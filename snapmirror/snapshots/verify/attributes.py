@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from snapmirror import files
+from snapmirror.model import count
 from snapmirror.snapshots import times
 from snapmirror.snapshots.entry import BadLine, Entry
 from snapmirror.snapshots.verify.findings import MODE, OWNER, SIZE, TARGET, TIME, TYPE, UNREADABLE
@@ -58,7 +59,7 @@ def differing(entry: Entry, status: os.stat_result, full: bytes, rules: Rules) -
         yield TYPE, f"is a {kind_name(kind)}, was a {kind_name(entry.kind)}"
         return
     if entry.kind == b"f" and status.st_size != entry.size:
-        yield SIZE, f"has {status.st_size} bytes, had {entry.size}"
+        yield SIZE, f"has {count(status.st_size, 'byte')}, had {entry.size:,}"
     try:
         wanted_time, wanted_mode = entry.mtime, entry.mode
     except BadLine as error:
