@@ -49,11 +49,46 @@ $ssh = (Get-Command -Name 'ssh' -CommandType Application | Select-Object -First 
 # The words as JSON in base64: Windows PowerShell 5.1 loses quotes and letters beyond ASCII in arguments.
 $json = ConvertTo-Json -InputObject @($Word) -Compress
 $words = [System.Convert]::ToBase64String([System.Text.Encoding]::UTF8.GetBytes($json))
+# ssh takes the value apart at blanks, unless it is in quotes; in these it takes backslashes for its own.
+$known = $PSCmdlet.GetUnresolvedProviderPathFromPSPath($KnownHosts)
+if ($env:OS -eq 'Windows_NT') {
+    $known = $known -replace '\\', '/'
+}
 $option = @(
-    '-F', 'none', '-T', '-i', $KeyFile, '-o', 'BatchMode=yes', '-o', 'StrictHostKeyChecking=yes',
-    '-o', "UserKnownHostsFile=$KnownHosts", '-o', 'IdentitiesOnly=yes', '-o', 'ConnectTimeout=20',
-    '-o', 'ServerAliveInterval=30', '-o', 'LogLevel=ERROR'
+    '-F', 'none', '-T', '-i', $PSCmdlet.GetUnresolvedProviderPathFromPSPath($KeyFile), '-o', 'BatchMode=yes',
+    '-o', 'StrictHostKeyChecking=yes', '-o', "UserKnownHostsFile=`"$known`"", '-o', 'IdentitiesOnly=yes',
+    '-o', 'ConnectTimeout=20', '-o', 'ServerAliveInterval=30', '-o', 'LogLevel=ERROR'
 )
+
+function Invoke-Ssh {
+    # Gives the lines that are printed as they come, and the exit code at the end, in $LASTEXITCODE. By .NET, with one
+    # line of arguments: neither 5.1 nor 7's Legacy setting hands quotes on. It gets no stdin: that is the caller's.
+    param([string[]] $Argument)
+
+    $start = New-Object -TypeName System.Diagnostics.ProcessStartInfo
+    $start.FileName = $ssh
+    $start.Arguments = @(foreach ($one in $Argument) {
+        '"' + (($one -replace '(\\*)"', '$1$1\"') -replace '(\\+)$', '$1$1') + '"'
+    }) -join ' '
+    $start.UseShellExecute = $false
+    $start.RedirectStandardInput = $true
+    $start.RedirectStandardOutput = $true
+    $start.StandardOutputEncoding = [System.Text.Encoding]::UTF8
+    $process = [System.Diagnostics.Process]::Start($start)
+    $process.StandardInput.Close()
+    while ($true) {
+        $next = $process.StandardOutput.ReadLineAsync()
+        while (-not $next.Wait(200)) {
+            continue # so that the caller can be stopped here
+        }
+        if ($null -eq $next.Result) {
+            break
+        }
+        $next.Result
+    }
+    $process.WaitForExit()
+    $global:LASTEXITCODE = $process.ExitCode
+}
 
 if ($env:OS -eq 'Windows_NT') {
     # Windows that a task has woken sleeps again after two minutes, whatever runs. This ends with the process.
@@ -66,12 +101,12 @@ public static extern uint SetThreadExecutionState(uint flags);
 if ($VMName -and (Get-VM -Name $VMName).State -ne 'Running') {
     Start-VM -Name $VMName -Confirm:$false
     for ($attempt = 0; $attempt -lt 30; $attempt++) {
-        & $ssh @option "root@$Address" 'snapmirror' 'WyJzdGF0dXMiXQ==' | Out-Null # ["status"]
+        Invoke-Ssh -Argument ($option + "root@$Address" + 'snapmirror' + 'WyJzdGF0dXMiXQ==') | Out-Null # ["status"]
         if ($LASTEXITCODE -ne 255) {
             break
         }
         Start-Sleep -Seconds 10
     }
 }
-& $ssh @option "root@$Address" 'snapmirror' $words
+Invoke-Ssh -Argument ($option + "root@$Address" + 'snapmirror' + $words)
 exit $LASTEXITCODE

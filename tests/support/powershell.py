@@ -1,8 +1,7 @@
 """PowerShell read without PowerShell: parse trees by tree-sitter, and what the tests want of them.
 
-No engine can be had where these tests run. A parse tree shows syntax, functions with their parameters and their help,
-calls with the parameters they pass, and the content of data files; it does not show whether a cmdlet of Windows does
-what is hoped.
+For what an engine cannot show (tests/support/pwsh.py has one): what Windows PowerShell 5.1 lacks, and whether the calls
+of Windows' own cmdlets, which are not where these tests run, pass parameters that there are.
 """
 
 from __future__ import annotations
@@ -37,12 +36,6 @@ def walk(node: Node, *types: str) -> Iterator[Node]:
 def text(node: Node) -> str:
     """What stands there."""
     return (node.text or b"").decode()
-
-
-def mistakes(root: Node) -> list[str]:
-    """Every place that is not PowerShell, with its line."""
-    broken = (node for node in walk(root) if node.is_error or node.is_missing)
-    return [f"line {node.start_point.row + 1}: {text(node)[:60]!r}" for node in broken]
 
 
 @dataclass(frozen=True)
@@ -127,18 +120,6 @@ def _keys_of(path: Path, variable: str) -> list[str]:
         if text(node.children[0]) == f"${variable}" and (found := keys(node)):
             return found
     return []
-
-
-def variables(path: Path) -> tuple[set[str], set[str]]:
-    """The variables that a file uses, and those that it sets itself; in lower case, as PowerShell sees them."""
-    root = parsed(path)
-    used = {_name(node) for node in walk(root, "variable") if not text(node).lower().startswith(("$env:", "$global:"))}
-    given = {_name(child) for parameter in walk(root, "script_parameter") for child in walk(parameter, "variable")}
-    for node in walk(root, "left_assignment_expression"):
-        given |= {_name(child) for child in walk(node, "variable")}
-    for node in walk(root, "foreach_statement"):
-        given.add(_name(next(child for child in node.children if child.type == "variable")))
-    return used, given
 
 
 def members(path: Path, variable: str) -> set[str]:

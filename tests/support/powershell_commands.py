@@ -17,7 +17,9 @@ _VERBS = """
 VERBS = frozenset(_VERBS.split())
 
 # Of every cmdlet, and of every function with CmdletBinding.
-COMMON = frozenset(("ErrorAction", "ErrorVariable", "WarningAction", "Verbose", "Debug", "OutVariable"))
+COMMON = frozenset(
+    ("ErrorAction", "ErrorVariable", "WarningAction", "Verbose", "Debug", "OutVariable", "WarningVariable")
+)
 
 _USED = """
     Add-Member: InputObject MemberType Name Value
@@ -51,6 +53,7 @@ _USED = """
     Get-Volume: FilePath
     Group-Object: Property
     Import-PowerShellDataFile: Path
+    Import-Module: Name
     Initialize-Disk: Number PartitionStyle
     Join-Path: ChildPath Path
     Mount-VHD: Passthru Path

@@ -63,7 +63,7 @@ class WindowsHost:
 
     def run(self, script: str, *, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> Ran:
         """A script with the module loaded."""
-        told = {"ProgramData": str(self.folder / "Program Data"), **(environment or {})}
+        told = {"ProgramData": str(self.folder / "Program Data"), "HOME": str(self.folder), **(environment or {})}
         text = f"$ErrorView = 'ConciseView'; Import-Module '{MANIFEST}'\n{script}"
         done = pwsh(text, environment=told, stdin=stdin, cwd=self.folder)
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())

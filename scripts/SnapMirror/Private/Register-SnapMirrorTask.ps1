@@ -18,11 +18,8 @@ function Register-SnapMirrorTask {
         Remove-Item -LiteralPath $module -Recurse -Force -ErrorAction SilentlyContinue
         Copy-Item -LiteralPath $here -Destination $module -Recurse
     }
-    $manifest = Join-Path -Path $module -ChildPath 'SnapMirror.psd1'
-    $copy = if ($CopyPath) { " -CopyPath '$($CopyPath -replace "'", "''")'" } else { '' }
-    $command = "Import-Module '$($manifest -replace "'", "''")'; Invoke-SnapMirrorRun$copy; exit `$LASTEXITCODE"
     $program = Join-Path -Path $env:SystemRoot -ChildPath 'System32\WindowsPowerShell\v1.0\powershell.exe'
-    $argument = "-NoProfile -NonInteractive -ExecutionPolicy Bypass -Command `"$command`""
+    $argument = Get-SnapMirrorTaskArgument -ModulePath $module -CopyPath $CopyPath
     $action = New-ScheduledTaskAction -Execute $program -Argument $argument
     $trigger = New-ScheduledTaskTrigger -Daily -At $At
     $principal = New-ScheduledTaskPrincipal -UserId 'SYSTEM' -LogonType ServiceAccount -RunLevel Highest

@@ -51,7 +51,7 @@ function Restore-SnapMirrorToFolder {
                 if (@(Receive-SnapMirrorFile @asked -Path @())[0] -eq $before) {
                     break
                 }
-                $fresh | Where-Object { Test-Path -LiteralPath $_ } | Remove-Item -Recurse -Force -Confirm:$false
+                $fresh | Where-Object { Test-Path -LiteralPath $_ } | ForEach-Object { Remove-Item -LiteralPath $_ -Recurse -Force -Confirm:$false }
                 if ($attempt -eq 3) {
                     throw (New-SnapMirrorError -Command 'restore' -ExitCode (Get-SnapMirrorExitCode -Name 'LOCKED') -Message 'nights went on meanwhile; try again')
                 }
@@ -62,7 +62,7 @@ function Restore-SnapMirrorToFolder {
             }
         }
     }
-    $target.Keys | Where-Object { Test-Path -LiteralPath $_ } | Get-Item -Force
+    $target.Keys | Where-Object { Test-Path -LiteralPath $_ } | ForEach-Object { Get-Item -LiteralPath $_ -Force }
     $global:LASTEXITCODE = if ($wrong) { $usage } else { $code }
     $wrong + $failed
 }

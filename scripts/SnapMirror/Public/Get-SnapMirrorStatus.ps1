@@ -30,18 +30,17 @@ function Get-SnapMirrorStatus {
         $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'status' -ExitCode $answer.ExitCode -Said $answer.Said))
     }
     $code = $answer.ExitCode
+    # Where Windows does not know, or has no Hyper-V, there is nothing; and no error that was caught stays in $Error.
     $look = [ordered]@{
-        VMState         = { (Get-VM -Name $setting.VMName -ErrorAction Stop).State }
-        NextRun         = { (Get-ScheduledTaskInfo -TaskName $setting.TaskName -ErrorAction Stop).NextRunTime }
-        VolumeFreeBytes = { (Get-Volume -FilePath $setting.SharePath -ErrorAction Stop).SizeRemaining }
+        VMState         = 'Get-VM', { Get-VM -Name $setting.VMName -ErrorAction Ignore | ForEach-Object { $_.State } }
+        NextRun         = 'Get-ScheduledTaskInfo', { Get-ScheduledTaskInfo -TaskName $setting.TaskName -ErrorAction Ignore | ForEach-Object { $_.NextRunTime } }
+        VolumeFreeBytes = 'Get-Volume', { Get-Volume -FilePath $setting.SharePath -ErrorAction Ignore | ForEach-Object { $_.SizeRemaining } }
     }
     foreach ($status in $answer.Output) {
         foreach ($name in $look.Keys) {
             $value = $null
-            try {
-                $value = & $look[$name]
-            } catch {
-                Write-Verbose -Message "$name is not known: $_"
+            if (Get-Command -Name $look[$name][0] -ErrorAction Ignore) {
+                $value = & $look[$name][1]
             }
             Add-Member -InputObject $status -MemberType NoteProperty -Name $name -Value $value
         }

@@ -1,0 +1,264 @@
+# The commands that read history and run nights, for Pester 5: what they do with what the VM answers.
+#
+# They change nothing and need no Windows: a program called ssh, first on PATH, stands for the VM, as in
+# SnapMirror.Tests.ps1; tests/integration/test_powershell_module.py asks a real one.
+
+BeforeAll {
+    Import-Module -Name (Join-Path (Split-Path $PSScriptRoot -Parent) 'SnapMirror.psd1') -Force
+    $script:Old = @{ PATH = $env:PATH; ProgramData = $env:ProgramData }
+    $script:Place = Join-Path $TestDrive 'place'
+    $env:ProgramData = Join-Path $TestDrive 'data'
+    $folder = Join-Path $env:ProgramData 'SnapMirror'
+    $null = New-Item -ItemType Directory -Path $script:Place, $folder -Force
+    $script:SettingPath = Join-Path $folder 'settings.json'
+    $script:Setting = ConvertTo-Json @{ VMName = 'snapmirror-test'; User = 'root'; Address = '10.253.71.2'; HostAddress = '10.253.71.1'
+        SharePath = "$TestDrive"; ShareName = 'snapmirror'; Account = 'snapmirror'; TaskName = 'snapmirror-test'; WireName = 'x' }
+    $lines = '#!/bin/sh', 'here=$(dirname "$0")', 'echo "$*" >>"$here/asked"', 'cat "$here/said" >&2', 'cat "$here/answer"', 'exit "$(cat "$here/code")"'
+    Set-Content -Path (Join-Path $script:Place 'ssh') -Value ($lines -join "`n")
+    Set-Content -Path (Join-Path $script:Place 'eventcreate.exe') -Value "#!/bin/sh`nprintf '%s\n' `"`$@`" >`"`$(dirname `"`$0`")/event`""
+    chmod 755 (Join-Path $script:Place 'ssh') (Join-Path $script:Place 'eventcreate.exe')
+    $env:PATH = $script:Place + [System.IO.Path]::PathSeparator + $env:PATH
+
+    function Set-Answer {
+        param([object] $Json, [int] $Code = 0, [string] $Said = '')
+        Set-Content -Path (Join-Path $script:Place 'answer') -Value $(if ($Json -is [string]) { $Json } else { ConvertTo-Json -InputObject $Json -Depth 5 })
+        Set-Content -Path (Join-Path $script:Place 'code') -Value $Code
+        Set-Content -Path (Join-Path $script:Place 'said') -Value $Said -NoNewline
+        Set-Content -Path (Join-Path $script:Place 'asked') -Value $null
+        Set-Content -Path $script:SettingPath -Value $script:Setting
+    }
+
+    function Get-Asked {
+        # The words of each command that was asked for, with blanks between them.
+        Get-Content -Path (Join-Path $script:Place 'asked') | Where-Object { $_ -match 'snapmirror (\S+)\s*$' } | ForEach-Object {
+            $null = $_ -match 'snapmirror (\S+)\s*$'
+            $json = [System.Text.Encoding]::UTF8.GetString([System.Convert]::FromBase64String($Matches[1]))
+            @(ConvertFrom-Json -InputObject $json) -join ' '
+        }
+    }
+
+    function Get-Listed {
+        # Snapshots as list gives them.
+        foreach ($one in 'web2 2026-11-22T030000Z 1', 'web2 2026-11-21T030000Z 2', 'web1 2026-11-22T040000Z 1', 'web1 2026-11-21T040000Z 2', 'web1 2026-11-20T040000Z 3') {
+            $mirror, $id, $slot = $one -split ' '
+            @{ mirror = $mirror; id = $id; slot = [int]$slot; taken_at = '2026-11-21T03:14:14Z'; path = "/s/$mirror/backup.$slot"; pinned = $false }
+        }
+    }
+}
+
+AfterAll {
+    $env:PATH = $script:Old.PATH
+    $env:ProgramData = $script:Old.ProgramData
+    Remove-Module -Name 'SnapMirror'
+}
+
+Describe 'An error' {
+    It 'names the reason that snapmirror gives' {
+        Set-Answer -Code 11 -Json @{ exit_code = 11; mirrors = @() } -Said "snapmirror: error: the share is full`n  hint: x`n"
+        Invoke-SnapMirrorRun -ErrorVariable failed -ErrorAction SilentlyContinue
+        @($failed).Count | Should -Be 1
+        "$failed" | Should -Match 'STORAGE.*the share is full'
+    }
+
+    It 'is never made of what is said on stderr' {
+        Set-Answer -Json @{ exit_code = 0; findings = @(); mirrors = @() } -Said "a word`n"
+        $ErrorActionPreference = 'Stop'
+        $all = @(Get-SnapMirrorStatus 2>&1)
+        $all.Count | Should -Be 1
+        $all[0].PSObject.TypeNames[0] | Should -Be 'SnapMirror.Status'
+    }
+
+    It 'leaves nothing behind where all went well' {
+        Set-Answer -Json @{ exit_code = 0; mirrors = @() }
+        Invoke-SnapMirrorRun -ErrorVariable failed
+        $failed | Should -BeNullOrEmpty
+    }
+
+    It 'ends a command without settings, whatever the caller does with errors' {
+        Set-Answer -Json @()
+        foreach ($content in '', '{ "VMName": "sna') {
+            Set-Content -Path $script:SettingPath -Value $content
+            foreach ($command in 'Invoke-SnapMirrorRun', 'Get-SnapMirrorStatus', 'Get-SnapMirrorSnapshot', 'Test-SnapMirrorSnapshot', 'Repair-SnapMirrorSnapshot') {
+                { & $command -ErrorAction SilentlyContinue } | Should -Throw -Because $command
+            }
+            { Restore-SnapMirrorItem -Path '/x' -Destination $TestDrive -ErrorAction SilentlyContinue } | Should -Throw
+        }
+        Get-Asked | Should -BeNullOrEmpty
+    }
+}
+
+Describe 'A restore to a folder' {
+    It 'ends with the first error' {
+        Set-Answer -Code 10 -Json @()
+        foreach ($how in 'SilentlyContinue', 'Continue') {
+            { Restore-SnapMirrorItem -Path '/x' -Destination $TestDrive -ErrorAction $how } | Should -Throw -ErrorId 'SnapMirror.LOCKED*'
+        }
+        @(Get-Asked) | Should -Be 'list --json', 'list --json'
+    }
+
+    It 'takes ids as the command line does' {
+        Set-Answer -Json @(Get-Listed)
+        $meant = InModuleScope 'SnapMirror' {
+            foreach ($id in '2', 'backup.3', 'newest', 'latest', '', '2026-11-20', '2026-11-20T04:00', '2026-11-20t040000z') {
+                $found = Get-SnapMirrorSnapshot | Where-Object { $_.Mirror -eq 'web1' }
+                Mock Get-SnapMirrorSnapshot { $found }
+                (Select-SnapMirrorSnapshot -Id $id -Mirror 'web1').Slot
+            }
+        }
+        $meant | Should -Be 2, 3, 1, 1, 1, 3, 3, 3
+    }
+
+    It 'says what is wrong with an id' {
+        Set-Answer -Json @(Get-Listed)
+        InModuleScope 'SnapMirror' {
+            { Select-SnapMirrorSnapshot -Id '2025' } | Should -Throw -ErrorId 'SnapMirror.USAGE*' -ExpectedMessage '*no snapshot 2025*'
+            { Select-SnapMirrorSnapshot -Id 'newest' } | Should -Throw '*several mirrors*web2, web1*-Mirror*'
+            { Select-SnapMirrorSnapshot -Id '2026-11' -Mirror 'web1' } | Should -Throw
+            $LASTEXITCODE | Should -Be 2
+        }
+    }
+}
+
+Describe 'Objects' {
+    It 'have their properties in the order of the contract' {
+        Set-Answer -Json @(Get-Listed)
+        $names = @(Get-SnapMirrorSnapshot)[0].PSObject.Properties.Name
+        $names | Should -Be 'Mirror', 'Id', 'Slot', 'Taken', 'Path', 'Files', 'Bytes', 'NewBytes', 'Pinned', 'Degraded', 'Warnings'
+    }
+
+    It 'stand in the order of the server, also when only the newest are wanted' {
+        Set-Answer -Json @(Get-Listed)
+        (Get-SnapMirrorSnapshot).Mirror | Should -Be 'web2', 'web2', 'web1', 'web1', 'web1'
+        (Get-SnapMirrorSnapshot -Newest 1).Id | Should -Be '2026-11-22T030000Z', '2026-11-22T040000Z'
+    }
+
+    It 'need the contract once' {
+        InModuleScope 'SnapMirror' {
+            [object]::ReferenceEquals((Get-SnapMirrorContract), (Get-SnapMirrorContract)) | Should -BeTrue
+        }
+    }
+
+    It 'keep texts that look like dates' {
+        $finding = '{"kind": "content", "path": "2026-11-21T03:14:14Z", "detail": "/Date(1)/", "snapshots": ["2026-11-21T03:14:14+02:00"]}'
+        Set-Answer -Code 14 -Json ('{"exit_code": 14, "mirrors": [{"mirror": "web1", "findings": [' + $finding + ']}]}')
+        $seen = (Test-SnapMirrorSnapshot -ErrorAction SilentlyContinue).Findings[0]
+        $seen.Path | Should -BeExactly '2026-11-21T03:14:14Z'
+        $seen.Path | Should -BeOfType [string]
+        $seen.Detail | Should -BeExactly '/Date(1)/'
+        $seen.Snapshots | Should -BeExactly '2026-11-21T03:14:14+02:00'
+    }
+
+    It 'show sizes in units that fit, in 80 columns' {
+        $one = @{ mirror = 'web1'; id = '2026-11-22T040000Z'; slot = 1; taken_at = '2026-11-21T03:14:14Z'; files = 1234567; bytes = 176; new_bytes = 5000000000; pinned = $true }
+        Set-Answer -Json @(, $one)
+        $shown = Get-SnapMirrorSnapshot | Out-String -Width 80
+        $shown | Should -Match '176 B'
+        $shown | Should -Match '4[.,]7 GiB'
+        $shown | Should -Match 'Pinned'
+        @($shown -split "`n" | Where-Object { $_ -match '2026-11-22T040000Z.*True' }).Count | Should -Be 1
+    }
+}
+
+Describe 'What is piped' {
+    It 'is one run for each mirror' {
+        Set-Answer -Json @(Get-Listed)
+        $snapshots = @(Get-SnapMirrorSnapshot)
+        Set-Answer -Json @{ exit_code = 0; mirrors = @() }
+        $snapshots | Invoke-SnapMirrorRun
+        Get-Asked | Should -Be 'run --json -- web2 web1'
+        Set-Answer -Json @{ exit_code = 0; mirrors = @() }
+        $snapshots | Repair-SnapMirrorSnapshot
+        @(Get-Asked) | Should -Be 'verify --json --found --heal --mirror web2 --', 'verify --json --found --heal --mirror web1 --'
+        Set-Answer -Json @{ exit_code = 0; mirrors = @() }
+        $snapshots | Select-Object -First 3 | Test-SnapMirrorSnapshot
+        @(Get-Asked) | Should -Be 'verify --json --mirror web2 -- 2026-11-22T030000Z 2026-11-21T030000Z', 'verify --json --mirror web1 -- 2026-11-22T040000Z'
+    }
+
+    It 'is nothing when nothing comes' {
+        Set-Answer -Json @{ exit_code = 0; mirrors = @() }
+        foreach ($command in 'Invoke-SnapMirrorRun', 'Repair-SnapMirrorSnapshot', 'Test-SnapMirrorSnapshot') {
+            @() | & $command
+        }
+        Get-Asked | Should -BeNullOrEmpty
+    }
+
+    It 'stands behind the options' {
+        Set-Answer -Json @{ exit_code = 0; mirrors = @() }
+        Invoke-SnapMirrorRun -Mirror '--full'
+        Get-Asked | Should -Be 'run --json -- --full'
+    }
+}
+
+Describe 'Tab' {
+    It 'completes mirrors and ids' {
+        Set-Answer -Json @{ exit_code = 0; mirrors = @(@{ mirror = 'web1' }, @{ mirror = 'db' }) }
+        $line = 'Invoke-SnapMirrorRun -Mirror w'
+        (TabExpansion2 -inputScript $line -cursorColumn $line.Length).CompletionMatches.CompletionText | Should -Be 'web1'
+        Set-Answer -Json @(Get-Listed)
+        $line = 'Restore-SnapMirrorItem -Mirror web1 -Id 2026-11-20'
+        (TabExpansion2 -inputScript $line -cursorColumn $line.Length).CompletionMatches.CompletionText | Should -Be '2026-11-20T040000Z'
+        @(Get-Asked)[0] | Should -Be 'list --json --mirror web1'
+    }
+}
+
+Describe 'A view' {
+    It 'is there for every type, and shows it' {
+        $types = InModuleScope 'SnapMirror' { @((Get-SnapMirrorContract).Type.Keys) }
+        foreach ($type in $types) {
+            Get-FormatData -TypeName $type | Should -Not -BeNullOrEmpty -Because $type
+            $properties = InModuleScope 'SnapMirror' -Parameters @{ Name = $type } { param($Name) @((Get-SnapMirrorContract).Type[$Name].Keys) }
+            $one = New-Object -TypeName psobject
+            foreach ($property in $properties) {
+                Add-Member -InputObject $one -MemberType NoteProperty -Name $property -Value 7
+            }
+            $one.PSObject.TypeNames.Insert(0, $type)
+            $one | Out-String -Width 80 | Should -Match '7' -Because $type
+        }
+    }
+}
+
+Describe 'The night of the task' {
+    BeforeAll {
+        $script:Module = Split-Path $PSScriptRoot -Parent
+        $script:Engine = @(Get-Command -Name 'pwsh', 'powershell' -CommandType Application -ErrorAction Ignore)[0].Source
+        function Invoke-Night {
+            # Gives the exit code and the kind of the event.
+            param([string] $Module = $script:Module, [string[]] $Argument = @())
+            Remove-Item -Path (Join-Path $script:Place 'event') -ErrorAction Ignore
+            $null = & $script:Engine -NoProfile -NonInteractive -File (Join-Path $Module 'Invoke-SnapMirrorNight.ps1') @Argument
+            $event = if (Test-Path (Join-Path $script:Place 'event')) { Get-Content (Join-Path $script:Place 'event') }
+            "$LASTEXITCODE $($event -join ' ')"
+        }
+        $script:Good = @{ exit_code = 0; mirrors = @(@{ mirror = 'web1'; result = 'published'; snapshot = '2026-11-22T040000Z'; warnings = @() }) }
+    }
+
+    It 'ends with 0 when a snapshot was made, and never else' {
+        Set-Answer -Json $script:Good
+        Invoke-Night | Should -Match '^0 /T INFORMATION .*web1: snapshot 2026-11-22T040000Z'
+        Set-Answer -Json ''
+        Invoke-Night | Should -Match '^1 /T ERROR .*no snapshot was made'
+        Set-Answer -Json $script:Good
+        Set-Content -Path $script:SettingPath -Value '{ "VMName": "sna'
+        Invoke-Night | Should -Match '^1 /T ERROR .*settings.json cannot be read'
+    }
+
+    It 'hands on the exit code and the words' {
+        Set-Answer -Code 12 -Json @{ exit_code = 12; mirrors = @() } -Said "snapmirror: error: the server `"web1`" does not answer`n"
+        Invoke-Night | Should -Match "^12 /T ERROR .*the server 'web1' does not answer"
+    }
+
+    It 'fails when the module cannot be loaded' {
+        Set-Answer -Json $script:Good
+        $broken = Join-Path $TestDrive 'Broken'
+        Copy-Item -Path $script:Module -Destination $broken -Recurse
+        Set-Content -Path (Join-Path $broken 'SnapMirror.psm1') -Value 'function {'
+        Invoke-Night -Module $broken | Should -Match '^1 /T ERROR '
+        Remove-Item -Path (Join-Path $broken 'Invoke-SnapMirrorNight.ps1')
+        Invoke-Night -Module $broken | Should -Not -Match '^0 '
+    }
+
+    It 'warns when the copy fails' {
+        Set-Answer -Json $script:Good
+        Invoke-Night -Argument '-CopyPath', (Join-Path $TestDrive "it's not `$here") | Should -Match "^3 /T WARNING .*not copied to .*it's not .here"
+    }
+}
