@@ -89,13 +89,22 @@ def _row(mirror: str, snapshot: Snapshot) -> list[str]:
     marks = [word for word in ("pinned", "degraded", "full") if getattr(snapshot, word)]
     if snapshot.healed:
         marks.append(f"{snapshot.healed:,} healed")
+    if snapshot.shared_bytes and snapshot.written_bytes is None:
+        marks.append(f"of {size(snapshot.new_bytes)}, the rest shared")
     if snapshot.warnings:
         marks.append(count(len(snapshot.warnings), "warning"))
     return [
         mirror, str(snapshot.slot), snapshot.id, local_time(snapshot.taken_at),
         f"{snapshot.files:,}", size(snapshot.bytes),
-        size(snapshot.new_bytes if snapshot.written_bytes is None else snapshot.written_bytes), ", ".join(marks),
+        size(_added(snapshot)), ", ".join(marks),
     ]  # fmt: skip
+
+
+def _added(snapshot: Snapshot) -> int:
+    """What a snapshot has added to the store: blocks, where the store can tell, else the sizes of its new files."""
+    if snapshot.written_bytes is not None:
+        return snapshot.written_bytes
+    return snapshot.new_bytes - snapshot.shared_bytes
 
 
 def _on_disk(snapshot: Snapshot) -> dict[str, int]:
@@ -115,6 +124,7 @@ def _as_json(mirror: str, snapshot: Snapshot, tree: Path) -> dict[str, Any]:
         "entries": snapshot.entries,
         "bytes": snapshot.bytes,
         "new_bytes": snapshot.new_bytes,
+        "shared_bytes": snapshot.shared_bytes,
         **_on_disk(snapshot),
         "seconds": snapshot.seconds,
         "full": snapshot.full,

@@ -234,11 +234,13 @@ class Night:
             sums = self._checksums(plan, landed)
             manifest = self._manifest(plan, landed, header)
             totals = Reader(manifest).totals
+            shared = room.shared_bytes(self.history.slot(), target.patch, self.mirror.clone_above or 0)
             self._check_sharing(plan)
             clock = make_id(self._clock)
             snapshot = Snapshot(
                 id=header.id, sequence=header.sequence, slot=0,
                 files=totals.files, entries=totals.entries, bytes=totals.size, new_bytes=landed.new_bytes,
+                shared_bytes=min(shared, landed.new_bytes),
                 seconds=round(time.monotonic() - self._began, 3), full=report.full, degraded=report.degraded,
                 counts={"added": report.added, "updated": report.updated, "attributes": report.attributes,
                         "linked": report.linked, "deleted": report.deleted},

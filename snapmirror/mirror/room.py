@@ -6,9 +6,11 @@ Asked only where the sizes alone are too much: it looks at each large file of th
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from snapmirror import files
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import DamageError
 from snapmirror.snapshots.entry import parse, size_of
@@ -16,6 +18,7 @@ from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan, classify
+from snapmirror.tools import extents
 
 _SMALL = 1 << 20
 _MOST_SPARSE = 1 << 44
@@ -57,6 +60,19 @@ def _seen(root: Path, path: bytes) -> tuple[int, int] | None:
         status = os.lstat(Tree(root).at(path))
         return status.st_blocks * 512, status.st_size
     return None
+
+
+def shared_bytes(slot: Path, patched: Iterable[bytes], least: int) -> int:
+    """How much of the files that were patched their earlier versions have as well; 0 where nobody can tell.
+
+    Costs a flush of each: so it is asked of no other file, and of none that is smaller than `least`: it was no clone.
+    """
+    tree, shared = Tree(slot), 0
+    for path in patched:
+        with suppress(OSError, DamageError, files.ForeignError), files.reading(tree.at(path)) as file:
+            if os.fstat(file.fileno()).st_size >= least:
+                shared += extents.shared_bytes(file.fileno())
+    return shared
 
 
 def taken(file: bytes, size: int) -> int:

@@ -54,6 +54,7 @@ class Snapshot(BaseModel):
     """One sealed snapshot. Sizes in bytes; `new_bytes` is the size of the files that are new in it. `healed` names of
     it have been given a good copy since. `clock` is what the clock said when it was begun, where its name had to be
     another time. `accepted`: a guard would have stopped it, but was told that the changes are meant.
+    `shared_bytes` of the new files are blocks of their earlier versions, where big ones were cloned and patched.
     `replaced_bytes`: the size of the files that had been at rest and are gone or changed in it, moved ones included.
     `rules`: keep_last and keep_at_least_days, as they were when it was published.
 
@@ -70,6 +71,7 @@ class Snapshot(BaseModel):
     entries: int
     bytes: int
     new_bytes: int
+    shared_bytes: int = 0
     seconds: float = 0.0
     full: bool = False
     degraded: bool = False

@@ -7,10 +7,8 @@ back from its own tables: an option that it ignored would cost the promise it wa
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from pathlib import Path
 from snapmirror.errors import StorageError, UsageError
 from snapmirror.process import Completed, ProgramFailed, ProgramTimeout, run
 from snapmirror.tools import smb
+from snapmirror.tools.extents import extents
 from snapmirror.tools.mount import mount_at
 
 PROGRAM = "mount.cifs"
@@ -26,8 +25,6 @@ _FILESYSTEMS = Path("/proc/filesystems")
 # The kernel gives up connecting after 5 to 22 seconds, whichever way a server is away (measured); this is for the rest.
 _TIMEOUT_SECONDS = 90.0
 _SPARSE = 0x200  # FILE_ATTRIBUTE_SPARSE_FILE
-_FIEMAP, _EXTENT_LAST = 0xC020660B, 1  # FS_IOC_FIEMAP
-_FIEMAP_HEAD, _EXTENT, _EXTENTS = struct.Struct("<QQIIII"), struct.Struct("<QQQ16xI12x"), 512
 FILESYSTEMS = ("cifs", "smb3")  # two names of one thing
 
 _OPTIONS = (
@@ -177,17 +174,8 @@ def allocated_ranges(descriptor: int, start: int = 0) -> Iterator[tuple[int, int
 
     By FIEMAP: over Samba, the client's SEEK_DATA is an I/O error for a file with more than one range (Linux 6.1).
     """
-    while True:
-        answer = bytearray(_FIEMAP_HEAD.size + _EXTENTS * _EXTENT.size)
-        _FIEMAP_HEAD.pack_into(answer, 0, start, (1 << 64) - 1 - start, 0, 0, _EXTENTS, 0)
-        fcntl.ioctl(descriptor, _FIEMAP, answer)
-        count = _FIEMAP_HEAD.unpack_from(answer)[3]
-        found: list[tuple[int, int, int, int]] = list(_EXTENT.iter_unpack(answer[_FIEMAP_HEAD.size :]))[:count]
-        for at, _, length, _ in found:
-            yield at, at + length
-        if not found or found[-1][3] & _EXTENT_LAST:
-            return
-        start = found[-1][0] + found[-1][2]
+    for at, length, _ in extents(descriptor, start):
+        yield at, at + length
 
 
 def _is_known() -> bool:
