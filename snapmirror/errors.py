@@ -80,6 +80,16 @@ class StorageError(SnapmirrorError):
     exit_code = ExitCode.STORAGE
 
 
+class TakenError(StorageError):
+    """Somebody has the image, or the pool. `is_near`: a snapmirror of this machine, which will end by itself."""
+
+    def __init__(self, what: str, by: str, *, hint: str = "wait for it, or stop it", is_near: bool = False) -> None:
+        super().__init__(f"{what} is in use by {by}", hint=hint)
+        self.is_near = is_near
+        if "snapmirror" in by:
+            self.exit_code = ExitCode.LOCKED
+
+
 class StoreMissing(StorageError):  # noqa: N818  (a state, not a mistake)
     """The store's folder is not there."""
 

@@ -16,13 +16,13 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
-from snapmirror import files, lockfile, machine
-from snapmirror.errors import StorageError
+from snapmirror import files, interrupts, lockfile, machine
+from snapmirror.errors import StorageError, TakenError
 from snapmirror.interrupts import deferred
 from snapmirror.model import NOTICE
 from snapmirror.threads import started
@@ -33,21 +33,46 @@ _F_OFD_SETLK = 37  # belongs to the open file, not to the process; Python has no
 _BEHIND_THE_END = 1 << 40
 _OWNER_BYTES = 512
 _ASK_SECONDS = 2.0
+_PAUSE_SECONDS = 0.2
+READER_SECONDS = 300.0
+"""So long a run waits for a command that only reads. It has the lock of runs, so nothing else is to be expected."""
+_T = TypeVar("_T")
+
+
+@contextmanager
+def patient(claim: Callable[[], AbstractContextManager[_T]], seconds: float) -> Iterator[_T]:
+    """A claim that waits so long for a snapmirror of this machine, such as a `find`. Raises TakenError."""
+    deadline, told = time.monotonic() + seconds, False
+    with ExitStack() as stack:
+        while True:
+            try:
+                claimed = stack.enter_context(claim())
+                break
+            except TakenError as error:
+                if not error.is_near or time.monotonic() >= deadline:
+                    raise
+                if not told:
+                    log.info("%s; waiting for it", error.message)
+                    told = True
+            interrupts.check()
+            time.sleep(_PAUSE_SECONDS)
+        yield claimed
 
 
 @contextmanager
 def claimed_here(image: Path, record: Path) -> Iterator[None]:
-    """The image on a disk of this machine is ours, as long as everyone asks. Raises StorageError when it is not."""
+    """The image on a disk of this machine is ours, as long as everyone asks. Raises TakenError when it is not."""
     with files.reading(record) as file:
         lockfile.narrow(file.fileno(), record)
         if not lockfile.take(file, fcntl.LOCK_EX):
-            raise _taken(image, lockfile.holders(file.fileno()), "wait for it, or stop it")
+            by = lockfile.holders(file.fileno())
+            raise TakenError(str(image), by, is_near="snapmirror" in by)
         yield
 
 
 @contextmanager
 def claimed_on_server(image: Path) -> Iterator[None]:
-    """The image on a share is ours, on whatever machine others ask. Raises StorageError when it is not."""
+    """The image on a share is ours, on whatever machine others ask. Raises TakenError when it is not."""
     path = image.with_name(image.name + ".lock")
     with _opened(path) as file, ExitStack() as stack:
         descriptor = file.fileno()
@@ -64,7 +89,8 @@ def claimed_on_server(image: Path) -> Iterator[None]:
             if owner.get("machine") != machine.identity() or owner.get("boot") == machine.boot():
                 name = owner.get("host") or "another machine"
                 hint = f"wait for it, or stop it; it has had the image since {owner.get('since') or 'some time'}"
-                raise _taken(image, f"snapmirror on {name}", hint)
+                is_near = owner.get("machine") == machine.identity()
+                raise TakenError(str(image), f"snapmirror on {name}", hint=hint, is_near=is_near)
             # A VM that lost its power: the server keeps the lock of the dead connection until it notices.
             log.log(NOTICE, "%s is still locked by this machine's last life; going on", image)
             stack.enter_context(_asking_on(descriptor, image))
@@ -131,10 +157,6 @@ def _owner_in(descriptor: int) -> dict[str, str]:
         owner = json.loads(os.pread(descriptor, _OWNER_BYTES, 0))
         return owner if isinstance(owner, dict) else {}
     return {}
-
-
-def _taken(image: Path, by: str, hint: str) -> StorageError:
-    return StorageError(f"{image} is in use by {by}", hint=hint)
 
 
 def _now() -> str:

@@ -29,6 +29,7 @@ from snapmirror.errors import StorageError, UsageError
 from snapmirror.lock import run_lock
 from snapmirror.model import Progress, Silent
 from snapmirror.storage import image, known_header, turns
+from snapmirror.storage.claim import READER_SECONDS
 from snapmirror.storage.copier import Copier, CopyReport
 from snapmirror.storage.destination import Target, mounted
 from snapmirror.storage.image import ImageRecord
@@ -65,7 +66,7 @@ def copy_image(
     with (
         run_lock(config),
         turns.closed(config),
-        held(config, config.image) as record,
+        held(config, config.image, READER_SECONDS) as record,
         mounted(config, destination) as target,
     ):
         _refuse(config, config.image, record, target)

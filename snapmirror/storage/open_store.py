@@ -21,7 +21,7 @@ from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import SnapmirrorError, StorageError, StuckError, UsageError, denied, shortage
 from snapmirror.model import NOTICE
 from snapmirror.process import ProgramFailed
-from snapmirror.storage import encryption, entrance, filesystem, image, known_header, pool, share, turns, view
+from snapmirror.storage import claim, encryption, entrance, filesystem, image, known_header, pool, share, turns, view
 from snapmirror.storage.encryption import BlockDevice, Places
 from snapmirror.storage.image import ImageRecord
 from snapmirror.tools import filesystems, loop, luks, zpool
@@ -118,17 +118,20 @@ class OpenStore:
 
 
 @contextmanager
-def open_store(config: Config, *, read_only: bool = False) -> Iterator[OpenStore]:
-    """The store is open at its path. For reading, a store that is mounted for browsing is used as it is."""
+def open_store(config: Config, *, read_only: bool = False, patience: float = 0.0) -> Iterator[OpenStore]:
+    """The store is open at its path. For reading, a store that is mounted for browsing is used as it is.
+
+    `patience`: for so many seconds another snapmirror of this machine is waited for. Raises StorageError.
+    """
     with failures_of(config.store.path), ExitStack() as stack:
         if not read_only:
             stack.enter_context(turns.closed(config))
         if config.image is None:
-            on_pool = _on_pool(config, config.zfs, read_only=read_only) if config.zfs else None
+            on_pool = _on_pool(config, config.zfs, patience, read_only=read_only) if config.zfs else None
             yield stack.enter_context(on_pool) if on_pool else _plain(config, read_only=read_only)
             return
         need_root()
-        record = stack.enter_context(held(config, config.image))
+        record = stack.enter_context(held(config, config.image, patience))
         browsed = _browsed(config, config.image)
         if read_only and browsed is not None:
             yield browsed
@@ -185,9 +188,9 @@ def umount_store(config: Config) -> bool:
 
 
 @contextmanager
-def held(config: Config, image_config: ImageConfig) -> Iterator[ImageRecord]:
+def held(config: Config, image_config: ImageConfig, patience: float = 0.0) -> Iterator[ImageRecord]:
     """The image is there, on its share where it has one, and nobody else's."""
-    with share.mounted(config.share), image.held(image_config.file) as record:
+    with share.mounted(config.share), claim.patient(lambda: image.held(image_config.file), patience) as record:
         yield record
 
 
@@ -251,11 +254,11 @@ def _pool_of(config: Config, image_config: ImageConfig, settings: ZfsConfig) -> 
 
 
 @contextmanager
-def _on_pool(config: Config, settings: ZfsConfig, *, read_only: bool) -> Iterator[OpenStore]:
+def _on_pool(config: Config, settings: ZfsConfig, patience: float, *, read_only: bool) -> Iterator[OpenStore]:
     """The store on disks of its own, or in somebody's pool."""
     need_root()
     place = pool.Place(settings, config.store.path)
-    with pool.held(place):
+    with claim.patient(lambda: pool.held(place), patience):
         if read_only and pool.is_browsed(place):
             yield OpenStore(place.path, read_only=True, dataset=place.base)
             return

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from snapmirror import files, lockfile
 from snapmirror.config import ZfsConfig
-from snapmirror.errors import StorageError
+from snapmirror.errors import StorageError, TakenError
 from snapmirror.storage import encryption, entrance
 from snapmirror.tools import zfs, zpool
 from snapmirror.tools.mount import mount_at
@@ -287,7 +287,7 @@ def held(place: Place) -> Iterator[None]:
     with lockfile.opened(folder / f"zfs-{place.base.replace('/', '.')}.lock") as file:
         if not lockfile.take(file, fcntl.LOCK_EX):
             by = lockfile.holders(file.fileno())
-            raise StorageError(f"{place.base} is in use by {by}", hint="wait for it, or stop it")
+            raise TakenError(place.base, by, is_near="snapmirror" in by)
         yield
 
 
