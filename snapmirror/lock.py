@@ -219,6 +219,22 @@ class Owner:
 
 def owner_of(config: Config) -> Owner | None:
     """The live run that holds the store, or None. Only looks: a lock taken to find out could turn a night away."""
+    owner = _live_owner(config)
+    if owner is None:
+        return None
+    since, stuck = owner.get("since"), owner.get("stuck")
+    return Owner(since if isinstance(since, float) else None, stuck if isinstance(stuck, str) else None)
+
+
+def refusal(config: Config) -> LockedError | None:
+    """What a live run would have `run_lock` say now; None if there is none. Takes no lock either."""
+    owner = _live_owner(config)
+    if not owner:
+        return None
+    return LockedError(_describe(owner, f"(pid {owner.get('pid')})"), hint="wait for it, or stop it")
+
+
+def _live_owner(config: Config) -> dict[str, Any] | None:
     try:
         with os.fdopen(_opened(lock_file(config), os.O_RDONLY)) as file:
             owner = _owner_in(file.read())
@@ -228,8 +244,7 @@ def owner_of(config: Config) -> Owner | None:
     is_here = owner.get("machine") in (None, machine.identity())
     if is_here and not any(words[1] == "FLOCK" and words[4] == str(owner.get("pid")) for words in locks):
         return None  # its owner died, or has ended
-    since, stuck = owner.get("since"), owner.get("stuck")
-    return Owner(since if isinstance(since, float) else None, stuck if isinstance(stuck, str) else None)
+    return owner
 
 
 def mark_stuck(config: Config, pid: int, message: str) -> None:

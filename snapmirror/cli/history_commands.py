@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snapmirror.cli.list_commands import tell_of_copies
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from snapmirror.snapshots.browse import Version
     from snapmirror.snapshots.difference import Difference
     from snapmirror.snapshots.entry import Entry
-    from snapmirror.snapshots.protocol import SnapshotStore
+    from snapmirror.snapshots.protocol import Catalogue
     from snapmirror.snapshots.record import Snapshot
 
 SNAPSHOT_HELP = "An id, the beginning of one (a date), a slot number, or 'newest'."
@@ -59,22 +60,22 @@ def find(
     and a star matches slashes as well: /etc/hosts, '/etc/*.conf'.
     """
     from snapmirror.errors import ExitCode
-    from snapmirror.mirror.histories import opened
-    from snapmirror.mirror.history import history_of
+    from snapmirror.mirror.histories import looked_up
     from snapmirror.snapshots.browse import pattern_of, search
 
     shell = shell_of(context)
     wanted = pattern_of(os.fsencode(path), ignore_case=ignore_case)
-    rows: list[tuple[str, bytes, list[Version], SnapshotStore]] = []
+    rows: list[tuple[str, bytes, list[Version], Catalogue]] = []
     damaged: list[str] = []
     searched = 0
-    with opened(shell.config, names_of(mirror)) as histories, shown(quiet=shell.quiet) as progress:
+    with looked_up(shell.config, names_of(mirror)) as histories, shown(quiet=shell.quiet) as progress:
+        tell_of_copies(histories)
         for config, history in histories:
             progress.begin(f"searching {config.name}", names=len(history.snapshots()))
             done = search(
                 history,
                 wanted,
-                lambda config=config: history_of(histories.store, config).snapshots(),  # type: ignore[misc]
+                lambda name=config.name: histories.published(name),  # type: ignore[misc]
                 lambda: progress.advance(1),
             )
             progress.end()
@@ -93,7 +94,7 @@ def find(
         raise typer.Exit(int(ExitCode.WARNINGS))
 
 
-def _show_versions(rows: Sequence[tuple[str, bytes, list[Version], SnapshotStore]], *, several: bool) -> None:
+def _show_versions(rows: Sequence[tuple[str, bytes, list[Version], Catalogue]], *, several: bool) -> None:
     if not rows:
         return
     lines = [_version_row(mirror, one, store, several) for mirror, _, versions, store in rows for one in versions]
@@ -103,7 +104,7 @@ def _show_versions(rows: Sequence[tuple[str, bytes, list[Version], SnapshotStore
     note(f"{count(found, 'name')}, {count(len(lines), 'version')}")
 
 
-def _version_row(mirror: str, version: Version, history: SnapshotStore, several: bool) -> list[str]:
+def _version_row(mirror: str, version: Version, history: Catalogue, several: bool) -> list[str]:
     entry, newest, oldest = version.entry, version.snapshots[0], version.snapshots[-1]
     return [
         *([mirror] if several else []),
@@ -115,14 +116,14 @@ def _version_row(mirror: str, version: Version, history: SnapshotStore, several:
     ]
 
 
-def _place(history: SnapshotStore, snapshot: Snapshot, path: bytes) -> bytes:
+def _place(history: Catalogue, snapshot: Snapshot, path: bytes) -> bytes:
     """Where to copy a name from."""
     from snapmirror.snapshots.entry import join
 
     return join(os.fsencode(history.dated(snapshot)), path)
 
 
-def _version_json(mirror: str, version: Version, history: SnapshotStore) -> dict[str, Any]:
+def _version_json(mirror: str, version: Version, history: Catalogue) -> dict[str, Any]:
     newest = version.snapshots[0]
     entry = version.entry
     fields: dict[str, Any] = {
@@ -178,20 +179,24 @@ def diff(
     Example: snapmirror diff 2 1 /etc/fstab
     """
     from snapmirror.errors import ExitCode
-    from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.histories import looked_up
     from snapmirror.mirror.text_difference import text_difference
     from snapmirror.snapshots.browse import normal
     from snapmirror.snapshots.difference import compare
 
     shell = shell_of(context)
-    with opened(shell.config, names_of(mirror)) as histories:
+    with looked_up(shell.config, names_of(mirror)) as histories:
+        tell_of_copies(histories)
         old, new = histories.find(a), histories.find(b)
         _check_same_mirror(old, new)
-        done = compare(old.history, old.snapshot, new.snapshot)
+        done = compare(old.history, old.snapshot, new.snapshot, trees=histories.busy is None)
         if path is not None:
             name = normal(os.fsencode(path))
             done.differences = [one for one in done.differences if _is_at(one, name)]
-            if not json and (lines := text_difference(old, new, name)) is not None:
+            if histories.busy is not None:  # its text would have to be read
+                if not json and any(one.path == name and not _is_folder(one) for one in done.differences):
+                    raise histories.busy
+            elif not json and (lines := text_difference(old, new, name)) is not None:
                 for line in lines:
                     out(harmless(line))
                 return

@@ -11,10 +11,11 @@ import typer
 from snapmirror import folder
 from snapmirror.cli.output import note, out_json, table
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import age, harmless, json_name, local_time, read_back, space_left, utc_time
+from snapmirror.cli.text import age, harmless, json_name, local_time, printable, read_back, space_left, utc_time
 from snapmirror.model import count, size
 
 if TYPE_CHECKING:
+    from snapmirror.mirror.histories import Catalogues
     from snapmirror.snapshots.record import Snapshot
 
 SNAPSHOT_HELP = "An id, the beginning of one, a slot number, or 'newest'."
@@ -30,17 +31,17 @@ def register(app: typer.Typer) -> None:
 
 def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False) -> None:
     """Show the snapshots, the newest first."""
-    from snapmirror.mirror import memory
-    from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.histories import looked_up
     from snapmirror.snapshots.verify import rolling
 
     now = datetime.now(UTC)
-    with opened(shell_of(context).config, [mirror] if mirror else []) as histories:
+    config = shell_of(context).config
+    with looked_up(config, [mirror] if mirror else []) as histories:
+        tell_of_copies(histories)
         rows = [(one.name, item, history.tree(item)) for one, history in histories for item in history.snapshots()]
         newest = {name: snapshots[0] for name, snapshots in histories.snapshots().items() if snapshots}
-        store = histories.store
         unlisted = histories.without_section()
-        space = memory.space_now(histories.config, now.timestamp()) or memory.space_of(store, now.timestamp())
+        space = histories.space(now.timestamp())
         rounds = {
             one.name: rolling.load(history.read_back()) for one, history in histories if one.verify.read_all_within_days
         }
@@ -59,9 +60,16 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
             note(space_left(space, live=space.at == now.timestamp()))
 
     for name in unlisted:
-        note(folder.of_no_mirror(name, store.path))
+        note(folder.of_no_mirror(name, config.store.path))
     if unlisted:
         note(f"  hint: {folder.OF_NO_MIRROR}")
+
+
+def tell_of_copies(histories: Catalogues) -> None:
+    """Say that the answer does not come from the store itself, and why."""
+    if histories.busy is not None and histories.at is not None:
+        when = local_time(datetime.fromtimestamp(histories.at, UTC))
+        note(f"{printable(histories.busy.message)}; until it ends: what the store held on {when}")
 
 
 def pin(context: typer.Context, snapshot: Reference, mirror: MirrorName = None) -> None:
@@ -80,7 +88,7 @@ def _set_pinned(context: typer.Context, reference: str, mirror: str | None, *, p
     shell = shell_of(context)
     with opened(shell.config, [mirror] if mirror else [], locked=True, read_only=False) as histories:
         chosen = histories.find(reference)
-        chosen.history.set_pinned(chosen.snapshot, pinned)
+        histories.histories[chosen.mirror.name].set_pinned(chosen.snapshot, pinned)
     kept = "is pinned: it stays until 'snapmirror unpin'" if pinned else "is not pinned: it expires when its time comes"
     shell.say(f"{chosen.mirror.name}: {chosen.snapshot.id} {kept}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snapmirror.cli.history_commands import KINDS, SNAPSHOT_HELP, local_mtime, names_of, utc_mtime
+from snapmirror.cli.list_commands import tell_of_copies
 from snapmirror.cli.output import out, out_bytes, out_json, table
 from snapmirror.cli.shell import Json, MirrorName, shell_of
 from snapmirror.cli.text import harmless, json_name, printable
@@ -37,13 +38,14 @@ def ls(
 
     Example: snapmirror ls newest /etc
     """
-    from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.histories import looked_up
     from snapmirror.mirror.wanted import wanted
     from snapmirror.snapshots.browse import folder
 
-    with opened(shell_of(context).config, names_of(mirror)) as histories:
+    with looked_up(shell_of(context).config, names_of(mirror)) as histories:
+        tell_of_copies(histories)
         found = histories.find(snapshot)
-        [name] = wanted(found, [os.fsencode(path)], patterns=False)
+        [name] = wanted(found, [os.fsencode(path)], patterns=False, tree=False)
         entries = folder(found.history, found.snapshot, name)
     if json:
         out_json([_as_json(one) for one in entries])

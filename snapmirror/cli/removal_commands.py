@@ -58,7 +58,7 @@ def forget(
         found = [histories.find(text) for text in snapshots]
         if len({one.mirror.name for one in found}) > 1:
             raise UsageError("these are snapshots of several mirrors", hint="name one of them with --mirror")
-        history = found[0].history
+        history = histories.histories[found[0].mirror.name]
         chosen = list({one.snapshot.id: one.snapshot for one in found}.values())
         check_forget(history, chosen, accept=accept_changes)
         if not json and not (shell.quiet and yes and not dry_run):
@@ -140,11 +140,13 @@ def retire(
     from snapmirror.lock import run_lock
     from snapmirror.mirror import memory, retiring
     from snapmirror.mirror.histories import complete_removal
+    from snapmirror.storage.claim import READER_SECONDS
     from snapmirror.storage.open_store import open_store
 
     shell = shell_of(context)
     config = shell.config
-    with run_lock(config, reading=dry_run), open_store(config, read_only=dry_run) as store:
+    opening = open_store(config, read_only=dry_run, patience=READER_SECONDS)
+    with run_lock(config, reading=dry_run), opening as store:
         if not dry_run:
             complete_removal(config, store)
         doomed = retiring.find(config, store, mirror)

@@ -53,11 +53,12 @@ def mount(
 ) -> None:
     """Mount the store read-only, for browsing; 'snapmirror umount' ends that."""
     from snapmirror.errors import SnapmirrorError
-    from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.histories import opened, refuse_busy
     from snapmirror.storage.open_store import mount_for_browsing
 
     shell = shell_of(context, steps=not json)
     config = shell.config
+    refuse_busy(config)
     done = mount_for_browsing(config, readable=readable)
     with suppress(SnapmirrorError), opened(config):  # which says whether it is an older state of the store
         pass
@@ -75,6 +76,7 @@ def mount(
 def umount(context: typer.Context) -> None:
     """End what 'snapmirror mount' began, and check that all is released."""
     from snapmirror.errors import LockedError
+    from snapmirror.mirror.histories import refuse_busy
     from snapmirror.storage import turns
     from snapmirror.storage.open_store import umount_store
 
@@ -85,4 +87,5 @@ def umount(context: typer.Context) -> None:
             "the export has the store open",
             hint="end 'snapmirror export serve'; in the helper VM: 'systemctl stop snapmirror-export'",
         )
+    refuse_busy(config)
     shell.say("the store is released" if umount_store(config) else "nothing was mounted or attached")

@@ -145,7 +145,7 @@ def _chosen(histories: Histories, words: list[str]) -> dict[str, tuple[SnapshotS
     chosen: dict[str, tuple[SnapshotStore, list[Snapshot]]] = {}
     for word in words:
         found = histories.find(word)
-        _, snapshots = chosen.setdefault(found.mirror.name, (found.history, []))
+        _, snapshots = chosen.setdefault(found.mirror.name, (histories.histories[found.mirror.name], []))
         if found.snapshot not in snapshots:
             snapshots.append(found.snapshot)
     return chosen

@@ -77,6 +77,12 @@ class StoreConfig(Section):
         "root: ~/.local/state/snapmirror.",
         examples=["/var/lib/snapmirror"],
     )
+    keep_names: Bool = Field(
+        default=True,
+        description="Of an image or a pool, its manifests are kept in state_dir as well: list, find, ls and diff "
+        "answer while a run has the store. A plain folder needs no copy.",
+        examples=[True],
+    )
 
 
 class ShareConfig(Section):

@@ -73,6 +73,7 @@ class Night:
         self.mirror, self.store, self.history = mirror, store, history
         self.options, self.pipeline, self.progress = options, pipeline, progress
         self.report = MirrorReport(mirror.name)
+        self.manifest: bytes | None = None  # of what was published
         self._began = time.monotonic()
         self._to_come = 0  # bytes
         self._clock = datetime.now(UTC).replace(microsecond=0)
@@ -251,6 +252,7 @@ class Night:
             )  # fmt: skip
             sealed = Sealed(snapshot, manifest, sums, plan.differing if manifest is plan.manifest else None)
             published = self.history.publish(sealed, retention_of(self.mirror))
+            self.manifest = manifest
         for decision in published.expired:
             log.info("%s: %s expired: %s", self.mirror.name, decision.snapshot.id, decision.reason)
         report.expired = [decision.snapshot.id for decision in published.expired]

@@ -22,7 +22,7 @@ from snapmirror.errors import (
     UnreachableError,
 )
 from snapmirror.lock import run_lock
-from snapmirror.mirror import memory, newest
+from snapmirror.mirror import catalogues, memory, newest
 from snapmirror.mirror import report as reports
 from snapmirror.mirror.copying import copy_and_remember
 from snapmirror.mirror.histories import complete_removal
@@ -35,6 +35,7 @@ from snapmirror.model import NOTICE, Progress
 from snapmirror.pipeline import Pipeline
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
+from snapmirror.storage.claim import READER_SECONDS
 from snapmirror.storage.open_store import OpenStore, open_store
 
 log = logging.getLogger("snapmirror.run")
@@ -96,18 +97,24 @@ class _Run:
         nights: list[MirrorReport] = []
         with Pipeline() as pipeline:
             pipeline.hold("lock", run_lock(self.config, wait=wait))
-            store = pipeline.hold("open the store", open_store(self.config))
+            store = pipeline.hold("open the store", open_store(self.config, patience=READER_SECONDS))
             complete_removal(self.config, store)
+            histories: dict[str, SnapshotStore] = {}
             for mirror in mirrors:
-                history = history_of(store, mirror)
-                nights.append(self._one(mirror, store, history, pipeline))
+                history = histories[mirror.name] = history_of(store, mirror)
+                catalogues.keep(self.config, store, {mirror.name: history})
+                made = self._one(mirror, store, history, pipeline)
+                nights.append(made.report)
                 self.report.put(nights[-1])  # before anything else: what is published is told, whatever comes
                 if nights[-1].result == "published":
                     _remember_newest(self.config, history, nights[-1])
+                    catalogues.keep(self.config, store, {mirror.name: history}, newest=made.manifest)
+                del made
             if any(night.expired for night in nights):
                 store.trim()
             for mirror, night in zip(mirrors, nights, strict=True):
                 _read_back(mirror, store, night, pipeline, self.progress)
+            catalogues.keep(self.config, store, histories)
             self.space = memory.space_of(store, time.time())
 
     def again(self, mirrors: Sequence[MirrorConfig]) -> None:
@@ -155,7 +162,7 @@ class _Run:
     def _due(self, mirror: MirrorConfig) -> float:
         return self._away[mirror.name] + mirror.retry_after.total_seconds()
 
-    def _one(self, mirror: MirrorConfig, store: OpenStore, history: SnapshotStore, pipeline: Pipeline) -> MirrorReport:
+    def _one(self, mirror: MirrorConfig, store: OpenStore, history: SnapshotStore, pipeline: Pipeline) -> Night:
         before = self.report.of(mirror.name).attempts if mirror.name in self._away else 0
         self._away.pop(mirror.name, None)
         try:
@@ -164,7 +171,8 @@ class _Run:
                 night.report.attempts = before + 1
                 try:
                     _check_newest(self.config, mirror, history, self.options)
-                    return night.run()
+                    night.run()
+                    break
                 except Interrupted:
                     raise
                 except StumbledError as error:
@@ -176,7 +184,7 @@ class _Run:
                     if isinstance(error, UnreachableError):
                         self._away[mirror.name] = time.monotonic()
                     break
-            return night.report
+            return night
         finally:
             if snapshots := history.snapshots():
                 self.last_success[mirror.name] = _success(snapshots)
@@ -281,7 +289,7 @@ def plan_mirrors(config: Config, names: Sequence[str], options: Options, progres
     plans = {}
     with Pipeline() as pipeline:
         pipeline.hold("lock", run_lock(config, reading=True))
-        store = pipeline.hold("open the store", open_store(config, read_only=True))
+        store = pipeline.hold("open the store", open_store(config, read_only=True, patience=READER_SECONDS))
         for mirror in config.select(names):
             history = history_of(store, mirror)
             if (sentence := newest.behind(config, mirror.name, history.snapshots())) is not None:

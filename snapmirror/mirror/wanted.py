@@ -21,10 +21,10 @@ from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
 _SIBLINGS = 20_000
 
 
-def wanted(found: Found, words: Sequence[bytes], *, patterns: bool = True) -> list[bytes]:
+def wanted(found: Found, words: Sequence[bytes], *, patterns: bool = True, tree: bool = True) -> list[bytes]:
     """The paths that are meant, relative to the source: names, or patterns with `* ? [` as `find` takes them.
 
-    Raises UsageError for one that the snapshot does not hold.
+    `tree`: the snapshot itself is to be read as well. Raises UsageError for a name that the snapshot does not hold.
     """
     words = _expanded(found, words) if patterns else words
     paths = list(dict.fromkeys(normal(word) for word in words))
@@ -39,12 +39,14 @@ def wanted(found: Found, words: Sequence[bytes], *, patterns: bool = True) -> li
         if missing:
             raise UsageError(f"{found.snapshot.id} holds no {_shown(missing[0])}", hint=_hint(found, missing[0]))
     except DamagedManifest:  # the tree itself is the next best witness
+        if not tree:
+            raise
         for path in paths:
             if not os.path.lexists(join(os.fsencode(found.tree), path)):
                 raise UsageError(
                     f"{found.snapshot.id} holds no {_shown(path)}", hint="'snapmirror verify' has more"
                 ) from None
-    for path in paths:
+    for path in paths if tree else ():
         _check_real(found, path)
     return [path for path in paths if not any(_is_below(path, other) for other in paths)]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from snapmirror.snapshots.entry import Entry, escape, parent
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
-from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.protocol import Catalogue
 from snapmirror.snapshots.record import Snapshot
 
 _WILD = re.compile(rb"[*?\[]")
@@ -82,7 +82,7 @@ def _without_sets(pattern: bytes) -> bytes:
 
 
 def search(
-    history: SnapshotStore, pattern: Pattern, published: Callable[[], list[Snapshot]], advance: Callable[[], None]
+    history: Catalogue, pattern: Pattern, published: Callable[[], list[Snapshot]], advance: Callable[[], None]
 ) -> Search:
     """All versions of all names that are wanted. `advance` is called after each snapshot.
 
@@ -101,7 +101,7 @@ def search(
     return search
 
 
-def folder(history: SnapshotStore, snapshot: Snapshot, path: bytes) -> list[Entry]:
+def folder(history: Catalogue, snapshot: Snapshot, path: bytes) -> list[Entry]:
     """What lies directly in a folder of a snapshot, or the name itself if it is no folder. Raises DamagedManifest."""
     found: list[Entry] = []
     for _, entry in _matching(history, snapshot, Pattern(lambda one: one == path or parent(one) == path)):
@@ -112,7 +112,7 @@ def folder(history: SnapshotStore, snapshot: Snapshot, path: bytes) -> list[Entr
     return sorted(found, key=lambda one: one.path)
 
 
-def _matching(history: SnapshotStore, snapshot: Snapshot, pattern: Pattern) -> Iterator[tuple[int, Entry]]:
+def _matching(history: Catalogue, snapshot: Snapshot, pattern: Pattern) -> Iterator[tuple[int, Entry]]:
     sign = pattern.sign
     reader = Reader(history.manifest(snapshot))
     for line in reader:

@@ -17,7 +17,7 @@ from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import Entry, join
 from snapmirror.snapshots.manifest import Reader
 from snapmirror.snapshots.merge import differences, link_differences
-from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.protocol import Catalogue
 from snapmirror.snapshots.record import Snapshot
 
 ADDED, REMOVED, MOVED = "added", "removed", "moved"
@@ -63,12 +63,12 @@ class Comparison:
     complaints: list[str] = field(default_factory=list)
 
 
-def compare(history: SnapshotStore, old: Snapshot, new: Snapshot) -> Comparison:
-    """Compare two snapshots of one mirror. Raises DamagedManifest."""
+def compare(history: Catalogue, old: Snapshot, new: Snapshot, *, trees: bool = True) -> Comparison:
+    """Compare two snapshots of one mirror; `trees`: they can be looked into. Raises DamagedManifest."""
     pairs = _pairs(Reader(history.manifest(old)), Reader(history.manifest(new)))
     sums = _Checksums(history)
     sums.load(_in_question(pairs))
-    roots = os.fsencode(history.tree(old)), os.fsencode(history.tree(new))
+    roots = (os.fsencode(history.tree(old)), os.fsencode(history.tree(new))) if trees else None
     found = [one for path, both in pairs.items() if (one := _judge(path, both, sums, roots)) is not None]
     found = _with_moves(found, pairs, sums)
     return Comparison(sorted(found, key=lambda one: one.path), sums.complaints)
@@ -100,7 +100,7 @@ def _later(old: Reader, new: Reader) -> Iterator[tuple[bytes | None, bytes | Non
 class _Checksums:
     """Of the files that are in question, by number and path."""
 
-    def __init__(self, history: SnapshotStore) -> None:
+    def __init__(self, history: Catalogue) -> None:
         self._history = history
         self._known: dict[tuple[int, bytes], bytes] = {}
         self.complaints: list[str] = []
@@ -144,7 +144,7 @@ def _in_question(pairs: dict[bytes, _Both]) -> dict[int, set[bytes]]:
 # --- judging
 
 
-def _judge(path: bytes, both: _Both, sums: _Checksums, roots: tuple[bytes, bytes]) -> Difference | None:
+def _judge(path: bytes, both: _Both, sums: _Checksums, roots: tuple[bytes, bytes] | None) -> Difference | None:
     """What has become of a name; None if nothing has."""
     old, new = both.old, both.new
     if old is None or new is None:
@@ -172,7 +172,7 @@ def _judge(path: bytes, both: _Both, sums: _Checksums, roots: tuple[bytes, bytes
         return Difference(CHANGED, path, tuple(what), before, after)
     if what:
         return Difference(ATTRIBUTES, path, tuple(what), before, after)
-    if content is None and not before.is_directory and _same_inode(path, roots):
+    if content is None and not before.is_directory and roots is not None and _same_inode(path, roots):
         return None
     return Difference(REWRITTEN, path, (), before, after)
 

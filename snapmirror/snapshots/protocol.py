@@ -74,29 +74,17 @@ Preparing = Callable[[], bool]
 only a comparison with the tree itself can mend. Raises what the preparation raised."""
 
 
-class SnapshotStore(Protocol):
-    """One mirror's history. Every method leaves published snapshots as they are, whenever it is interrupted."""
-
-    def recover(self) -> list[str]:
-        """Finish or undo what a dead run has left; say what was done."""
+class Catalogue(Protocol):
+    """What one mirror's history holds, by its records and manifests: no file of a snapshot is needed to tell."""
 
     def snapshots(self) -> list[Snapshot]:
         """What is published, the newest first."""
 
-    def next_sequence(self) -> int:
-        """The number of the snapshot that would be published next."""
-
     def tree(self, snapshot: Snapshot) -> Path:
         """The folder of a snapshot."""
 
-    def mounted(self, snapshot: Snapshot) -> Path:
-        """The same, ready to be read by a run. Raises SnapmirrorError."""
-
     def dated(self, snapshot: Snapshot) -> Path:
         """The dated name of that folder, which stays when the numbers move on: for people, and for what is printed."""
-
-    def unfinished(self) -> bool:
-        """Whether a dead run has left the folders in disorder, which `recover` mends."""
 
     def manifest(self, snapshot: Snapshot) -> Path:
         """The manifest of a snapshot."""
@@ -106,6 +94,22 @@ class SnapshotStore(Protocol):
 
     def read_back(self) -> Path:
         """Where it is written down how far the contents have been read back, if that was ever begun."""
+
+
+class SnapshotStore(Catalogue, Protocol):
+    """One mirror's history. Every method leaves published snapshots as they are, whenever it is interrupted."""
+
+    def recover(self) -> list[str]:
+        """Finish or undo what a dead run has left; say what was done."""
+
+    def next_sequence(self) -> int:
+        """The number of the snapshot that would be published next."""
+
+    def mounted(self, snapshot: Snapshot) -> Path:
+        """The folder of a snapshot, ready to be read by a run. Raises SnapmirrorError."""
+
+    def unfinished(self) -> bool:
+        """Whether a dead run has left the folders in disorder, which `recover` mends."""
 
     def preparing(self) -> AbstractContextManager[Preparing]:
         """Makes the slot beside what else is being done; the slot outlives the context, whatever happens."""

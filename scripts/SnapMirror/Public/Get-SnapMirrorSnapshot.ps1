@@ -3,7 +3,8 @@ function Get-SnapMirrorSnapshot {
     .SYNOPSIS
         Lists the snapshots, the newest first.
     .DESCRIPTION
-        Asks 'snapmirror list' in the VM. That opens the store: while a night runs it is refused with exit code 10.
+        Asks 'snapmirror list' in the VM. That opens the store; while a night runs it tells what was there when the
+        night began, or, if the VM keeps no copies of that, is refused with exit code 10.
     .PARAMETER Mirror
         Only the snapshots of this mirror.
     .PARAMETER Newest
