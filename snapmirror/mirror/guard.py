@@ -98,7 +98,9 @@ def check_room(mirror: MirrorConfig, store: OpenStore, needed_bytes: int, needed
 def with_largest(error: NoRoomError, plan: Plan, most: int = 3, *, remote: bool = False) -> NoRoomError:
     """The same, with the largest files of the plan: anybody on the server can make a sparse one of any size."""
     new = (line for _, line in plan.pairs() if line is not None and line[1:2] == b"f")
-    largest = [parse(line) for line in nlargest(most, new, key=size_of)]
+    largest = [parse(line) for line in nlargest(most, new, key=size_of) if size_of(line)]
+    if not largest:  # names without content, of which there are too many
+        return error
     names = ", ".join(f"{os.fsdecode(one.path)!r} ({size(one.size)})" for one in largest)
     sparse = "; if they are sparse, run again with --accept-changes" if remote else ""
     return NoRoomError(error.message, hint=f"{error.hint}; the largest: {names} (exclude, max_size){sparse}")

@@ -122,3 +122,14 @@ def test_room_is_one_number(folder: Path) -> None:
     plain.night()
     rooms = [re.findall("the store has .*", plain.command(word).stderr) for word in ("list", "status")]
     assert all(re.fullmatch(r"the store has [\d.]+ \w+ left", room[0]) for room in rooms), rooms
+
+
+def test_a_hint_names_no_files_that_take_nothing(scene: Scene) -> None:
+    """No room, although nothing big is to come: the largest file would have 0 B."""
+    (scene.source / "file").write_bytes(b"")
+    scene.configure(guard={"min_free": "500T", "min_free_inodes": 1})
+    done = scene.command("run")
+    assert done.exit_code == 11 and "500.0 TiB stay free" in done.stderr, str(done)
+    assert "the largest" not in done.stderr and " 0 B" not in done.stderr, str(done)
+    (scene.source / "some").write_bytes(b"1" * 1000)
+    assert "the largest: 'some' (1000 B) (exclude, max_size)" in scene.command("run").stderr
