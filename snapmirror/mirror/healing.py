@@ -7,14 +7,15 @@ damaged ones there still. They land in a scratch folder of the store and are use
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from snapmirror import process
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, UsageError
+from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, TransferError, UsageError
 from snapmirror.mirror import floods, named_files, stall
 from snapmirror.mirror.checking import rules_of
 from snapmirror.model import NOTICE, Progress
@@ -87,12 +88,11 @@ def _fetched(mirror: MirrorConfig, folder: Path, lacking: Sequence[Case]) -> tup
     try:
         named_files.check(mirror)
         offered = {
-            path
-            for path, mark in _asked(mirror, folder, list(wanted), dry_run=True)
-            if _has_mark(wanted.get(path), mark)
+            path for path, mark in _asked(mirror, folder, list(wanted), most=None) if _has_mark(wanted.get(path), mark)
         }
         if offered:
-            list(_asked(mirror, folder, sorted(offered), dry_run=False))
+            largest = max(wanted[path].entry.size for path in offered)
+            list(_asked(mirror, folder, sorted(offered), most=largest))
     except Interrupted:
         raise
     except SnapmirrorError as error:
@@ -113,9 +113,9 @@ def _has_mark(case: Case | None, mark: tuple[bytes, bytes]) -> bool:
 
 
 def _asked(
-    mirror: MirrorConfig, folder: Path, paths: Sequence[bytes], *, dry_run: bool
+    mirror: MirrorConfig, folder: Path, paths: Sequence[bytes], *, most: int | None
 ) -> Iterator[tuple[bytes, tuple[bytes, bytes]]]:
-    """Name, size and time of what rsync sends, or would send."""
+    """Name, size and time of what rsync sends, each file of at most so many bytes; would send, if `most` is None."""
     names = folder / "names"
     names.write_bytes(b"".join(rsync.listed_name(mirror, path) + b"\0" for path in paths))
     token = secrets.token_hex(8)
@@ -124,9 +124,17 @@ def _asked(
         token=token,
     )  # fmt: skip
     what, rest = f"asking {mirror.source} for good copies", b""
-    with process.running([argv[0], *(["--dry-run"] if dry_run else []), *argv[1:]], writable=[folder]) as child:
+
+    def look() -> None:
+        """About every second: a file without an end would fill the store."""
+        with os.scandir(folder / "tmp") as found, suppress(FileNotFoundError):  # done in this very moment
+            if most is not None and any(one.stat(follow_symlinks=False).st_size > most for one in found):
+                raise TransferError(f"{what}: it sends more than it has offered")
+
+    argv[1:1] = ["--dry-run"] if most is None else []
+    with process.running(argv, memory=floods.memory(len(paths)), writable=[folder]) as child:
         flood = floods.MessageFlood(child, what=what, names=len(paths))
-        for chunk in stall.printed(child, 1 << 16, seconds=stall.patience(mirror), flood=flood):
+        for chunk in stall.printed(child, 1 << 16, seconds=stall.patience(mirror), flood=flood, tick=look):
             *lines, rest = (rest + chunk).split(b"\n")
             for raw in lines:
                 if (sent := rsync.parse_sent(raw, token)) is not None and sent.line[1:2] == b"f":

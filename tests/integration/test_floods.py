@@ -17,6 +17,7 @@ import pytest
 
 from tests.conftest import Figures
 from tests.support.evil_daemon import ERROR, FILE, FOLDER, SYMLINK, Session, daemon_running
+from tests.support.files import flip
 from tests.support.runner import LONG, History, Result, Scene
 
 MEMORY = 400 << 20  # of one process: what rsync may take for 20,000 entries, and as much again
@@ -185,6 +186,25 @@ def test_a_flood_ends(scene: Scene, what: str, figures: Figures) -> None:
     history.check()
     assert sorted(path.name for path in scene.slots()[1].rglob("*")) == ["a", "b", "d"]
     figures.add(f"floods: {what}: ended with {code}, {watch.memory >> 20} MiB of memory, {watch.space >> 20} of space")
+
+
+def test_a_good_copy_without_an_end(scene: Scene) -> None:
+    """A damaged file is healed: the server offers what it was, and sends without an end."""
+
+    def behave(session: Session) -> None:
+        honest(session) if session.dry else endless_file(session)
+
+    with daemon_running(honest) as source:
+        scene.configure(source=source, acls=False, xattrs=False, timeout_seconds=20, guard=SMALL)
+        scene.night()
+    for name in ("a", "d/b"):  # both have the same content
+        flip(scene.slots()[1] / name)
+    with daemon_running(behave) as source:
+        scene.configure(source=source)
+        watch = Watch(scene, "verify", "--json", "--heal")
+    assert watch.result.exit_code == 14 and "more than it has offered" in watch.result.stdout, str(watch.result)
+    assert watch.memory < MEMORY and watch.space < SPACE, f"{watch.memory >> 20} MiB, {watch.space >> 20} MiB"
+    assert scene.leftovers() == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a loop device needs root")
