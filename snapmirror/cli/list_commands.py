@@ -11,7 +11,17 @@ import typer
 from snapmirror import folder
 from snapmirror.cli.output import note, out_json, table
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import age, harmless, json_name, local_time, printable, read_back, space_left, utc_time
+from snapmirror.cli.text import (
+    age,
+    damaged_files,
+    harmless,
+    json_name,
+    local_time,
+    printable,
+    read_back,
+    space_left,
+    utc_time,
+)
 from snapmirror.model import count, size
 
 if TYPE_CHECKING:
@@ -32,7 +42,7 @@ def register(app: typer.Typer) -> None:
 def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False) -> None:
     """Show the snapshots, the newest first."""
     from snapmirror.mirror.histories import looked_up
-    from snapmirror.snapshots.verify import rolling
+    from snapmirror.mirror.remembering import load
 
     now = datetime.now(UTC)
     config = shell_of(context).config
@@ -42,9 +52,7 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
         newest = {name: snapshots[0] for name, snapshots in histories.snapshots().items() if snapshots}
         unlisted = histories.without_section()
         space = histories.space(now.timestamp())
-        rounds = {
-            one.name: rolling.load(history.read_back()) for one, history in histories if one.verify.read_all_within_days
-        }
+        rounds = [(one, load(config, one.name, history)) for one, history in histories]
     if json:
         out_json([_as_json(*row) for row in rows])
     elif not rows:
@@ -53,9 +61,11 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
         headings = ["MIRROR", "SLOT", "SNAPSHOT", "TAKEN", "FILES", "SIZE", "NEW", ""]
         table(headings, (_row(name, one) for name, one, _ in rows), right=(1, 4, 5, 6))
         note("; ".join(f"{name}: the last one is of {age(one.taken_at, now)}" for name, one in newest.items()))
-        for name, state in rounds.items():
-            if state is not None and state.until is not None:
-                note(f"{name}: {read_back(state.told(now))}")
+        for one, state in rounds:
+            if state is not None and state.until is not None and one.verify.read_all_within_days:
+                note(f"{one.name}: {read_back(state.told(now))}")
+            elif state is not None and state.damaged:
+                note(f"{one.name}: {damaged_files(state.damaged_files)}")
         if space is not None:
             note(space_left(space, live=space.at == now.timestamp()))
 

@@ -13,6 +13,7 @@ import typer
 from snapmirror.cli.asking import answer
 from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
+from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
 from snapmirror.cli.text import json_name, local_time, printable
 from snapmirror.model import count, size
@@ -50,6 +51,7 @@ def forget(
     from snapmirror.errors import UsageError
     from snapmirror.mirror import memory
     from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.remembering import refresh
     from snapmirror.mirror.removal import check_forget
     from snapmirror.mirror.removal import forget as forget_snapshots
 
@@ -68,6 +70,8 @@ def forget(
             _ask(f"Remove {count(len(chosen), 'snapshot')} of {found[0].mirror.name}?", yes=yes)
             forget_snapshots(shell.config, found[0].mirror, history, chosen)
             memory.keep_space(shell.config, histories.store, time.time())
+            with shown(quiet=shell.quiet) as progress:
+                refresh(shell.config, found[0].mirror.name, history, (), progress)
     if json:
         out_json({"mirror": found[0].mirror.name, "forgotten": [one.id for one in chosen], "dry_run": dry_run})
     elif not dry_run:
@@ -94,6 +98,7 @@ def purge(
     from snapmirror.errors import UsageError
     from snapmirror.mirror import memory
     from snapmirror.mirror.histories import opened
+    from snapmirror.mirror.remembering import refresh
     from snapmirror.mirror.removal import find_names
     from snapmirror.mirror.removal import purge as purge_names
     from snapmirror.snapshots.browse import normal
@@ -113,6 +118,8 @@ def purge(
             _ask(f"Remove this from {count(len(names.held), 'snapshot')} of {config.name}?", yes=yes)
             purge_names(history, names)
             memory.keep_space(shell.config, histories.store, time.time())
+            with shown(quiet=shell.quiet) as progress:
+                refresh(shell.config, config.name, history, names.paths, progress)
     if json:
         out_json(_as_json(config.name, names, dry_run))
     elif not dry_run:

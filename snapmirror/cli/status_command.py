@@ -147,7 +147,7 @@ def _mirror(mirror: MirrorStatus, now: datetime) -> MirrorFields:
         "read_back_share": round(known.share, 4) if known else None,
         "read_back_completed_at": _utc(_moment(known.completed)) if known else None,
         "read_back_behind_seconds": int(known.behind_seconds) if known else None,
-        "damaged_files": known.damaged if known else None,
+        "damaged_files": mirror.damaged,
     }
 
 

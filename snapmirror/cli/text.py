@@ -102,6 +102,9 @@ def read_back(known: ReadBack) -> str:
     completed = datetime.fromtimestamp(known.completed, UTC) if known.completed is not None else None
     last = f"the last whole round ended {local_time(completed)}" if completed else "no round is whole yet"
     text = f"{known.share:.1%} of this round read back, {last}"
-    if known.damaged:
-        text += f"; {count(known.damaged, 'damaged file')} known"
-    return text
+    return f"{text}; {damaged_files(known.damaged)}" if known.damaged else text
+
+
+def damaged_files(number: int) -> str:
+    """How many are known."""
+    return f"{count(number, 'damaged file')} known"

@@ -12,7 +12,7 @@ from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import harmless, json_name, printable
+from snapmirror.cli.text import damaged_files, harmless, json_name, printable
 from snapmirror.model import count, size
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from snapmirror.snapshots.protocol import SnapshotStore
     from snapmirror.snapshots.record import Snapshot
     from snapmirror.snapshots.verify import Depth, Finding, Report
+    from snapmirror.snapshots.verify.rolling import Round
 
 _SHOWN = 200
 _SHOWN_SNAPSHOTS = 3
@@ -45,7 +46,7 @@ def verify(
         int | None, typer.Option("--seed", help="Draw the same sample as a former run that printed this seed.")
     ] = None,
     found: Annotated[
-        bool, typer.Option("--found", help="Read only the files that the nights have found damaged.")
+        bool, typer.Option("--found", help="Look only at what nights and former verifications have found damaged.")
     ] = False,
     heal: Annotated[
         bool,
@@ -80,7 +81,8 @@ def verify(
         opened(config, names_of(mirror), locked=True, read_only=not scrubbing and not heal) as histories,
         shown(quiet=shell.quiet) as progress,
     ):
-        from snapmirror.mirror.checking import check, check_found, note_healed
+        from snapmirror.mirror import remembering
+        from snapmirror.mirror.checking import check, check_found
 
         if heal:
             from snapmirror.mirror import healing
@@ -88,18 +90,31 @@ def verify(
             for _, history in histories:
                 healing.ready(history)
         damage = _scrub(histories, progress) if scrubbing else None
+        again: dict[str, Round] = {}
         if found:
-            reports = [check_found(mirror_config, history, progress) for mirror_config, history in histories]
+            reports = []
+            for mirror_config, history in histories:
+                state = remembering.load(config, mirror_config.name, history)
+                report, again[mirror_config.name] = check_found(mirror_config, history, state, progress)
+                reports.append(report)
         else:
             reports = [
                 check(histories.mirrors[name], history, chosen, depth, progress)
                 for name, (history, chosen) in _chosen(histories, snapshots or []).items()
             ]
-        if heal:
-            for report in reports:
-                mirror_config, history = histories.mirrors[report.mirror], histories.histories[report.mirror]
+        for report in reports:
+            mirror_config, history = histories.mirrors[report.mirror], histories.histories[report.mirror]
+            if heal:
                 healing.heal(mirror_config, history, report, progress)
-                note_healed(config, mirror_config, history, progress)
+            known = remembering.learn(
+                config, history, report, progress, full=found or depth.share == 1,
+                looked_again=None if heal else again.get(report.mirror), writable=scrubbing or heal,
+            )  # fmt: skip
+            if known.damaged and not report.findings:
+                number = damaged_files(known.damaged_files)
+                note(f"{report.mirror}: {number} from before; 'snapmirror verify --found' looks at that")
+        if damage is not None:
+            remembering.learn_of_pool(config, damage)
     code = _exit_code(reports, damage or ())
     if json:
         out_json({**_as_json(reports, depth, code), **({} if damage is None else {"scrub": list(damage)})})
@@ -196,7 +211,7 @@ def _conclude(reports: list[Report], depth: Depth, damage: Sequence[str] | None,
     snapshots, names = sum(len(report.snapshots) for report in reports), sum(report.names for report in reports)
     read = sum(report.files_read for report in reports)
     contents = f"{count(read, 'content')} read ({size(sum(report.bytes_read for report in reports))})"
-    what = "what the nights have found" if found else f"{count(snapshots, 'snapshot')}, {count(names, 'name')}"
+    what = "what was found damaged before" if found else f"{count(snapshots, 'snapshot')}, {count(names, 'name')}"
     if found or depth.share:
         what += f", {contents}"
     if 0 < depth.share < 1:

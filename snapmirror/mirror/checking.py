@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from snapmirror import files
-from snapmirror.config import Config, MirrorConfig
+from snapmirror.config import MirrorConfig
 from snapmirror.errors import StorageError
-from snapmirror.mirror import memory, metrics
 from snapmirror.model import Progress
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
-from snapmirror.snapshots.verify import Depth, Report, Rules, rolling, spread, verify
+from snapmirror.snapshots.verify import Depth, Report, Rules, checksums_wrong, rolling, spread, verify
+from snapmirror.snapshots.verify.findings import CHECKSUMS
 
 log = logging.getLogger("snapmirror.verify")
 
@@ -28,35 +28,51 @@ def check(
     return report
 
 
-def check_found(mirror: MirrorConfig, history: SnapshotStore, progress: Progress) -> Report:
-    """Look again at the files that the nights have found damaged. The caller holds the lock. Raises StorageError."""
-    state, report = rolling.load(history.read_back()), Report(mirror.name)
+def check_found(
+    mirror: MirrorConfig, history: SnapshotStore, state: rolling.Round | None, progress: Progress
+) -> tuple[Report, rolling.Round]:
+    """Look again at what is known to be damaged (`state`); also returns what is known of contents afterwards.
+
+    The caller holds the lock. Raises StorageError.
+    """
+    report = Report(mirror.name)
     if state is None:
         raise StorageError(
-            f"which files the nights have found damaged is not known: {history.read_back()} is damaged",
+            f"which files were found damaged is not known: {history.read_back()} is damaged",
             hint="'snapmirror verify --full' reads everything",
         )
+    reading = rolling.Reading(history, state, report, progress)
     progress.begin(f"verifying {mirror.name}")
     try:
-        rolling.Reading(history, state, report, progress).look_again()
+        reading.look_again(datetime.now(UTC).replace(microsecond=0))
     finally:
         progress.end()
     spread(history, report)
-    return report
+    _look_at_names(mirror, history, state, report, progress)
+    return report, reading.state
 
 
-def note_healed(config: Config, mirror: MirrorConfig, history: SnapshotStore, progress: Progress) -> None:
-    """Let `list`, `status`, the metrics and the nights know which files that they have found damaged are well now."""
-    if (state := rolling.load(history.read_back())) is not None and state.damaged:
-        reading = rolling.Reading(history, state, Report(mirror.name), progress)
-        reading.look_again()
-        rolling.save(reading.state, history.read_back())
-        try:
-            metrics.write(config, memory.keep_damaged(config, mirror.name, len(reading.state.damaged)))
-        except files.ForeignError as error:  # the next night says it then
-            log.warning("%s", error.message)
-        except OSError as error:
-            log.warning("%s cannot be written: %s", error.filename, error.strerror)
+def _look_at_names(
+    mirror: MirrorConfig, history: SnapshotStore, state: rolling.Round, report: Report, progress: Progress
+) -> None:
+    """What is known to be wrong with names, attributes and records is looked at, in all snapshots that it hits.
+
+    What is found there comes into the report of what was read.
+    """
+    hit = {one for damaged in state.damaged for one in damaged.snapshots}
+    chosen = [snapshot for snapshot in history.snapshots() if snapshot.id in hit]
+    if not chosen:
+        return
+    found = check(mirror, history, chosen, Depth(), progress)
+    for damaged in state.damaged:
+        if damaged.kind == CHECKSUMS and (said := checksums_wrong(history, damaged.number)) is not None:
+            for snapshot in damaged.snapshots:
+                found.add(snapshot, CHECKSUMS, None, said, damaged.number)
+    known = {(finding.kind, finding.path, finding.number) for finding in report.findings}
+    report.findings += [one for one in found.findings if (one.kind, one.path, one.number) not in known]
+    report.snapshots, report.names, report.denied = found.snapshots, found.names, found.denied
+    report.left_out += found.left_out
+    report.unchecked += found.unchecked
 
 
 def rules_of(mirror: MirrorConfig, history: SnapshotStore, chosen: Sequence[Snapshot]) -> Rules:

@@ -94,6 +94,14 @@ class Memory(BaseModel):
     nights: dict[str, Night] = Field(default_factory=dict)
     copied: Copy | None = None
     warnings: tuple[str, ...] = ()  # of the last run, that belong to no mirror
+    damaged: dict[str, int] = Field(default_factory=dict)  # how many damaged files of a mirror are known
+    pool_damage: tuple[str, ...] = ()  # what the last scrub has said
+
+    def damaged_files(self, mirror: str) -> int | None:
+        """How many damaged files of a mirror are known; None: nobody has looked yet."""
+        night = self.nights.get(mirror)
+        told = night.read_back.damaged if night is not None and night.read_back is not None else None
+        return self.damaged.get(mirror, told)
 
 
 def space_of(store: OpenStore, now: float) -> Space | None:
@@ -152,24 +160,30 @@ def keep(
     What it did not get to see stays as it was: the last success, what was read back, the space, the other mirrors.
     """
     before = load(config)
-    nights = dict(before.nights)
+    nights, damaged = dict(before.nights), dict(before.damaged)
     reading = {mirror.name for mirror in config.mirrors if mirror.verify.read_all_within_days}
     for report in reports:
         previous = nights.get(report.mirror)
         success = last_success.get(report.mirror)
         if success is None and previous is not None and previous.last_success is not None:
             success = Success(previous.last_success, previous.usual_gap)
-        read_back = report.read_back or (previous.read_back if previous and report.mirror in reading else None)
+        read_back = report.read_back or (previous.read_back if previous else None)
+        if report.read_back is not None and (previous is None or previous.read_back != report.read_back):
+            # (a report is kept more than once, and a verification may have come in between)
+            damaged[report.mirror] = report.read_back.damaged
         nights[report.mirror] = Night(
             finished=finished, result=report.result, exit_code=report.exit_code, snapshot=report.snapshot,
             seconds=report.seconds, changed_names=report.changed_names, bytes_transferred=report.bytes_transferred,
             warnings=tuple(report.warnings), error=report.error, hint=report.hint,
             last_success=success.begun if success else None, usual_gap=success.usual_gap if success else None,
-            read_back=read_back,
+            read_back=read_back if report.mirror in reading else None,
         )  # fmt: skip
     names = {mirror.name for mirror in config.mirrors}
     known = {name: night for name, night in nights.items() if name in names}
-    kept = Memory(space=space or before.space, nights=known, copied=before.copied, warnings=tuple(warnings))
+    kept = Memory(
+        space=space or before.space, nights=known, copied=before.copied, warnings=tuple(warnings),
+        damaged={name: number for name, number in damaged.items() if name in names}, pool_damage=before.pool_damage,
+    )  # fmt: skip
     _write(config, kept)
     return kept
 
@@ -186,13 +200,13 @@ def keep_copy(config: Config, copy: Copy) -> None:
 
 
 def keep_damaged(config: Config, mirror: str, damaged: int) -> Memory:
-    """Remember, between two nights, how many files of a mirror are known to be damaged. Raises OSError."""
+    """Remember, between two nights, how many files of a mirror are known to be damaged.
+
+    Raises OSError and ForeignError.
+    """
     known = load(config)
-    night = known.nights.get(mirror)
-    if night is not None and night.read_back is not None:
-        night = night.model_copy(update={"read_back": dataclasses.replace(night.read_back, damaged=damaged)})
-        known = known.model_copy(update={"nights": {**known.nights, mirror: night}})
-        _write(config, known)
+    known = known.model_copy(update={"damaged": {**known.damaged, mirror: damaged}})
+    _write(config, known)
     return known
 
 
@@ -200,14 +214,27 @@ def forget(config: Config, mirror: str) -> Memory:
     """Remember nothing of a mirror any more. Raises OSError."""
     known = load(config)
     nights = {name: night for name, night in known.nights.items() if name != mirror}
+    damaged = {name: number for name, number in known.damaged.items() if name != mirror}
     space = known.space
     if space is not None:
         names = tuple(name for name in space.histories if name != mirror)
         space = space.model_copy(update={"histories": names})
-    kept = known.model_copy(update={"nights": nights, "space": space})
+    kept = known.model_copy(update={"nights": nights, "damaged": damaged, "space": space})
     if kept != known:
         _write(config, kept)
     return kept
+
+
+def keep_pool_damage(config: Config, damage: Sequence[str]) -> None:
+    """Remember what a scrub has found. Raises OSError and ForeignError."""
+    known = load(config)
+    if known.pool_damage != tuple(damage):
+        _write(config, known.model_copy(update={"pool_damage": tuple(damage)}))
+
+
+def damage_file(config: Config) -> Path:
+    """What verifications have found, and the store does not know yet: see `remembering`."""
+    return state_file(config, ".damage.json")
 
 
 def _write(config: Config, memory: Memory) -> None:

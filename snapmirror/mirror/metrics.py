@@ -51,7 +51,9 @@ def write(config: Config, remembered: Memory) -> None:
         if (known := night.read_back) is not None:
             share.labels(mirror).set(known.share)
             behind.labels(mirror).set(known.behind_seconds)
-            damaged.labels(mirror).set(known.damaged)
             if known.completed is not None:
                 whole.labels(mirror).set(known.completed)
+    for mirror in sorted({*remembered.nights, *remembered.damaged}):
+        if (number := remembered.damaged_files(mirror)) is not None:
+            damaged.labels(mirror).set(number)
     files.replace(config.report.metrics_file, generate_latest(registry), 0o644)

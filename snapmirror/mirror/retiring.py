@@ -24,7 +24,7 @@ from snapmirror.config import Config
 from snapmirror.config.values import MirrorName
 from snapmirror.errors import GuardError, StorageError, UsageError
 from snapmirror.files import ForeignError
-from snapmirror.mirror import catalogues, newest, report
+from snapmirror.mirror import catalogues, newest, remembering, report
 from snapmirror.mirror.history import history_called
 from snapmirror.snapshots import places
 from snapmirror.snapshots.names import remove_tree
@@ -162,7 +162,8 @@ def finish(config: Config, store: OpenStore) -> str | None:
         home.rename(trash)
         filesystems.sync(store.path)
     if newest.is_retiring(config, note.mirror):
-        _remembering(config, note.mirror, report.forget, newest.forget, catalogues.forget)
+        steps = (report.forget, remembering.settle, newest.forget, catalogues.forget)
+        _remembering(config, note.mirror, *steps)
     if store.dataset is not None and aside:
         on_zfs.destroy(store.dataset, note.mirror)
     if os.path.lexists(trash):

@@ -13,13 +13,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from snapmirror.config import MirrorConfig
+from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError
+from snapmirror.mirror import remembering
+from snapmirror.mirror.history import history_of
 from snapmirror.mirror.report import MirrorReport
 from snapmirror.model import Progress, count, size
 from snapmirror.pipeline import Pipeline
-from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.hardlink.store import HardlinkStore
 from snapmirror.snapshots.verify import Finding, Report, rolling, spread
+from snapmirror.snapshots.verify.findings import CONTENT
+from snapmirror.storage.open_store import OpenStore
 
 log = logging.getLogger("snapmirror.verify")
 _TOLD = 10
@@ -27,44 +31,80 @@ _LOWEST = 7  # of the best-effort class: it gives way to others, and still gets 
 
 
 def read_back(
-    mirror: MirrorConfig, history: SnapshotStore, night: MirrorReport, pipeline: Pipeline, progress: Progress
+    config: Config,
+    mirror: MirrorConfig,
+    store: OpenStore,
+    night: MirrorReport,
+    pipeline: Pipeline,
+    progress: Progress,
 ) -> None:
     """Read what is due, and what is known to be damaged; the night's report says how far that came, and what it found.
 
     The caller holds the lock, and the store open for writing. Raises only Interrupted.
     """
-    path, report = history.read_back(), Report(mirror.name)
-    now, days = datetime.now(UTC).replace(microsecond=0), mirror.verify.read_all_within_days
-    state = rolling.load(path)
+    history = history_of(store, mirror)
+    state = remembering.load(config, mirror.name, history)
     if state is None:
         night.warnings.append(
-            f"how far the contents have been read back is not known, {path} is damaged: it starts anew"
+            f"how far the contents have been read back is not known, {history.read_back()} is damaged: it starts anew"
         )
         state = rolling.Round()
-    deadline = time.monotonic() + mirror.verify.longest_minutes * 60
+    with _warning(night, "what was found before cannot be noted"):
+        remembering.save(config, mirror.name, history, state)
+    if mirror.verify.read_all_within_days or state.damaged:
+        _look(mirror, rolling.Reading(history, state, Report(mirror.name), progress), night, pipeline)
+    if night.warnings:
+        night.exit_code = 3
+
+
+def _look(mirror: MirrorConfig, reading: rolling.Reading, night: MirrorReport, pipeline: Pipeline) -> None:
+    history, report, now = reading.history, reading.report, datetime.now(UTC).replace(microsecond=0)
     try:
-        reading = rolling.Reading(history, state, report, progress)
-        try:
-            if state.due(now, days) or state.damaged:
+        with _warning(night, "reading the contents back has stopped"):
+            if reading.state.due(now, mirror.verify.read_all_within_days) or reading.state.damaged:
                 with pipeline.step(f"{mirror.name}: read back"), _giving_way():
-                    progress.begin(f"reading back {mirror.name}")
-                    try:
-                        reading.run(
-                            now, days, lambda: time.monotonic() > deadline, lambda state: rolling.save(state, path)
-                        )
-                    finally:
-                        progress.end()
-                log.info("%s: %d contents read back (%s)", mirror.name, report.files_read, size(report.bytes_read))
-        finally:
-            night.read_back = replace(reading.state.told(now), files=report.files_read, bytes=report.bytes_read)
-            _tell(history, report, night)
+                    _read(mirror, reading, now)
+                many = count(report.files_read, "content")
+                log.info("%s: %s read back (%s)", mirror.name, many, size(report.bytes_read))
+        with _warning(night, "which snapshots share the damage cannot be told"):
+            _complete(reading)
+    finally:
+        night.read_back = replace(reading.state.told(now), files=report.files_read, bytes=report.bytes_read)
+        _tell(report, night, healable=isinstance(history, HardlinkStore))
+
+
+@contextmanager
+def _warning(night: MirrorReport, what: str) -> Iterator[None]:
+    """What goes wrong takes nothing from the night: it is a warning."""
+    try:
+        yield
     except Interrupted:
         raise
     except (SnapmirrorError, OSError) as error:
-        said = error.message if isinstance(error, SnapmirrorError) else error.strerror
-        night.warnings.append(f"reading the contents back has stopped: {said}")
-    if night.warnings:
-        night.exit_code = 3
+        night.warnings.append(f"{what}: {error.message if isinstance(error, SnapmirrorError) else error.strerror}")
+
+
+def _read(mirror: MirrorConfig, reading: rolling.Reading, now: datetime) -> None:
+    deadline = time.monotonic() + mirror.verify.longest_minutes * 60
+    reading.progress.begin(f"reading back {mirror.name}")
+    try:
+        reading.run(
+            now,
+            mirror.verify.read_all_within_days,
+            lambda: time.monotonic() > deadline,
+            lambda state: rolling.save(state, reading.history.read_back()),
+        )
+    finally:
+        reading.progress.end()
+
+
+def _complete(reading: rolling.Reading) -> None:
+    """Add to the findings what is known besides, and to each the snapshots that it hits."""
+    findings = reading.report.findings
+    told = {(one.kind, one.path, one.number) for one in findings}
+    known = (one.finding() for one in reading.state.damaged if one.kind != CONTENT)
+    findings += [one for one in known if (one.kind, one.path, one.number) not in told]
+    spread(reading.history, reading.report)
 
 
 @contextmanager
@@ -81,19 +121,15 @@ def _giving_way() -> Iterator[None]:
         me.ionice(before.ioclass, before.value)
 
 
-def _tell(history: SnapshotStore, report: Report, night: MirrorReport) -> None:
-    """The findings as warnings, with all snapshots that they hit."""
-    if not report.findings:
-        return
-    spread(history, report)
-    night.warnings += [_sentence(finding) for finding in report.findings[:_TOLD]]
+def _tell(report: Report, night: MirrorReport, *, healable: bool) -> None:
+    """The findings as warnings."""
+    night.warnings += [_sentence(finding, healable=healable) for finding in report.findings[:_TOLD]]
     if (more := len(report.findings) - _TOLD + report.left_out) > 0:
         night.warnings.append(f"DAMAGE: {count(more, 'more finding')}; 'snapmirror verify --full' lists them")
-    night.exit_code = 3
 
 
-def _sentence(finding: Finding) -> str:
+def _sentence(finding: Finding, *, healable: bool) -> str:
     name = f" {finding.path.decode('utf-8', 'backslashreplace')}:" if finding.path is not None else ""
     shown = ", ".join(finding.snapshots[:3]) + (f" and {more} more" if (more := len(finding.snapshots) - 3) > 0 else "")
-    hint = "'snapmirror verify --found --heal' mends what it can"
-    return f"DAMAGE: {finding.kind}:{name} {finding.detail}; in {shown}; {hint}"
+    end = "; 'snapmirror verify --found --heal' mends what it can" if healable else ""
+    return f"DAMAGE: {finding.kind}:{name} {finding.detail}; in {shown}{end}"

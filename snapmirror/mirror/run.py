@@ -113,7 +113,7 @@ class _Run:
             if any(night.expired for night in nights):
                 store.trim()
             for mirror, night in zip(mirrors, nights, strict=True):
-                _read_back(mirror, store, night, pipeline, self.progress)
+                _read_back(self.config, mirror, store, night, pipeline, self.progress)
             catalogues.keep(self.config, store, histories)
             self.space = memory.space_of(store, time.time())
 
@@ -272,13 +272,22 @@ def _remember_newest(config: Config, history: SnapshotStore, report: MirrorRepor
 
 
 def _read_back(
-    mirror: MirrorConfig, store: OpenStore, night: MirrorReport, pipeline: Pipeline, progress: Progress
+    config: Config,
+    mirror: MirrorConfig,
+    store: OpenStore,
+    night: MirrorReport,
+    pipeline: Pipeline,
+    progress: Progress,
 ) -> None:
     """What is due of the stored contents is read, once every mirror has its snapshot."""
-    if night.result == "published" and mirror.verify.read_all_within_days:
+    if night.result != "published":
+        return
+    history = history_of(store, mirror)
+    noted = history.read_back().exists() or memory.damage_file(config).exists()
+    if mirror.verify.read_all_within_days or noted:
         from snapmirror.mirror.rolling import read_back  # not at every start, which is counted in milliseconds
 
-        read_back(mirror, history_of(store, mirror), night, pipeline, progress)
+        read_back(config, mirror, store, night, pipeline, progress)
 
 
 def plan_mirrors(config: Config, names: Sequence[str], options: Options, progress: Progress) -> dict[str, Planned]:

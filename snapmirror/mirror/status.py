@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from snapmirror import folder
@@ -42,6 +42,7 @@ class MirrorStatus:
     error: str | None = None
     hint: str | None = None
     read_back: ReadBack | None = None
+    damaged: int | None = None  # files
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Status:
     stuck: str | None = None
     copied: memory.Copy | None = None
     warnings: tuple[str, ...] = ()  # of the last run, that belong to no mirror
+    pool_damage: tuple[str, ...] = ()  # what the last scrub has said
     unlisted: tuple[str, ...] = ()  # sentences: histories on the store that no mirror of the configuration has
     findings: list[str] = field(default_factory=list)
 
@@ -66,7 +68,7 @@ class Status:
 def status(config: Config, now: datetime) -> Status:
     """The status of the store that is configured."""
     remembered = memory.load(config)
-    mirrors = [_mirror(config, mirror, remembered.nights.get(mirror.name)) for mirror in config.mirrors]
+    mirrors = [_mirror(config, mirror, remembered) for mirror in config.mirrors]
     owner = owner_of(config)
     found = Status(
         mirrors,
@@ -75,23 +77,26 @@ def status(config: Config, now: datetime) -> Status:
         stuck=owner.stuck if owner else None,
         copied=remembered.copied,
         warnings=remembered.warnings,
+        pool_damage=remembered.pool_damage,
         unlisted=tuple(folder.of_no_mirror(name, config.store.path) for name in _unlisted(config, remembered.space)),
     )
     found.findings.extend(_findings(config, found, now))
     return found
 
 
-def _mirror(config: Config, mirror: MirrorConfig, night: memory.Night | None) -> MirrorStatus:
+def _mirror(config: Config, mirror: MirrorConfig, remembered: memory.Memory) -> MirrorStatus:
+    night, damaged = remembered.nights.get(mirror.name), remembered.damaged_files(mirror.name)
     seen = _in_folder(config, mirror)
     gap = usual_gap(seen)
     if gap is None and night is not None and night.usual_gap is not None:
         gap = timedelta(seconds=night.usual_gap)
     newest, limit = next(iter(seen), None), late_after(mirror.late_after, gap)
     if night is None:
-        return MirrorStatus(mirror.name, newest, limit)
+        return MirrorStatus(mirror.name, newest, limit, damaged=damaged)
+    known = None if night.read_back is None else replace(night.read_back, damaged=damaged or 0)
     return MirrorStatus(
         mirror.name, newest or _moment(night.last_success), limit, _moment(night.finished), night.result,
-        night.exit_code, night.snapshot, night.warnings, night.error, night.hint, night.read_back,
+        night.exit_code, night.snapshot, night.warnings, night.error, night.hint, known, damaged,
     )  # fmt: skip
 
 
@@ -134,14 +139,15 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
         elif mirror.warnings:
             number = len(mirror.warnings)
             yield f"{mirror.mirror}: the last night had {number} {'warning' if number == 1 else 'warnings'}"
-        if (known := mirror.read_back) is not None:
-            if known.damaged:
-                files = f"{known.damaged} damaged {'file is' if known.damaged == 1 else 'files are'} stored"
-                yield f"{mirror.mirror}: {files}; 'snapmirror verify --found --heal' mends what it can"
-            if known.behind_seconds > _BEHIND.total_seconds():
-                days = round(known.behind_seconds / 86_400)
-                yield f"{mirror.mirror}: reading the contents back is {days} days behind; give it more longest_minutes"
+        if mirror.damaged:
+            files = f"{mirror.damaged} damaged {'file is' if mirror.damaged == 1 else 'files are'}"
+            mends = "' lists them" if config.zfs is not None else " --heal' mends what it can"
+            yield f"{mirror.mirror}: {files} stored; 'snapmirror verify --found{mends}"
+        if (known := mirror.read_back) is not None and known.behind_seconds > _BEHIND.total_seconds():
+            days = round(known.behind_seconds / 86_400)
+            yield f"{mirror.mirror}: reading the contents back is {days} days behind; give it more longest_minutes"
     yield from (f"the last run: {warning}" for warning in found.warnings)
+    yield from (f"the last scrub: {sentence}" for sentence in found.pool_damage)
     yield from _findings_of_copy(config, found, now)
     space, least = found.space, min_free(config)
     if space is not None and space.store_free < least:

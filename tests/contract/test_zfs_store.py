@@ -113,6 +113,8 @@ def test_damage_on_the_disk_is_found(scene: ZfsScene) -> None:
     result = scene.command("verify")
     assert result.exit_code == 14, str(result)
     assert "scrub: " in result.stdout
+    told = scene.command("status", "--json")
+    assert told.exit_code == 3 and any("the last scrub: " in one for one in told.json["findings"]), str(told)
 
 
 def test_a_dataset_in_somebodys_pool(tmp_path: Path) -> None:

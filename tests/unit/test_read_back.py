@@ -281,6 +281,34 @@ def test_what_is_damaged_is_looked_at_until_it_is_right(history: History) -> Non
     assert (report.findings, reading.state.damaged) == ([], ()), "no snapshot holds it any more"
 
 
+def test_what_nobody_has_looked_at_is_not_forgotten() -> None:
+    one, other = (make_id(NOON - number * DAY) for number in range(2))
+
+    def known(state: Round) -> set[tuple[str, tuple[str, ...]]]:
+        return {(damaged.kind, damaged.snapshots) for damaged in state.damaged}
+
+    def learned(state: Round, report: Report, *, full: bool = False) -> Round:
+        return Round.model_validate_json(state.learned(report, NOON, {one, other}, full=full).model_dump_json())
+
+    found = Report("web", snapshots=[one, other])
+    for snapshot in (one, other):
+        found.add(snapshot, "mode", b"name", "has mode 777, had 644", 1)
+        found.add(snapshot, "checksums", None, "the checksums of the files are missing", 1)
+    found.add(one, "missing", b"gone", "is missing", 1)
+    state = learned(Round(), found)
+    assert known(state) == {("mode", (one, other)), ("checksums", (one, other)), ("missing", (one,))}
+    assert state.damaged_files == 3
+
+    hidden = Report("web", snapshots=[one])
+    hidden.add(one, "manifest", None, "the manifest is damaged")
+    assert known(learned(state, hidden)) == known(state) | {("manifest", (one,))}, "nothing of that snapshot was seen"
+    denied = Report("web", snapshots=[one, other], denied=1)
+    assert known(learned(state, denied)) == known(state)
+    quick = learned(state, Report("web", snapshots=[one]))
+    assert known(quick) == {("mode", (other,)), ("checksums", (one, other))}, "checksums were not looked at"
+    assert known(learned(state, Report("web", snapshots=[one, other]), full=True)) == set()
+
+
 def test_what_is_the_same_is_drawn_together_however_much_it_is(tmp_path: Path) -> None:
     history, spool = History(tmp_path), Spool()
     for number in range(70):

@@ -17,7 +17,7 @@ from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.verify.attributes import Rules
-from snapmirror.snapshots.verify.content import ContentCheck, Sums
+from snapmirror.snapshots.verify.content import ContentCheck, Sums, checksums_wrong
 from snapmirror.snapshots.verify.findings import FOLDER, OF_THE_INODE, Finding, Report
 from snapmirror.snapshots.verify.tree import Listed, TreeCheck
 
@@ -51,6 +51,7 @@ def verify(
     finally:
         progress.end()
     spread(history, report)
+    report.denied = denied
     _say_unchecked(report, contents, denied)
     return report
 
@@ -122,4 +123,4 @@ def _say_unchecked(report: Report, contents: ContentCheck | None, denied: int) -
         report.unchecked.append(f"without a checksum, content not checked: {count(contents.without_checksum, 'file')}")
 
 
-__all__ = ["Depth", "Finding", "Report", "Rules", "spread", "verify"]
+__all__ = ["Depth", "Finding", "Report", "Rules", "checksums_wrong", "spread", "verify"]

@@ -146,6 +146,21 @@ class ContentCheck:
         return len({inode for _, inode in self._unknown} - {inode for _, inode in self._read})
 
 
+def checksums_wrong(history: SnapshotStore, number: int) -> str | None:
+    """What is wrong with the checksum file of the snapshot with this number; None if nothing is."""
+    path = history.checksums(number)
+    if not path.exists():
+        return without_checksums(number)
+    try:
+        for _, checksum in checksums.read(path):
+            bytes.fromhex(checksum.decode("ascii"))
+    except DamageError as damage:
+        return damage.message
+    except ValueError:
+        return f"the checksum file {path} is damaged: it holds something else"
+    return None
+
+
 def _md5(full: bytes) -> bytes:
     descriptor = _opened(full)
     with os.fdopen(descriptor, "rb") as file:

@@ -37,7 +37,9 @@ class Finding:
 
 @dataclass
 class Report:
-    """The result of verifying snapshots of one mirror. `unchecked` are sentences about what could not be judged."""
+    """The result of verifying snapshots of one mirror. `unchecked` are sentences about what could not be judged,
+    or not be remembered.
+    """
 
     mirror: str
     snapshots: list[str] = field(default_factory=list)
@@ -47,6 +49,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     left_out: int = 0
     unchecked: list[str] = field(default_factory=list)
+    denied: int = 0  # names that this user may not look at
     _known: dict[tuple[str, bytes | None, str, int], Finding] = field(default_factory=dict, repr=False)
 
     def add(self, snapshot: str, kind: str, path: bytes | None, detail: str, number: int = 0) -> Finding:

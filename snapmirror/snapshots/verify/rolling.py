@@ -4,14 +4,15 @@ The round goes through all places of checksums (see `draw`) at an even pace, cou
 that were missed, or had too little time, make the next share larger, and a second run on the same day finds nothing
 due. How far it has come is written down after every stretch, so whoever dies reads one stretch twice.
 
-What was found damaged is looked at again each time until it is right, or is no longer stored: nobody is to believe
-that it is well because the round has gone on.
+What was found damaged, by a night or by any other verification, is remembered until it is right, or is no longer
+stored: nobody is to believe that it is well because the round has gone on. Damaged contents are read again each time.
+Wrong names, attributes and records cannot be seen without walking a tree: they are known until somebody has looked.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -29,7 +30,17 @@ from snapmirror.snapshots.record import Id, make_id, parse_id
 from snapmirror.snapshots.verify.attributes import kind_name, kind_of
 from snapmirror.snapshots.verify.content import ContentCheck, Sums
 from snapmirror.snapshots.verify.draw import WHOLE, Content, draw, names
-from snapmirror.snapshots.verify.findings import FOLDER, MISSING, TYPE, UNREADABLE, Report
+from snapmirror.snapshots.verify.findings import (
+    CHECKSUMS,
+    CONTENT,
+    FOLDER,
+    MANIFEST,
+    MISSING,
+    TYPE,
+    UNREADABLE,
+    Finding,
+    Report,
+)
 from snapmirror.tools import filesystems
 
 _DAY = timedelta(days=1)
@@ -37,16 +48,53 @@ _AT_ONCE = 50_000  # contents that are drawn together: some 15 MB of memory
 _STRETCH = 4096  # contents that are read between two notes,
 _STRETCH_BYTES = 1 << 30  # unless they are large
 _MOST_DAMAGED = 1000
+_OF_CONTENTS = frozenset({CONTENT, UNREADABLE})
+_OF_FILES_READ = _OF_CONTENTS | {MISSING, TYPE}
+_HIDING = frozenset({MANIFEST, FOLDER})  # what else is wrong there cannot be seen
+_Key = tuple[str, int, bytes, str]
 
 
 class Damaged(BaseModel):
-    """A file that was not what it should be when it was last read: what names its inode, and since when."""
+    """Something that was not what it should be when it was last looked at, and since when that is known.
+
+    Of the kind `content` it is a file that reading will judge, named by its inode; that is all there is to know. Of
+    other kinds `detail` and `snapshots` are those of the finding; the path is empty where a whole snapshot is hit.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     number: int
     path_base64: Base64Bytes
     since: Id
+    kind: str = CONTENT
+    detail: str = ""
+    snapshots: tuple[Id, ...] = ()
+
+    @property
+    def key(self) -> _Key:
+        """What tells it from others."""
+        return self.kind, self.number, self.path_base64, self.detail
+
+    def only_in(self, snapshots: Collection[str]) -> Damaged | None:
+        """What is left of it when only these snapshots count."""
+        left = tuple(one for one in self.snapshots if one in snapshots)
+        return self.model_copy(update={"snapshots": left}) if left else None
+
+    def finding(self) -> Finding:
+        """The finding that it was."""
+        return Finding(self.kind, self.path_base64 or None, self.detail, self.number, list(self.snapshots))
+
+
+def _remembered(finding: Finding, kinds: Container[str], since: Mapping[_Key, str], now: datetime) -> Damaged:
+    """A finding, to be remembered; one of these kinds is a matter of a file's content."""
+    path, snapshots = finding.path or b"", tuple(finding.snapshots)
+    kind, detail = finding.kind, finding.detail.encode("utf-8", "backslashreplace").decode()
+    if path and finding.number and kind in kinds:
+        kind, detail, snapshots = CONTENT, "", ()
+    return Damaged.model_construct(
+        number=finding.number, path_base64=path, kind=kind, detail=detail, snapshots=snapshots,
+        since=since.get((kind, finding.number, path, detail), make_id(now)),
+    )  # fmt: skip
 
 
 class Round(BaseModel):
@@ -68,8 +116,11 @@ class Round(BaseModel):
     def due(self, now: datetime, days: int) -> float:
         """The share of all contents that is to be read now, so that each is read within so many days.
 
-        A round takes one day less than that: so it holds for whatever lies right behind a night's share as well.
+        A round takes one day less than that: so it holds for whatever lies right behind a night's share as well. With 0
+        days nothing is read for the round.
         """
+        if days < 1:
+            return 0.0
         owed = 1.0 if self.until is None else (now - parse_id(self.until)) / _DAY
         if owed < 0:  # the clock was ahead
             owed = 1.0
@@ -88,7 +139,39 @@ class Round(BaseModel):
         """The same for people and for monitoring."""
         completed = parse_id(self.completed).timestamp() if self.completed is not None else None
         behind = max(0.0, (now - parse_id(self.until)).total_seconds()) if self.until is not None else 0.0
-        return ReadBack(int(self.place, 16) / WHOLE, completed, behind, len(self.damaged))
+        return ReadBack(int(self.place, 16) / WHOLE, completed, behind, self.damaged_files)
+
+    @property
+    def damaged_files(self) -> int:
+        """How many damaged files are known; what hits whole snapshots counts as well."""
+        return len({(one.number, one.path_base64) if one.path_base64 else one.key for one in self.damaged})
+
+    def learned(self, report: Report, now: datetime, stored: Collection[str], *, full: bool) -> Round:
+        """With what a verification has found and not healed, and without what it has looked at and found right.
+
+        `stored` are the snapshots that there are; `full`: it has read all contents of those it has looked at. What is
+        known of contents stays: that is for a `Reading` to forget.
+        """
+        seen = set() if report.denied else set(report.snapshots)
+        hidden = {one for finding in report.findings if finding.kind in _HIDING for one in finding.snapshots}
+        known = {one.key: one for one in self.damaged if one.kind == CONTENT}
+        for one in self.damaged:
+            unseen = set(stored) - seen
+            if one.kind == CHECKSUMS and not full:
+                unseen = set(stored)
+            elif one.kind not in _HIDING:
+                unseen |= hidden
+            if one.kind != CONTENT and (left := one.only_in(unseen)) is not None:
+                known[one.key] = left
+        since = {one.key: one.since for one in self.damaged}
+        for finding in report.findings:
+            if finding.healed is not None:
+                continue
+            one = _remembered(finding, _OF_CONTENTS, since, now)
+            before = known[one.key].snapshots if one.key in known else ()
+            merged = tuple(dict.fromkeys((*one.snapshots, *before)))
+            known[one.key] = one.model_copy(update={"snapshots": merged})
+        return self.model_copy(update={"damaged": tuple(known.values())[:_MOST_DAMAGED]})
 
 
 def load(path: Path) -> Round | None:
@@ -116,12 +199,16 @@ class Reading:
         self.history, self.state, self.report, self.progress = history, state, report, progress
         self._contents = ContentCheck(Sums(), report, 1.0, 0, progress.advance)
         self._trees: dict[str, Tree | None] = {}
+        self._denied: set[tuple[int, bytes]] = set()
 
     def run(self, now: datetime, days: int, is_late: Callable[[], bool], note: Callable[[Round], None]) -> None:
         """Read what is due, and what was damaged; stop early when it is late. `note` is called after every stretch."""
         share = self.state.due(now, days)
         width, done = int(share * WHOLE), 0
-        again = {(one.number, one.path_base64) for one in self.state.damaged}
+        again = {(one.number, one.path_base64) for one in self.state.damaged if one.kind == CONTENT}
+        if not width and not again:
+            self.state = self.state.model_copy(update={"damaged": self._damaged(now)})
+            note(self.state)
         while done < width or again:
             start = int(self.state.place, 16)
             drawn = draw(self.history, start, width - done, _AT_ONCE, again)
@@ -141,20 +228,24 @@ class Reading:
             if is_late():
                 return
 
-    def look_again(self) -> None:
+    def look_again(self, now: datetime) -> None:
         """Read what was damaged, and nothing else: the round stays where it is."""
-        if self.state.damaged and self.state.until is not None:
-            self.run(parse_id(self.state.until), 1, lambda: False, lambda _: None)
+        if self.state.damaged:
+            self.run(now, 0, lambda: False, lambda _: None)
 
     def _damaged(self, now: datetime) -> tuple[Damaged, ...]:
-        since = {(one.number, one.path_base64): one.since for one in self.state.damaged}
-        keys = dict.fromkeys((one.number, one.path) for one in self.report.findings if one.path is not None)
-        found = [
-            Damaged.model_construct(number=number, path_base64=path, since=since.get((number, path), make_id(now)))
-            for number, path in keys
-            if path is not None
-        ]
-        return tuple(found[:_MOST_DAMAGED])
+        """What is known now: of contents what was read, and of all else what some snapshot holds still."""
+        since, known = {one.key: one.since for one in self.state.damaged}, dict[_Key, Damaged]()
+        stored = {one.id for one in self.history.snapshots()}
+        for finding in self.report.findings:
+            one = _remembered(finding, _OF_FILES_READ, since, now)
+            known[one.key] = one
+        for one in self.state.damaged:
+            if one.kind == CONTENT and (one.number, one.path_base64) in self._denied:
+                known.setdefault(one.key, one)
+            elif one.kind != CONTENT and (left := one.only_in(stored)) is not None:
+                known.setdefault(one.key, left)
+        return tuple(known.values())[:_MOST_DAMAGED]
 
     def _read(self, content: Content) -> None:
         snapshot, number, path, report = content.snapshot, content.number, content.path, self.report
@@ -167,14 +258,17 @@ class Reading:
             status = os.lstat(full)
         except (FileNotFoundError, NotADirectoryError):
             report.add(snapshot.id, MISSING, path, "the file is not there", number)
-        except PermissionError:
-            pass  # no damage: this user may not look
+        except PermissionError:  # no damage: this user may not look
+            self._denied.add((number, path))
         except (OSError, DamageError) as error:
             said = error.message if isinstance(error, DamageError) else error.strerror
             report.add(snapshot.id, UNREADABLE, path, said or str(error), number)
         else:
             if (kind := kind_of(status.st_mode)) == b"f":
+                denied = self._contents.denied
                 self._contents.read(snapshot, full, number, path, status, content.md5)
+                if self._contents.denied > denied:
+                    self._denied.add((number, path))
             else:
                 report.add(snapshot.id, TYPE, path, f"is a {kind_name(kind)}, was a file", number)
 
