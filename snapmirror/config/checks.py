@@ -39,6 +39,8 @@ def cross_checks(data: Table) -> Iterator[tuple[Location, str]]:
     for index, mirror in enumerate(_mirrors(data)):
         for key, problem in _mirror(mirror, store):
             yield ("mirror", index, key), problem
+        if store.get("backend", "hardlink") == "zfs" and _table(mirror, "verify").get("heal", "off") == "auto":
+            yield ("mirror", index, "verify", "heal"), "snapshots of ZFS cannot be healed; a pool heals itself"
 
 
 def _image(image: Table) -> Iterator[tuple[Location, str]]:

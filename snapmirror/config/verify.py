@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from snapmirror.config.section import Section
@@ -18,4 +20,9 @@ class VerifyConfig(Section):
         default=60,
         description="A night reads for no longer; what it does not come to, the next ones read as well.",
         examples=[60],
+    )
+    heal: Literal["off", "auto"] = Field(
+        default="off",
+        description="auto: after its reading a night gives damaged files a good copy, as 'verify --found --heal' does.",
+        examples=["auto"],
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -47,10 +47,17 @@ def ready(history: SnapshotStore) -> None:
         history.clear_scratch()
 
 
-def heal(mirror: MirrorConfig, history: SnapshotStore, report: Report, progress: Progress) -> None:
+def heal(
+    mirror: MirrorConfig,
+    history: SnapshotStore,
+    report: Report,
+    progress: Progress,
+    check_room: Callable[[int, int], None] | None = None,
+) -> None:
     """Heal what a verification has found; its findings say afterwards what was healed, and what was not.
 
-    The caller holds the lock, and the store open for writing. Raises SnapmirrorError.
+    `check_room` raises SnapmirrorError where so many bytes and files had better not come from the source. The caller
+    holds the lock, and the store open for writing. Raises SnapmirrorError.
     """
     if not report.findings or not isinstance(history, HardlinkStore):
         return
@@ -60,7 +67,7 @@ def heal(mirror: MirrorConfig, history: SnapshotStore, report: Report, progress:
         healer.look()
         lacking = healer.lacking()
         with _scratch(history) as folder:
-            fetched, why_not = _fetched(mirror, folder, lacking) if lacking else ({}, "")
+            fetched, why_not = _fetched(mirror, folder, lacking, check_room) if lacking else ({}, "")
             healer.mend(fetched, why_not, str(mirror.source), progress.advance)
     finally:
         progress.end()
@@ -82,7 +89,9 @@ def _scratch(history: HardlinkStore) -> Iterator[Path]:
         remove_tree(folder)
 
 
-def _fetched(mirror: MirrorConfig, folder: Path, lacking: Sequence[Case]) -> tuple[dict[bytes, bytes], str]:
+def _fetched(
+    mirror: MirrorConfig, folder: Path, lacking: Sequence[Case], check_room: Callable[[int, int], None] | None
+) -> tuple[dict[bytes, bytes], str]:
     """Files of the source that are right, by checksum, and a sentence about the others."""
     wanted = {case.entry.path: case for case in lacking}
     try:
@@ -91,6 +100,8 @@ def _fetched(mirror: MirrorConfig, folder: Path, lacking: Sequence[Case]) -> tup
             path for path, mark in _asked(mirror, folder, list(wanted), most=None) if _has_mark(wanted.get(path), mark)
         }
         if offered:
+            if check_room is not None:
+                check_room(sum(wanted[path].entry.size for path in offered), len(offered))
             largest = max(wanted[path].entry.size for path in offered)
             list(_asked(mirror, folder, sorted(offered), most=largest))
     except Interrupted:

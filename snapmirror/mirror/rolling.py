@@ -1,4 +1,6 @@
-"""Reading back, after a published night, what is due of all stored contents. Damage is a warning, and stays one.
+"""Reading back, after a published night, what is due of all stored contents, and healing it where that is wanted.
+
+Damage is a warning, and stays one, healed or not.
 
 Nothing of this fails a night that is published: what goes wrong here is a warning as well. A signal ends it as it ends
 all else; the next night goes on from there.
@@ -15,7 +17,7 @@ from datetime import UTC, datetime
 
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError
-from snapmirror.mirror import remembering
+from snapmirror.mirror import guard, remembering
 from snapmirror.mirror.history import history_of
 from snapmirror.mirror.report import MirrorReport
 from snapmirror.model import Progress, count, size
@@ -52,12 +54,14 @@ def read_back(
     with _warning(night, "what was found before cannot be noted"):
         remembering.save(config, mirror.name, history, state)
     if mirror.verify.read_all_within_days or state.damaged:
-        _look(mirror, rolling.Reading(history, state, Report(mirror.name), progress), night, pipeline)
+        _look(mirror, store, rolling.Reading(history, state, Report(mirror.name), progress), night, pipeline)
     if night.warnings:
         night.exit_code = 3
 
 
-def _look(mirror: MirrorConfig, reading: rolling.Reading, night: MirrorReport, pipeline: Pipeline) -> None:
+def _look(
+    mirror: MirrorConfig, store: OpenStore, reading: rolling.Reading, night: MirrorReport, pipeline: Pipeline
+) -> None:
     history, report, now = reading.history, reading.report, datetime.now(UTC).replace(microsecond=0)
     try:
         with _warning(night, "reading the contents back has stopped"):
@@ -68,6 +72,9 @@ def _look(mirror: MirrorConfig, reading: rolling.Reading, night: MirrorReport, p
                 log.info("%s: %s read back (%s)", mirror.name, many, size(report.bytes_read))
         with _warning(night, "which snapshots share the damage cannot be told"):
             _complete(reading)
+        if mirror.verify.heal == "auto" and report.findings:
+            with _warning(night, "healing has stopped"), pipeline.step(f"{mirror.name}: heal"), _giving_way():
+                _heal(mirror, store, reading, now)
     finally:
         night.read_back = replace(reading.state.told(now), files=report.files_read, bytes=report.bytes_read)
         _tell(report, night, healable=isinstance(history, HardlinkStore))
@@ -107,6 +114,19 @@ def _complete(reading: rolling.Reading) -> None:
     spread(reading.history, reading.report)
 
 
+def _heal(mirror: MirrorConfig, store: OpenStore, reading: rolling.Reading, now: datetime) -> None:
+    """Heal what is known to be damaged, and forget what is right then."""
+    from snapmirror.mirror.healing import heal  # not in every night, which is counted in milliseconds
+
+    history, report, progress = reading.history, reading.report, reading.progress
+    heal(mirror, history, report, progress, lambda size, files: guard.check_room(mirror, store, size, files))
+    state = reading.state.without([one for one in report.findings if one.healed is not None])
+    after = rolling.Reading(history, state, Report(mirror.name), progress)
+    after.look_again(now)
+    reading.state = after.state
+    rolling.save(reading.state, history.read_back())
+
+
 @contextmanager
 def _giving_way() -> Iterator[None]:
     """Others who need the disk come first, where its scheduler knows of priorities."""
@@ -131,5 +151,10 @@ def _tell(report: Report, night: MirrorReport, *, healable: bool) -> None:
 def _sentence(finding: Finding, *, healable: bool) -> str:
     name = f" {finding.path.decode('utf-8', 'backslashreplace')}:" if finding.path is not None else ""
     shown = ", ".join(finding.snapshots[:3]) + (f" and {more} more" if (more := len(finding.snapshots) - 3) > 0 else "")
-    end = "; 'snapmirror verify --found --heal' mends what it can" if healable else ""
+    if finding.healed is not None:
+        end = f"; healed, from {finding.healed}"
+    elif finding.not_healed is not None:
+        end = f"; NOT healed: {finding.not_healed}"
+    else:
+        end = "; 'snapmirror verify --found --heal' mends what it can" if healable else ""
     return f"DAMAGE: {finding.kind}:{name} {finding.detail}; in {shown}{end}"

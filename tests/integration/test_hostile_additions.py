@@ -138,12 +138,13 @@ def test_added_in_the_old_protocol(plain: Scene, figures: Figures) -> None:
     told(siege, "protocol 29", figures)
 
 
-def test_added_while_healing(plain: Scene, figures: Figures) -> None:
+@pytest.mark.parametrize("by_night", [False, True])
+def test_added_while_healing(plain: Scene, by_night: bool, figures: Figures) -> None:
     siege = Siege(plain)
     siege.honest()
     siege.honest()
-    for what in some(5, 1):
-        siege.healed(what, hostile.a_few(siege.version, siege.victim)[what], "d/b")
+    for what in some(10 if by_night else 5, 1):
+        siege.healed(what, hostile.a_few(siege.version, siege.victim)[what], "d/b", by_night=by_night)
     siege.end()
     assert siege.seen
     told(siege, "healing", figures)

@@ -70,15 +70,24 @@ def test_a_line_of_a_name_that_did_not_come(siege: Siege, name: bytes) -> None:
     siege.end()
 
 
-def test_a_forged_checksum_and_healing(siege: Siege) -> None:
-    """The record holds what the server's line says; the server then has what fits it."""
+@pytest.mark.parametrize("by_night", [False, True])
+def test_a_forged_checksum_and_healing(tmp_path: Path, by_night: bool) -> None:
+    """Were what the server's line says in the record: the server then has what fits it, and waits for the healing."""
+    siege = Siege(Scene(tmp_path / "scene"), verify={"read_all_within_days": 0})
+    siege.honest()
     version = siege.version + 1
     siege.attacked("forged", Attack(says=line(version, b"d/c")), on=(NAMES,))
     file = siege.scene.slots()[1] / "d/c"
     before = file.read_bytes()
     tree = hostile.tree(version)
     tree[b"d/c"] = replace(tree[b"d/c"], content=EVIL)
-    siege.run(Sender(tree), "verify", "--full", "--heal")
+    if by_night:
+        siege.settings["verify"] = {"read_all_within_days": 1, "heal": "auto"}
+        result = siege.run(Sender(tree), "run", "--json")
+        assert result.mirror["read_back"]["files"] > 5 and result.exit_code == 0, str(result)
+        file = siege.scene.slots()[2] / "d/c"
+    else:
+        siege.run(Sender(tree), "verify", "--full", "--heal")
     assert file.read_bytes() == before
     siege.look("healing")
     siege.end()

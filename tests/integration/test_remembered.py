@@ -6,6 +6,8 @@ import json
 import os
 import random
 import re
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ import pytest
 from snapmirror.config import load
 from snapmirror.storage.initialise import initialise
 from snapmirror.tools.mount import mount_at
+from tests.conftest import Figures
+from tests.support import crash
+from tests.support.clock import shifted
 from tests.support.files import flip, put
 from tests.support.fingerprint import compare, fingerprint
-from tests.support.runner import Scene
+from tests.support.runner import LONG, Result, Scene
 from tests.support.storage import TINY
 
 LOOSE = {"max_deleted": "100%", "max_changed": "100%", "max_lost": "100%", "max_scrambled": "100%"}
@@ -212,11 +217,139 @@ def test_in_an_image_as_well(tmp_path: Path) -> None:
         assert mount_at(scene.store) is not None
         scene.command("umount")
         assert len(verify(scene, "--found", expect=14)) == 2
+        left = json.loads(scene.command("status", "--json").stdout)["store_free_bytes"]
+        guard = {**LOOSE, "min_free": str(left - (16 << 20))}
+        scene.configure(guard=guard, verify={"read_all_within_days": 0, "heal": "auto"})
+        told = scene.night(expect=[3]).mirror["warnings"]
+        assert len(told) == 2 and all("; NOT healed: " in one and "min_free" in one for one in told), told
+        assert known(scene) == 2, "no night fills the store by healing"
         assert scene.command("verify", "--found", "--heal").exit_code == 3
         assert known(scene) == 0
         assert scene.leftovers() == []
     finally:
         scene.release()
+
+
+@pytest.fixture
+def reading(scene: Scene) -> Iterator[Scene]:
+    """Every night reads all, and heals."""
+    prepared(scene, read_all_within_days=1, heal="auto")
+    yield scene
+
+
+def night(scene: Scene, day: int, *words: str) -> Result:
+    return scene.command("run", "--json", *words, under=shifted(f"+{day}d"))
+
+
+def test_a_night_heals_what_it_has_found(reading: Scene) -> None:
+    mark = fingerprint(reading.slots()[1])
+    flip(reading.slots()[1] / "file")
+    result = night(reading, 1)
+    [told] = result.mirror["warnings"]
+    assert result.exit_code == 3 and result.mirror["result"] == "published", str(result)
+    assert told.startswith("DAMAGE: content: file: ") and told.endswith(f"; healed, from the source {reading.source}")
+    assert result.mirror["read_back"]["damaged"] == 0
+    slots = reading.slots()
+    for slot in slots.values():
+        assert (slot / "file").read_bytes() == b"content " * 100
+    assert compare(mark, fingerprint(slots[2])) == []
+    assert known(reading) == 0
+    again = night(reading, 2)
+    assert (again.exit_code, again.mirror["warnings"]) == (0, []), str(again)
+
+
+def test_what_cannot_be_healed_is_told_each_night(reading: Scene) -> None:
+    flip(reading.slots()[1] / "file")
+    put(reading.source / "file", b"changed meanwhile")
+    for day in (1, 2):
+        result = night(reading, day)
+        [told] = result.mirror["warnings"]
+        assert result.exit_code == 3 and "; NOT healed: no snapshot has a good copy" in told, told
+        assert known(reading) == 1
+
+
+def test_a_source_that_is_away_takes_nothing_from_the_night(reading: Scene) -> None:
+    """It goes while the night reads: all that is lost is the healing."""
+    flip(reading.slots()[1] / "file")
+    real = "/usr/bin/rsync"
+    reading.fake_program(
+        "rsync",
+        f"""#!/bin/sh
+case "$*" in *--dry-run*--files-from=*) echo "rsync: it is away" >&2; exit 10;; esac
+exec {real} "$@"
+""",
+    )
+    result = night(reading, 1)
+    [told] = result.mirror["warnings"]
+    assert (result.exit_code, result.mirror["result"]) == (3, "published"), str(result)
+    assert "; NOT healed: no snapshot has a good copy, and the source could not be asked: " in told, told
+    assert known(reading) == 1
+    (reading.programs / "rsync").unlink()
+    assert night(reading, 1).mirror["warnings"][0].endswith(f"; healed, from the source {reading.source}")
+    assert known(reading) == 0
+
+
+def test_killed_while_a_night_heals(reading: Scene, tmp_path_factory: pytest.TempPathFactory, figures: Figures) -> None:
+    """The night is published, each file is the damaged or the healed one, and the next night completes it."""
+    good = fingerprint(reading.slots()[1])
+    for name in ("file", "folder/other"):
+        flip(reading.slots()[1] / name)
+    verify(reading, "--full", expect=14)
+    reading.configure(verify={"read_all_within_days": 0, "heal": "off"})
+    reading.night(expect=[3])  # the store knows of it
+    ids = list(reading.published())
+    folder = tmp_path_factory.mktemp("copies")
+
+    def copy(name: str) -> Scene:
+        subprocess.run(["cp", "--archive", f"{reading.folder}/.", folder / name], check=True)
+        scene = Scene(folder / name)
+        scene.sections["report"] = {"metrics_file": str(scene.folder / "metrics")}
+        scene.configure(verify={"read_all_within_days": 0, "heal": "auto"})
+        return scene
+
+    calls = [*crash.RENAMES, *crash.FLUSHES]
+    found, whole = crash.points(first := copy("first"), calls, "--json")
+    assert whole.exit_code == 3 and all("; healed" in one for one in whole.mirror["warnings"]), str(whole)
+    assert known(first) == 0
+    late, tried = found[-40:], 0
+    for number, point in enumerate(late if LONG else crash.spread(late, 6)):
+        scene = copy(str(number))
+        crash.killed_at(scene, point, "--json")
+        scene.kill_processes()
+        assert list(scene.published()) != ids, f"{point}: the snapshot is published before anything is healed"
+        now = fingerprint(scene.slots()[1])
+        sick = [path for path in now if now[path].content != good[path].content]
+        assert {os.fsdecode(path) for path in sick} <= {"file", "folder/other"}, str(point)
+        tried += bool(sick)
+        told = scene.command("run", "--json")
+        assert told.exit_code in (0, 3) and not any("NOT" in one for one in told.mirror["warnings"]), f"{point}: {told}"
+        assert known(scene) == 0, str(point)
+        assert scene.command("verify", "--full").exit_code == 0, str(point)
+        for slot in scene.slots().values():
+            assert compare(good, fingerprint(slot)) == [], str(point)
+    assert tried, "no kill came before all was healed"
+    figures.add(f"kills while a night heals: {tried} before all was healed, 0 files lost")
+
+
+def test_what_verify_has_found_is_healed_by_the_night(reading: Scene) -> None:
+    slot = reading.slots()[1]
+    mode = (slot / "file").stat().st_mode
+    os.chmod(slot / "file", 0o777)
+    verify(reading, expect=14)
+    result = night(reading, 1)
+    [told] = result.mirror["warnings"]
+    assert result.exit_code == 3 and "DAMAGE: mode: file: " in told and "; healed, from " in told, told
+    assert {one.joinpath("file").stat().st_mode for one in reading.slots().values()} == {mode}
+    assert known(reading) == 0
+
+
+def test_without_being_told_to_a_night_heals_nothing(scene: Scene) -> None:
+    prepared(scene, read_all_within_days=1)
+    flip(scene.slots()[1] / "file")
+    damaged = (scene.slots()[1] / "file").read_bytes()
+    [told] = night(scene, 1).mirror["warnings"]
+    assert told.endswith("'snapmirror verify --found --heal' mends what it can")
+    assert (scene.slots()[2] / "file").read_bytes() == damaged
 
 
 def test_a_note_of_an_older_version_is_read(scene: Scene) -> None:

@@ -127,12 +127,16 @@ class Siege:
                 self.complain(what, [f"names nothing of what came: {result.mirror['error']}"])
         return result
 
-    def healed(self, what: str, attack: Attack, damaged: str) -> None:
-        """A name of the newest snapshot is damaged, and the server attacks while it is healed."""
+    def healed(self, what: str, attack: Attack, damaged: str, *, by_night: bool = False) -> None:
+        """A name of the newest snapshot is damaged; the server attacks while it is healed, by hand or by a night."""
         sender = Sender(hostile.tree(self.version), attack, (hostile.PROBE, hostile.NAMES))
         flip(self.scene.slots()[1] / damaged)
+        words = ["verify", "--full", "--heal"]
+        if by_night:
+            assert self.scene.command("verify", "--full").exit_code == 14
+            self.settings["verify"], words = {"heal": "auto"}, ["run"]
         for behave in (sender, Sender(hostile.tree(self.version))):
-            result = self.run(behave, "verify", "--full", "--heal")
+            result = self.run(behave, *words)
             self.exit_codes[what] = result.exit_code
             if result.exit_code not in (0, 3, 12, 14):
                 self.complain(what, [f"ended with {result}"])

@@ -146,6 +146,12 @@ class Round(BaseModel):
         """How many damaged files are known; what hits whole snapshots counts as well."""
         return len({(one.number, one.path_base64) if one.path_base64 else one.key for one in self.damaged})
 
+    def without(self, healed: Collection[Finding]) -> Round:
+        """With these findings put right; of contents that is for a `Reading` to see."""
+        gone = {(one.kind, one.number, one.path or b"") for one in healed}
+        left = [one for one in self.damaged if one.kind == CONTENT or one.key[:3] not in gone]
+        return self.model_copy(update={"damaged": tuple(left)})
+
     def learned(self, report: Report, now: datetime, stored: Collection[str], *, full: bool) -> Round:
         """With what a verification has found and not healed, and without what it has looked at and found right.
 
