@@ -7,7 +7,7 @@ function Wait-SnapMirrorVM {
 
     $deadline = (Get-Date).AddSeconds($Seconds)
     do {
-        $answer = Invoke-SnapMirrorCommand -Word 'status', '--json'
+        $answer = Invoke-SnapMirrorCommand -Word 'status', '--json' -Quiet
         if ($answer.ExitCode -ne 255) {
             return
         }

@@ -189,6 +189,21 @@ Describe 'What is piped' {
     }
 }
 
+Describe 'Help' {
+    It 'has a topic that names every command' {
+        $topic = Get-Help -Name 'about_SnapMirror' | Out-String -Width 200
+        foreach ($command in Get-Command -Module 'SnapMirror') {
+            $topic | Should -Match "$($command.Name) {2,}" -Because $command.Name
+        }
+    }
+
+    It 'shows jobs as they work' {
+        Set-Answer -Json @{ exit_code = 0; mirrors = @(@{ mirror = 'web1'; findings = @() }) }
+        $job = Start-Job -ScriptBlock { Import-Module $args[0]; Test-SnapMirrorSnapshot -Full } -ArgumentList (Get-Module -Name 'SnapMirror').Path
+        (Receive-Job -Job $job -Wait -AutoRemoveJob).Mirror | Should -Be 'web1'
+    }
+}
+
 Describe 'Tab' {
     It 'completes mirrors and ids' {
         Set-Answer -Json @{ exit_code = 0; mirrors = @(@{ mirror = 'web1' }, @{ mirror = 'db' }) }
