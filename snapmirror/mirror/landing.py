@@ -29,7 +29,7 @@ from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.spool import Spool
-from snapmirror.snapshots.staging import Arrived, move, strays
+from snapmirror.snapshots.staging import Arrived, carry, strays
 from snapmirror.tools import rsync
 
 _SECOND = 1_000_000_000
@@ -219,9 +219,7 @@ class Landing:
                 landed.corrections[one.new.line] = one.old
                 landed.kept_old.append(one.path)
                 if self._keep is not None:
-                    kept = Tree(self._keep)
-                    kept.make_folder(parent(one.path))
-                    move(tree, kept, one.path)
+                    carry(tree, Tree(self._keep), one.path)
             else:
                 landed.corrections[one.new.line] = None
                 landed.gone.add(one.path)

@@ -23,7 +23,7 @@ from snapmirror.snapshots.manifest import since_prefix
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Target
-from snapmirror.snapshots.staging import move
+from snapmirror.snapshots.staging import carry
 from snapmirror.tools import rsync
 
 _BATCH = 10_000
@@ -121,8 +121,7 @@ class _Fetching:
             here, there = Tree(self.target.waiting), Tree(tree)
             for one in wanted:
                 if one.path in self.target.ready:
-                    there.make_folder(parent(one.path))
-                    move(here, there, one.path)
+                    carry(here, there, one.path)
 
     def _fetch(self, names: Path | None, landing: Landing, *, patch: bool) -> None:
         token = secrets.token_hex(8)

@@ -114,8 +114,7 @@ def keep(old: Iterable[Path], staging: Tree, wanted: Wanted) -> Iterator[bytes]:
         for _, links, paths in files(tree):
             if links == len(paths) and wanted.has(paths):
                 for path in paths:
-                    staging.make_folder(parent(path))
-                    move(there, staging, path)
+                    carry(there, staging, path)
                     yield path
 
 
@@ -141,6 +140,12 @@ def move(source: Tree, target: Tree, path: bytes) -> bool:
         target.unlink(path)
         os.rename(full, place)
     return True
+
+
+def carry(source: Tree, target: Tree, path: bytes) -> bool:
+    """The same, making its folder in `target` where that is missing."""
+    target.make_folder(parent(path))
+    return move(source, target, path)
 
 
 def _move_anyway(full: bytes, place: bytes) -> None:

@@ -22,7 +22,7 @@ from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.staging import WAITING, Wanted, keep, move, trees
+from snapmirror.snapshots.staging import WAITING, Wanted, carry, keep, trees
 from snapmirror.tools import rsync
 
 _FICLONE = 0x40049409
@@ -82,8 +82,7 @@ def _kept(
     for paths in prepared.leftovers.values():  # it has been moving them when it ended
         if wanted.has(paths):
             for path in paths:
-                staging.make_folder(parent(path))
-                move(here, staging, path)
+                carry(here, staging, path)
             kept.update(paths)
     for paths in prepared.leftovers.values():
         slot.restore(tree, layout.slot, paths, prepared)

@@ -17,11 +17,11 @@ from pathlib import Path
 from snapmirror.errors import StorageError
 from snapmirror.process import ProgramFailed, run
 from snapmirror.snapshots import entry
-from snapmirror.snapshots.entry import Entry, parent
+from snapmirror.snapshots.entry import Entry
 from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.staging import WAITING, move, names, trees
+from snapmirror.snapshots.staging import WAITING, carry, names, trees
 from snapmirror.snapshots.zfs.survey import Survey
 from snapmirror.tools import rsync
 
@@ -60,8 +60,7 @@ def unstage(staging: Path, slot: Path, began: int) -> None:
             if status.st_mtime_ns == status.st_ctime_ns and stat.S_ISREG(status.st_mode):
                 # moving it changes the one: let the other tell that it may be cut
                 os.utime(full, ns=(status.st_atime_ns, max(status.st_mtime_ns, began)))
-            here.make_folder(parent(path))
-            move(there, here, path)
+            carry(there, here, path)
     remove_tree(staging)
 
 
@@ -101,8 +100,7 @@ def _take_out(unit: list[Entry], here: Tree, there: Tree, found: Survey, began: 
         if counts[status.st_ino] == status.st_nlink:
             if one.path in found.strangers and _may_be_cut(status, began):
                 rsync.spoil_time(here.at(one.path), one.mtime)
-            there.make_folder(parent(one.path))
-            move(here, there, one.path)
+            carry(here, there, one.path)
             moved.add(one.path)
     return moved
 
