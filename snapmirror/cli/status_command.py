@@ -51,6 +51,7 @@ class StatusFields(TypedDict):
     store_free_bytes: int | None
     image_bytes: int | None
     disk_free_bytes: int | None
+    days_until_full: float | None
     mirrors: list[MirrorFields]
 
 
@@ -90,6 +91,9 @@ def _show(found: Status, now: datetime) -> None:
         note(f"a run holds the store, since {local_time(found.running_since)}")
     if found.space is not None:
         note(space_left(found.space, live=found.space.at == now.timestamp()))
+        if found.days_until_full is not None:
+            days = count(round(found.days_until_full), "day")
+            note(f"by the pace of the last nights that is full in {days}")
     for sentence in found.unlisted:
         note(sentence)
     if found.unlisted:
@@ -126,6 +130,7 @@ def _as_json(found: Status, now: datetime) -> StatusFields:
         "store_free_bytes": space.store_free if space else None,
         "image_bytes": space.image if space else None,
         "disk_free_bytes": space.disk_free if space else None,
+        "days_until_full": round(found.days_until_full, 1) if found.days_until_full is not None else None,
         "mirrors": [_mirror(mirror, now) for mirror in found.mirrors],
     }
 

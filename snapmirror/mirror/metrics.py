@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from snapmirror import files
 from snapmirror.config import Config
 from snapmirror.mirror.lateness import late_after
 from snapmirror.mirror.memory import Memory
+from snapmirror.mirror.trend import days_until_full
 
 
 def write(config: Config, remembered: Memory) -> None:
@@ -56,4 +58,18 @@ def write(config: Config, remembered: Memory) -> None:
     for mirror in sorted({*remembered.nights, *remembered.damaged}):
         if (number := remembered.damaged_files(mirror)) is not None:
             damaged.labels(mirror).set(number)
+    for name, text, known_room in _room(config, remembered):
+        if known_room is not None:
+            Gauge(f"snapmirror_{name}", text, registry=registry).set(known_room)
     files.replace(config.report.metrics_file, generate_latest(registry), 0o644)
+
+
+def _room(config: Config, remembered: Memory) -> Iterator[tuple[str, str, float | None]]:
+    """Of the whole store. What is not known is left out: a number that stands for nothing would be plotted."""
+    space = remembered.space
+    if space is not None:
+        yield "store_free_bytes", "What was left on the store after the last run that saw it", space.store_free
+        yield "image_bytes", "What the image takes on its disk", space.image
+        yield "disk_free_bytes", "What was left on the disk below the image", space.disk_free
+    text = "Days until no more than min_free is left, by the pace of the last nights"
+    yield "days_until_full", text, days_until_full(config, space)

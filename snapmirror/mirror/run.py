@@ -22,7 +22,7 @@ from snapmirror.errors import (
     UnreachableError,
 )
 from snapmirror.lock import run_lock
-from snapmirror.mirror import catalogues, memory, newest
+from snapmirror.mirror import catalogues, logbook, memory, newest
 from snapmirror.mirror import report as reports
 from snapmirror.mirror.copying import copy_and_remember
 from snapmirror.mirror.histories import complete_removal
@@ -71,6 +71,7 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
             for warning in report.warnings:
                 if warning not in report.logged:
                     log.warning("%s", warning)
+            run.write_down(finished)
             raise
         finished = time.time()
         run.write(finished)
@@ -79,6 +80,7 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
         tell()
         if report.copy is not None or report.warnings:
             run.write(finished)
+        run.write_down(finished)
     return report
 
 
@@ -156,6 +158,11 @@ class _Run:
         """Write the report files, as of `finished`, seconds since 1970."""
         _write(self.report, self.config, finished, self.last_success, self.space)
 
+    def write_down(self, finished: float) -> None:
+        """Write a line of the logbook: once, when all is known. Where that fails, the reports tell."""
+        if _write_down(self.report, self.config, finished, self.space):
+            self.write(finished)
+
     def _is_waiting(self, mirror: MirrorConfig) -> bool:
         return mirror.name in self._away and self.report.of(mirror.name).attempts <= mirror.retries
 
@@ -205,6 +212,19 @@ def _write(
             report.warnings.append(error.message)
 
 
+def _write_down(report: RunReport, config: Config, finished: float, space: memory.Space | None) -> bool:
+    """Write a line of the logbook. True where that failed, which is a warning now."""
+    try:
+        logbook.append(config, report, finished, space)
+    except files.ForeignError as error:
+        log.warning("the logbook cannot be written: %s", error.message)
+    except OSError as error:
+        log.warning("the logbook cannot be written: %s: %s", error.filename, error.strerror)
+    else:
+        return False
+    return True
+
+
 @contextmanager
 def _host(config: Config, report: RunReport) -> Iterator[Callable[[], None]]:
     """The Windows host, if there is one to ask, kept awake meanwhile; call what this yields when the run is over."""
@@ -238,7 +258,9 @@ def report_failure(config: Config, names: Sequence[str], error: SnapmirrorError)
     """Write the report of a run that could not do it itself."""
     report = RunReport()
     _fail(report, config.select(names), error)
-    _write(report, config, time.time(), {}, None)
+    finished = time.time()
+    _write(report, config, finished, {}, None)
+    _write_down(report, config, finished, None)
 
 
 def _fail(report: RunReport, mirrors: Sequence[MirrorConfig], error: SnapmirrorError) -> None:

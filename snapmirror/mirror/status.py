@@ -18,6 +18,7 @@ from snapmirror.lock import owner_of
 from snapmirror.mirror import memory, newest
 from snapmirror.mirror.doctor.store import min_free
 from snapmirror.mirror.lateness import NIGHTLY, late_after, usual_gap
+from snapmirror.mirror.trend import days_until_full
 from snapmirror.model import ReadBack, size
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
@@ -54,6 +55,7 @@ class Status:
     running_since: datetime | None = None
     stuck: str | None = None
     copied: memory.Copy | None = None
+    days_until_full: float | None = None
     warnings: tuple[str, ...] = ()  # of the last run, that belong to no mirror
     pool_damage: tuple[str, ...] = ()  # what the last scrub has said
     unlisted: tuple[str, ...] = ()  # sentences: histories on the store that no mirror of the configuration has
@@ -70,12 +72,14 @@ def status(config: Config, now: datetime) -> Status:
     remembered = memory.load(config)
     mirrors = [_mirror(config, mirror, remembered) for mirror in config.mirrors]
     owner = owner_of(config)
+    space = memory.space_now(config, now.timestamp())
     found = Status(
         mirrors,
-        memory.space_now(config, now.timestamp()),
+        space,
         running_since=_moment(owner.since) if owner else None,
         stuck=owner.stuck if owner else None,
         copied=remembered.copied,
+        days_until_full=days_until_full(config, space),
         warnings=remembered.warnings,
         pool_damage=remembered.pool_damage,
         unlisted=tuple(folder.of_no_mirror(name, config.store.path) for name in _unlisted(config, remembered.space)),

@@ -70,6 +70,7 @@ EVERYDAY: Mapping[str, Command] = {
     "host check": Command(_JSON),
     "init": Command({}),
     "list": Command(_OF_A_MIRROR),
+    "log": Command({"--last": NUMBER, **_JSON}, (MIRROR,)),
     "ls": Command(_OF_A_MIRROR, (SNAPSHOT, PATH)),
     "mount": Command(_JSON),
     "plan": Command({"--full": None, "--all": None, **_JSON}, more=MIRROR),
