@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from snapmirror import folder, lockfile, machine, process
+from snapmirror import folder, interrupts, lockfile, machine, process
 from snapmirror.config import Config
 from snapmirror.errors import WAY_OUT, LockedError, StorageError, StoreMissing, StuckError
 from snapmirror.model import NOTICE
@@ -138,6 +138,7 @@ def _take(file: TextIO, config: Config, wait: float) -> None:
             if not told:
                 log.log(NOTICE, "%s; waiting for it", _describe(owner, lockfile.holders(file.fileno())))
                 told = True
+            interrupts.check()  # the log swallows an interruption that comes while it writes
             time.sleep(_POLL_SECONDS)
             continue
         if not stuck:

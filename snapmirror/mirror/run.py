@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
-from snapmirror import files
+from snapmirror import files, interrupts
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import (
     ExitCode,
@@ -40,6 +40,7 @@ from snapmirror.storage.open_store import OpenStore, open_store
 
 log = logging.getLogger("snapmirror.run")
 _A_DAY, _A_MOMENT = 86_400.0, 600.0  # to wait for a lock: if that is asked for; before a mirror is tried again
+_LOOK_SECONDS = 1.0
 _ATTEMPTS = 3  # of a night whose source changed under rsync's feet; what has arrived is not sent again
 
 
@@ -131,7 +132,9 @@ class _Run:
                         NOTICE, "%s: %s; trying again (%d of %d) in %d s",
                         one.name, error, tried, one.retries, max(0, due[one.name] - time.monotonic()),
                     )  # fmt: skip
-            time.sleep(max(0, first - time.monotonic()))
+            while (left := first - time.monotonic()) > 0:
+                interrupts.check()  # the log swallows an interruption that comes while it writes
+                time.sleep(min(left, _LOOK_SECONDS))
             ready = [one for one in mirrors if one.name in due and due[one.name] <= time.monotonic()]
             nights = {one.name: self.report.of(one.name) for one in ready}
             try:
