@@ -30,17 +30,26 @@ function Get-SnapMirrorStatus {
         $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'status' -ExitCode $answer.ExitCode -Said $answer.Said))
     }
     $code = $answer.ExitCode
-    # Where Windows does not know, or has no Hyper-V, there is nothing; and no error that was caught stays in $Error.
+    # Where Windows does not know, or has no Hyper-V, there is nothing, and no error of that stays in $Error. ('Ignore' does
+    # that for cmdlets; functions, as those of tasks and volumes are, hand it on, which 5.1 refuses.)
     $look = [ordered]@{
-        VMState         = 'Get-VM', { Get-VM -Name $setting.VMName -ErrorAction Ignore | ForEach-Object { $_.State } }
-        NextRun         = 'Get-ScheduledTaskInfo', { Get-ScheduledTaskInfo -TaskName $setting.TaskName -ErrorAction Ignore | ForEach-Object { $_.NextRunTime } }
-        VolumeFreeBytes = 'Get-Volume', { Get-Volume -FilePath $setting.SharePath -ErrorAction Ignore | ForEach-Object { $_.SizeRemaining } }
+        VMState         = 'Get-VM', { Get-VM -Name $setting.VMName -ErrorAction SilentlyContinue | ForEach-Object { $_.State } }
+        NextRun         = 'Get-ScheduledTaskInfo', { Get-ScheduledTaskInfo -TaskName $setting.TaskName -ErrorAction SilentlyContinue | ForEach-Object { $_.NextRunTime } }
+        VolumeFreeBytes = 'Get-Volume', { Get-Volume -FilePath $setting.SharePath -ErrorAction SilentlyContinue | ForEach-Object { $_.SizeRemaining } }
     }
     foreach ($status in $answer.Output) {
         foreach ($name in $look.Keys) {
             $value = $null
-            if (Get-Command -Name $look[$name][0] -ErrorAction Ignore) {
-                $value = & $look[$name][1]
+            $before = $global:Error.Count
+            try {
+                if (Get-Command -Name $look[$name][0] -ErrorAction Ignore) {
+                    $value = & $look[$name][1]
+                }
+            } catch {
+                Write-Verbose -Message "$name is not known: $_"
+            }
+            while ($global:Error.Count -gt $before) {
+                $global:Error.RemoveAt(0)
             }
             Add-Member -InputObject $status -MemberType NoteProperty -Name $name -Value $value
         }

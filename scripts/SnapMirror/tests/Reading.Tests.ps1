@@ -87,6 +87,25 @@ Describe 'An error' {
     }
 }
 
+Describe 'Get-SnapMirrorStatus' {
+    It 'tells what Windows knows, and leaves no errors of what it does not' {
+        Set-Answer -Json @{ exit_code = 0; findings = @(); mirrors = @() }
+        function Global:Get-VM { New-Object -TypeName psobject -Property @{ State = 'Running' } }
+        function Global:Get-Volume { [CmdletBinding()] param($FilePath) Write-Error "no volume $FilePath" }
+        function Global:Get-ScheduledTaskInfo { [CmdletBinding()] param($TaskName) throw "no task $TaskName" }
+        $global:Error.Clear()
+        try {
+            $status = Get-SnapMirrorStatus
+        } finally {
+            Remove-Item -Path 'Function:\Get-VM', 'Function:\Get-Volume', 'Function:\Get-ScheduledTaskInfo'
+        }
+        $status.VMState | Should -Be 'Running'
+        $status.NextRun | Should -BeNullOrEmpty
+        $status.VolumeFreeBytes | Should -BeNullOrEmpty
+        $global:Error.Count | Should -Be 0
+    }
+}
+
 Describe 'A restore to a folder' {
     It 'ends with the first error' {
         Set-Answer -Code 10 -Json @()
