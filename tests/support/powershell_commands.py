@@ -26,6 +26,7 @@ _USED = """
     Add-Type: MemberDefinition Name Namespace
     Add-VMHardDiskDrive: Path VMName
     Add-VMNetworkAdapter: Name StaticMacAddress SwitchName VMName
+    Connect-VMNetworkAdapter: Name SwitchName VMName
     ConvertFrom-Json: InputObject
     ConvertTo-Json: Compress Depth InputObject
     Copy-Item: Destination Exclude Force LiteralPath Path Recurse
@@ -33,7 +34,7 @@ _USED = """
     ForEach-Object: Process
     Format-Volume: FileSystem NewFileSystemLabel Partition
     Get-Acl: LiteralPath
-    Get-ChildItem: Filter LiteralPath Path
+    Get-ChildItem: File Filter LiteralPath Path Recurse
     Get-Command: CommandType Name
     Get-Content: Encoding LiteralPath Raw
     Get-Date:
@@ -45,10 +46,14 @@ _USED = """
     Get-NetAdapter: Name
     Get-NetFirewallRule: Name
     Get-NetIPAddress: IPAddress InterfaceIndex
+    Get-ScheduledTask:
     Get-ScheduledTaskInfo: TaskName
     Get-SmbShare: Name
     Get-VM: Name
+    Get-VMFirmware: VMName
     Get-VMHardDiskDrive: VMName
+    Get-VMMemory: VMName
+    Get-VMNetworkAdapter: VMName
     Get-VMSwitch: Name
     Get-Volume: FilePath
     Group-Object: Property
@@ -57,6 +62,7 @@ _USED = """
     Initialize-Disk: Number PartitionStyle
     Join-Path: ChildPath Path
     Mount-VHD: Passthru Path
+    Move-Item: Destination Force LiteralPath
     New-Item: Confirm Force ItemType Path
     New-LocalUser: AccountNeverExpires Description Name Password PasswordNeverExpires UserMayNotChangePassword
     New-NetFirewallRule: Action Direction DisplayName LocalAddress LocalPort Name Protocol RemoteAddress
@@ -81,7 +87,7 @@ _USED = """
     Remove-NetFirewallRule: Confirm Name
     Remove-SmbShare: Confirm Force Name
     Remove-VM: Confirm Force Name
-    Remove-VMHardDiskDrive:
+    Remove-VMHardDiskDrive: VMHardDiskDrive
     Remove-VMSwitch: Confirm Force Name
     Resolve-Path: LiteralPath
     Select-Object: ExpandProperty First Skip Unique
@@ -92,14 +98,16 @@ _USED = """
     Set-VM: AutomaticStartAction AutomaticStopAction CheckpointType Name ProcessorCount
     Set-VMFirmware: EnableSecureBoot VMName
     Set-VMMemory: DynamicMemoryEnabled VMName
+    Sort-Object: Property
     Split-Path: Parent Path
     Start-Process: ArgumentList FilePath
     Start-Sleep: Seconds
     Start-VM: Confirm Name VM
     Stop-VM: Confirm Force Name
     Test-Path: LiteralPath PathType
-    Unregister-ScheduledTask: Confirm TaskName
-    Where-Object: Property eq lt like
+    Unregister-ScheduledTask: Confirm TaskName TaskPath
+    Where-Object: EQ FilterScript Property Value eq lt like
+    Write-Progress: Activity Completed PercentComplete Status
     Write-Verbose: Message
     Write-Warning: Message
 """

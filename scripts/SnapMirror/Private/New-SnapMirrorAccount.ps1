@@ -6,9 +6,8 @@ function New-SnapMirrorAccount {
         [Parameter(Mandatory)] [string] $CredentialPath
     )
 
-    $user = Get-LocalUser -Name $Name -ErrorAction SilentlyContinue
-    if (($user -and (Test-Path -LiteralPath $CredentialPath)) -or
-        -not $PSCmdlet.ShouldProcess($Name, 'make the local account, with a new password')) {
+    $user = Get-SnapMirrorAccount -Name $Name
+    if (-not $PSCmdlet.ShouldProcess($Name, 'make the local account, with a new password')) {
         return
     }
     $ConfirmPreference = 'None' # asked once is enough
@@ -19,14 +18,18 @@ function New-SnapMirrorAccount {
         Name                     = $Name
         Password                 = $password
         PasswordNeverExpires     = $true
-        Description              = 'snapmirror: its VM reaches the share of the image with it'
+        Description              = 'snapmirror: the share of the image' # at most 48 letters
         UserMayNotChangePassword = $true
     }
     if ($user) {
         Set-LocalUser -Name $Name -Password $password
     } else {
-        $null = New-LocalUser @account -AccountNeverExpires
+        try {
+            $null = New-LocalUser @account -AccountNeverExpires
+        } catch [System.TypeLoadException] {
+            # PowerShell 7.3 and later lack a type that this cmdlet of some builds of Windows needs.
+            New-SnapMirrorAdsiUser -Name $Name -Secret $secret -Description $account.Description
+        }
     }
     Write-SnapMirrorText -Path $CredentialPath -Text "username=$Name`ndomain=$env:COMPUTERNAME`npassword=$secret`n"
-    Deny-SnapMirrorLogon -Name $Name
 }

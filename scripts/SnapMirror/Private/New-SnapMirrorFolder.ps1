@@ -11,26 +11,30 @@ function New-SnapMirrorFolder {
         return
     }
     $ConfirmPreference = 'None' # asked once is enough
-    $wasThere = Test-Path -LiteralPath $Path
-    if ($wasThere -and -not $Account) {
+    # By number: in other languages the groups have other names.
+    $closed = '/inheritance:r', '/grant:r', '*S-1-5-18:(OI)(CI)F', '*S-1-5-32-544:(OI)(CI)F'
+    if (-not (Test-Path -LiteralPath $Path)) {
+        # Under another name first: what has its name has its rights, wherever this is broken off.
+        $new = "$Path.new-$([guid]::NewGuid())"
+        $null = New-Item -ItemType Directory -Path $new -Force
+        try {
+            $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $new, '/setowner', '*S-1-5-32-544'
+            $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument (@($new) + $closed)
+            Move-Item -LiteralPath $new -Destination $Path
+        } finally {
+            Remove-SnapMirrorFile -Path $new
+        }
+    } elseif (-not $Account) {
         # Anybody may make folders in ProgramData, and would then own what the system is to run.
-        $owner = (Get-Acl -LiteralPath $Path).GetOwner([System.Security.Principal.SecurityIdentifier]).Value
-        if ('S-1-5-18', 'S-1-5-32-544' -notcontains $owner) {
+        if (-not (Test-SnapMirrorOwner -Path $Path)) {
             throw "$Path is there already, and not the administrators' own. Look at what is in it, and move it away."
         }
+        $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument (@($Path) + $closed)
     }
-    $null = New-Item -ItemType Directory -Path $Path -Force
-    # By number: in other languages the groups have other names.
-    $grant = @()
-    if (-not $wasThere -or -not $Account) {
-        $grant += '/inheritance:r', '/grant:r', '*S-1-5-18:(OI)(CI)F', '*S-1-5-32-544:(OI)(CI)F'
+    if ($Account) {
+        $sid = (Get-SnapMirrorAccount -Name $Account).SID.Value
+        $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $Path, '/grant', "*${sid}:(OI)(CI)M"
     }
-    if (-not $Account) {
-        $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $Path, '/setowner', '*S-1-5-32-544'
-    } else {
-        $grant += '/grant', "${Account}:(OI)(CI)M"
-    }
-    $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument (@($Path) + $grant)
     if ((Get-Item -LiteralPath $Path).Attributes -band [System.IO.FileAttributes]::Compressed) {
         $null = Invoke-SnapMirrorNative -Program 'compact.exe' -Argument '/u', $Path
     }

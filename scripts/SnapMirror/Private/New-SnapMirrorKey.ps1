@@ -44,9 +44,6 @@ function New-SnapMirrorKey {
             if ($made.ExitCode -ne 0) {
                 throw "ssh-keygen ended with $($made.ExitCode): $($made.Said -join ' ')"
             }
-            # ssh refuses a key that anybody else may read, be it only whoever made it: the task runs as the system.
-            $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $path, '/reset'
-            $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $path, '/setowner', '*S-1-5-32-544'
         } elseif (-not (Test-Path -LiteralPath "$path.pub")) {
             $shown = Invoke-SnapMirrorProgram -Program $keygen -Argument '-y', '-P', '', '-f', $path
             if ($shown.ExitCode -ne 0) {
@@ -54,6 +51,9 @@ function New-SnapMirrorKey {
             }
             Write-SnapMirrorText -Path "$path.pub" -Text "$($shown.Output[0])`n"
         }
+        # ssh refuses a key that anybody else may read, be it only whoever made it: the task runs as the system.
+        $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $path, '/reset'
+        $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $path, '/setowner', '*S-1-5-32-544'
     }
     $public = (Get-Content -LiteralPath (Join-Path $root 'ssh_host_ed25519_key.pub') -Raw).Trim()
     Write-SnapMirrorText -Path (Join-Path $root 'known_hosts') -Text "$Address $public`n"

@@ -33,6 +33,10 @@ function New-SnapMirrorSeed {
         foreach ($word in $Template.Keys) {
             $text = $text.Replace("@$word@", $Template[$word])
         }
+        if ($name -eq 'snapmirror.toml' -and $Template['Source'] -and $given -eq $target) {
+            # One of before, with one mirror: it gets the -Source of now. (Assert-SnapMirrorChange has looked at others.)
+            $text = $text -replace '(?m)^source = "[^"\r\n]*"', ('source = "{0}"' -f $Template['Source'].Replace('$', '$$'))
+        }
         Write-SnapMirrorText -Path $target -Text $text
     }
     # The keys that the VM lets in, and for what: that of this host for every day, that of the administrator for the rest.

@@ -4,10 +4,11 @@ function New-SnapMirrorShare {
     param(
         [Parameter(Mandatory)] [string] $Name,
         [Parameter(Mandatory)] [string] $Path,
-        [Parameter(Mandatory)] [string] $Account
+        [Parameter(Mandatory)] [string] $Account,
+        [string] $Description = 'snapmirror'
     )
 
-    $share = Get-SmbShare -Name $Name -ErrorAction SilentlyContinue
+    $share = Get-SmbShare | Where-Object -Property Name -EQ -Value $Name
     if ($share -and $share.Path -ne $Path) {
         throw "The share $Name is there already, for $($share.Path). Take another -ShareName, or remove it."
     }
@@ -16,9 +17,11 @@ function New-SnapMirrorShare {
     }
     $ConfirmPreference = 'None' # asked once is enough
     if ($share) {
-        Set-SmbShare -Name $Name -EncryptData $true -CachingMode None -Force
+        $null = Set-SmbShare -Name $Name -EncryptData $true -CachingMode None -Force
         return
     }
-    $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $Path, '/grant', "${Account}:(OI)(CI)M"
-    $null = New-SmbShare -Name $Name -Path $Path -ChangeAccess $Account -EncryptData $true -CachingMode None -Description 'snapmirror'
+    $sid = (Get-SnapMirrorAccount -Name $Account).SID.Value
+    $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $Path, '/grant', "*${sid}:(OI)(CI)M"
+    # With the computer's name: a domain may have an account of that name, too.
+    $null = New-SmbShare -Name $Name -Path $Path -ChangeAccess "$env:COMPUTERNAME\$Account" -EncryptData $true -CachingMode None -Description $Description
 }

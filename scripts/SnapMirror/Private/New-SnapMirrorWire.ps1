@@ -10,14 +10,20 @@ function New-SnapMirrorWire {
         return
     }
     $ConfirmPreference = 'None' # asked once is enough
-    if (-not (Get-VMSwitch -Name $name -ErrorAction SilentlyContinue)) {
+    if (-not (Get-VMSwitch | Where-Object -Property Name -EQ -Value $name)) {
         $null = New-VMSwitch -Name $name -SwitchType Internal
     }
-    $interface = Get-NetAdapter -Name "vEthernet ($name)"
-    if (-not (Get-NetIPAddress -InterfaceIndex $interface.InterfaceIndex -IPAddress $Setting.HostAddress -ErrorAction SilentlyContinue)) {
+    # Windows shows the adapter of a switch a moment after it is made.
+    for ($attempt = 0; -not ($interface = Get-NetAdapter | Where-Object -Property Name -EQ -Value "vEthernet ($name)"); $attempt++) {
+        if ($attempt -gt 19) {
+            throw "the adapter 'vEthernet ($name)' of the switch $name does not appear"
+        }
+        Start-Sleep -Seconds 1
+    }
+    if (-not (Get-NetIPAddress | Where-Object { $_.InterfaceIndex -eq $interface.InterfaceIndex -and $_.IPAddress -eq $Setting.HostAddress })) {
         $null = New-NetIPAddress -InterfaceIndex $interface.InterfaceIndex -IPAddress $Setting.HostAddress -PrefixLength 24
     }
-    if (-not (Get-NetFirewallRule -Name $name -ErrorAction SilentlyContinue)) {
+    if (-not (Get-NetFirewallRule | Where-Object -Property Name -EQ -Value $name)) {
         $rule = @{
             Name          = $name
             DisplayName   = 'snapmirror: its VM may reach the share'

@@ -15,14 +15,16 @@ function Register-SnapMirrorTask {
     $here = Split-Path -Path $PSScriptRoot -Parent
     $module = Join-Path -Path (Get-SnapMirrorHome) -ChildPath 'Module'
     if ($here -ne $module) {
-        Remove-Item -LiteralPath $module -Recurse -Force -ErrorAction SilentlyContinue
+        Remove-SnapMirrorFile -Path $module
         Copy-Item -LiteralPath $here -Destination $module -Recurse
     }
     $program = Join-Path -Path $env:SystemRoot -ChildPath 'System32\WindowsPowerShell\v1.0\powershell.exe'
     $argument = Get-SnapMirrorTaskArgument -ModulePath $module -CopyPath $CopyPath
     $action = New-ScheduledTaskAction -Execute $program -Argument $argument
     $trigger = New-ScheduledTaskTrigger -Daily -At $At
-    $principal = New-ScheduledTaskPrincipal -UserId 'SYSTEM' -LogonType ServiceAccount -RunLevel Highest
+    # Without a zone: else the task keeps UTC, and the night moves with summer time.
+    $trigger.StartBoundary = (Get-Date).ToString('yyyy-MM-dd', [System.Globalization.CultureInfo]::InvariantCulture) + "T${At}:00"
+    $principal = New-ScheduledTaskPrincipal -UserId 'S-1-5-18' -LogonType ServiceAccount -RunLevel Highest
     $choice = @{
         WakeToRun                  = $true
         StartWhenAvailable         = $true

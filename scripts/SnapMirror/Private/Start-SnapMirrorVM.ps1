@@ -9,7 +9,7 @@ function Start-SnapMirrorVM {
     }
     $vm = Get-VM -Name $setting.VMName -ErrorAction Ignore
     if ($vm -and $vm.State -ne 'Running' -and $PSCmdlet.ShouldProcess($vm.Name, 'start the VM')) {
-        Start-VM -VM $vm -Confirm:$false
+        Start-VM -VM $vm -Confirm:$false -ErrorAction Stop
         Wait-SnapMirrorVM
     }
 }

@@ -41,14 +41,37 @@ function Copy-SnapMirrorImage {
         $word += '--full'
     }
     $shareName = "$($setting.ShareName)-copy"
-    Set-SnapMirrorAwake -Awake $true
+    $described = 'snapmirror: for as long as a copy runs'
     try {
+        # Held until the copy ends, also by a process that is killed: a share that is there without it is left over.
+        $lock = [System.IO.File]::Open((Join-Path (Get-SnapMirrorHome) 'copy.lock'), 'OpenOrCreate', 'ReadWrite', 'None')
+    } catch [System.IO.IOException] {
+        throw 'Another copy of the image runs. Wait for its end.'
+    }
+    $made = $false
+    try {
+        $other = Get-SmbShare -ErrorAction Stop | Where-Object -Property Name -EQ -Value $shareName
+        if ($other -and $other.Description -ne $described) {
+            throw "There is a share $shareName already, for $($other.Path), which is not of snapmirror. Remove it, or rename it."
+        }
+        if ($other) {
+            Remove-SmbShare -Name $shareName -Force -Confirm:$false -ErrorAction Stop
+        }
+        Set-SnapMirrorAwake -Awake $true
         Start-SnapMirrorVM
-        New-SnapMirrorShare -Name $shareName -Path $folder -Account $setting.Account
+        $made = $true
+        & {
+            $ErrorActionPreference = 'Stop'
+            $PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop'; '*:Confirm' = $false }
+            New-SnapMirrorShare -Name $shareName -Path $folder -Account $setting.Account -Description $described
+        }
         $answer = Invoke-SnapMirrorCommand -Word ($word + "//$($setting.HostAddress)/$shareName")
     } finally {
-        Get-SmbShare -Name $shareName -ErrorAction SilentlyContinue | Remove-SmbShare -Force
+        if ($made) {
+            Get-SmbShare | Where-Object -Property Name -EQ -Value $shareName | Remove-SmbShare -Force -Confirm:$false
+        }
         Set-SnapMirrorAwake -Awake $false
+        $lock.Dispose()
     }
     $answer.Output
     $global:LASTEXITCODE = $answer.ExitCode

@@ -3,19 +3,14 @@ function Install-SnapMirror {
     .SYNOPSIS
         Sets everything up on this Windows host: share, account, VM, image and the nightly task.
     .DESCRIPTION
-        In this order, and each only if it is not there yet, so that it may be called again:
+        Checks everything first that can be checked. Then runs its steps: account, rights, folder, share, keys, the
+        VM's configuration, the wire between Windows and the VM, the VM, the image, the scheduled task. What is made is
+        written down as it is made (installation.json, beside the settings).
 
-        1. Checks: administrator, Hyper-V, OpenSSH client, NTFS or ReFS.
-        2. A local account with a password that nobody knows. It is in no group and may log on by the network only.
-        3. The folder for the image, open to that account, administrators and the system; shared for that account alone,
-           encrypted.
-        4. Keys: that of the image, that of this host for the VM, that of the VM for the servers.
-        5. A wire between Windows and the VM: an internal switch with fixed addresses, and a firewall rule for it.
-        6. The VM from the VHDX, started with Windows and shut down with it. A small disk brings it its configuration,
-           and is wiped and deleted when the VM has taken it.
-        7. The image, made sparse by 'snapmirror init' in the VM.
-        8. The scheduled task: as the system, with nobody logged on, wakes the host, is not ended after three days. It
-           uses a copy of this module: call Install-SnapMirror again when there is a new version.
+        Call it again when it was broken off: it makes what is missing. With another -Source, -At, -CopyPath, -SwitchName,
+        -SeedPath or -AdminKeyPath, or a new version of this module, it changes what depends on that; what is not named
+        stays as it was. Other names, addresses and folders are refused: Uninstall-SnapMirror first. -WhatIf says what
+        would be made or changed, -Verbose what is.
 
         Settings and keys are in C:\ProgramData\SnapMirror, for administrators only. Keep image.key and
         image.luks-header elsewhere as well: without the key all is lost.
@@ -83,66 +78,61 @@ function Install-SnapMirror {
     )
 
     $ErrorActionPreference = 'Stop'
-    Assert-SnapMirrorHost -VhdxPath $VhdxPath -SharePath $SharePath -SwitchName $SwitchName
-    if (-not $Source -and -not ($SeedPath -and (Test-Path -LiteralPath (Join-Path $SeedPath 'snapmirror.toml')))) {
-        throw 'Say what to mirror: -Source root@web1.example:/, or a snapmirror.toml in -SeedPath.'
+    $SharePath = $PSCmdlet.GetUnresolvedProviderPathFromPSPath($SharePath)
+    if ($SharePath -ne [System.IO.Path]::GetPathRoot($SharePath)) {
+        $SharePath = $SharePath.TrimEnd('\', '/')
     }
+    Assert-SnapMirrorHost -VhdxPath $VhdxPath -SharePath $SharePath -SwitchName $SwitchName
+    $VhdxPath = (Resolve-Path -LiteralPath $VhdxPath).ProviderPath
     if ($AdminKeyPath) {
         $null = Get-SnapMirrorPublicKey -Path $AdminKeyPath
     }
-    $root = Get-SnapMirrorHome
-    $setting = @{
-        VMName      = $VMName
-        User        = 'root'
-        Address     = "$Network.2"
-        HostAddress = "$Network.1"
-        MacAddress  = '00155D' + (($Network.Split('.') | ForEach-Object -Process { '{0:X2}' -f [int]$_ }) -join '')
-        SharePath   = $SharePath
-        ShareName   = $ShareName
-        Account     = $Account
-        TaskName    = 'SnapMirror'
-        WireName    = 'SnapMirror'
+    # What is not named is as before.
+    $before = (Get-SnapMirrorJournal).Argument
+    $argument = @{
+        SharePath = $SharePath; SwitchName = $SwitchName; Source = $Source; MirrorName = $MirrorName; ImageSize = $ImageSize
+        At = $At; CopyPath = $CopyPath; VMName = $VMName; Account = $Account; ShareName = $ShareName; Network = $Network
     }
+    foreach ($name in @($argument.Keys)) {
+        if (-not $PSBoundParameters.ContainsKey($name) -and $before.ContainsKey($name)) {
+            $argument[$name] = $before[$name]
+        }
+    }
+    $setting = Get-SnapMirrorHostSetting -Argument $argument
+    $sourceGiven = $PSBoundParameters.ContainsKey('Source')
+    Assert-SnapMirrorChange -Argument $argument -Setting $setting -SeedPath $SeedPath -SourceGiven $sourceGiven
+    $seedFiles = Get-SnapMirrorHash -Path $SeedPath, $AdminKeyPath
+    $argument['SeedFiles'] = if ($SeedPath -or $AdminKeyPath) { $seedFiles } else { $before['SeedFiles'] }
     $template = @{
         HostAddress = $setting.HostAddress
         Address     = $setting.Address
         MacAddress  = ($setting.MacAddress -replace '(..)(?!$)', '$1:').ToLowerInvariant()
-        ShareName   = $ShareName
-        ImageSize   = $ImageSize
-        MirrorName  = $MirrorName
-        Source      = $Source
+        ShareName   = $setting.ShareName
+        ImageSize   = $argument['ImageSize']
+        MirrorName  = $argument['MirrorName']
+        Source      = $argument['Source']
+    }
+    $wish = @{
+        VhdxPath = $VhdxPath; SwitchName = $SwitchName; SeedPath = $SeedPath; AdminKeyPath = $AdminKeyPath
+        At = $argument['At']; CopyPath = $argument['CopyPath']; SeedFiles = $argument['SeedFiles']; Template = $template
+        Module = Split-Path -Path $PSScriptRoot -Parent
     }
 
+    $root = Get-SnapMirrorHome
     New-SnapMirrorFolder -Path $root
-    New-SnapMirrorAccount -Name $Account -CredentialPath (Join-Path $root 'smb.cred')
-    New-SnapMirrorFolder -Path $SharePath -Account $Account
-    New-SnapMirrorShare -Name $ShareName -Path $SharePath -Account $Account
-    New-SnapMirrorKey -Address $setting.Address -SharePath $SharePath -SeedPath $SeedPath
-    New-SnapMirrorSeed -SeedPath $SeedPath -AdminKeyPath $AdminKeyPath -Template $template
-    New-SnapMirrorWire -Setting $setting
-    Set-SnapMirrorSetting -Setting $setting
-    try {
-        New-SnapMirrorVM -Setting $setting -VhdxPath $VhdxPath -SwitchName $SwitchName
-        if (-not $WhatIfPreference) {
-            Wait-SnapMirrorVM
-        }
-    } finally {
-        Remove-SnapMirrorSeedDisk -VMName $VMName # whatever has happened: the next call makes it anew
-    }
+    $step = @(Invoke-SnapMirrorStep -Step (Get-SnapMirrorStep) -Setting $setting -Wish $wish -Argument $argument)
     if ($WhatIfPreference) {
-        Register-SnapMirrorTask -TaskName $setting.TaskName -At $At -CopyPath $CopyPath
         return
     }
-    Initialize-SnapMirrorImage -SharePath $SharePath
-    Register-SnapMirrorTask -TaskName $setting.TaskName -At $At -CopyPath $CopyPath
     $checked = Invoke-SnapMirrorCommand -Word 'doctor', '--json'
 
     $result = New-Object -TypeName psobject -Property @{
-        VMName    = $VMName
+        VMName    = $setting.VMName
         SharePath = $SharePath
         TaskName  = $setting.TaskName
         ServerKey = 'restrict,command="/usr/bin/rrsync -ro /" ' + (Get-Content -LiteralPath (Join-Path $root 'id_server.pub'))
         Keep      = @('image.key', 'image.luks-header' | ForEach-Object -Process { Join-Path $root $_ })
+        Steps     = $step
         Checks    = @($checked.Output | ForEach-Object -Process { $_.Checks })
     }
     $result.PSObject.TypeNames.Insert(0, 'SnapMirror.Installation')

@@ -3,8 +3,11 @@ function Uninstall-SnapMirror {
     .SYNOPSIS
         Takes everything away that Install-SnapMirror has made, except backups and keys.
     .DESCRIPTION
-        Removes the scheduled task, the VM with its disk, the internal switch, the firewall rule, the share and the
-        account. The folder of the image is not touched, nor C:\ProgramData\SnapMirror with image.key, image.luks-header
+        Undoes what Install-SnapMirror has written down, however far it came: the scheduled task, the VM with its disk,
+        the internal switch, the firewall rule, the share, the account and its rights. What cannot be removed is an
+        error of its own, and stays on the list; the rest goes on: call it again.
+
+        The folder of the image is not touched, nor C:\ProgramData\SnapMirror with image.key, image.luks-header
         and the seed: with these, and the image, everything can be read again. They are named in the output.
 
         A night that runs is asked to end first, as at any shutdown of the VM.
@@ -32,27 +35,43 @@ function Uninstall-SnapMirror {
     if ($Force) {
         $ConfirmPreference = 'None'
     }
-    $setting = Get-SnapMirrorSetting
     $root = Get-SnapMirrorHome
-    $quiet = @{ ErrorAction = 'SilentlyContinue' }
-    if ($PSCmdlet.ShouldProcess($setting.TaskName, 'remove the scheduled task')) {
-        Unregister-ScheduledTask -TaskName $setting.TaskName -Confirm:$false @quiet
-        Remove-Item -LiteralPath (Join-Path $root 'Module') -Recurse -Force -Confirm:$false @quiet
+    $journal = Get-SnapMirrorJournal
+    if (-not $journal.Made) {
+        throw "There is nothing to remove: $(Join-Path $root 'installation.json') is missing or empty, or only administrators can see it."
     }
-    if ($PSCmdlet.ShouldProcess($setting.VMName, 'shut the VM down, and remove it with its disk')) {
-        Stop-VM -Name $setting.VMName -Force -Confirm:$false @quiet
-        Remove-VM -Name $setting.VMName -Force -Confirm:$false @quiet
-        Remove-Item -LiteralPath (Join-Path $root 'VM') -Recurse -Force -Confirm:$false @quiet
+    $setting = Get-SnapMirrorHostSetting -Argument $journal.Argument
+    $step = @(Get-SnapMirrorStep)
+    [array]::Reverse($step)
+    $failed = 0
+    foreach ($one in $step) {
+        $left = @($journal.Made | ForEach-Object -Process { $_.Name })
+        if ($left -notcontains $one.Name -or @($one['After'] | Where-Object { $failed -and $left -contains $_ }).Count -or
+            -not $PSCmdlet.ShouldProcess($one.Name, "undo: $($one.Say)")) {
+            continue
+        }
+        try {
+            & {
+                $ErrorActionPreference = 'Stop'
+                $PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop'; '*:Confirm' = $false }
+                $null = & $one.Undo $setting
+            }
+            $journal.Made = @($journal.Made | Where-Object { $_.Name -ne $one.Name })
+            Set-SnapMirrorJournal -Journal $journal
+        } catch {
+            $failed++
+            $text = "Not removed: '$($one.Name)' ($($one.Say)): $($_.Exception.Message)"
+            $PSCmdlet.WriteError((New-Object -TypeName System.Management.Automation.ErrorRecord -ArgumentList @(
+                (New-Object -TypeName System.InvalidOperationException -ArgumentList $text, $_.Exception),
+                "SnapMirror.Uninstall.$($one.Name)", [System.Management.Automation.ErrorCategory]::NotSpecified, $one.Name
+            )))
+        }
     }
-    if ($PSCmdlet.ShouldProcess($setting.WireName, 'remove the internal switch and its firewall rule')) {
-        Remove-NetFirewallRule -Name $setting.WireName -Confirm:$false @quiet
-        Remove-VMSwitch -Name $setting.WireName -Force -Confirm:$false @quiet
+    if ($failed -or $WhatIfPreference) {
+        return
     }
-    if ($PSCmdlet.ShouldProcess($setting.ShareName, 'remove the share; its folder stays')) {
-        Remove-SmbShare -Name $setting.ShareName -Force -Confirm:$false @quiet
+    if (-not $journal.Made) {
+        Remove-SnapMirrorFile -Path (Join-Path $root 'installation.json') -Confirm:$false
     }
-    if ($PSCmdlet.ShouldProcess($setting.Account, 'remove the local account')) {
-        Remove-LocalUser -Name $setting.Account -Confirm:$false @quiet
-    }
-    Get-Item -LiteralPath $setting.SharePath, $root
+    Get-Item -LiteralPath (@($setting.SharePath, $root) | Where-Object { Test-Path -LiteralPath $_ })
 }

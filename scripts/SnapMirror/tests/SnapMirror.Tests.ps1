@@ -313,17 +313,6 @@ Describe 'Secrets' {
         (Get-Item -Path $kept).Length | Should -BeGreaterThan 6000
         Get-Content -Path $kept -Raw | Should -Match '^\0+$'
     }
-
-    It 'are taken away from a VM that does not answer' {
-        Mock -ModuleName 'SnapMirror' -CommandName 'Wait-SnapMirrorVM' -MockWith { throw 'the VM has not answered' }
-        $made = 'Folder', 'Account', 'Share', 'Key', 'Seed', 'Wire', 'VM' | ForEach-Object -Process { "New-SnapMirror$_" }
-        foreach ($one in $made + 'Assert-SnapMirrorHost' + 'Remove-SnapMirrorSeedDisk') {
-            Mock -ModuleName 'SnapMirror' -CommandName $one -MockWith { $null }
-        }
-        $asked = @{ VhdxPath = 'x'; SharePath = $script:Share; SwitchName = 'x'; Source = 'root@web1:/' }
-        { Install-SnapMirror @asked } | Should -Throw 'the VM has not answered'
-        Should -Invoke -ModuleName 'SnapMirror' -CommandName 'Remove-SnapMirrorSeedDisk' -Times 1 -Exactly
-    }
 }
 
 Describe 'Restore-SnapMirrorItem' {

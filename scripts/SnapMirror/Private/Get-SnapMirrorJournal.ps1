@@ -1,0 +1,19 @@
+function Get-SnapMirrorJournal {
+    # What Install-SnapMirror has made, and with which arguments: installation.json, written as it is made.
+    [CmdletBinding()]
+    [OutputType([hashtable])]
+    param()
+
+    $journal = @{ Argument = @{}; Made = @() }
+    $path = Join-Path -Path (Get-SnapMirrorHome) -ChildPath 'installation.json'
+    if (Test-Path -LiteralPath $path) {
+        $read = ConvertFrom-SnapMirrorJson -Text (Read-SnapMirrorText -Path $path)
+        foreach ($one in $read.Argument.PSObject.Properties) {
+            $journal.Argument[$one.Name] = $one.Value
+        }
+        $journal.Made = @(foreach ($one in $read.Made) {
+            @{ Name = $one.Name; State = $one.State; Given = $one.Given; At = $one.At }
+        })
+    }
+    $journal
+}
