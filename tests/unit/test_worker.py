@@ -150,7 +150,10 @@ def test_a_worker_that_cannot_leave_is_stuck_and_is_waited_for_by_the_next_run_a
         assert worker.is_running()
         until(lambda: os.readlink(f"/proc/{worker.pid}/fd/1") == os.devnull, "it has let go of its streams")
         code = f"""{SHARED.split("try:")[0]}
+import logging
 from snapmirror import lock
+from snapmirror.model import NOTICE
+logging.basicConfig(level=NOTICE)
 lock._LAST_RUN_SECONDS = {{seconds}}
 with run_lock(config):
     pass
