@@ -71,6 +71,8 @@ def fillable(folder: Path, filesystem: str, name: str) -> Iterator[Place]:
             initialise(load(scene.config), workload=TINY)
             if name == "inodes":
                 _make_with_few_inodes(Path(image["file"]), filesystem)
+                with open_store(load(scene.config)):
+                    pass  # it closes the new file system to others, which is a warning
             yield Place(scene, name, disk)
         finally:
             scene.release()
