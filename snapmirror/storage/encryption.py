@@ -111,7 +111,8 @@ def _read_key_file(file: Path) -> bytes:
                 _warn_of_readers(file)
             return opened.read()
     except FileNotFoundError:
-        raise StorageError(f"the key file {file} is missing", hint=_NEW_KEY) from None
+        hint = f"put it back from your copy of it; for a new store {_NEW_KEY}"
+        raise StorageError(f"the key file {file} is missing", hint=hint) from None
     except OSError as error:
         raise StorageError(f"the key file {file} cannot be read: {error.strerror}") from error
 
