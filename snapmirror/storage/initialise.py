@@ -62,7 +62,7 @@ def _make_folder(config: Config, progress: Progress, workload: Workload) -> Init
     with undone_by(lambda: _remove(made)):
         _make_store_folder(path, made)
         seconds = time.monotonic() - started
-        progress(f"made the folder {path}; testing the storage below it")
+        progress(f"{'made the' if made else 'took the empty'} folder {path}; testing the storage below it")
         report = selftest(config, workload)
         made.clear()
     return InitReport(path, None, "none", 0, seconds, report, ())
