@@ -33,7 +33,8 @@ def check(context: typer.Context) -> None:
     loaded = look(shell.config_path)
     mirrors = ", ".join(mirror.name for mirror in loaded.config.mirrors)
     more = f" and {count(len(loaded.files) - 1, 'included file')}" if len(loaded.files) > 1 else ""
-    fine = "has no mistakes, but look at the warnings" if loaded.remarks else "is fine"
+    has, is_ = ("have", "are") if more else ("has", "is")
+    fine = f"{has} no mistakes, but look at the warnings" if loaded.remarks else f"{is_} fine"
     out(f"{printable(shell.config_path)}{more} {fine}: {count(len(loaded.config.mirrors), 'mirror')} ({mirrors})")
     for remark in loaded.remarks:
         note(f"warning: {harmless(remark.message)}")

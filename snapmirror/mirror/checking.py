@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import StorageError
-from snapmirror.model import Progress
+from snapmirror.model import Progress, count
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.verify import Depth, Report, Rules, checksums_wrong, rolling, spread, verify
@@ -24,7 +24,8 @@ def check(
     """Verify snapshots of a mirror. The caller holds the lock."""
     report = verify(mirror.name, history, chosen, depth, rules_of(mirror, history, chosen), progress)
     if report.findings:
-        log.warning("%s: %d findings in %d snapshots", mirror.name, len(report.findings), len(report.snapshots))
+        looked_at = count(len(report.snapshots), "snapshot")
+        log.warning("%s: %s, %s looked at", mirror.name, count(len(report.findings), "finding"), looked_at)
     return report
 
 

@@ -18,7 +18,7 @@ from snapmirror.config import MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, TransferError, UsageError
 from snapmirror.mirror import floods, named_files, stall
 from snapmirror.mirror.checking import rules_of
-from snapmirror.model import NOTICE, Progress
+from snapmirror.model import NOTICE, Progress, count
 from snapmirror.snapshots import checksums, times
 from snapmirror.snapshots.entry import path_of
 from snapmirror.snapshots.hardlink.store import HardlinkStore
@@ -72,7 +72,7 @@ def heal(
     finally:
         progress.end()
     healed = sum(finding.healed is not None for finding in report.findings)
-    log.log(NOTICE, "%s: %d of %d findings healed", mirror.name, healed, len(report.findings))
+    log.log(NOTICE, "%s: %d of %s healed", mirror.name, healed, count(len(report.findings), "finding"))
 
 
 @contextmanager

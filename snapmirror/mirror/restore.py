@@ -27,7 +27,7 @@ from snapmirror.mirror.histories import Found
 from snapmirror.mirror.login_files import PATTERNS as LOGIN_FILES
 from snapmirror.mirror.login_files import is_one as is_login_file
 from snapmirror.mirror.wanted import ancestors
-from snapmirror.model import Progress, size
+from snapmirror.model import Progress, count, size
 from snapmirror.snapshots.entry import Entry, join, parent, parse
 from snapmirror.tools import rsync
 
@@ -222,7 +222,7 @@ class Restore:
                 self.target.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StorageError(f"{self.target} cannot be made: {error.strerror}") from error
-        log.info("restoring %d names of %s to %s", preview.names, self.found.snapshot.id, self.where)
+        log.info("restoring %s of %s to %s", count(preview.names, "name"), self.found.snapshot.id, self.where)
         progress.begin(f"restoring to {self.where}", names=preview.names, size=preview.bytes)
         done = 0
         try:

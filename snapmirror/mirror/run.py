@@ -130,7 +130,7 @@ class _Run:
                     error, tried = self.report.of(one.name).error, self.report.of(one.name).attempts
                     log.log(
                         NOTICE, "%s: %s; trying again (%d of %d) in %d s",
-                        one.name, error, tried, one.retries, max(0, due[one.name] - time.monotonic()),
+                        one.name, error, tried, one.retries, max(0, round(due[one.name] - time.monotonic())),
                     )  # fmt: skip
             while (left := first - time.monotonic()) > 0:
                 interrupts.check()  # the log swallows an interruption that comes while it writes
