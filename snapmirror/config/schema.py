@@ -140,7 +140,8 @@ class ImageConfig(Section):
     )
     header_backup: AbsolutePath | None = Field(
         default=None,
-        description="Copy of the LUKS header, made by init. Keep it elsewhere too: without a header all is lost.",
+        description="With encryption: copy of the LUKS header, made by init. Keep it elsewhere too: without a header "
+        "all is lost.",
         examples=["/etc/snapmirror/image.luks-header"],
         json_schema_extra={**SHOWN},
     )
@@ -266,7 +267,7 @@ class MirrorOptions(Section):
         examples=["/etc/snapmirror/web1.include"],
     )
     exclude_marker: FileName | None = Field(
-        default=None, description="A folder that holds a file of this name is left out.", examples=[".nobackup"]
+        default=None, description="A folder that holds a file of this name comes empty.", examples=[".nobackup"]
     )
     one_file_system: Bool = Field(
         default=False,
