@@ -159,7 +159,7 @@ class Landing:
         """rsync has ended, well enough: look at the tree. Raises TransferError for what was not asked for."""
         tree = Tree(self.tree)
         there = self._there(tree)
-        if found := strays(self.tree, there):
+        if found := strays(self.tree, there, self.missing):
             raise rsync.unasked([escape(path) for path in found], what(self.mirror))
         self._settle_missing(tree, code, landed)
         present: list[tuple[Wanted, os.stat_result]] = []

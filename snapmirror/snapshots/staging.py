@@ -72,18 +72,27 @@ def files(root: Path) -> Iterator[tuple[int, int, list[bytes]]]:
         yield inode, links, paths
 
 
-def strays(root: Path, present: Collection[bytes]) -> list[bytes]:
-    """Names in a tree that nobody asked for. `present` are those that were asked for and stand there.
+def strays(root: Path, present: Collection[bytes], missing: Iterable[bytes]) -> list[bytes]:
+    """Names in a tree that nobody asked for. `present` are those that were asked for and stand there, `missing` those
+    that do not.
 
-    Folders that lead to these are none. As long as the numbers agree, no name is compared.
+    Folders that lead to either are none: rsync makes them for a file that it then cannot read. As long as the numbers
+    agree, no name is compared.
     """
-    known = {path for path in present if path != b"."}
+    known = _with_folders(present)
+    if sum(1 for _ in names(root)) == len(known):
+        return []
+    ways = _with_folders(parent(path) for path in missing)
+    return sorted(path for path, is_folder in names(root) if path not in known and not (is_folder and path in ways))
+
+
+def _with_folders(paths: Iterable[bytes]) -> set[bytes]:
+    """These names, and the folders that lead to them, without the root."""
+    known = {path for path in paths if path != b"."}
     for path in list(known):
         while (path := parent(path)) != b"." and path not in known:
             known.add(path)
-    if sum(1 for _ in names(root)) == len(known):
-        return []
-    return sorted(path for path, _ in names(root) if path not in known)
+    return known
 
 
 @dataclass(frozen=True)

@@ -287,6 +287,42 @@ def test_unreadable_stays_and_is_named(open_scene: Scene, server: Sshd) -> None:
 
 
 @ordinary_remote
+@pytest.mark.parametrize("what", ["new", "changed", "deep"])
+def test_nothing_of_a_folder_but_what_is_unreadable(open_scene: Scene, server: Sshd, what: str) -> None:
+    """rsync makes the folders on the way to it all the same: nobody has added them."""
+    scene = open_scene
+    remote_nobody(scene, server)
+    write(scene, "sub/deep/d", "this is d")
+    Tree(scene.source).settle()
+    history = first_night(scene)
+    name = {"new": "sub/new", "changed": "sub/c", "deep": "sub/deep/d"}[what]
+    folder = (scene.source / name).parent
+    before = folder.stat()
+    write(scene, name, "locked")
+    (scene.source / name).chmod(0o000)
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for _ in range(2):
+        result = scene.night(expect=(3,))
+        assert name in str(result.mirror["warnings"]) + result.stderr, str(result)
+        history.check()
+        assert scene.command("verify", "--full").exit_code == 0
+    (scene.source / name).chmod(0o755)
+    assert_recovers(scene, history)
+
+
+def test_nothing_of_a_folder_but_what_vanishes(scene: Scene) -> None:
+    write(scene, "sub/deep/d", "this is d")
+    Tree(scene.source).settle()
+    history = first_night(scene)
+    write(scene, "sub/deep/d", "changed, and gone")
+    fake_rsync.before_transfer(scene, f"rm {scene.source}/sub/deep/d")
+    scene.night(expect=(0, 3))
+    fake_rsync.remove(scene)
+    history.check()
+    assert_recovers(scene, history)
+
+
+@ordinary_remote
 def test_unreadable_fails_by_setting(open_scene: Scene, server: Sshd) -> None:
     scene = open_scene
     remote_nobody(scene, server, on_unreadable="fail")

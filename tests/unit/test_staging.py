@@ -85,13 +85,16 @@ def test_a_name_that_was_not_asked_for_is_found(asked: dict[str, str], stray: st
         tree = Path(text) / "tree"
         build(tree, asked, tree)
         present = set(lines(tree))
-        assert strays(tree, present) == []
+        assert strays(tree, present, ()) == []
         files = {path for path in present if (tree / os.fsdecode(path)).is_file()}
         lead = {b"/".join(path.split(b"/")[:depth]) for path in files for depth in range(1, path.count(b"/") + 1)}
         if files | lead == present:
-            assert strays(tree, files) == [], "folders that lead to what was asked for"
+            assert strays(tree, files, ()) == [], "folders that lead to what was asked for"
         place_of_it = tree / stray
         if stray.encode() in present or not place_of_it.parent.is_dir():
             return
         build(tree, {stray: kind}, tree)
-        assert strays(tree, present) == [stray.encode()]
+        assert strays(tree, present, ()) == [stray.encode()]
+        is_way = kind == "folder"
+        assert strays(tree, present, [stray.encode() + b"/missing"]) == ([] if is_way else [stray.encode()])
+        assert strays(tree, present, [stray.encode()]) == [stray.encode()]
