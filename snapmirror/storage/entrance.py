@@ -16,6 +16,7 @@ from pathlib import Path
 
 from snapmirror import lock
 from snapmirror.errors import StorageError
+from snapmirror.model import NOTICE
 
 log = logging.getLogger("snapmirror.store")
 
@@ -45,10 +46,10 @@ def close(root: Path, mode: int = CLOSED, *, owner: int | None = None) -> None:
         raise _open(root, "its file system keeps no modes")
 
 
-def tell_closed(before: os.stat_result) -> None:
-    """Say that a store was open to others, when it looked like this."""
-    mode = before.st_mode & 0o777
-    log.warning("other users could enter the store (mode %o); it is closed to them now (mode 700)", mode)
+def tell_closed(before: os.stat_result, *, meant: bool = False) -> None:
+    """Say that a store was open to others, when it looked like this. `meant`: somebody had asked for that."""
+    mode, level = before.st_mode & 0o777, NOTICE if meant else logging.WARNING
+    log.log(level, "other users could enter the store (mode %o); it is closed to them now (mode 700)", mode)
 
 
 def close_folder(folder: Path, mirrors: Collection[str], *, keep_owner: bool = False) -> None:

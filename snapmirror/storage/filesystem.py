@@ -153,7 +153,8 @@ def _aside(
                 before = private.stat()
                 entrance.close(private, mode)
                 if mode == entrance.CLOSED:
-                    entrance.tell_closed(before)
+                    # `mount --readable` leaves it so, and so did older versions
+                    entrance.tell_closed(before, meant=before.st_mode & 0o777 == entrance.READABLE)
                 yield private
                 return
         with _aside(device, record, private, mode=mode):
