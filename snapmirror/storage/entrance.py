@@ -46,9 +46,9 @@ def close(root: Path, mode: int = CLOSED, *, owner: int | None = None) -> None:
         raise _open(root, "its file system keeps no modes")
 
 
-def tell_closed(before: os.stat_result, *, meant: bool = False) -> None:
-    """Say that a store was open to others, when it looked like this. `meant`: somebody had asked for that."""
-    mode, level = before.st_mode & 0o777, NOTICE if meant else logging.WARNING
+def tell_closed(before: os.stat_result, *, harmless: bool = False) -> None:
+    """Say that a store was open to others, when it looked like this. `harmless`: as was asked for, or while empty."""
+    mode, level = before.st_mode & 0o777, NOTICE if harmless else logging.WARNING
     log.log(level, "other users could enter the store (mode %o); it is closed to them now (mode 700)", mode)
 
 
@@ -70,7 +70,7 @@ def close_folder(folder: Path, mirrors: Collection[str], *, keep_owner: bool = F
             hint=f"a store needs a folder of its own; or, if nobody else uses this one: chmod 700 {folder}",
         )
     close(folder, owner=owner)
-    tell_closed(status)
+    tell_closed(status, harmless=not any((entry / ".snapmirror").is_dir() for entry in folder.iterdir()))
 
 
 def check_way(path: Path) -> None:

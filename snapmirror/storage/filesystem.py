@@ -154,7 +154,7 @@ def _aside(
                 entrance.close(private, mode)
                 if mode == entrance.CLOSED:
                     # `mount --readable` leaves it so, and so did older versions
-                    entrance.tell_closed(before, meant=before.st_mode & 0o777 == entrance.READABLE)
+                    entrance.tell_closed(before, harmless=before.st_mode & 0o777 == entrance.READABLE)
                 yield private
                 return
         with _aside(device, record, private, mode=mode):

@@ -111,7 +111,7 @@ def machine(image: Image, windows: Windows) -> Iterator[Guest]:
         started.run(["ln", "--symbolic", "/etc/snapmirror/image.key", "/srv/source/way"])
         started.run(["ln", "--symbolic", "/proc/1/root", "/srv/source/root"])
         started.run(["cp", "--archive", "/dev/vda", "/srv/source/disk"])  # any server may hold such a device file
-        started.run(["mkdir", "--mode=700", "/srv/plain"])
+        started.run(["mkdir", "/srv/plain"])
         windows.meets(started)
         yield started
         started.power_off()

@@ -198,6 +198,14 @@ def test_a_store_that_was_open_is_closed_before_anybody_sees_it(make: Make, stac
     assert scene.command("umount").exit_code == 0
 
 
+def test_a_new_folder_is_closed_without_a_warning(make: Make) -> None:
+    """There is nothing in it that others could have read."""
+    scene = make("folder")
+    scene.store.chmod(0o755)
+    assert "other users could enter the store (mode 755)" in scene.night().stderr
+    assert mode_of(scene.store) == 0o700
+
+
 def test_an_acl_lets_nobody_in(make: Make) -> None:
     scene = make("folder")
     scene.night()
