@@ -264,6 +264,7 @@ def test_roots_store_in_a_folder_of_somebody_else_stays_usable(scene: Scene) -> 
     """As it was set up before this was looked at: root's history, in a folder of a user."""
     scene.night()
     os.chown(scene.store, USER, USER)
+    scene.night(expect=(3,))  # it is root's again
     scene.night()
 
 
