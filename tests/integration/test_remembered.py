@@ -61,7 +61,7 @@ def verify(scene: Scene, *words: str, expect: int) -> list[tuple[str, Any, list[
     result = scene.command("verify", "--json", *words)
     assert result.exit_code == expect, str(result)
     [mirror] = result.json["mirrors"]
-    assert not [one for one in mirror["unchecked"] if "no checksum" not in one], "nothing went wrong"
+    assert not [one for one in mirror["unchecked"] if "without a checksum" not in one], "nothing went wrong"
     return [(one["kind"], one.get("path"), one["snapshots"]) for one in mirror["findings"]]
 
 
