@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ DAY, GIB = 86_400.0, 1 << 30
 def test_nights_good_and_bad_are_told(scene: Scene) -> None:
     assert "no night is known yet" in scene.command("log").stderr
     (scene.source / "a").write_text("12345")
+    os.utime(scene.source, (0, 1_600_000_000))  # not in the second in which it changes next
     first = scene.night().mirror["snapshot"]
     (scene.source / "a").write_text("another")
     (scene.source / "b").write_text("new")
