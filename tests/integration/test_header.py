@@ -12,23 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from snapmirror.config import load
-from snapmirror.storage.initialise import initialise
+from tests.support import scenes
 from tests.support.runner import Scene
-from tests.support.storage import KEY, TINY, stack_image
+from tests.support.storage import KEY
 
 
 @pytest.fixture
 def encrypted(tmp_path: Path) -> Iterator[Scene]:
-    (tmp_path / "img").mkdir()
-    scene = Scene(tmp_path / "scene", image=stack_image(tmp_path / "img", "luks1", "ext4"))
-    (scene.source / "file").write_text("one\n")
-    initialise(load(scene.config), workload=TINY)
-    try:
-        yield scene
-        assert scene.leftovers() == []
-    finally:
-        scene.release()
+    with scenes.encrypted(tmp_path) as made:
+        yield made
 
 
 def cryptsetup(*words: str | Path) -> None:

@@ -10,23 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from snapmirror.config import load
-from snapmirror.storage.initialise import initialise
+from tests.support import scenes
 from tests.support.runner import Result, Scene
-from tests.support.storage import TINY, stack_image
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folder = tmp_path_factory.mktemp("warned")
-    scene = Scene(folder / "scene", image=stack_image(folder, "luks1", "ext4"))
-    (scene.source / "file").write_text("one\n")
-    initialise(load(scene.config), workload=TINY)
-    try:
-        yield scene
-        assert scene.leftovers() == []
-    finally:
-        scene.release()
+    with scenes.encrypted(tmp_path_factory.mktemp("warned")) as made:
+        yield made
 
 
 def warned(result: Result, sentences: list[str]) -> None:

@@ -26,6 +26,7 @@ from tests.support.files import put
 from tests.support.fingerprint import Fingerprint, compare, fingerprint
 from tests.support.nights import live_a_day, random_changes, random_kinds
 from tests.support.runner import LONG, Scene
+from tests.support.scenes import copy_of
 from tests.support.storage import TINY, stack_image
 from tests.support.trees import Tree
 
@@ -124,14 +125,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 @pytest.fixture
 def scene(sealed: Scene, tmp_path: Path) -> Scene:
-    return copy_of(sealed, tmp_path / "scene")
-
-
-def copy_of(sealed: Scene, folder: Path) -> Scene:
-    subprocess.run(["cp", "--archive", sealed.folder, folder], check=True)
-    scene = Scene(folder)
-    scene.configure(keep_last=4)
-    return scene
+    return copy_of(sealed, tmp_path / "scene", keep_last=4)
 
 
 def purged(before: dict[str, Fingerprint]) -> dict[str, Fingerprint]:
@@ -204,7 +198,7 @@ def test_killed_at_any_point(sealed: Scene, tmp_path: Path, command: str, figure
     words = PURGE if command == "purge" else (ids[0], ids[2], "--yes")
     after = purged(before) if command == "purge" else {name: before[name] for name in (ids[1], ids[3])}
     calls = [*crash.RENAMES, *crash.FLUSHES, "link", "unlink", "unlinkat"]
-    found, result = crash.points(copy_of(sealed, tmp_path / "trial"), calls, *words, command=command)
+    found, result = crash.points(copy_of(sealed, tmp_path / "trial", keep_last=4), calls, *words, command=command)
     assert result.exit_code == 0, str(result)
     chosen = [
         point
@@ -213,7 +207,7 @@ def test_killed_at_any_point(sealed: Scene, tmp_path: Path, command: str, figure
     ]
     hit = 0
     for number, point in enumerate(chosen):
-        scene = copy_of(sealed, tmp_path / f"kill{number}")
+        scene = copy_of(sealed, tmp_path / f"kill{number}", keep_last=4)
         hit += crash.killed_at(scene, point, *words, command=command).exit_code in KILLED
         scene.command("pin", ids[1])
         scene.command("unpin", ids[1])

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from snapmirror.config import load
-from snapmirror.lock import state_file
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
 from tests.conftest import Figures
@@ -25,6 +24,7 @@ from tests.support import crash, powercut
 from tests.support.files import put
 from tests.support.fingerprint import Fingerprint, fingerprint
 from tests.support.runner import LONG, Scene
+from tests.support.scenes import copy_of
 from tests.support.storage import TINY, stack_image
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="devices and mounts need root")
@@ -58,17 +58,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 @pytest.fixture
 def scene(sealed: Scene, tmp_path: Path) -> Scene:
-    return copy_of(sealed, tmp_path / "scene")
-
-
-def copy_of(sealed: Scene, folder: Path) -> Scene:
-    subprocess.run(["cp", "--archive", sealed.folder, folder], check=True)
-    scene = Scene(folder)
-    scene.configure(keep_last=3)
-    old, new = state_file(load(sealed.config), ""), state_file(load(scene.config), "")
-    for file in scene.state.glob(f"{old.name}*"):
-        file.rename(f"{new}{file.name.removeprefix(old.name)}")
-    return scene
+    return copy_of(sealed, tmp_path / "scene", keep_last=3)
 
 
 def history(scene: Scene, name: str) -> Fingerprint | None:
@@ -194,7 +184,7 @@ def test_killed_at_any_point(sealed: Scene, tmp_path: Path, figures: Figures) ->
     """The history is as it was, or gone with all that was remembered of it, after the next command that writes."""
     before, other = history(sealed, "web"), history(sealed, "other")
     calls = [*crash.RENAMES, *crash.FLUSHES, "unlink", "unlinkat", "rmdir"]
-    found, result = crash.points(copy_of(sealed, tmp_path / "trial"), calls, *RETIRE, command="retire")
+    found, result = crash.points(copy_of(sealed, tmp_path / "trial", keep_last=3), calls, *RETIRE, command="retire")
     assert result.exit_code == 0, str(result)
     chosen = [
         point
@@ -204,7 +194,7 @@ def test_killed_at_any_point(sealed: Scene, tmp_path: Path, figures: Figures) ->
     ends = {"undone": 0, "completed": 0}
     hit = 0
     for number, point in enumerate(chosen):
-        scene = copy_of(sealed, tmp_path / f"kill{number}")
+        scene = copy_of(sealed, tmp_path / f"kill{number}", keep_last=3)
         hit += crash.killed_at(scene, point, *RETIRE, command="retire").exit_code in KILLED
         begun = not scene.home.exists()
         unlisted = scene.command("list").stderr
