@@ -33,6 +33,8 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+ACCEPT = "if that is meant, run again with --accept-changes"
+
 WAY_OUT = (
     "bring the server of the share back, then the next run releases everything; or restart this machine: 'systemctl "
     "reboot --force --force'"

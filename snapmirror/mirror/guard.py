@@ -7,7 +7,7 @@ from heapq import nlargest
 from pathlib import Path
 
 from snapmirror.config import GuardConfig, MirrorConfig
-from snapmirror.errors import GuardError, ListingError, NoRoomError
+from snapmirror.errors import ACCEPT, GuardError, ListingError, NoRoomError
 from snapmirror.model import size
 from snapmirror.snapshots import losses
 from snapmirror.snapshots.entry import parse, path_of, size_of
@@ -17,14 +17,12 @@ from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.retention import Expiry, Rules
 from snapmirror.storage.open_store import OpenStore
 
-_ACCEPT = "if that is meant, run again with --accept-changes"
-
 
 def check_changes(mirror: MirrorConfig, plan: Plan) -> None:
     """Raises GuardError when the plan looks like an unmounted source, or like ransomware."""
     guard, counts = mirror.guard, plan.counts
     if plan.totals.entries <= 1 and (plan.old_entries != 1):
-        raise GuardError(f"{mirror.source} is empty", hint=f"is it mounted? {_ACCEPT}")
+        raise GuardError(f"{mirror.source} is empty", hint=f"is it mounted? {ACCEPT}")
     if not plan.old_entries:
         return
     deleted, changed = counts["deleted"], counts["updated"] + counts["attributes"]
@@ -39,7 +37,7 @@ def _check_share(guard: GuardConfig, count: int, limit: float, total: int, what:
     if count >= guard.at_least and count > limit * total:
         raise GuardError(
             f"{count} of {total} entries {what}: more than {option} = {limit:.0%} allows",
-            hint=f"look at 'snapmirror plan'; {_ACCEPT}",
+            hint=f"look at 'snapmirror plan'; {ACCEPT}",
         )
 
 
@@ -52,7 +50,7 @@ def check_expiry(mirror: MirrorConfig, expiry: Expiry) -> None:
         raise GuardError(
             f"{len(expiry.decisions)} snapshots would expire at once: more than max_expired = "
             f"{mirror.guard.max_expired} allows",
-            hint=f"[mirror.retention] keeps fewer now; 'snapmirror plan' lists them; {_ACCEPT}",
+            hint=f"[mirror.retention] keeps fewer now; 'snapmirror plan' lists them; {ACCEPT}",
         )
 
 

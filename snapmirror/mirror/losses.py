@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import GuardError
+from snapmirror.errors import ACCEPT, GuardError
 from snapmirror.model import size
 from snapmirror.snapshots import losses
 from snapmirror.snapshots.ages import ages
@@ -27,7 +27,6 @@ from snapmirror.snapshots.record import Snapshot
 
 log = logging.getLogger("snapmirror.guard")
 _TOLERANCE = timedelta(hours=1)
-_ACCEPT = "if that is meant, run again with --accept-changes"
 _LOST = ("updated", "linked", "deleted")
 _UNKNOWN = 1 << 62
 
@@ -131,7 +130,7 @@ def _judge(mirror: MirrorConfig, base: Snapshot, lost: Losses) -> list[str]:
         if enough and share > guard.max_lost:
             raise GuardError(
                 f"{said}: more than max_lost = {guard.max_lost:.0%} allows",
-                hint=f"look at 'snapmirror plan' and 'snapmirror diff {base.id} newest'; {_ACCEPT}",
+                hint=f"look at 'snapmirror plan' and 'snapmirror diff {base.id} newest'; {ACCEPT}",
             )
         stops = f"; the guard stops at max_lost = {guard.max_lost:.0%}" if enough and guard.max_lost < 1 else ""
         if share > max(worst[0], guard.warn_lost if enough else max(guard.warn_lost, guard.max_lost)):
@@ -159,5 +158,5 @@ def _check_small(mirror: MirrorConfig, newest: Snapshot, plan: Plan) -> None:
         raise GuardError(
             f"{lost:,} of {newest.files:,} files have gone or changed at once: more than max_lost = "
             f"{guard.max_lost:.0%} allows",
-            hint=f"look at 'snapmirror plan'; {_ACCEPT}",
+            hint=f"look at 'snapmirror plan'; {ACCEPT}",
         )

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import (
+    ACCEPT,
     ExitCode,
     GuardError,
     Interrupted,
@@ -283,7 +284,7 @@ class Night:
         if gone >= self.mirror.guard.at_least and gone > requested / 2 and not self.options.accept_changes:
             raise TransferError(
                 f"{gone} of {requested} names vanished from {self.mirror.source} before they were read",
-                hint="was it unmounted meanwhile? if that is meant, run again with --accept-changes",
+                hint=f"was it unmounted meanwhile? {ACCEPT}",
             )
         report.bytes_transferred = landed.bytes
         if landed.vanished:

@@ -6,14 +6,15 @@ most of what there is at once. `find_names` and `check_*` change nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from snapmirror import machine
 from snapmirror.config import Config, MirrorConfig
-from snapmirror.errors import GuardError, UsageError
+from snapmirror.errors import ACCEPT, GuardError, UsageError
 from snapmirror.mirror import newest
+from snapmirror.snapshots import times
 from snapmirror.snapshots.entry import escape
 from snapmirror.snapshots.hardlink.purging import Held, held
 from snapmirror.snapshots.hardlink.store import HardlinkStore
@@ -21,7 +22,6 @@ from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Purge, Snapshot
 
 _MOST_AT_ONCE = 3
-_ACCEPT = "if that is meant, run again with --accept-changes"
 
 
 def check_forget(history: SnapshotStore, chosen: Sequence[Snapshot], *, accept: bool) -> None:
@@ -36,7 +36,7 @@ def check_forget(history: SnapshotStore, chosen: Sequence[Snapshot], *, accept: 
             hint="forget fewer; 'snapmirror retire' removes the whole history of a mirror that is no longer backed up",
         )
     if len(gone) > _MOST_AT_ONCE and len(gone) > len(stay) and not accept:
-        raise GuardError(f"{len(gone)} of {len(gone) + len(stay)} snapshots would go", hint=_ACCEPT)
+        raise GuardError(f"{len(gone)} of {len(gone) + len(stay)} snapshots would go", hint=ACCEPT)
 
 
 def forget(config: Config, mirror: MirrorConfig, history: SnapshotStore, chosen: Sequence[Snapshot]) -> None:
@@ -83,7 +83,7 @@ def find_names(mirror: MirrorConfig, history: SnapshotStore, paths: Sequence[byt
     limit = mirror.guard.max_deleted * most.snapshot.entries
     if len(most.entries) >= mirror.guard.at_least and len(most.entries) > limit and not accept:
         raise GuardError(
-            f"{len(most.entries)} of {most.snapshot.entries} entries of {most.snapshot.id} would go", hint=_ACCEPT
+            f"{len(most.entries)} of {most.snapshot.entries} entries of {most.snapshot.id} would go", hint=ACCEPT
         )
     return Names(list(paths), found)
 
@@ -92,7 +92,7 @@ def purge(history: SnapshotStore, names: Names) -> None:
     """Take them out of all snapshots, with a note in the record. Raises SnapmirrorError."""
     assert isinstance(history, HardlinkStore)
     note = Purge(
-        at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        at=times.iso(int(time.time())),
         by=machine.who(),
         paths=tuple(map(_shown, names.paths)),
         snapshots={one.snapshot.id: len(one.entries) for one in names.held},

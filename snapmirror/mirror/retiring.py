@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -22,11 +23,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from snapmirror import files, folder, machine
 from snapmirror.config import Config
 from snapmirror.config.values import MirrorName
-from snapmirror.errors import GuardError, StorageError, UsageError
+from snapmirror.errors import ACCEPT, GuardError, StorageError, UsageError
 from snapmirror.files import ForeignError
 from snapmirror.mirror import catalogues, newest, remembering, report
 from snapmirror.mirror.history import history_called
-from snapmirror.snapshots import places
+from snapmirror.snapshots import places, times
 from snapmirror.snapshots.names import remove_tree
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.zfs import retiring as on_zfs
@@ -37,7 +38,6 @@ from snapmirror.tools.mount import mounts
 log = logging.getLogger("snapmirror.retiring")
 _ALIVE = timedelta(days=2)
 _OURS = re.compile(r"backup\.\d+|by-date|current|\.snapmirror")
-_ACCEPT = "if that is meant, run again with --accept-changes"
 
 
 class Retired(BaseModel):
@@ -106,10 +106,10 @@ def check(store: OpenStore, doomed: Doomed, now: datetime, *, pinned: bool, acce
     if accept:
         return
     if doomed.damage is not None:
-        raise GuardError(f"nobody can tell what is pinned: {doomed.damage}", hint=_ACCEPT)
+        raise GuardError(f"nobody can tell what is pinned: {doomed.damage}", hint=ACCEPT)
     if doomed.snapshots and now - doomed.snapshots[0].taken_at < _ALIVE:
         raise GuardError(
-            f"{doomed.name} is still backed up: its last snapshot is {doomed.snapshots[0].id}", hint=_ACCEPT
+            f"{doomed.name} is still backed up: its last snapshot is {doomed.snapshots[0].id}", hint=ACCEPT
         )
 
 
@@ -131,9 +131,7 @@ def retire(config: Config, store: OpenStore, doomed: Doomed) -> None:
         raise ForeignError(trash, "is in the way")
     notes = _load(store)
     ids = tuple(one.id for one in doomed.snapshots)
-    notes.removing = Retired(
-        mirror=doomed.name, at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), by=machine.who(), snapshots=ids
-    )
+    notes.removing = Retired(mirror=doomed.name, at=times.iso(int(time.time())), by=machine.who(), snapshots=ids)
     _remembering(config, doomed.name, newest.retire)
     _save(store, notes)
     if store.dataset is not None and on_zfs.is_standing(store.dataset, doomed.name):

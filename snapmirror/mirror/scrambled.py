@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import GuardError, SnapmirrorError
+from snapmirror.errors import ACCEPT, GuardError, SnapmirrorError
 from snapmirror.mirror import randomness
 from snapmirror.snapshots.entry import parent, path_of, size_of
 from snapmirror.snapshots.losses import unnumbered
@@ -69,7 +69,7 @@ def check(mirror: MirrorConfig, history: SnapshotStore, plan: Plan) -> None:
             f"{len(found.scrambled)} of {found.plain} replaced files, in a sample of {len(chosen)}, hold random data "
             f"where they held none, as if encrypted: more than max_scrambled = {limit:.0%} allows",
             hint=f"look at them on the server, and stop what does that: {names}; history has their last versions; "
-            "if that is meant, run again with --accept-changes",
+            f"{ACCEPT}",
         )
 
 
