@@ -56,6 +56,16 @@ _KINDS = (
 )
 
 
+def folder_status(path: Path) -> os.stat_result | None:
+    """What a folder of ours looks like; None if nothing is there, or nobody may look. Raises ForeignError."""
+    with suppress(FileNotFoundError, PermissionError):
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            raise ForeignError(path, f"is {kind_of(status.st_mode)}, not a folder")
+        return status
+    return None
+
+
 @contextmanager
 def folder(path: Path) -> Iterator[int]:
     """A folder as a descriptor, for the names in it. A symlink on the way is followed only if it is root's or ours.

@@ -7,6 +7,7 @@ Files need no limit of their own: what they take is seen on the store (`guard.ch
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from snapmirror import process
@@ -28,6 +29,13 @@ def machine_memory() -> int:
 def memory(entries: int) -> int:
     """The most memory, in bytes, that each rsync gets for a list of so many entries: at most half of the machine's."""
     return min(machine_memory() // 2, _LEAST_MEMORY + entries * _ENTRY)
+
+
+def arriving(scratch: Path) -> list[int]:
+    """The sizes, in bytes, of the files that rsync is receiving; none when one of them is done in this very moment."""
+    with os.scandir(scratch) as found, suppress(FileNotFoundError):
+        return [one.stat(follow_symlinks=False).st_size for one in found]
+    return []
 
 
 class Flood:

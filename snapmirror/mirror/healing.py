@@ -7,10 +7,9 @@ damaged ones there still. They land in a scratch folder of the store and are use
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from snapmirror import process
@@ -138,9 +137,8 @@ def _asked(
 
     def look() -> None:
         """About every second: a file without an end would fill the store."""
-        with os.scandir(folder / "tmp") as found, suppress(FileNotFoundError):  # done in this very moment
-            if most is not None and any(one.stat(follow_symlinks=False).st_size > most for one in found):
-                raise TransferError(f"{what}: it sends more than it has offered")
+        if most is not None and any(size > most for size in floods.arriving(folder / "tmp")):
+            raise TransferError(f"{what}: it sends more than it has offered")
 
     argv[1:1] = ["--dry-run"] if most is None else []
     with process.running(argv, memory=floods.memory(len(paths)), writable=[folder]) as child:

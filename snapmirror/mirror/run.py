@@ -219,10 +219,8 @@ def _write_down(report: RunReport, config: Config, finished: float, space: memor
     """Write a line of the logbook. True where that failed, which is a warning now."""
     try:
         logbook.append(config, report, finished, space)
-    except files.ForeignError as error:
-        log.warning("the logbook cannot be written: %s", error.message)
-    except OSError as error:
-        log.warning("the logbook cannot be written: %s: %s", error.filename, error.strerror)
+    except (OSError, files.ForeignError) as error:
+        log.warning("the logbook cannot be written: %s", _why(error))
     else:
         return False
     return True
@@ -291,9 +289,12 @@ def _remember_newest(config: Config, history: SnapshotStore, report: MirrorRepor
     try:
         newest.remember(config, report.mirror, history.snapshots()[0])
     except (OSError, files.ForeignError) as error:
-        why = error.message if isinstance(error, files.ForeignError) else f"{error.filename}: {error.strerror}"
-        report.warnings.append(f"the newest snapshot cannot be remembered: {why}")
+        report.warnings.append(f"the newest snapshot cannot be remembered: {_why(error)}")
         report.exit_code = int(ExitCode.WARNINGS)
+
+
+def _why(error: OSError | files.ForeignError) -> str:
+    return error.message if isinstance(error, files.ForeignError) else f"{error.filename}: {error.strerror}"
 
 
 def _read_back(

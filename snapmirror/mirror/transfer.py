@@ -8,10 +8,8 @@ put right. Each rsync fills a staging tree of its own, see `landing`.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from snapmirror import files, process
@@ -148,9 +146,7 @@ class _Fetching:
     def _look(self) -> None:
         """About every second: room on the store, and how far the file on its way has come."""
         self.watch()
-        size = 0
-        with os.scandir(self.target.scratch) as found, suppress(FileNotFoundError):  # done in this very moment
-            size = sum(one.stat(follow_symlinks=False).st_size for one in found)
+        size = sum(floods.arriving(self.target.scratch))
         if size > self.ahead:
             self.advance(0, size - self.ahead)
             self.ahead = size

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from snapmirror.files import ForeignError, kind_of
+from snapmirror.files import ForeignError, folder_status, kind_of
 
 _BACKUP = re.compile(r"backup\.\d+")
 
@@ -49,12 +49,9 @@ def check(root: Path, private: Path, folders: Iterable[Path], files: Iterable[Pa
 
 def check_folder(path: Path, device: int | None = None) -> None:
     """The same for one place of a folder; of any device, if none is given."""
-    with suppress(FileNotFoundError, PermissionError):
-        status = path.lstat()
-        if not stat.S_ISDIR(status.st_mode):
-            raise ForeignError(path, f"is {kind_of(status.st_mode)}, not a folder")
-        if device is not None:
-            _check_device(path, status, device)
+    status = folder_status(path)
+    if status is not None and device is not None:
+        _check_device(path, status, device)
 
 
 def _check_device(path: Path, status: os.stat_result, device: int) -> None:

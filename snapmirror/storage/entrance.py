@@ -16,6 +16,7 @@ from pathlib import Path
 
 from snapmirror import lock
 from snapmirror.errors import StorageError
+from snapmirror.folder import histories
 from snapmirror.model import NOTICE
 
 log = logging.getLogger("snapmirror.store")
@@ -70,7 +71,7 @@ def close_folder(folder: Path, mirrors: Collection[str], *, keep_owner: bool = F
             hint=f"a store needs a folder of its own; or, if nobody else uses this one: chmod 700 {folder}",
         )
     close(folder, owner=owner)
-    tell_closed(status, harmless=not any((entry / ".snapmirror").is_dir() for entry in folder.iterdir()))
+    tell_closed(status, harmless=not histories(folder))
 
 
 def check_way(path: Path) -> None:

@@ -17,7 +17,7 @@ import logging
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def standing(place: Place, *, read_only: bool = False, proved: bool = True) -> I
                 if key is not None:
                     _check_cipher(place, dataset)
                 for folder in (place.path / name, place.path / name / CURRENT):
-                    _check_folder(folder)
+                    files.folder_status(folder)  # no symlink to somewhere else
                 _mount(dataset, place.path / name / CURRENT, read_only=read_only)
             yield
             if not read_only:
@@ -166,13 +166,6 @@ def _check_cipher(place: Place, dataset: str) -> None:
             f"{dataset} is {'not encrypted' if is_in_clear else 'encrypted otherwise'}, unlike what init makes",
             hint="somebody has put it there: nothing was written to it",
         )
-
-
-def _check_folder(path: Path) -> None:
-    """Make sure that a place for a dataset in the store is a folder, if it is there: no symlink to somewhere else."""
-    with suppress(FileNotFoundError):
-        if not stat.S_ISDIR(mode := path.lstat().st_mode):
-            raise files.ForeignError(path, f"is {files.kind_of(mode)}, not a folder")
 
 
 def _close(root: Path) -> None:
