@@ -88,7 +88,7 @@ def _open(config: Config, *, reading: bool) -> int | None:
             with suppress(FileNotFoundError):
                 return _opened(path, os.O_RDONLY)
             return None
-        if _is_plain(config):
+        if config.is_plain:
             folder.check_writable(path.parent, [mirror.name for mirror in config.mirrors])  # tells whose it is
             hint = "a lock is a file of its owner's; if it is anything else, remove it"
         else:
@@ -126,32 +126,28 @@ def _owner(config: Config) -> dict[str, object]:
 def _take(file: TextIO, config: Config, wait: float) -> None:
     """A live owner is waited for if that is asked for (`wait`, in seconds); one that could not end always is: its
     server may be back, and it on its way out."""
-    deadline, told = time.monotonic() + _LAST_RUN_SECONDS, False
-    until = time.monotonic() + wait
+    began, told = time.monotonic(), False
     while True:
         if lockfile.take(file, fcntl.LOCK_EX):
             _refuse_other_machine(file, config)
             return
         owner = _owner_in(_text(file))
         stuck = owner.get("stuck")
-        if not stuck and time.monotonic() < until:
-            if not told:
-                log.log(NOTICE, "%s; waiting for it", _describe(owner, lockfile.holders(file.fileno())))
-                told = True
-            interrupts.check()  # the log swallows an interruption that comes while it writes
-            time.sleep(_POLL_SECONDS)
-            continue
-        if not stuck:
+        waited = time.monotonic() - began
+        if not stuck and waited >= wait:
             raise LockedError(
                 _describe(owner, lockfile.holders(file.fileno())),
                 hint="wait for it, or stop it",
                 elsewhere=owner.get("state") not in (None, _owner(config)["state"]),
             )
-        if time.monotonic() > deadline:
+        if stuck and waited > _LAST_RUN_SECONDS:
             raise StuckError(f"the last run has not ended: {stuck}", hint=WAY_OUT)
-        if not told:
+        if not told and stuck:
             log.log(NOTICE, "the last run has not ended yet, it has %d seconds to do so: %s", _LAST_RUN_SECONDS, stuck)
-            told = True
+        elif not told:
+            log.log(NOTICE, "%s; waiting for it", _describe(owner, lockfile.holders(file.fileno())))
+        told = True
+        interrupts.check()  # the log swallows an interruption that comes while it writes
         time.sleep(_POLL_SECONDS)
 
 
@@ -192,16 +188,12 @@ def _write(descriptor: int, owner: dict[str, object], *, reading: bool) -> None:
         ) from error
 
 
-def _is_plain(config: Config) -> bool:
-    return config.image is None and config.zfs is None
-
-
 def lock_file(config: Config) -> Path:
     """Where the lock of this store is: in its folder where it is a plain one, else in the state folder.
 
     Raises StorageError where the folder cannot be reached, StoreMissing where it is not there.
     """
-    return folder.found(config.store.path) / NAME if _is_plain(config) else state_file(config, ".lock")
+    return folder.found(config.store.path) / NAME if config.is_plain else state_file(config, ".lock")
 
 
 def state_file(config: Config, suffix: str) -> Path:

@@ -65,7 +65,7 @@ def mount(
     path = printable(config.store.path)
     if json:
         out_json({**json_name(config.store.path), "mounted": done, "readable": readable})
-    elif config.image is None and config.zfs is None:
+    elif config.is_plain:
         shell.say(f"the store {path} is a plain folder; there is nothing to mount")
     else:
         who = "every user" if readable else "root alone"

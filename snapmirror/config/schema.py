@@ -367,6 +367,11 @@ class Config(Section):
     defaults: DefaultsConfig | None = Field(default=None, description="What holds for all mirrors.")
     mirrors: tuple[MirrorConfig, ...] = Field(alias="mirror", min_length=1, description="The trees to mirror.")
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the store is a plain folder, which is always open, and not in an image or a pool."""
+        return self.image is None and self.zfs is None
+
     def select(self, names: Iterable[str] = ()) -> tuple[MirrorConfig, ...]:
         """The mirrors with these names, in the order of the configuration; all of them when no name is given."""
         wanted = set(names)

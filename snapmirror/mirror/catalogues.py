@@ -66,12 +66,7 @@ class Index(BaseModel):
 
 def are_kept(config: Config) -> bool:
     """Whether there is a copy: of a plain folder none is needed."""
-    return config.store.keep_names and is_closed_by_runs(config)
-
-
-def is_closed_by_runs(config: Config) -> bool:
-    """Whether only one program at a time can have the store open."""
-    return config.image is not None or config.zfs is not None
+    return config.store.keep_names and not config.is_plain
 
 
 def folder_of(config: Config) -> Path:
@@ -96,7 +91,7 @@ def keep(
     snapshot, so that it need not be read from the store. Nothing that goes wrong is an error.
     """
     if not are_kept(config):
-        if is_closed_by_runs(config):
+        if not config.is_plain:
             shutil.rmtree(folder_of(config), ignore_errors=True)
         return
     for name, history in histories.items():
@@ -179,7 +174,7 @@ class _Keeper:
         found = {_manifest_of(one): history.manifest(one) for one in self.snapshots}
         sums = history.checksums(0).parent
         with suppress(FileNotFoundError):
-            found |= {f"{_SUMS}/{name}": sums / name for name in os.listdir(sums) if _SUMS_FILE.fullmatch(name)}  # noqa: PTH208
+            found |= {f"{_SUMS}/{path.name}": path for path in sums.iterdir() if _SUMS_FILE.fullmatch(path.name)}
         return {**found, READ_BACK: history.read_back()}
 
     def _is_rewritten(self) -> bool:

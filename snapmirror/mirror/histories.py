@@ -153,7 +153,7 @@ def looked_up(config: Config, names: Sequence[str] = ()) -> Iterator[Catalogues]
     Raises SnapmirrorError.
     """
     mirrors = config.select(names)
-    busy: SnapmirrorError | None = refusal(config) if catalogues.is_closed_by_runs(config) else None
+    busy: SnapmirrorError | None = None if config.is_plain else refusal(config)
     if busy is None:
         with ExitStack() as stack:
             try:
@@ -174,7 +174,7 @@ def looked_up(config: Config, names: Sequence[str] = ()) -> Iterator[Catalogues]
 
 def refuse_busy(config: Config) -> None:
     """Raises LockedError while a run has the image or pool, for what cannot be told by copies."""
-    if catalogues.is_closed_by_runs(config) and (busy := refusal(config)) is not None:
+    if not config.is_plain and (busy := refusal(config)) is not None:
         raise busy
 
 

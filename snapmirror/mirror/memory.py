@@ -122,7 +122,7 @@ def space_now(config: Config, now: float) -> Space | None:
     for writing, which is a gigabyte in an image of 150.
     """
     path = config.store.path
-    if config.image is None and config.zfs is None and os.access(path, os.R_OK | os.X_OK):
+    if config.is_plain and os.access(path, os.R_OK | os.X_OK):
         return space_of(OpenStore(path), now)
     return load(config).space
 

@@ -106,7 +106,7 @@ def _mirror(config: Config, mirror: MirrorConfig, remembered: memory.Memory) -> 
 
 def _in_folder(config: Config, mirror: MirrorConfig) -> list[datetime]:
     """The snapshots, newest first, by the record itself, where that can be read without opening anything."""
-    if config.image is None and config.zfs is None:
+    if config.is_plain:
         with suppress(SnapmirrorError):
             return [one.taken_at for one in record.load(Layout(config.store.path / mirror.name).record).snapshots]
     return []
@@ -115,7 +115,7 @@ def _in_folder(config: Config, mirror: MirrorConfig) -> list[datetime]:
 def _unlisted(config: Config, space: memory.Space | None) -> list[str]:
     """Histories without a mirror: as the last run saw them, or in the store itself where that need not be opened."""
     names = space.histories if space is not None else ()
-    if config.image is None and config.zfs is None:
+    if config.is_plain:
         with suppress(OSError):
             names = tuple(home.name for home in folder.histories(config.store.path))
     return folder.without_section(names, [mirror.name for mirror in config.mirrors])

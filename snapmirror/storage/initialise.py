@@ -46,7 +46,7 @@ class InitReport:
 def initialise(config: Config, progress: Progress = log.info, workload: Workload = DEFAULT_WORKLOAD) -> InitReport:
     """Make the store that the configuration describes. `progress` gets a sentence for each step."""
     with failures_of(config.store.path):
-        if config.image is None and config.zfs is None:
+        if config.is_plain:
             return _make_folder(config, progress, workload)
         need_root()
         if config.image is None:

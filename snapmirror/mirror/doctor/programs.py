@@ -72,7 +72,7 @@ def examine(config: Config) -> Iterator[Check]:
 
 def rights(config: Config) -> Iterator[Check]:
     """What an ordinary user cannot keep."""
-    if os.geteuid() == 0 or config.image is not None or config.zfs is not None:
+    if os.geteuid() == 0 or not config.is_plain:
         return
     plain = [mirror.name for mirror in config.mirrors if not mirror.fake_super]
     if plain:

@@ -35,7 +35,7 @@ def visible_folder(config: Config) -> Path | None:
     path = config.store.path
     if not path.is_dir():
         return None
-    if (config.image is not None or config.zfs is not None) and mount_at(path) is None:
+    if not config.is_plain and mount_at(path) is None:
         return None
     return path
 
@@ -126,7 +126,7 @@ def _image(config: Config, image_config: ImageConfig) -> Iterator[Check]:
 
 
 def _path(config: Config) -> Iterator[Check]:
-    path, on_image = config.store.path, config.image is not None or config.zfs is not None
+    path, on_image = config.store.path, not config.is_plain
     mounted = mount_at(path) if path.is_dir() else None
     if on_image and mounted is None:
         if path.is_dir() and any(path.iterdir()):
