@@ -23,6 +23,7 @@ def test_a_patched_clone_adds_what_differs(folder: Path) -> None:
     scene.night()
     content[5 << 20] ^= 1
     big.write_bytes(content)
+    os.utime(big, (1_700_000_000, 1_700_000_000))  # the same second and size would be missed
     (scene.source / "small").write_bytes(b"2" * 3000)
     scene.night()
     newest, oldest = scene.command("list", "--json").json
