@@ -206,7 +206,7 @@ class Scene:
 
     def leftovers(self) -> list[str]:
         """Processes, mounts and loop devices that a finished command should not have left. Waits for them a moment."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while (found := [*self.processes(), *self._mounts(), *self._loops()]) and time.monotonic() < deadline:
             time.sleep(0.05)
         return found
