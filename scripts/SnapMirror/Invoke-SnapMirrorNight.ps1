@@ -8,7 +8,7 @@ param(
 
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
-$ProgressPreference = 'SilentlyContinue'
+$global:ProgressPreference = 'SilentlyContinue' # of the whole process: that of a script does not reach a module
 $bug = 1
 $code = $bug
 $said = @()

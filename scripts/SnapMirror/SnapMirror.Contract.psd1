@@ -30,6 +30,7 @@
         'copy-image' = @{ Type = 'SnapMirror.Copy'; Inner = @{} }
         'doctor'     = @{ Type = 'SnapMirror.Doctor'; Inner = @{ checks = 'SnapMirror.Check' } }
         'verify'     = @{ Type = 'SnapMirror.Verify'; Inner = @{ mirrors = 'SnapMirror.Verification'; findings = 'SnapMirror.Finding' } }
+        'ls'         = @{ Type = 'SnapMirror.Entry'; Inner = @{} }
         'mount'      = @{ Type = 'SnapMirror.Mount'; Inner = @{} }
     }
 
@@ -144,6 +145,12 @@
             Snapshots = 'snapshots'
             Healed    = 'healed'
             NotHealed = 'not_healed'
+        }
+        'SnapMirror.Entry'        = @{
+            Path     = 'path'
+            Type     = 'type'
+            Bytes    = 'bytes'
+            Modified = 'modified_at'
         }
         'SnapMirror.Mount'        = @{
             Path    = 'path'

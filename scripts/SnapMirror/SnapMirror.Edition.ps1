@@ -25,11 +25,16 @@ function Invoke-SnapMirrorProgram {
     # Run a program; gives its exit code, the lines that it printed, and those that it said on stderr. These are shown as
     # they come, but never become errors (5.1 ends under 'Stop' when they are redirected). It gets no stdin: what waits
     # there is the caller's.
+    #
+    # With -Activity, progress is shown as long as it runs: -Status is asked about each line, those that it prints as well,
+    # and gives a table with Text, Percent (-1: not known) and whether these are all that the line has, Figures; or nothing.
     [CmdletBinding()]
     [OutputType([psobject])]
     param(
         [Parameter(Mandatory)] [string] $Program,
         [Parameter(Mandatory)] [AllowEmptyString()] [AllowEmptyCollection()] [string[]] $Argument,
+        [string] $Activity,
+        [scriptblock] $Status = { $null },
         [switch] $Quiet
     )
 
@@ -47,33 +52,60 @@ function Invoke-SnapMirrorProgram {
     $ended = $false
     try {
         $process.StandardInput.Close()
-        $printed = $process.StandardOutput.ReadToEndAsync()
-        $said = @(while ($true) {
-            $next = $process.StandardError.ReadLineAsync()
-            while (-not $next.Wait(200)) {
-                continue # so that the caller can be stopped here
+        $reader = @{ Said = $process.StandardError; Output = $process.StandardOutput }
+        $seen = @{}
+        $next = @{}
+        foreach ($name in $reader.Keys) {
+            $seen[$name] = New-Object -TypeName System.Collections.ArrayList
+            $next[$name] = $reader[$name].ReadLineAsync()
+        }
+        $watch = [System.Diagnostics.Stopwatch]::StartNew()
+        $shown = -1
+        $now = @{ Text = 'connecting'; Percent = -1; Figures = $false }
+        while ($next.Count) {
+            # (now and then, so that the caller can be stopped here)
+            $null = [System.Threading.Tasks.Task]::WaitAny([System.Threading.Tasks.Task[]]@($next.Values), 200)
+            foreach ($name in @($next.Keys)) {
+                while ($next.ContainsKey($name) -and $next[$name].IsCompleted) {
+                    $line = $next[$name].Result
+                    if ($null -eq $line) {
+                        $next.Remove($name)
+                        continue
+                    }
+                    $next[$name] = $reader[$name].ReadLineAsync()
+                    $null = $seen[$name].Add($line)
+                    $told = if ($Activity) { & $Status $line }
+                    if ($told) {
+                        $now = $told
+                        $shown = -1
+                    }
+                    if ($name -eq 'Said' -and -not $Quiet -and -not ($told -and $told.Figures)) {
+                        $Host.UI.WriteErrorLine($line)
+                    }
+                }
             }
-            if ($null -eq $next.Result) {
-                break
+            $second = [int][math]::Floor($watch.Elapsed.TotalSeconds)
+            if ($Activity -and $second -ne $shown) {
+                $shown = $second
+                $since = [timespan]::FromSeconds($second)
+                Write-Progress -Activity $Activity -Status "$($now.Text) ($since)" -PercentComplete $now.Percent
             }
-            if (-not $Quiet) {
-                $Host.UI.WriteErrorLine($next.Result)
-            }
-            $next.Result
-        })
-        $all = $printed.Result
+        }
         $process.WaitForExit()
         $ended = $true
         New-Object -TypeName psobject -Property @{
             ExitCode = $process.ExitCode
-            Output   = @($all -split '\r?\n' | Where-Object { $_ })
-            Said     = $said
+            Output   = @($seen['Output'] | Where-Object { $_ })
+            Said     = @($seen['Said'])
         }
     } finally {
         if (-not $ended -and -not $process.HasExited) {
             $process.Kill()
         }
         $process.Dispose()
+        if ($Activity) {
+            Write-Progress -Activity $Activity -Completed
+        }
     }
 }
 

@@ -34,7 +34,7 @@ def test_what_is_read_is_printed(scene: Scene) -> None:
     printed = {"run": scene.night().json}
     flip(scene.slots()[1] / "file")
     for command, words in {
-        "verify": ["--heal"], "status": [], "list": [], "doctor": [], "mount": [],
+        "verify": ["--heal"], "status": [], "list": [], "doctor": [], "mount": [], "ls": ["newest", "/"],
         "restore": ["newest", "file", "--to", str(scene.folder / "to")],
     }.items():  # fmt: skip
         printed[command] = scene.command(command, "--json", *words).json
@@ -42,7 +42,7 @@ def test_what_is_read_is_printed(scene: Scene) -> None:
     assert set(printed) == set(CONTRACT["Command"])
     for command, entry in CONTRACT["Command"].items():
         shown = printed[command]
-        assert isinstance(shown, list) == (command == "list")
+        assert isinstance(shown, list) == (command in ("list", "ls"))
         for one in shown if isinstance(shown, list) else [shown]:
             check(entry["Type"], one, entry["Inner"])
 

@@ -1,11 +1,13 @@
 function Invoke-SnapMirrorCommand {
     # Run a command of snapmirror in the VM, by ssh, and give its exit code, as objects the JSON that it printed, and what
-    # it said on stderr, which is shown as it comes. $LASTEXITCODE is snapmirror's, or ssh's 255.
+    # it said on stderr, which is shown as it comes; with -Activity as progress, where it tells that. $LASTEXITCODE is
+    # snapmirror's, or ssh's 255.
     [CmdletBinding()]
     [OutputType([psobject])]
     param(
         [Parameter(Mandatory)] [AllowEmptyString()] [string[]] $Word,
         [string] $KeyFile,
+        [string] $Activity,
         [switch] $Quiet
     )
 
@@ -14,7 +16,9 @@ function Invoke-SnapMirrorCommand {
     $argument = @(Get-SnapMirrorSshOption -KeyFile $KeyFile) + @(
         '-T', "$($setting.User)@$($setting.Address)", 'snapmirror', (ConvertTo-SnapMirrorWord -Word $Word)
     )
-    $done = Invoke-SnapMirrorProgram -Program (Get-SnapMirrorProgram -Name 'ssh') -Argument $argument -Quiet:$Quiet
+    $ssh = Get-SnapMirrorProgram -Name 'ssh'
+    $status = { param($Line) Read-SnapMirrorProgress -Line $Line }
+    $done = Invoke-SnapMirrorProgram -Program $ssh -Argument $argument -Activity $Activity -Status $status -Quiet:$Quiet
     $global:LASTEXITCODE = $done.ExitCode
 
     $found = @()

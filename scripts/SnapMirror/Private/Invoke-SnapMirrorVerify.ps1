@@ -3,6 +3,7 @@ function Invoke-SnapMirrorVerify {
     [CmdletBinding()]
     [OutputType([psobject])]
     param(
+        [Parameter(Mandatory)] [string] $Activity,
         [string[]] $Id = @(),
         [string] $Mirror,
         [switch] $Full,
@@ -27,7 +28,7 @@ function Invoke-SnapMirrorVerify {
     Set-SnapMirrorAwake -Awake $true
     try {
         Start-SnapMirrorVM
-        $answer = Invoke-SnapMirrorCommand -Word ($word + '--' + $Id)
+        $answer = Invoke-SnapMirrorCommand -Word ($word + '--' + $Id) -Activity $Activity
     } finally {
         Set-SnapMirrorAwake -Awake $false
     }

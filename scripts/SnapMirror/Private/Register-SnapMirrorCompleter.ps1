@@ -1,5 +1,6 @@
 function Register-SnapMirrorCompleter {
-    # Tab completes mirrors and ids, as far as the VM answers; what it says is no business of the one who types.
+    # Tab completes mirrors, ids, and the names of a snapshot, as far as the VM answers; what it says is no business of the
+    # one who types.
     [CmdletBinding()]
     param()
 
@@ -27,10 +28,21 @@ function Register-SnapMirrorCompleter {
             return
         }
     }
+    $paths = {
+        param($CommandName, $ParameterName, $WordToComplete, $CommandAst, $FakeBoundParameters)
+        $null = $CommandName, $ParameterName, $CommandAst
+        try {
+            Get-SnapMirrorPathCompletion -Word $WordToComplete -Id $FakeBoundParameters['Id'] -Mirror $FakeBoundParameters['Mirror']
+        } catch {
+            return
+        }
+    }
     $with = 'Get-SnapMirrorSnapshot', 'Invoke-SnapMirrorRun', 'Repair-SnapMirrorSnapshot', 'Restore-SnapMirrorItem',
         'Show-SnapMirrorHistory', 'Test-SnapMirrorSnapshot'
     $here = $MyInvocation.MyCommand.Module
     Register-ArgumentCompleter -CommandName $with -ParameterName 'Mirror' -ScriptBlock $here.NewBoundScriptBlock($mirrors)
     $of = 'Restore-SnapMirrorItem', 'Test-SnapMirrorSnapshot'
     Register-ArgumentCompleter -CommandName $of -ParameterName 'Id' -ScriptBlock $here.NewBoundScriptBlock($ids)
+    $names = $here.NewBoundScriptBlock($paths)
+    Register-ArgumentCompleter -CommandName 'Restore-SnapMirrorItem' -ParameterName 'Path' -ScriptBlock $names
 }

@@ -45,7 +45,7 @@ function Restore-SnapMirrorToFolder {
             for ($attempt = 1; ; $attempt++) {
                 $failed = @()
                 $asked = @{ Destination = $Destination; From = $from; Confirm = $false; ErrorAction = 'SilentlyContinue' }
-                $before = @(Receive-SnapMirrorFile @asked -Path @($target.Values) -ErrorVariable failed)[0]
+                $before = @(Receive-SnapMirrorFile @asked -Path @($target.Values) -Activity 'Restore-SnapMirrorItem' -ErrorVariable failed)[0]
                 $code = $LASTEXITCODE
                 # A night that ends meanwhile renames all folders, and the dates follow a moment later.
                 if (@(Receive-SnapMirrorFile @asked -Path @())[0] -eq $before) {
@@ -53,12 +53,15 @@ function Restore-SnapMirrorToFolder {
                 }
                 $fresh | Where-Object { Test-Path -LiteralPath $_ } | ForEach-Object { Remove-Item -LiteralPath $_ -Recurse -Force -Confirm:$false }
                 if ($attempt -eq 3) {
-                    throw (New-SnapMirrorError -Command 'restore' -ExitCode (Get-SnapMirrorExitCode -Name 'LOCKED') -Message 'nights went on meanwhile; try again')
+                    $global:LASTEXITCODE = Get-SnapMirrorExitCode -Name 'LOCKED'
+                    throw (New-SnapMirrorError -Command 'restore' -ExitCode $LASTEXITCODE -Message 'nights went on meanwhile; try again')
                 }
             }
         } finally {
             if ($mounted.Output[0].Mounted) {
+                $left = $LASTEXITCODE
                 $null = Invoke-SnapMirrorCommand -Word 'umount'
+                $global:LASTEXITCODE = $left
             }
         }
     }

@@ -65,7 +65,7 @@ function Copy-SnapMirrorImage {
             $PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop'; '*:Confirm' = $false }
             New-SnapMirrorShare -Name $shareName -Path $folder -Account $setting.Account -Description $described
         }
-        $answer = Invoke-SnapMirrorCommand -Word ($word + "//$($setting.HostAddress)/$shareName")
+        $answer = Invoke-SnapMirrorCommand -Word ($word + "//$($setting.HostAddress)/$shareName") -Activity 'Copy-SnapMirrorImage'
     } finally {
         if ($made) {
             Get-SmbShare | Where-Object -Property Name -EQ -Value $shareName | Remove-SmbShare -Force -Confirm:$false

@@ -81,7 +81,7 @@ function Invoke-SnapMirrorRun {
         Set-SnapMirrorAwake -Awake $true
         try {
             Start-SnapMirrorVM
-            $answer = Invoke-SnapMirrorCommand -Word $word -KeyFile $key
+            $answer = Invoke-SnapMirrorCommand -Word $word -KeyFile $key -Activity 'Invoke-SnapMirrorRun'
             foreach ($one in $answer.Output) {
                 $one.Mirrors
                 foreach ($night in $one.Mirrors) {

@@ -48,7 +48,7 @@ function Repair-SnapMirrorSnapshot {
                 continue
             }
             $ErrorActionPreference = 'Stop' # what ends a step ends the command, whatever the caller does with errors
-            $answer = Invoke-SnapMirrorVerify -Mirror $one -Found:(-not $All) -Heal
+            $answer = Invoke-SnapMirrorVerify -Activity 'Repair-SnapMirrorSnapshot' -Mirror $one -Found:(-not $All) -Heal
             $answer.Output
             $ErrorActionPreference = $asked
             if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {

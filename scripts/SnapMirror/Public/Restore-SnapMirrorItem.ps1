@@ -82,7 +82,7 @@ function Restore-SnapMirrorItem {
                 $plan
                 continue
             }
-            $done = Invoke-SnapMirrorCommand -Word ($word + '--yes' + $what)
+            $done = Invoke-SnapMirrorCommand -Word ($word + '--yes' + $what) -Activity 'Restore-SnapMirrorItem'
             $done.Output
             if (-not (Test-SnapMirrorSuccess -ExitCode $done.ExitCode)) {
                 $PSCmdlet.ThrowTerminatingError((New-SnapMirrorError -Command 'restore' -ExitCode $done.ExitCode -Said $done.Said))

@@ -45,7 +45,7 @@ function Test-SnapMirrorSnapshot {
     end {
         foreach ($one in $wanted.Keys) {
             $ErrorActionPreference = 'Stop' # what ends a step ends the command, whatever the caller does with errors
-            $answer = Invoke-SnapMirrorVerify -Id $wanted[$one] -Mirror $one -Full:$Full
+            $answer = Invoke-SnapMirrorVerify -Activity 'Test-SnapMirrorSnapshot' -Id $wanted[$one] -Mirror $one -Full:$Full
             $answer.Output
             $ErrorActionPreference = $asked
             if (-not (Test-SnapMirrorSuccess -ExitCode $answer.ExitCode)) {

@@ -235,6 +235,109 @@ Describe 'Tab' {
     }
 }
 
+Describe 'Tab after -Path' {
+    BeforeAll {
+        function Get-Completion {
+            # What Tab gives for a line, where a folder of the snapshot holds these names; folders have a slash.
+            param([string] $Line, [string[]] $Name, [string] $Folder = 'etc/')
+            $listed = foreach ($one in $Name) {
+                @{ path = $Folder + $one.TrimEnd('/'); type = $(if ($one.EndsWith('/')) { 'folder' } else { 'file' }); bytes = 7; modified_at = '2026-11-21T03:14:14Z' }
+            }
+            Set-Answer -Json @($listed)
+            @((TabExpansion2 -inputScript $Line -cursorColumn $Line.Length).CompletionMatches)
+        }
+        $script:Hard = 'plain', 'two words', "it's", 'say "x"', '$(id)', 'star*', "$([char]0xc4)rger", "$([char]0x2019)", 'a;b', 'a,b', '@a', '`b', "smile$([char]::ConvertFromUtf32(0x1f600))"
+    }
+
+    It 'gives words that PowerShell takes for the name, and nothing else' {
+        $found = Get-Completion -Line 'Restore-SnapMirrorItem -Path /etc/' -Name ($script:Hard + 'inner/')
+        $found.ListItemText | Should -BeExactly ($script:Hard + 'inner')
+        $found[0].CompletionText | Should -BeExactly '/etc/plain' -Because 'it needs no quotes'
+        $found[-1].CompletionText | Should -BeExactly '/etc/inner/' -Because 'what is in it comes next'
+        foreach ($one in $found) {
+            $taken = [scriptblock]::Create("function f { `$args.Count; `$args[0] }; f $($one.CompletionText)")
+            (& $taken) | Should -BeExactly 1, "/etc/$($one.ListItemText)$(if ($one.ListItemText -eq 'inner') { '/' })"
+        }
+    }
+
+    It 'goes on in the words that it gave: <Line>' -ForEach @(
+        @{ Line = "-Path '/etc/it''s in/"; Asked = "/etc/it's in"; Whole = "'/etc/it''s in/two'" }
+        @{ Line = "-Path '/etc/it''s in/'"; Asked = "/etc/it's in"; Whole = "'/etc/it''s in/two'" }
+        @{ Line = '-Path "/etc/a b/t'; Asked = '/etc/a b'; Whole = "'/etc/a b/two'" }
+        @{ Line = '-Path /x, /etc/t'; Asked = '/etc'; Whole = '/etc/two' }
+        @{ Line = '-Path etc/t'; Asked = '/etc'; Whole = '/etc/two' }
+        @{ Line = '-Path '; Asked = '/'; Whole = '/two' }
+        @{ Line = '-Id 2026-11-20 -Mirror web1 -Path /t'; Asked = '/'; Whole = '/two'; Words = 'ls --json --mirror web1 -- 2026-11-20' }
+    ) {
+        $found = Get-Completion -Line "Restore-SnapMirrorItem $Line" -Name 'two' -Folder "$Asked/"
+        $found.CompletionText | Should -BeExactly $Whole
+        @(Get-Asked) | Should -BeExactly "$(if ($Words) { $Words } else { 'ls --json -- newest' }) $Asked"
+    }
+
+    It 'leaves out what cannot be typed, and says nothing where the VM does not' {
+        $names = "a$([char]10)b", "bytes$([char]0xdc80)", 'good', 'Other'
+        (Get-Completion -Line 'Restore-SnapMirrorItem -Path /etc/' -Name $names).ListItemText | Should -BeExactly 'good', 'Other'
+        (Get-Completion -Line 'Restore-SnapMirrorItem -Path /etc/o' -Name $names).ListItemText | Should -Not -Contain 'Other' -Because 'Linux tells them apart'
+        Set-Answer -Code 255 -Json '' -Said "no route`n"
+        $line = 'Restore-SnapMirrorItem -Path /etc/'
+        { TabExpansion2 -inputScript $line -cursorColumn $line.Length } | Should -Not -Throw
+    }
+}
+
+Describe 'Progress' {
+    BeforeAll {
+        function Get-Progress {
+            # The records of progress that a script gives, in an engine of its own.
+            param([string] $Script)
+            $inner = [powershell]::Create()
+            try {
+                $null = $inner.AddScript("Import-Module '$(Split-Path $PSScriptRoot -Parent)/SnapMirror.psd1'; try { $Script } catch { `$null }").Invoke()
+                foreach ($one in $inner.Streams.Progress) { "$($one.Activity)|$($one.StatusDescription -replace ' \(\d\d:\d\d:\d\d\)$')|$($one.PercentComplete)|$($one.RecordType)" }
+            } finally {
+                $inner.Dispose()
+            }
+        }
+        $script:Log = "2026-11-21 03:14:14 lock done (0.0 s)`n2026-11-21 03:15:14 web1: transfer: 12,000 of 50,000 names, 1.2 GiB of 8.0 GiB, 11.5 MiB/s, 10 min 3 s left`n"
+    }
+
+    It 'tells what snapmirror tells of a run, and goes at its end' {
+        Set-Answer -Json @{ exit_code = 0; mirrors = @() } -Said $script:Log
+        $seen = @(Get-Progress 'Invoke-SnapMirrorRun')
+        $seen | Should -Contain 'Invoke-SnapMirrorRun|web1: transfer: 12,000 of 50,000 names, 1.2 GiB of 8.0 GiB, 11.5 MiB/s, 10 min 3 s left|15|Processing'
+        $seen[-1] | Should -BeLike 'Invoke-SnapMirrorRun|*|Completed'
+        @($seen -like '*Completed') | Should -HaveCount 1
+    }
+
+    It 'goes after an error, too: <Command>' -ForEach @(
+        @{ Command = 'Invoke-SnapMirrorRun' }, @{ Command = 'Test-SnapMirrorSnapshot' }, @{ Command = 'Repair-SnapMirrorSnapshot' }
+    ) {
+        foreach ($answer in @{ exit_code = 11; mirrors = @() }, '{ "cut') {
+            Set-Answer -Code 11 -Json $answer -Said ($script:Log + "snapmirror: error: the share is full`n")
+            $seen = @(Get-Progress $Command)
+            $seen[0] | Should -BeLike "$Command|*|Processing"
+            $seen[-1] | Should -BeLike "$Command|*|Completed"
+        }
+    }
+
+    It 'is not shown for what is done at once, nor by the task' {
+        Set-Answer -Json @(Get-Listed)
+        Get-Progress 'Get-SnapMirrorSnapshot' | Should -BeNullOrEmpty
+        Set-Answer -Json @{ exit_code = 0; mirrors = @() } -Said $script:Log
+        Get-Progress "& '$(Split-Path $PSScriptRoot -Parent)/Invoke-SnapMirrorNight.ps1'" | Should -BeNullOrEmpty
+        @(Get-Asked) | Should -Be 'run --json'
+    }
+
+    It 'takes the place of lines that tell of nothing else' {
+        $told = InModuleScope 'SnapMirror' {
+            foreach ($line in 'web1: x: 12 of 50 names', 'web1: x: 12 names', 'web1: x: 200 B of 0 B, 1 B/s', 'web1: 3 of 4 files are damaged', 'warning: web1: x: 12 of 50 names', 'open the store done (0.0 s)') {
+                $one = Read-SnapMirrorProgress -Line "2026-11-21 03:14:14 $line"
+                if ($one) { "$($one.Percent) $($one.Figures)" } else { 'none' }
+            }
+        }
+        $told | Should -Be '24 True', '-1 True', '100 True', '-1 False', 'none', '-1 False'
+    }
+}
+
 Describe 'A view' {
     It 'is there for every type, and shows it' {
         $types = InModuleScope 'SnapMirror' { @((Get-SnapMirrorContract).Type.Keys) }
