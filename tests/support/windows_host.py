@@ -2,6 +2,7 @@
 
 The module reaches the VM at port 22 of its address: sshd listens there, on an address of this machine's own loopback
 (so this needs root). What the gate hands to systemd is run as it is; the store, not systemd, is what is looked at.
+Its drives C:, E: and F: are folders here, and so is the share by which the VM copies the image to E:.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from tests.support.sshd import sshd_running
 
 MANIFEST = REPOSITORY / "scripts/SnapMirror/SnapMirror.psd1"
 PROGRAMS = REPOSITORY / "vm/rootfs/usr/local/lib/snapmirror-vm"
+HOST = "10.253.71.1"
+COPY_SHARE = f"//{HOST}/snapmirror-copy"
 _GATE = """
 import os, sys
 sys.path.insert(0, {programs!r})
 import gate, runs
 from pathlib import Path
 here = Path({folder!r})
-gate.SNAPMIRROR, gate.CONFIG, gate.SETTINGS = str(here / "snapmirror"), Path({config!r}), here / "appliance.toml"
+gate.SNAPMIRROR, gate.CONFIG, gate.SETTINGS = str(here / "snapmirror"), here / "gate.toml", here / "appliance.toml"
 gate.AS_A_UNIT = [str(here / "unit")]
 gate.properties_of = lambda config: []
 runs.FILE = here / "gate-runs"
@@ -61,6 +64,9 @@ class WindowsHost:
     scene: Scene
     address: str
 
+    def drive(self, letter: str) -> Path:
+        return self.folder / letter
+
     def run(self, script: str, *, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> Ran:
         """A script with the module loaded."""
         told = {"ProgramData": str(self.folder / "Program Data"), "HOME": str(self.folder), **(environment or {})}
@@ -84,18 +90,24 @@ def windows_host(folder: Path, scene: Scene) -> Iterator[WindowsHost]:
     vm = folder / "vm"
     vm.mkdir()
     with sshd_running(folder / "sshd", address=address, port=22) as sshd:
+        for letter in "CEF":
+            (folder / letter).mkdir()
         snapmirror = (
             f"#!/bin/sh\nexport PYTHONPATH={REPOSITORY} TMPDIR={scene.scratch} {SCENE_VARIABLE}={scene.folder}\n"
+            f'for word do\n    shift\n    [ "$word" = {COPY_SHARE} ] && word={folder}/E/Backup\n'
+            '    set -- "$@" "$word"\ndone\n'
             f'exec {sys.executable} -m snapmirror --config {scene.config} "$@"\n'
         )
-        gate = _GATE.format(programs=str(PROGRAMS), folder=str(vm), config=str(scene.config))
-        for name, text in {"snapmirror": snapmirror, "unit": _UNIT, "gate.py": gate}.items():
+        gate = _GATE.format(programs=str(PROGRAMS), folder=str(vm))
+        config = f'{scene.config.read_text()}\n[share]\nunc = "//{HOST}/snapmirror"\n'  # the gate alone reads this one
+        for name, text in {"snapmirror": snapmirror, "unit": _UNIT, "gate.py": gate, "gate.toml": config}.items():
             (vm / name).write_text(text)
             (vm / name).chmod(0o755)
         sshd.restrict(f"/usr/bin/python3 -I {vm}/gate.py").rename(data / "id_ed25519")
+        sshd.restrict(f"/usr/bin/python3 -I {vm}/gate.py --admin").rename(folder / "F/id_admin")
         (data / "known_hosts").write_text(f"{address} {sshd.host_key.with_suffix('.pub').read_text()}")
         settings = {
-            "VMName": "snapmirror", "User": "root", "Address": address, "HostAddress": "10.253.71.1",
+            "VMName": "snapmirror", "User": "root", "Address": address, "HostAddress": HOST,
             "SharePath": str(folder), "ShareName": "snapmirror", "Account": "snapmirror", "TaskName": "SnapMirror",
             "WireName": "SnapMirror", "MacAddress": "00155D0AFD47",
         }  # fmt: skip
