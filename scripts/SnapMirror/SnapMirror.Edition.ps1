@@ -1,6 +1,21 @@
 # Where Windows PowerShell 5.1 and PowerShell 7 differ, done in one way for both. A test looks that nothing else of the
 # module starts a program, reads JSON or writes text by itself.
 
+function Get-SnapMirrorEngine {
+    # What runs this: its version, whether as wide as Windows is (32 or 64 bits), and with its whole language.
+    [CmdletBinding()]
+    [OutputType([psobject])]
+    param()
+
+    $mode = $ExecutionContext.SessionState.LanguageMode
+    New-Object -TypeName psobject -Property @{
+        Version = $PSVersionTable.PSVersion
+        Wide    = [System.Environment]::Is64BitProcess -or -not [System.Environment]::Is64BitOperatingSystem
+        Whole   = "$mode" -eq 'FullLanguage'
+        Mode    = $mode
+    }
+}
+
 function ConvertTo-SnapMirrorArgument {
     # Arguments as one line, as every program of Windows takes it apart (CommandLineToArgvW; .NET does so on Linux, too).
     # 5.1 drops empty arguments and quotes within them; 7 does so or not, by $PSNativeCommandArgumentPassing.

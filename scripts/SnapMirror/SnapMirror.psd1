@@ -11,6 +11,7 @@
     FormatsToProcess     = @('SnapMirror.Format.ps1xml')
     FunctionsToExport    = @(
         'Copy-SnapMirrorImage'
+        'Get-SnapMirrorInstallation'
         'Get-SnapMirrorSnapshot'
         'Get-SnapMirrorStatus'
         'Install-SnapMirror'
@@ -18,6 +19,7 @@
         'Repair-SnapMirrorSnapshot'
         'Restore-SnapMirrorItem'
         'Show-SnapMirrorHistory'
+        'Test-SnapMirrorHost'
         'Test-SnapMirrorSnapshot'
         'Uninstall-SnapMirror'
     )

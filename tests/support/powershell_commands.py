@@ -35,19 +35,23 @@ _USED = """
     Format-Volume: FileSystem NewFileSystemLabel Partition
     Get-Acl: LiteralPath
     Get-ChildItem: File Filter LiteralPath Path Recurse
+    Get-CimInstance: ClassName
     Get-Command: CommandType Name
     Get-Content: Encoding LiteralPath Raw
     Get-Date:
     Get-Disk:
+    Get-ExecutionPolicy: Scope
     Get-FileHash: LiteralPath
     Get-Item: Force LiteralPath
     Get-Location: PSProvider
+    Get-LocalGroup: Name
     Get-LocalUser: Name
     Get-NetAdapter: Name
     Get-NetFirewallRule: Name
     Get-NetIPAddress: IPAddress InterfaceIndex
     Get-ScheduledTask:
     Get-ScheduledTaskInfo: TaskName
+    Get-Service: Name
     Get-SmbShare: Name
     Get-VM: Name
     Get-VMFirmware: VMName
@@ -107,6 +111,7 @@ _USED = """
     Test-Path: LiteralPath PathType
     Unregister-ScheduledTask: Confirm TaskName TaskPath
     Where-Object: EQ FilterScript Property Value eq lt like
+    Write-Information: MessageData
     Write-Progress: Activity Completed PercentComplete Status
     Write-Verbose: Message
     Write-Warning: Message

@@ -5,6 +5,9 @@ function Get-SnapMirrorJournal {
     param()
 
     $journal = @{ Argument = @{}; Made = @() }
+    if (-not $env:ProgramData) {
+        return $journal # not on Windows
+    }
     $path = Join-Path -Path (Get-SnapMirrorHome) -ChildPath 'installation.json'
     if (Test-Path -LiteralPath $path) {
         $read = ConvertFrom-SnapMirrorJson -Text (Read-SnapMirrorText -Path $path)
@@ -12,7 +15,8 @@ function Get-SnapMirrorJournal {
             $journal.Argument[$one.Name] = $one.Value
         }
         $journal.Made = @(foreach ($one in $read.Made) {
-            @{ Name = $one.Name; State = $one.State; Given = $one.Given; At = $one.At }
+            $since = if ($one.PSObject.Properties['Since']) { $one.Since } else { $one.At } # (those of before have none)
+            @{ Name = $one.Name; State = $one.State; Given = $one.Given; At = $one.At; Since = $since }
         })
     }
     $journal

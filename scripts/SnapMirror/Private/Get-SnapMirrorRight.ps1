@@ -1,8 +1,11 @@
 function Get-SnapMirrorRight {
-    # Who is denied which log on: for each of the four rights a list, as the policy names them (names, or * and SID).
+    # Who has which right to log on, or is denied it: for each a list, as the policy names them (names, or * and SID). By
+    # default those that are denied to the account.
     [CmdletBinding()]
     [OutputType([hashtable])]
-    param()
+    param(
+        [string[]] $Name = @('SeDenyInteractiveLogonRight', 'SeDenyRemoteInteractiveLogonRight', 'SeDenyServiceLogonRight', 'SeDenyBatchLogonRight')
+    )
 
     $path = Join-Path -Path ([System.IO.Path]::GetTempPath()) -ChildPath "snapmirror-$([guid]::NewGuid()).inf"
     try {
@@ -12,10 +15,9 @@ function Get-SnapMirrorRight {
         Remove-SnapMirrorFile -Path $path
     }
     $right = @{}
-    foreach ($kind in 'Interactive', 'RemoteInteractive', 'Service', 'Batch') {
-        $name = "SeDeny${kind}LogonRight"
-        $right[$name] = @(foreach ($line in $text) {
-            if ($line -match "^$name\s*=(.*)$") {
+    foreach ($one in $Name) {
+        $right[$one] = @(foreach ($line in $text) {
+            if ($line -match "^$one\s*=(.*)$") {
                 $Matches[1].Split(',') | ForEach-Object -Process { $_.Trim() } | Where-Object { $_ }
             }
         })

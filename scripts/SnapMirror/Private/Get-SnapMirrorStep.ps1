@@ -2,6 +2,7 @@ function Get-SnapMirrorStep {
     # The steps of the installation, in order. Each can be run again, whatever an earlier one has left:
     # Given: of what it depends; other values let it run again. Test: is it there? Do: make what is missing. Undo: remove
     # what was made. After: the steps that must be undone before this one.
+    # From: the steps whose files it takes; -WhatIf, which changes none of them, tells by these that it would run.
     # What a step calls stops with its own error and asks nothing: Invoke-SnapMirrorStep sees to both.
     [CmdletBinding()]
     [OutputType([hashtable[]])]
@@ -75,7 +76,7 @@ function Get-SnapMirrorStep {
         Say   = "make the VM's configuration"
         Given = { param($setting, $wish) "what to mirror: $($wish.Template.Source)", $wish.SeedFiles }
         Test  = { Test-Path -LiteralPath (Join-Path (Get-SnapMirrorHome) 'seed/authorized_keys') }
-        Do    = { param($setting, $wish) New-SnapMirrorSeed -SeedPath $wish.SeedPath -AdminKeyPath $wish.AdminKeyPath -Template $wish.Template }
+        Do    = { param($setting, $wish) New-SnapMirrorSeed -SeedPath $wish.SeedPath -AdminKeyPath $wish.AdminKeyPath -Template $wish.Template -NewSource $wish.NewSource }
         Undo  = { $null } # stays with the keys
     }
     @{
@@ -101,6 +102,7 @@ function Get-SnapMirrorStep {
     @{
         Name  = 'configuration'
         Say   = 'start the VM with its configuration, from a disk that is wiped afterwards'
+        From  = 'account', 'keys', 'seed', 'vm'
         Given = { param($setting) "VM $($setting.VMName)", (Get-SnapMirrorHash -Path (Get-SnapMirrorSeedFile)) }
         Test  = { param($setting) @(Get-VM | Where-Object { $_.Name -eq $setting.VMName -and $_.State -eq 'Running' }).Count -eq 1 }
         Do    = { param($setting) Start-SnapMirrorSeed -VMName $setting.VMName }

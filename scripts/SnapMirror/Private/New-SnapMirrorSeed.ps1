@@ -4,7 +4,8 @@ function New-SnapMirrorSeed {
     param(
         [string] $SeedPath,
         [string] $AdminKeyPath,
-        [Parameter(Mandatory)] [hashtable] $Template
+        [Parameter(Mandatory)] [hashtable] $Template,
+        [bool] $NewSource
     )
 
     $root = Get-SnapMirrorHome
@@ -33,8 +34,9 @@ function New-SnapMirrorSeed {
         foreach ($word in $Template.Keys) {
             $text = $text.Replace("@$word@", $Template[$word])
         }
-        if ($name -eq 'snapmirror.toml' -and $Template['Source'] -and $given -eq $target) {
-            # One of before, with one mirror: it gets the -Source of now. (Assert-SnapMirrorChange has looked at others.)
+        if ($name -eq 'snapmirror.toml' -and $NewSource -and $given -eq $target) {
+            # One of before, with one mirror: it gets the -Source of now. (Assert-SnapMirrorChange has looked at others; what
+            # was written into it by hand since stays, where no -Source is given.)
             $text = $text -replace '(?m)^source = "[^"\r\n]*"', ('source = "{0}"' -f $Template['Source'].Replace('$', '$$'))
         }
         Write-SnapMirrorText -Path $target -Text $text

@@ -12,6 +12,9 @@ function New-SnapMirrorShare {
     if ($share -and $share.Path -ne $Path) {
         throw "The share $Name is there already, for $($share.Path). Take another -ShareName, or remove it."
     }
+    if (-not (Test-SnapMirrorShareable -Path $Path)) {
+        throw "$Path cannot be shared: Windows takes no * ? [ ] in the path of a share."
+    }
     if (-not $PSCmdlet.ShouldProcess("$Name ($Path)", "share for $Account, encrypted")) {
         return
     }

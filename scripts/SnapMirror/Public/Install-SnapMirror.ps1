@@ -8,9 +8,8 @@ function Install-SnapMirror {
         written down as it is made (installation.json, beside the settings).
 
         Call it again when it was broken off: it makes what is missing. With another -Source, -At, -CopyPath, -SwitchName,
-        -SeedPath or -AdminKeyPath, or a new version of this module, it changes what depends on that; what is not named
-        stays as it was. Other names, addresses and folders are refused: Uninstall-SnapMirror first. -WhatIf says what
-        would be made or changed, -Verbose what is.
+        -SeedPath or -AdminKeyPath, or a new version of this module, it says what that changes, and changes it; what is not
+        named stays as it was. Other names, addresses, folders and disks are refused: Uninstall-SnapMirror first.
 
         Settings and keys are in C:\ProgramData\SnapMirror, for administrators only. Keep image.key and
         image.luks-header elsewhere as well: without the key all is lost.
@@ -43,8 +42,9 @@ function Install-SnapMirror {
     .PARAMETER ShareName
         The name of the share.
     .PARAMETER Network
-        The first three numbers of the addresses on the wire between Windows (.1) and the VM (.2). Take others if these
-        are in use.
+        The first three numbers of the addresses on the wire between Windows (.1) and the VM (.2), if these are in use.
+    .PARAMETER PassThru
+        Give the steps, as Get-SnapMirrorInstallation does, and not the summary.
     .EXAMPLE
         Install-SnapMirror -VhdxPath D:\snapmirror.vhdx -SharePath D:\Snapmirror -SwitchName External -Source root@web1.example:/ -WhatIf
 
@@ -54,12 +54,17 @@ function Install-SnapMirror {
 
         With a snapmirror.toml of one's own in D:\seed; the night begins at half past ten.
     .OUTPUTS
-        SnapMirror.Installation
+        SnapMirror.Installation: the line for the servers, what to keep, what snapmirror doctor finds. With -PassThru
+        SnapMirror.InstallationStep.
+    .LINK
+        Test-SnapMirrorHost
+    .LINK
+        Get-SnapMirrorInstallation
     .LINK
         Uninstall-SnapMirror
     #>
     [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'Medium')]
-    [OutputType('SnapMirror.Installation')]
+    [OutputType('SnapMirror.Installation', 'SnapMirror.InstallationStep')]
     param(
         [Parameter(Mandatory)] [string] $VhdxPath,
         [Parameter(Mandatory)] [string] $SharePath,
@@ -73,36 +78,35 @@ function Install-SnapMirror {
         [string] $CopyPath,
         [ValidatePattern('^[A-Za-z0-9-]+$')] [string] $VMName = 'snapmirror',
         [ValidatePattern('^[A-Za-z0-9-]{1,20}$')] [string] $Account = 'snapmirror',
-        [ValidatePattern('^[A-Za-z0-9-]+$')] [string] $ShareName = 'snapmirror',
-        [ValidatePattern('^([0-9]{1,3}\.){2}[0-9]{1,3}$')] [string] $Network = '10.253.71'
+        [ValidatePattern('^[A-Za-z0-9-]{1,74}$')] [string] $ShareName = 'snapmirror',
+        [ValidatePattern('^([0-9]{1,3}\.){2}[0-9]{1,3}$')] [string] $Network = '10.253.71',
+        [switch] $PassThru
     )
 
     $ErrorActionPreference = 'Stop'
-    $SharePath = $PSCmdlet.GetUnresolvedProviderPathFromPSPath($SharePath)
-    if ($SharePath -ne [System.IO.Path]::GetPathRoot($SharePath)) {
-        $SharePath = $SharePath.TrimEnd('\', '/')
-    }
-    Assert-SnapMirrorHost -VhdxPath $VhdxPath -SharePath $SharePath -SwitchName $SwitchName
-    $VhdxPath = (Resolve-Path -LiteralPath $VhdxPath).ProviderPath
-    if ($AdminKeyPath) {
-        $null = Get-SnapMirrorPublicKey -Path $AdminKeyPath
-    }
+    $journal = Get-SnapMirrorJournal
+    $before = $journal.Argument
     # What is not named is as before.
-    $before = (Get-SnapMirrorJournal).Argument
-    $argument = @{
+    $argument = Resolve-SnapMirrorArgument -Given @($PSBoundParameters.Keys) -Cmdlet $PSCmdlet -Argument @{
         SharePath = $SharePath; SwitchName = $SwitchName; Source = $Source; MirrorName = $MirrorName; ImageSize = $ImageSize
         At = $At; CopyPath = $CopyPath; VMName = $VMName; Account = $Account; ShareName = $ShareName; Network = $Network
     }
-    foreach ($name in @($argument.Keys)) {
-        if (-not $PSBoundParameters.ContainsKey($name) -and $before.ContainsKey($name)) {
-            $argument[$name] = $before[$name]
-        }
+    $sourceGiven = $PSBoundParameters.ContainsKey('Source')
+    Assert-SnapMirrorHost -Argument ($argument + @{ VhdxPath = $VhdxPath })
+    $VhdxPath = (Resolve-Path -LiteralPath $VhdxPath).ProviderPath
+    $argument['Vhdx'] = 'disk ' + (Get-FileHash -LiteralPath $VhdxPath).Hash.Substring(0, 12)
+    Assert-SnapMirrorChange -Argument $argument -SeedPath $SeedPath -SourceGiven $sourceGiven
+    if ($SeedPath -and (Test-Path -LiteralPath (Join-Path $SeedPath 'snapmirror.toml'))) {
+        $argument['Source'] = '' # that file says it
+    }
+    if ($AdminKeyPath) {
+        $null = Get-SnapMirrorPublicKey -Path $AdminKeyPath
     }
     $setting = Get-SnapMirrorHostSetting -Argument $argument
-    $sourceGiven = $PSBoundParameters.ContainsKey('Source')
-    Assert-SnapMirrorChange -Argument $argument -Setting $setting -SeedPath $SeedPath -SourceGiven $sourceGiven
-    $seedFiles = Get-SnapMirrorHash -Path $SeedPath, $AdminKeyPath
-    $argument['SeedFiles'] = if ($SeedPath -or $AdminKeyPath) { $seedFiles } else { $before['SeedFiles'] }
+    $argument['SeedFiles'] = if ($SeedPath -or $AdminKeyPath) { Get-SnapMirrorHash -Path $SeedPath, $AdminKeyPath } else { $before['SeedFiles'] }
+    Show-SnapMirrorChange -Before $before -After $argument -Hidden $PSBoundParameters.ContainsKey('InformationAction')
+    # (A call that was broken off before the source was written is made up for.)
+    $pending = @($journal.Made | Where-Object { $_.Name -eq 'seed' -and $_.State -eq 'begun' }).Count -gt 0
     $template = @{
         HostAddress = $setting.HostAddress
         Address     = $setting.Address
@@ -115,20 +119,26 @@ function Install-SnapMirror {
     $wish = @{
         VhdxPath = $VhdxPath; SwitchName = $SwitchName; SeedPath = $SeedPath; AdminKeyPath = $AdminKeyPath
         At = $argument['At']; CopyPath = $argument['CopyPath']; SeedFiles = $argument['SeedFiles']; Template = $template
+        NewSource = [bool]$argument['Source'] -and ($sourceGiven -or $pending)
         Module = Split-Path -Path $PSScriptRoot -Parent
     }
 
     $root = Get-SnapMirrorHome
-    New-SnapMirrorFolder -Path $root
+    if (-not $WhatIfPreference -or -not (Test-Path -LiteralPath $root)) {
+        New-SnapMirrorFolder -Path $root
+    }
     $step = @(Invoke-SnapMirrorStep -Step (Get-SnapMirrorStep) -Setting $setting -Wish $wish -Argument $argument)
     if ($WhatIfPreference) {
         return
+    }
+    if ($PassThru) {
+        return Get-SnapMirrorInstallation
     }
     $checked = Invoke-SnapMirrorCommand -Word 'doctor', '--json'
 
     $result = New-Object -TypeName psobject -Property @{
         VMName    = $setting.VMName
-        SharePath = $SharePath
+        SharePath = $setting.SharePath
         TaskName  = $setting.TaskName
         ServerKey = 'restrict,command="/usr/bin/rrsync -ro /" ' + (Get-Content -LiteralPath (Join-Path $root 'id_server.pub'))
         Keep      = @('image.key', 'image.luks-header' | ForEach-Object -Process { Join-Path $root $_ })

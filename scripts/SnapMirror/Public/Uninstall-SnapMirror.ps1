@@ -44,28 +44,36 @@ function Uninstall-SnapMirror {
     $step = @(Get-SnapMirrorStep)
     [array]::Reverse($step)
     $failed = 0
-    foreach ($one in $step) {
-        $left = @($journal.Made | ForEach-Object -Process { $_.Name })
-        if ($left -notcontains $one.Name -or @($one['After'] | Where-Object { $failed -and $left -contains $_ }).Count -or
-            -not $PSCmdlet.ShouldProcess($one.Name, "undo: $($one.Say)")) {
-            continue
-        }
-        try {
-            & {
-                $ErrorActionPreference = 'Stop'
-                $PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop'; '*:Confirm' = $false }
-                $null = & $one.Undo $setting
+    $number = 0
+    $all = $journal.Made.Count
+    try {
+        foreach ($one in $step) {
+            $left = @($journal.Made | ForEach-Object -Process { $_.Name })
+            if ($left -notcontains $one.Name -or @($one['After'] | Where-Object { $failed -and $left -contains $_ }).Count -or
+                -not $PSCmdlet.ShouldProcess($one.Name, "undo: $($one.Say)")) {
+                continue
             }
-            $journal.Made = @($journal.Made | Where-Object { $_.Name -ne $one.Name })
-            Set-SnapMirrorJournal -Journal $journal
-        } catch {
-            $failed++
-            $text = "Not removed: '$($one.Name)' ($($one.Say)): $($_.Exception.Message)"
-            $PSCmdlet.WriteError((New-Object -TypeName System.Management.Automation.ErrorRecord -ArgumentList @(
-                (New-Object -TypeName System.InvalidOperationException -ArgumentList $text, $_.Exception),
-                "SnapMirror.Uninstall.$($one.Name)", [System.Management.Automation.ErrorCategory]::NotSpecified, $one.Name
-            )))
+            $number++
+            Write-Progress -Activity 'Uninstall-SnapMirror' -Status "${number} of ${all}: undo: $($one.Say)" -PercentComplete (100 * ($number - 1) / $all)
+            try {
+                & {
+                    $ErrorActionPreference = 'Stop'
+                    $PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop'; '*:Confirm' = $false }
+                    $null = & $one.Undo $setting
+                }
+                $journal.Made = @($journal.Made | Where-Object { $_.Name -ne $one.Name })
+                Set-SnapMirrorJournal -Journal $journal
+            } catch {
+                $failed++
+                $text = "Not removed: '$($one.Name)' ($($one.Say)): $($_.Exception.Message)"
+                $PSCmdlet.WriteError((New-Object -TypeName System.Management.Automation.ErrorRecord -ArgumentList @(
+                    (New-Object -TypeName System.InvalidOperationException -ArgumentList $text, $_.Exception),
+                    "SnapMirror.Uninstall.$($one.Name)", [System.Management.Automation.ErrorCategory]::NotSpecified, $one.Name
+                )))
+            }
         }
+    } finally {
+        Write-Progress -Activity 'Uninstall-SnapMirror' -Completed
     }
     if ($failed -or $WhatIfPreference) {
         return

@@ -26,6 +26,13 @@ BeforeAll {
     foreach ($name in 'PATH', 'ProgramData', 'OS', 'SystemRoot', 'COMPUTERNAME') {
         $script:Old[$name] = [System.Environment]::GetEnvironmentVariable($name)
     }
+    # The programs that the doubles need, in a folder of their own: to find one, PowerShell looks at every file in every
+    # folder of PATH, which was half of the time that these tests take.
+    $script:Tools = Join-Path $TestDrive 'tools'
+    $null = New-Item -ItemType Directory -Path $script:Tools
+    foreach ($name in 'base64', 'cat', 'grep', 'iconv', 'mv', 'rm', 'sed', 'sh', 'stat', 'tr') {
+        $null = New-Item -ItemType SymbolicLink -Path (Join-Path $script:Tools $name) -Target (Get-Command -Name $name -CommandType Application)[0].Source
+    }
     Import-Module -Name (Join-Path $PSScriptRoot 'WindowsDoubles.psm1') -Force -Global -DisableNameChecking
     Import-Module -Name (Join-Path (Split-Path $PSScriptRoot -Parent) 'SnapMirror.psd1') -Force
     # Keeping awake is a call into Windows; a type of that name stands for it.
@@ -33,6 +40,7 @@ BeforeAll {
         Add-Type -TypeDefinition 'namespace SnapMirror { public static class Power { public static uint SetThreadExecutionState(uint flags) { return flags; } } }'
     }
     Mock -ModuleName 'SnapMirror' -CommandName 'Test-SnapMirrorAdministrator' -MockWith { $true }
+    $script:RealSeed = & (Get-Module -Name 'SnapMirror') { (Get-Item -Path 'function:New-SnapMirrorSeed').ScriptBlock }
 
     function New-Host {
         # A Windows of its own.
@@ -42,14 +50,16 @@ BeforeAll {
         $script:Data = Join-Path $env:ProgramData 'SnapMirror'
         $script:Share = Join-Path $script:Root 'share'
         $null = New-Item -ItemType Directory -Path $script:Place, $env:ProgramData
-        foreach ($name in 'icacls.exe', 'secedit.exe', 'fsutil.exe', 'compact.exe', 'ssh', 'sftp', 'ssh-keygen') {
+        foreach ($name in 'icacls.exe', 'secedit.exe', 'fsutil.exe', 'compact.exe', 'powercfg.exe', 'ssh', 'sftp', 'ssh-keygen') {
             $null = New-Item -ItemType SymbolicLink -Path (Join-Path $script:Place $name) -Target (Join-Path $PSScriptRoot 'programs/double')
         }
         $policy = 'SeDenyNetworkLogonRight = Guest', 'SeDenyInteractiveLogonRight = Guest'
         Set-Content -Path (Join-Path $script:Place 'policy') -Value $policy
         Set-Content -Path (Join-Path $script:Place 'grants') -Value $null
+        $power = 'STANDBYIDLE 0x00000000 0x00000384', 'HIBERNATEIDLE 0x00000000 0x00000000', 'RTCWAKE 0x00000001 0x00000000'
+        Set-Content -Path (Join-Path $script:Place 'power') -Value $power
         Set-Content -Path (Join-Path $script:Place 'image-folder') -Value $script:Share
-        $env:PATH = $script:Place + ':' + $script:Old['PATH']
+        $env:PATH = $script:Place + ':' + $script:Tools
         $env:OS = 'Windows_NT'
         $env:SystemRoot = '/windows'
         $env:COMPUTERNAME = 'HOST'
@@ -69,7 +79,8 @@ BeforeAll {
         foreach ($name in $Argument.Keys) {
             if ($null -eq $Argument[$name]) { $all.Remove($name) } else { $all[$name] = $Argument[$name] }
         }
-        Install-SnapMirror @all -WarningAction SilentlyContinue
+        if (-not $all.ContainsKey('WarningAction')) { $all['WarningAction'] = 'SilentlyContinue' }
+        Install-SnapMirror @all
     }
 
     function Set-Break {
@@ -90,6 +101,11 @@ BeforeAll {
         @(for ($index = $Since; $index -lt $calls.Count; $index++) { if ($calls[$index].Name -notlike 'Get-*') { $calls[$index].Name } })
     }
 
+    function Get-OurFile {
+        # Every file of ours with its content, as one text each.
+        Get-ChildItem -Path $script:Data -Recurse -File | Sort-Object FullName | ForEach-Object { "$($_.FullName) $((Get-FileHash $_.FullName).Hash)" }
+    }
+
     function Assert-Whole {
         # Everything is as a whole installation has it.
         $world = Get-Double
@@ -107,6 +123,7 @@ BeforeAll {
         foreach ($folder in $script:Data, $script:Share) {
             Get-Content (Join-Path $script:Place "owner-$(stat -c %i $folder)") | Should -Be '*S-1-5-32-544'
         }
+        @($world.VM.Keys) | Should -Be 'snapmirror' -Because 'there is no second one'
         $world.Switch['SnapMirror'] | Should -Be 'Internal'
         @($world.Address | Where-Object IPAddress -eq '10.253.71.1') | Should -HaveCount 1
         $world.Rule['SnapMirror'].RemoteAddress | Should -Be '10.253.71.2'
@@ -161,6 +178,161 @@ AfterAll {
     Remove-Module -Name 'SnapMirror', 'WindowsDoubles'
 }
 
+Describe 'The doubles' {
+    BeforeAll {
+        New-Host
+        $script:Word = New-Object -TypeName System.Security.SecureString
+        $null = New-LocalUser -Name 'there' -Password $script:Word
+        $null = New-SmbShare -Name 'there' -Path $script:Root
+        $null = New-VM -Name 'there' -Generation 2
+        $null = New-NetFirewallRule -Name 'there' -DisplayName 'there'
+        $script:Disk = Join-Path $script:Root 'there.vhdx'
+        $null = New-VHD -Path $script:Disk -SizeBytes 64MB
+    }
+
+    It 'refuse as Windows does: <What>' -ForEach @(
+        @{ What = 'an account with a long name'; Do = { New-LocalUser -Name ('a' * 21) -Password $Word } }
+        @{ What = 'an account with a long description'; Do = { New-LocalUser -Name 'a' -Password $Word -Description ('a' * 49) } }
+        @{ What = 'an account twice'; Do = { New-LocalUser -Name 'there' -Password $Word } }
+        @{ What = 'an account called as a group'; Do = { New-LocalUser -Name 'Users' -Password $Word } }
+        @{ What = 'a password for an account without'; Do = { New-LocalUser -Name 'a' -Password $Word -NoPassword } }
+        @{ What = 'an account that is not there'; Do = { Remove-LocalUser -Name 'none' } }
+        @{ What = 'a share with a long name'; Do = { New-SmbShare -Name ('a' * 80) -Path $Root } }
+        @{ What = 'a share with a reserved name'; Do = { New-SmbShare -Name 'pipe' -Path $Root } }
+        @{ What = 'a share of a pattern'; Do = { $null = New-Item -ItemType Directory -Path "$Root/[a]" -Force; New-SmbShare -Name 'a' -Path "$Root/[a]" } }
+        @{ What = 'a share of a folder that is not there'; Do = { New-SmbShare -Name 'a' -Path "$Root/none" } }
+        @{ What = 'a share of a relative path'; Do = { New-SmbShare -Name 'a' -Path 'place' } }
+        @{ What = 'a share for nobody'; Do = { New-SmbShare -Name 'a' -Path $Root -ChangeAccess 'HOST\none' } }
+        @{ What = 'a share twice'; Do = { New-SmbShare -Name 'there' -Path $Root } }
+        @{ What = 'a share that is not there'; Do = { Remove-SmbShare -Name 'none' -Force } }
+        @{ What = 'an address that is none'; Do = { New-NetIPAddress -IPAddress '10.1.1.300' -InterfaceIndex 3 } }
+        @{ What = 'an address twice'; Do = { New-NetIPAddress -IPAddress '192.168.7.5' -InterfaceIndex 3 } }
+        @{ What = 'an address of no adapter'; Do = { New-NetIPAddress -IPAddress '10.1.1.3' -InterfaceIndex 77 } }
+        @{ What = 'a rule twice'; Do = { New-NetFirewallRule -Name 'there' -DisplayName 'there' } }
+        @{ What = 'a port without a protocol'; Do = { New-NetFirewallRule -DisplayName 'a' -LocalPort 445 } }
+        @{ What = 'a volume of a relative path'; Do = { Get-Volume -FilePath 'place' } }
+        @{ What = 'a partition before the disk is initialized'; Do = { New-Partition -DiskNumber 1 -UseMaximumSize } }
+        @{ What = 'a VM with a disk that is not there'; Do = { New-VM -Name 'a' -VHDPath "$Root/none.vhdx" } }
+        @{ What = 'a VM on no switch'; Do = { New-VM -Name 'a' -SwitchName 'none' } }
+        @{ What = 'a VM with a disk and none'; Do = { New-VM -Name 'a' -VHDPath $Disk -NoVHD } }
+        @{ What = 'a card on no switch'; Do = { Add-VMNetworkAdapter -VMName 'there' -SwitchName 'none' } }
+        @{ What = 'a disk that is not there'; Do = { Add-VMHardDiskDrive -VMName 'there' -Path "$Root/none.vhdx" } }
+        @{ What = 'a disk of another kind'; Do = { New-VHD -Path "$Root/a.img" -SizeBytes 64MB } }
+        @{ What = 'a disk without a size'; Do = { New-VHD -Path "$Root/a.vhdx" -SizeBytes 1MB } }
+        @{ What = 'a disk to be mounted that is not there'; Do = { Mount-VHD -Path "$Root/none.vhdx" } }
+        @{ What = 'a disk that is not mounted'; Do = { Dismount-VHD -Path $Disk } }
+        @{ What = 'a switch of a type and an adapter'; Do = { New-VMSwitch -Name 'a' -SwitchType Internal -NetAdapterName 'Ethernet' } }
+        @{ What = 'a VM that is not there'; Do = { Start-VM -Name 'none' } }
+        @{ What = 'a question of Register-ScheduledTask'; Do = { Register-ScheduledTask -TaskName 'a' -InputObject 1 -WhatIf } }
+        @{ What = 'a task with a bad name'; Do = { Register-ScheduledTask -TaskName 'a:b' -InputObject 1 } }
+    ) {
+        $Root, $Word, $Disk = $script:Root, $script:Word, $script:Disk
+        $failed = @()
+        $before = (Get-Double).User.Count, (Get-Double).Share.Count, (Get-Double).VM.Count, (Get-Double).Rule.Count
+        try {
+            $null = & $Do -ErrorVariable failed 2>&1 | ForEach-Object { if ($_ -is [System.Management.Automation.ErrorRecord]) { $failed += $_ } }
+        } catch {
+            $failed += $_
+        }
+        $failed | Should -Not -BeNullOrEmpty
+        (Get-Double).User.Count, (Get-Double).Share.Count, (Get-Double).VM.Count, (Get-Double).Rule.Count | Should -Be $before
+    }
+
+    It 'make a second VM of the same name, as Hyper-V does' {
+        $null = New-VM -Name 'there'
+        (Get-Double).VM.Values.Name | Should -Be @('there', 'there')
+    }
+
+    It 'make a share and format a disk with -WhatIf, as Windows does' {
+        $null = New-SmbShare -Name 'whatif' -Path $script:Root -WhatIf
+        @((Get-Double).Share.Keys) | Should -Contain 'whatif'
+    }
+}
+
+Describe 'Test-SnapMirrorHost' {
+    BeforeEach {
+        New-Host
+        $script:Asked = @{ VhdxPath = Join-Path $script:Root 'vm.vhdx'; SharePath = $script:Share; SwitchName = 'External' }
+    }
+
+    It 'finds nothing where nothing is wrong, changes nothing, and counts what is installed' {
+        $all = @(Test-SnapMirrorHost @script:Asked)
+        $all | Where-Object Verdict -ne 'Good' | Out-String | Should -BeNullOrEmpty
+        $all[0].PSObject.TypeNames[0] | Should -Be 'SnapMirror.HostCheck'
+        @($all.Name | Sort-Object -Unique) | Should -HaveCount $all.Count
+        $all | Where-Object { -not $_.Message } | Should -BeNullOrEmpty
+        Get-Changed -Since 0 | Should -BeNullOrEmpty
+        Test-Path $script:Data | Should -BeFalse
+        @(Test-SnapMirrorHost).Name | Should -Not -Contain 'Space'
+        $null = Install-Host
+        $since = (Get-Double).Calls.Count
+        (Get-Double).FreeAtHome = 1MB # (its disk is there already)
+        @(Test-SnapMirrorHost @script:Asked).Verdict | Sort-Object -Unique | Should -Be 'Good'
+        Get-Changed -Since $since | Should -BeNullOrEmpty
+        Get-ChildItem -Path ([System.IO.Path]::GetTempPath()) -Filter 'snapmirror-*.inf' | Should -BeNullOrEmpty
+    }
+
+    It 'tells of <Check>: <Why>; Install-SnapMirror refuses it if it is bad' -ForEach @(
+        @{ Check = 'Windows'; Why = 'another system'; Do = { $env:OS = '' }; Says = '*not Windows*' }
+        @{ Check = 'Administrator'; Why = 'none'; Do = { Mock -ModuleName 'SnapMirror' -CommandName 'Test-SnapMirrorAdministrator' -MockWith { $false } }; Says = '*administrator*' }
+        @{ Check = 'PowerShell'; Why = '32 bits'; Do = { Mock -ModuleName 'SnapMirror' -CommandName 'Get-SnapMirrorEngine' -MockWith { @{ Whole = $true; Wide = $false } } }; Says = '*32-bit*' }
+        @{ Check = 'PowerShell'; Why = 'a part of the language'; Do = { Mock -ModuleName 'SnapMirror' -CommandName 'Get-SnapMirrorEngine' -MockWith { @{ Whole = $false; Wide = $true; Mode = 'ConstrainedLanguage' } } }; Says = '*ConstrainedLanguage*' }
+        @{ Check = 'Policy of scripts'; Why = 'signed ones only'; Do = { (Get-Double).Policy = 'AllSigned' }; Says = '*AllSigned*scheduled task*' }
+        @{ Check = 'Edition'; Why = 'Home'; Do = { (Get-Double).System.OperatingSystemSKU = 101 }; Says = '*has no Hyper-V*' }
+        @{ Check = 'Edition'; Why = 'too old'; Do = { (Get-Double).System.BuildNumber = '9600' }; Says = '*too old*' }
+        @{ Check = 'Edition'; Why = 'a domain controller'; Do = { (Get-Double).System.ProductType = 2 }; Says = '*domain controller*' }
+        @{ Check = 'Virtualisation'; Why = 'off in the firmware'; Do = { (Get-Double).Computer.HypervisorPresent = $false }; Says = '*firmware*' }
+        @{ Check = 'Virtualisation'; Why = 'no hypervisor'; Do = { (Get-Double).Computer.HypervisorPresent = $false; (Get-Double).Processor.VirtualizationFirmwareEnabled = $true }; Says = '*No hypervisor runs*' }
+        @{ Check = 'Virtualisation'; Why = 'a VM'; Is = 'Warning'; Do = { (Get-Double).Computer.Model = 'Virtual Machine' }; Says = '*a VM itself*' }
+        @{ Check = 'Hyper-V'; Why = 'missing'; Do = { (Get-Double).Service.Remove('vmms') }; Says = '*missing*' }
+        @{ Check = 'Hyper-V'; Why = 'not running'; Do = { (Get-Double).Service.vmms = 'Stopped' }; Says = '*vmms*Stopped*' }
+        @{ Check = 'Programs'; Why = 'no ssh'; Do = { Mock -ModuleName 'SnapMirror' -CommandName 'Get-SnapMirrorProgram' -MockWith { throw 'ssh is missing.' } }; Says = '*ssh is missing*' }
+        @{ Check = 'Programs'; Why = 'no secedit'; Do = { Remove-Item (Join-Path $script:Place 'secedit.exe') }; Says = '*missing: secedit.exe*' }
+        @{ Check = 'File sharing'; Why = 'off'; Do = { (Get-Double).Service.LanmanServer = 'Stopped' }; Says = '*shares no files*' }
+        @{ Check = 'Log on'; Why = 'denied to local accounts'; Do = { Set-Content (Join-Path $script:Place 'policy') 'SeDenyNetworkLogonRight = Guest,*S-1-5-113' }; Says = '*denies local accounts*S-1-5-113*' }
+        @{ Check = 'Log on'; Why = 'left to others'; Do = { Set-Content (Join-Path $script:Place 'policy') 'SeNetworkLogonRight = *S-1-5-32-544' }; Says = '*lets only others*S-1-5-32-544*' }
+        @{ Check = 'Sleep'; Why = 'nobody wakes it'; Is = 'Warning'; Do = { Set-Content (Join-Path $script:Place 'power') 'STANDBYIDLE 0x00000708 0x0000012c', 'HIBERNATEIDLE 0x00000000 0x00000000', 'RTCWAKE 0x00000000 0x00000000' }; Says = '*tasks may not wake it*' }
+        @{ Check = 'Sleep'; Why = 'unknown'; Is = 'Warning'; Do = { Remove-Item (Join-Path $script:Place 'power') }; Says = '*could not be looked at*' }
+        @{ Check = 'Own folder'; Why = 'of somebody else'; Do = { $null = New-Item -ItemType Directory -Path $script:Data }; Says = '*not the administrators*' }
+        @{ Check = 'Disk of the VM'; Why = 'missing'; Do = { Remove-Item (Join-Path $script:Root 'vm.vhdx') }; Says = '*is missing*' }
+        @{ Check = 'Disk of the VM'; Why = 'no room'; Do = { (Get-Double).FreeAtHome = 1GB }; Says = '*has 1 GiB free*' }
+        @{ Check = 'Memory'; Why = 'little'; Is = 'Warning'; Do = { (Get-Double).System.FreePhysicalMemory = 500000 }; Says = '*memory*' }
+        @{ Check = 'Switch'; Why = 'missing'; Do = { (Get-Double).Switch.Clear() }; Says = '*no switch External*' }
+        @{ Check = 'Share path'; Why = 'a pattern'; Do = { $script:Share = "$script:Root/[x]"; $script:Asked.SharePath = $script:Share }; Says = '*cannot be shared*' }
+        @{ Check = 'Share path'; Why = 'a file'; Do = { Set-Content $script:Share 'x' }; Says = '*is a file*' }
+        @{ Check = 'Share path'; Why = 'no sparse files'; Do = { (Get-Double).FileSystem = 'exFAT' }; Says = '*exFAT*sparse*' }
+        @{ Check = 'Share path'; Why = 'a removable disk'; Is = 'Warning'; Do = { (Get-Double).DriveType = 'Removable' }; Says = '*taken out*' }
+        @{ Check = 'Space'; Why = 'none'; Do = { (Get-Double).Free = 100MB }; Says = '*100 MiB are free*' }
+        @{ Check = 'Space'; Why = 'less than the image'; Is = 'Warning'; Do = { (Get-Double).Free = 100GB }; Says = '*may grow to 150 GiB*' }
+        @{ Check = 'Network'; Why = 'in use'; Do = { (Get-Double).Address[0].IPAddress = '10.253.71.9' }; Says = '*in use by Ethernet*' }
+        @{ Check = 'Group'; Why = 'of that name'; Do = { (Get-Double).Group += 'snapmirror' }; Says = '*a group snapmirror already*' }
+        @{ Check = 'Account'; Why = 'of that name'; Do = { (Get-Double).User['snapmirror'] = @{ Name = 'snapmirror' } }; Says = '*an account snapmirror already*' }
+        @{ Check = 'Share'; Why = 'of that name'; Do = { (Get-Double).Share['snapmirror'] = @{ Name = 'snapmirror' } }; Says = '*a share snapmirror already*' }
+        @{ Check = 'VM'; Why = 'of that name'; Do = { (Get-Double).VM['snapmirror'] = @{ Name = 'snapmirror' } }; Says = '*a VM snapmirror already*' }
+        @{ Check = 'Wire'; Why = 'of that name'; Do = { (Get-Double).Switch['SnapMirror'] = 'Private' }; Says = '*a switch SnapMirror already*' }
+        @{ Check = 'Firewall rule'; Why = 'of that name'; Do = { (Get-Double).Rule['SnapMirror'] = @{ Name = 'SnapMirror' } }; Says = '*a firewall rule SnapMirror already*' }
+        @{ Check = 'Task'; Why = 'of that name'; Do = { (Get-Double).Task['SnapMirror'] = @{ TaskName = 'SnapMirror' } }; Says = '*a task SnapMirror already*' }
+    ) {
+        $verdict = if ($_['Is']) { $_['Is'] } else { 'Bad' }
+        & $Do
+        $asked = $script:Asked
+        $found = @(Test-SnapMirrorHost @asked | Where-Object { $_.Name -eq $Check })
+        $found | Should -HaveCount 1
+        "$($found.Verdict)" | Should -Be $verdict -Because "$($found.Message)"
+        $found.Message | Should -BeLike $Says
+        if ($Check -ne 'Windows' -and $found.Message -notlike '*could not be looked at*') {
+            $found.Remedy | Should -Not -BeNullOrEmpty
+        }
+        if ($verdict -eq 'Bad') {
+            { Install-Host } | Should -Throw "${Check}: $Says"
+            Get-Changed -Since 0 | Should -BeNullOrEmpty
+        } else {
+            $warned = Install-Host @{ WhatIf = $true; WarningAction = 'Continue' } 3>&1
+            @($warned) -like "${Check}: $Says" | Should -HaveCount 1
+        }
+    }
+}
+
 Describe 'Install-SnapMirror' {
     BeforeEach {
         New-Host
@@ -192,7 +364,8 @@ Describe 'Install-SnapMirror' {
 
     It 'broken off at <Name>, <Way> its effect, stops there; the next call mends it; or Uninstall removes it' -ForEach $script:Breaks {
         Set-Break -Name $Name -Way $Way
-        $id = if ($Name -eq 'icacls.exe') { '*' } else { 'SnapMirror.Install.*' } # (our own folder is before the steps)
+        # (Our own folder, and looking at the host, are before the steps.)
+        $id = if ('icacls.exe', 'secedit.exe' -contains $Name) { '*' } else { 'SnapMirror.Install.*' }
         { Install-Host } | Should -Throw -ErrorId $id -Because 'each step stops with its own error'
         if ("$Name $Way" -ne 'Dismount-VHD before') {
             Get-PSDrive | Where-Object Name -eq 'X' | Should -BeNullOrEmpty
@@ -239,6 +412,124 @@ Describe 'Install-SnapMirror' {
         Get-Changed -Since $since | Should -BeNullOrEmpty
     }
 
+    It 'shows what changes before it changes it, with -WhatIf too, and only that' {
+        $null = Install-Host
+        (Get-Double).Switch['Other'] = 'External'
+        $since = (Get-Double).Calls.Count
+        $files = Get-OurFile
+        $other = @{ Source = 'root@web2:/'; SwitchName = 'Other'; At = '04:00'; CopyPath = '/usb' }
+        $shown = @(Install-Host ($other + @{ WhatIf = $true }) 6>&1) -like 'This changes *'
+        @($shown | ForEach-Object { "$_" }) | Should -Be @(
+            'This changes -At: 04:00 (was: 03:00)', 'This changes -CopyPath: /usb (was: )'
+            'This changes -Source: root@web2:/ (was: root@web1:/)', 'This changes -SwitchName: Other (was: External)'
+        )
+        Get-Changed -Since $since | Should -BeNullOrEmpty
+        Get-OurFile | Should -Be $files
+        # (What -WhatIf says reaches a transcript only.)
+        $null = Start-Transcript -Path (Join-Path $script:Root 'transcript')
+        $null = Install-Host ($other + @{ WhatIf = $true }) 6>&1
+        $null = Stop-Transcript
+        $said = @(Get-Content (Join-Path $script:Root 'transcript')) -match '^What if: '
+        @($said -replace '^.* "([a-z ''V M]+)[^"]*" on .*$', '$1').Trim() | Should -Be @(
+            'make the VM''s configuration', 'make the VM', 'start the VM with its configuration', 'register the scheduled task'
+        )
+        $all = @(Install-Host $other 6>&1)
+        @($all.Steps | Where-Object Done -eq 'changed').Name | Should -Be @('seed', 'vm', 'configuration', 'task')
+        @($all[0..3] | ForEach-Object { "$_" }) | Should -Be @($shown | ForEach-Object { "$_" })
+        $task = (Get-Double).Task['SnapMirror']
+        "$($task.StartBoundary) $($task.Arguments)" | Should -Match 'T04:00:00 .*-CopyPath /usb$'
+        @(Install-Host @{ SwitchName = 'Other'; Source = $null } 6>&1) -like 'This changes *' | Should -BeNullOrEmpty
+        @(Install-Host @{ SwitchName = 'Other'; At = '05:00'; InformationAction = 'Ignore' } 6>&1) -like 'This changes *' | Should -BeNullOrEmpty
+    }
+
+    It 'refuses another -VhdxPath for a VM that is there, and takes it for a new one' {
+        $null = Install-Host
+        $new = Join-Path $script:Root 'new.vhdx'
+        Set-Content -Path $new -Value 'another disk'
+        $since = (Get-Double).Calls.Count
+        { Install-Host @{ VhdxPath = $new } } | Should -Throw '*made of another disk*nothing was changed*Uninstall-SnapMirror first*'
+        Get-Changed -Since $since | Should -BeNullOrEmpty
+        Copy-Item (Join-Path $script:Root 'vm.vhdx') (Join-Path $script:Root 'same.vhdx')
+        @((Install-Host @{ VhdxPath = Join-Path $script:Root 'same.vhdx' }).Steps | Where-Object Done -ne 'nothing') | Should -BeNullOrEmpty
+        $null = Uninstall-SnapMirror -Force
+        $null = Install-Host @{ VhdxPath = $new }
+        Assert-Whole
+        Get-Content (Join-Path $script:Data 'VM/snapmirror.vhdx') | Should -Be 'another disk'
+    }
+
+    It 'leaves a configuration of one''s own as it is, and refuses a -Source beside it' {
+        $own = Join-Path $script:Root 'seed/snapmirror.toml'
+        $null = Install-Host
+        $lines = '[[mirrors]]', 'source = "root@a:/"', '[[mirrors]]', 'source = "root@b:/"'
+        Set-Content -Path $own -Value $lines
+        $since = (Get-Double).Calls.Count
+        { Install-Host @{ Source = 'root@c:/' } } | Should -Throw '*says what to mirror*without -Source*'
+        Get-Changed -Since $since | Should -BeNullOrEmpty
+        $null = Install-Host @{ Source = $null }
+        Get-Content (Join-Path $script:Data 'seed/snapmirror.toml') | Should -Be $lines
+        # And by hand, where it lies: what runs the step again does not undo that.
+        Remove-Item $own
+        (Get-Content (Join-Path $script:Data 'seed/snapmirror.toml')) -replace '@a:', '@d:' | Set-Content (Join-Path $script:Data 'seed/snapmirror.toml')
+        $made = Install-Host @{ Source = $null }
+        @($made.Steps | Where-Object Name -eq 'configuration').Done | Should -Be 'changed'
+        Get-Content (Join-Path $script:Data 'seed/snapmirror.toml') | Should -Contain 'source = "root@d:/"'
+    }
+
+    It 'makes up for a call that was broken off before it wrote the new -Source' {
+        $null = Install-Host
+        Mock -ModuleName 'SnapMirror' -CommandName 'New-SnapMirrorSeed' -MockWith { throw 'broken' }
+        { Install-Host @{ Source = 'root@web2:/' } } | Should -Throw '*broken*'
+        Mock -ModuleName 'SnapMirror' -CommandName 'New-SnapMirrorSeed' -MockWith { & $script:RealSeed @PesterBoundParameters }
+        $null = Install-Host @{ Source = $null }
+        Get-Content (Join-Path $script:Data 'seed/snapmirror.toml') -Raw | Should -Match 'source = "root@web2:/"'
+    }
+
+    It 'gives the steps with -PassThru, as Get-SnapMirrorInstallation does: what, when, and whether it is there' {
+        Get-SnapMirrorInstallation | Should -BeNullOrEmpty
+        $before = (Get-Date).AddSeconds(-2)
+        $made = @(Install-Host @{ PassThru = $true })
+        $made[0].PSObject.TypeNames[0] | Should -Be 'SnapMirror.InstallationStep'
+        $made.Step | Should -Be @('settings', 'account', 'logon', 'folder', 'share', 'keys', 'seed', 'wire', 'vm', 'configuration', 'image', 'task')
+        @($made.State | Sort-Object -Unique) | Should -Be 'done'
+        $made | ForEach-Object { $_.When | Should -BeGreaterThan $before; $_.Since | Should -Be $_.When }
+        ($made | Where-Object Step -eq 'share').What | Should -BeLike "share the folder*snapmirror ($script:Share)*"
+        (Get-SnapMirrorInstallation | ConvertTo-Json) | Should -Be ($made | ConvertTo-Json)
+        (Get-Double).Share.Clear()
+        Set-DoubleBreak -Name 'Get-LocalUser' -Way 'before'
+        $state = @{}
+        Get-SnapMirrorInstallation | ForEach-Object { $state[$_.Step] = $_.State }
+        $state['share'], $state['account'], $state['vm'] | Should -Be @('missing', 'unknown', 'done')
+        (Install-Host).Steps | Where-Object Done -ne 'nothing' | ForEach-Object { $_.Name } | Should -Be 'share'
+        $null = Uninstall-SnapMirror -Force
+        Get-SnapMirrorInstallation | Should -BeNullOrEmpty
+    }
+
+    It 'shows where it was broken off' {
+        Set-DoubleBreak -Name 'New-VMSwitch' -Way 'before'
+        { Install-Host } | Should -Throw
+        $made = @(Get-SnapMirrorInstallation)
+        "$($made[-1].Step) $($made[-1].State)" | Should -Be 'wire begun'
+        $made | Format-Table | Out-String -Width 80 | Should -Match 'wire +begun +\d{4}-'
+    }
+
+    It 'shows its progress, and ends that, also after an error; Uninstall-SnapMirror too' {
+        Mock -ModuleName 'SnapMirror' -CommandName 'Write-Progress' -MockWith {
+            $null = $script:Shown.Add("$Activity $(if ($Completed) { 'end' } else { "$PercentComplete $Status" })")
+        }
+        $script:Shown = New-Object -TypeName System.Collections.ArrayList
+        Set-DoubleBreak -Name 'Register-ScheduledTask' -Way 'before'
+        { Install-Host } | Should -Throw
+        $script:Shown[0] | Should -Be 'Install-SnapMirror 0 1 of 12: write down the settings for the other commands'
+        @($script:Shown -match ' \d+ of 12') | Should -HaveCount 12
+        $script:Shown[-1] | Should -Be 'Install-SnapMirror end'
+        $script:Shown.Clear()
+        Set-DoubleBreak -Name 'Remove-VM' -Way 'before'
+        Uninstall-SnapMirror -Force -ErrorAction SilentlyContinue
+        $script:Shown[0] | Should -Be 'Uninstall-SnapMirror 0 1 of 12: undo: register the scheduled task'
+        $script:Shown[-1] | Should -Be 'Uninstall-SnapMirror end'
+        @($script:Shown -match ' end$') | Should -HaveCount 1
+    }
+
     It 'refuses -<Name> <Value> for what is there with another, before anything is changed' -ForEach @(
         @{ Name = 'Account'; Value = 'other' }, @{ Name = 'VMName'; Value = 'other' }, @{ Name = 'ShareName'; Value = 'other' }
         @{ Name = 'Network'; Value = '10.9.8' }, @{ Name = 'SharePath'; Value = '/tmp/other' }, @{ Name = 'MirrorName'; Value = 'other' }
@@ -262,18 +553,6 @@ Describe 'Install-SnapMirror' {
     ) {
         { Install-Host $Given } | Should -Throw $Says
         Get-Changed -Since 0 | Should -BeNullOrEmpty
-        Test-Path $script:Data | Should -BeFalse
-    }
-
-    It 'finds names that others have before anything is made' {
-        $row = New-Object -TypeName psobject -Property @{ Name = 'snapmirror'; Path = '/other'; TaskName = 'SnapMirror' }
-        foreach ($kind in 'User', 'Share', 'VM', 'Task') {
-            (Get-Double)[$kind][$row.Name] = $row
-            { Install-Host } | Should -Throw '*already, which is not of Install-SnapMirror*' -Because $kind
-            (Get-Double)[$kind].Clear()
-        }
-        (Get-Double).FileSystem = 'exFAT'
-        { Install-Host } | Should -Throw '*no sparse files*'
         Test-Path $script:Data | Should -BeFalse
     }
 
@@ -324,7 +603,7 @@ Describe 'Copy-SnapMirrorImage' {
     }
 
     It 'leaves a share alone that it has not made, and one whose copy still runs' {
-        New-SmbShare -Name 'snapmirror-copy' -Path '/other' -Description 'mine'
+        $null = New-SmbShare -Name 'snapmirror-copy' -Path $script:Usb -Description 'mine'
         { Copy-SnapMirrorImage -Path $script:Usb } | Should -Throw '*not of snapmirror*'
         @((Get-Double).Share.Keys) | Should -Contain 'snapmirror-copy'
         (Get-Double).Share['snapmirror-copy'].Description = 'snapmirror: for as long as a copy runs'

@@ -5,6 +5,16 @@
 # would follow $ErrorActionPreference of the caller; here they do not, which is the harder case.
 #
 # State is kept in a world, every call is recorded. Set-DoubleBreak lets a cmdlet fail once, before its effect or after.
+#
+# Where the limits are from:
+#   [docs]    Microsoft's reference, github.com/MicrosoftDocs/windows-powershell-docs, docset/winserver2022-ps: names, types,
+#             sets and positions of parameters; "external help file" there says whether it is a .dll (binary) or cdxml (functions).
+#   [source]  github.com/PowerShell/PowerShell, src/Microsoft.PowerShell.LocalAccounts, as it was published once.
+#   [seen]    told by people who use it; no page of Microsoft's says so.
+# Not to be looked up, so not refused here: how long the name of a VM, a switch or a firewall rule may be; whether an account
+# may be called as its computer; ConfirmImpact of functions whose page shows no question (taken as 'Medium'); how many
+# processors a VM may have; the texts and ids of errors (of CIM, they are in the language of Windows).
+# A name that is asked for and is not there is everywhere an error that does not end the caller [source, seen].
 Set-StrictMode -Version 2.0
 $script:World = $null
 
@@ -15,7 +25,10 @@ function Reset-Double {
         Place = $Place; Calls = New-Object -TypeName System.Collections.ArrayList; Break = $null; Way = $null
         User = @{}; Share = @{}; VM = @{}; Switch = @{ External = 'External' }; Rule = @{}; Task = @{}; Disk = @{}; Next = 1001
         Address = @(New-Row @{ InterfaceIndex = 3; InterfaceAlias = 'Ethernet'; IPAddress = '192.168.7.5' })
-        FileSystem = 'NTFS'; Telemetry = $true
+        FileSystem = 'NTFS'; Telemetry = $true; Group = @('Administrators', 'Users')
+        Free = 500GB; FreeAtHome = 50GB; DriveType = 'Fixed'; Policy = 'Undefined'; Service = @{ vmms = 'Running'; LanmanServer = 'Running' }
+        System = @{ Caption = 'Windows 11 Pro'; BuildNumber = '22631'; OperatingSystemSKU = 48; ProductType = 1; FreePhysicalMemory = 8MB }
+        Computer = @{ HypervisorPresent = $true; Model = 'Desktop' }; Processor = @{ VirtualizationFirmwareEnabled = $false }
     }
 }
 
@@ -74,7 +87,15 @@ function Select-Double {
     }
 }
 
+function Test-Pattern {
+    # Whether a text has letters that stand for others in PowerShell's patterns.
+    param([string] $Text)
+    $Text -match '[][*?]'
+}
+
 # -- Microsoft.PowerShell.LocalAccounts (binary) -----------------------------------------------------------------------
+# [source] Names have at most 20 letters; every failure is written as an error, and none ends the caller; ConfirmImpact is
+# 'Medium' for all of them. [docs] a description has at most 48 letters, a password 127; a name is that of no group.
 
 function Get-LocalUser {
     [CmdletBinding()]
@@ -82,41 +103,72 @@ function Get-LocalUser {
     Use-Double $PSCmdlet $PSBoundParameters -Effect { Select-Double $PSCmdlet $script:World.User $Name }
 }
 
+function Get-LocalGroup {
+    [CmdletBinding()]
+    param([Parameter(Position = 0)] [string] $Name)
+    Use-Double $PSCmdlet $PSBoundParameters -Effect {
+        $all = @{}
+        foreach ($one in $script:World.Group) { $all[$one] = New-Row @{ Name = $one } }
+        Select-Double $PSCmdlet $all $Name
+    }
+}
+
 function New-LocalUser {
-    [CmdletBinding(SupportsShouldProcess)]
+    [CmdletBinding(SupportsShouldProcess, DefaultParameterSetName = 'Password')]
     param(
-        [Parameter(Mandatory, Position = 0)] [ValidateLength(1, 20)] [string] $Name,
-        [Parameter(Mandatory)] [securestring] $Password,
-        [switch] $AccountNeverExpires, [switch] $PasswordNeverExpires, [switch] $UserMayNotChangePassword,
-        [ValidateLength(0, 48)] [string] $Description, [string] $FullName
+        [Parameter(Mandatory, Position = 0)] [ValidateNotNullOrEmpty()] [ValidateLength(1, 20)] [string] $Name,
+        [Parameter(Mandatory, ParameterSetName = 'Password')] [securestring] $Password,
+        [Parameter(Mandatory, ParameterSetName = 'NoPassword')] [switch] $NoPassword,
+        [Parameter(ParameterSetName = 'Password')] [switch] $PasswordNeverExpires,
+        [datetime] $AccountExpires, [switch] $AccountNeverExpires, [switch] $UserMayNotChangePassword, [switch] $Disabled,
+        [ValidateNotNull()] [ValidateLength(0, 48)] [string] $Description, [ValidateNotNull()] [string] $FullName
     )
+    $null = $NoPassword, $PasswordNeverExpires, $UserMayNotChangePassword, $Disabled, $FullName
     if (-not $script:World.Telemetry) {
         throw (New-Object -TypeName System.TypeLoadException -ArgumentList 'Could not load type TelemetryAPI')
     }
+    if ($AccountExpires -and $AccountNeverExpires) {
+        throw 'Parameters AccountExpires and AccountNeverExpires may not be specified together.'
+    }
     Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect {
         if ($script:World.User.ContainsKey($Name)) {
-            throw "User $Name already exists."
+            Write-DoubleError $PSCmdlet "User $Name already exists."
+        } elseif ($script:World.Group -contains $Name) {
+            Write-DoubleError $PSCmdlet "Name $Name is already in use."
+        } elseif ($Name -match '["/\\\[\]:;|=,+*?<>@]' -or $Name -match '^[. ]+$') {
+            Write-DoubleError $PSCmdlet "The name $Name is invalid."
+        } elseif ($Password.Length -gt 127) {
+            Write-DoubleError $PSCmdlet 'The password does not meet the password policy requirements.'
+        } else {
+            $sid = New-Row @{ Value = "S-1-5-21-1-2-3-$($script:World.Next)" }
+            $script:World.Next++
+            $script:World.User[$Name] = New-Row @{ Name = $Name; SID = $sid; Description = $Description }
+            $script:World.User[$Name]
         }
-        $sid = New-Row @{ Value = "S-1-5-21-1-2-3-$($script:World.Next)" }
-        $script:World.Next++
-        $script:World.User[$Name] = New-Row @{ Name = $Name; SID = $sid; Description = $Description }
-        $script:World.User[$Name]
     }
 }
 
 function Set-LocalUser {
     [CmdletBinding(SupportsShouldProcess)]
     param([Parameter(Mandatory, Position = 0)] [string] $Name, [securestring] $Password, [ValidateLength(0, 48)] [string] $Description)
+    $null = $Password, $Description
     Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect { $null = Select-Double $PSCmdlet $script:World.User $Name }
 }
 
 function Remove-LocalUser {
-    [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
-    param([Parameter(Mandatory, Position = 0)] [string] $Name)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect { $script:World.User.Remove($Name) }
+    [CmdletBinding(SupportsShouldProcess)]
+    param([Parameter(Mandatory, Position = 0)] [ValidateNotNullOrEmpty()] [string[]] $Name)
+    Use-Double $PSCmdlet $PSBoundParameters -Ask "$Name" -Effect {
+        foreach ($one in $Name) {
+            if (Select-Double $PSCmdlet $script:World.User $one) { $script:World.User.Remove($one) }
+        }
+    }
 }
 
-# -- SmbShare ----------------------------------------------------------------------------------------------------------
+# -- SmbShare (functions) ----------------------------------------------------------------------------------------------
+# [docs] a name has less than 80 letters, and is not pipe or mailslot; a path is whole, without * ? [ ]; a description has at
+# most 256 letters; -WhatIf of New-SmbShare does nothing, it makes the share; Set- and Remove-SmbShare ask without -Force.
+# [seen] the folder and the accounts must be there.
 
 function Get-SmbShare {
     [CmdletBinding()]
@@ -127,13 +179,21 @@ function Get-SmbShare {
 function New-SmbShare {
     [CmdletBinding(SupportsShouldProcess)]
     param(
-        [Parameter(Mandatory, Position = 0)] [string] $Name, [Parameter(Mandatory, Position = 1)] [string] $Path,
-        [string[]] $ChangeAccess, [string[]] $FullAccess, [string[]] $ReadAccess, [string] $Description, [bool] $EncryptData,
+        [Parameter(Mandatory, Position = 1)] [string] $Name, [Parameter(Mandatory, Position = 0)] [string] $Path,
+        [string[]] $ChangeAccess, [string[]] $FullAccess, [string[]] $ReadAccess, [string[]] $NoAccess, [string] $Description, [bool] $EncryptData,
         [ValidateSet('None', 'Manual', 'Documents', 'Programs', 'BranchCache', 'Unknown')] [string] $CachingMode
     )
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect {
-        if ($script:World.Share.ContainsKey($Name)) {
+    $null = $CachingMode
+    $strange = @($ChangeAccess) + $FullAccess + $ReadAccess + $NoAccess | Where-Object { $_ -and -not $script:World.User.ContainsKey(($_ -split '\\')[-1]) }
+    Use-Double $PSCmdlet $PSBoundParameters -Effect {
+        if ($Name.Length -ge 80 -or 'pipe', 'mailslot' -contains $Name -or $Description.Length -gt 256) {
+            Write-DoubleError $PSCmdlet 'The parameter is incorrect.'
+        } elseif ((Test-Pattern $Path) -or -not [System.IO.Path]::IsPathRooted($Path) -or -not (Test-Path -LiteralPath $Path -PathType Container)) {
+            Write-DoubleError $PSCmdlet 'The system cannot find the file specified.'
+        } elseif ($script:World.Share.ContainsKey($Name)) {
             Write-DoubleError $PSCmdlet 'The name has already been shared.'
+        } elseif ($strange) {
+            Write-DoubleError $PSCmdlet 'No mapping between account names and security IDs was done.'
         } else {
             $script:World.Share[$Name] = New-Row @{ Name = $Name; Path = $Path; EncryptData = $EncryptData; Description = $Description; Access = "$ChangeAccess" }
             $script:World.Share[$Name]
@@ -144,45 +204,80 @@ function New-SmbShare {
 function Set-SmbShare {
     [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
     param(
-        [Parameter(Mandatory, Position = 0)] [string] $Name, [bool] $EncryptData, [switch] $Force,
+        [Parameter(Mandatory, Position = 0)] [string[]] $Name, [bool] $EncryptData, [switch] $Force, [string] $Description,
         [ValidateSet('None', 'Manual', 'Documents', 'Programs', 'BranchCache', 'Unknown')] [string] $CachingMode
     )
-    Use-Double $PSCmdlet $PSBoundParameters -Effect { $script:World.Share[$Name].EncryptData = $EncryptData }
+    $null = $CachingMode, $Description
+    Use-Double $PSCmdlet $PSBoundParameters -Ask $(if (-not $Force) { "$Name" }) -Effect {
+        foreach ($one in Select-Double $PSCmdlet $script:World.Share "$Name") { $one.EncryptData = $EncryptData }
+    }
 }
 
 function Remove-SmbShare {
     [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
-    param([Parameter(Mandatory, Position = 0, ValueFromPipelineByPropertyName)] [string] $Name, [switch] $Force)
+    param([Parameter(Mandatory, Position = 0, ValueFromPipelineByPropertyName)] [string[]] $Name, [switch] $Force)
     process {
-        Use-Double $PSCmdlet $PSBoundParameters -Ask $(if (-not $Force) { $Name }) -Effect { $script:World.Share.Remove($Name) }
+        Use-Double $PSCmdlet $PSBoundParameters -Ask $(if (-not $Force) { "$Name" }) -Effect {
+            if (Select-Double $PSCmdlet $script:World.Share "$Name") { $script:World.Share.Remove("$Name") }
+        }
     }
 }
 
-# -- NetAdapter, NetTCPIP, NetSecurity, Storage ------------------------------------------------------------------------
+# -- NetAdapter, NetTCPIP, NetSecurity, Storage (functions) ------------------------------------------------------------
+# [docs] an address is a text; a rule has a display name, which is not All, and a port only with a protocol that has ports;
+# a path of Get-Volume is whole; a disk is initialized once, and before its partition; -WhatIf of Format-Volume does nothing,
+# it formats, and only the common file systems. [seen] an address is made once, and on an adapter that there is; the name of
+# a rule is its own; FAT has labels of 11 letters.
+
+function Get-DoubleAdapter {
+    # The adapters: the one of the machine, and one for the internal switch.
+    New-Row @{ Name = 'Ethernet'; InterfaceIndex = 3 }
+    if ($script:World.Switch.ContainsKey('SnapMirror')) {
+        New-Row @{ Name = 'vEthernet (SnapMirror)'; InterfaceIndex = 9 }
+    }
+}
 
 function Get-NetAdapter {
     [CmdletBinding()]
     param([Parameter(Position = 0)] [string] $Name)
     Use-Double $PSCmdlet $PSBoundParameters -Effect {
-        $all = @{ Ethernet = New-Row @{ Name = 'Ethernet'; InterfaceIndex = 3 } }
-        if ($script:World.Switch.ContainsKey('SnapMirror')) {
-            $all['vEthernet (SnapMirror)'] = New-Row @{ Name = 'vEthernet (SnapMirror)'; InterfaceIndex = 9 }
-        }
+        $all = @{}
+        foreach ($one in Get-DoubleAdapter) { $all[$one.Name] = $one }
         Select-Double $PSCmdlet $all $Name
     }
 }
 
 function Get-NetIPAddress {
     [CmdletBinding()]
-    param([Parameter(Position = 0)] [string] $IPAddress, [uint32] $InterfaceIndex)
-    Use-Double $PSCmdlet $PSBoundParameters -Effect { $script:World.Address }
+    param([Parameter(Position = 0)] [string[]] $IPAddress, [uint32[]] $InterfaceIndex)
+    Use-Double $PSCmdlet $PSBoundParameters -Effect {
+        $found = @($script:World.Address | Where-Object { (-not $IPAddress -or $IPAddress -contains $_.IPAddress) -and (-not $InterfaceIndex -or $InterfaceIndex -contains $_.InterfaceIndex) })
+        if (-not $found -and ($IPAddress -or $InterfaceIndex)) {
+            Write-DoubleError $PSCmdlet 'No matching MSFT_NetIPAddress objects found by CIM query.'
+        }
+        $found
+    }
 }
 
 function New-NetIPAddress {
-    [CmdletBinding(SupportsShouldProcess)]
-    param([Parameter(Mandatory, Position = 0)] [ipaddress] $IPAddress, [Parameter(Mandatory)] [uint32] $InterfaceIndex, [byte] $PrefixLength)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask "$IPAddress" -Effect {
-        $script:World.Address += New-Row @{ InterfaceIndex = $InterfaceIndex; InterfaceAlias = 'vEthernet (SnapMirror)'; IPAddress = "$IPAddress" }
+    [CmdletBinding(SupportsShouldProcess, DefaultParameterSetName = 'ByInterfaceAlias')]
+    param(
+        [Parameter(Mandatory, Position = 0)] [string] $IPAddress, [byte] $PrefixLength,
+        [Parameter(Mandatory, ParameterSetName = 'ByInterfaceAlias')] [string] $InterfaceAlias,
+        [Parameter(Mandatory, ParameterSetName = 'ByInterfaceIndex')] [uint32] $InterfaceIndex
+    )
+    Use-Double $PSCmdlet $PSBoundParameters -Ask $IPAddress -Effect {
+        $adapter = @(Get-DoubleAdapter | Where-Object { $_.InterfaceIndex -eq $InterfaceIndex -or ($InterfaceAlias -and $_.Name -eq $InterfaceAlias) })
+        $parsed = $null
+        if (-not [System.Net.IPAddress]::TryParse($IPAddress, [ref]$parsed) -or $PrefixLength -gt 32) {
+            Write-DoubleError $PSCmdlet 'The parameter is incorrect.'
+        } elseif (-not $adapter) {
+            Write-DoubleError $PSCmdlet 'Element not found.'
+        } elseif (@($script:World.Address | Where-Object { $_.IPAddress -eq $IPAddress })) {
+            Write-DoubleError $PSCmdlet 'The object already exists.'
+        } else {
+            $script:World.Address += New-Row @{ InterfaceIndex = $adapter[0].InterfaceIndex; InterfaceAlias = $adapter[0].Name; IPAddress = $IPAddress }
+        }
     }
 }
 
@@ -195,23 +290,49 @@ function Get-NetFirewallRule {
 function New-NetFirewallRule {
     [CmdletBinding(SupportsShouldProcess)]
     param(
-        [string] $Name, [Parameter(Mandatory)] [string] $DisplayName, [string] $Protocol, [string[]] $LocalPort,
+        [string] $Name = "{$([guid]::NewGuid())}", [Parameter(Mandatory)] [string] $DisplayName, [string] $Protocol, [string[]] $LocalPort,
         [ValidateSet('Inbound', 'Outbound')] [string] $Direction, [string[]] $LocalAddress, [string[]] $RemoteAddress,
         [ValidateSet('NotConfigured', 'Allow', 'Block')] [string] $Action
     )
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect { $script:World.Rule[$Name] = New-Row @{ Name = $Name; RemoteAddress = "$RemoteAddress" } }
+    $null = $Direction, $Action
+    Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect {
+        $parsed = $null
+        $wrong = @($LocalAddress) + $RemoteAddress | Where-Object { $_ -and -not [System.Net.IPAddress]::TryParse($_, [ref]$parsed) }
+        if ($DisplayName -eq 'All' -or $wrong -or ($LocalPort -and 'TCP', 'UDP' -notcontains $Protocol) -or ($LocalPort -match '[^0-9-]')) {
+            Write-DoubleError $PSCmdlet 'The parameter is incorrect.'
+        } elseif ($script:World.Rule.ContainsKey($Name)) {
+            Write-DoubleError $PSCmdlet 'Cannot create a file when that file already exists.'
+        } else {
+            $script:World.Rule[$Name] = New-Row @{ Name = $Name; RemoteAddress = "$RemoteAddress" }
+        }
+    }
 }
 
 function Remove-NetFirewallRule {
     [CmdletBinding(SupportsShouldProcess)]
-    param([Parameter(Mandatory, Position = 0)] [string] $Name)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect { $script:World.Rule.Remove($Name) }
+    param([Parameter(Position = 0)] [string[]] $Name, [switch] $All)
+    $null = $All
+    Use-Double $PSCmdlet $PSBoundParameters -Ask "$Name" -Effect {
+        if (-not $Name) {
+            $script:World.Rule.Clear() # without a name it removes every rule [docs]
+        } elseif (Select-Double $PSCmdlet $script:World.Rule "$Name") {
+            $script:World.Rule.Remove("$Name")
+        }
+    }
 }
 
 function Get-Volume {
     [CmdletBinding()]
-    param([string] $FilePath)
-    Use-Double $PSCmdlet $PSBoundParameters -Effect { New-Row @{ FileSystemType = $script:World.FileSystem } }
+    param([Parameter(Position = 0)] [char[]] $DriveLetter, [string] $FilePath)
+    $null = $DriveLetter
+    Use-Double $PSCmdlet $PSBoundParameters -Effect {
+        if (-not [System.IO.Path]::IsPathRooted($FilePath)) {
+            Write-DoubleError $PSCmdlet 'Invalid Parameter'
+        } else {
+            $free = if ($FilePath.StartsWith($env:ProgramData)) { $script:World.FreeAtHome } else { $script:World.Free }
+            New-Row @{ FileSystemType = $script:World.FileSystem; DriveType = $script:World.DriveType; SizeRemaining = $free }
+        }
+    }
 }
 
 function Get-Disk {
@@ -222,28 +343,54 @@ function Get-Disk {
 
 function Initialize-Disk {
     [CmdletBinding(SupportsShouldProcess)]
-    param([Parameter(Mandatory)] [uint32] $Number, [ValidateSet('Unknown', 'MBR', 'GPT')] [string] $PartitionStyle)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask "$Number" -Effect { $null }
+    param([Parameter(Mandatory, Position = 0)] [uint32[]] $Number, [ValidateSet('Unknown', 'MBR', 'GPT')] [string] $PartitionStyle)
+    $null = $PartitionStyle
+    Use-Double $PSCmdlet $PSBoundParameters -Ask "$Number" -Effect {
+        if ($script:World.Disk.Values -contains 'initialized') {
+            Write-DoubleError $PSCmdlet 'The disk has already been initialized.'
+        }
+        foreach ($path in @($script:World.Disk.Keys)) { $script:World.Disk[$path] = 'initialized' }
+    }
 }
 
 function New-Partition {
     [CmdletBinding(SupportsShouldProcess)]
-    param([Parameter(Mandatory)] [uint32] $DiskNumber, [switch] $UseMaximumSize, [switch] $AssignDriveLetter)
+    param([Parameter(Mandatory, Position = 0)] [uint32[]] $DiskNumber, [uint64] $Size, [switch] $UseMaximumSize, [switch] $AssignDriveLetter)
+    $null = $AssignDriveLetter
     Use-Double $PSCmdlet $PSBoundParameters -Ask "$DiskNumber" -Effect {
-        $folder = Join-Path $script:World.Place ([guid]::NewGuid())
-        $null = New-Item -ItemType Directory -Path $folder
-        $null = New-PSDrive -Name 'X' -PSProvider FileSystem -Root $folder -Scope Global
-        New-Row @{ DriveLetter = 'X' }
+        if ($script:World.Disk.Values -notcontains 'initialized') {
+            Write-DoubleError $PSCmdlet 'The disk has not been initialized.'
+        } elseif ([bool]$Size -eq [bool]$UseMaximumSize) {
+            Write-DoubleError $PSCmdlet 'Invalid Parameter'
+        } else {
+            $folder = Join-Path $script:World.Place ([guid]::NewGuid())
+            $null = New-Item -ItemType Directory -Path $folder
+            $null = New-PSDrive -Name 'X' -PSProvider FileSystem -Root $folder -Scope Global
+            New-Row @{ DriveLetter = 'X' }
+        }
     }
 }
 
 function Format-Volume {
     [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
-    param([Parameter(Mandatory)] $Partition, [ValidateSet('FAT', 'FAT32', 'exFAT', 'NTFS', 'ReFS')] [string] $FileSystem, [ValidateLength(0, 11)] [string] $NewFileSystemLabel)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask 'X' -Effect { $null }
+    param([Parameter(ValueFromPipeline)] $Partition, [ValidateSet('FAT', 'FAT32', 'exFAT', 'NTFS', 'ReFS')] [string] $FileSystem, [string] $NewFileSystemLabel, [switch] $Force)
+    $null = $Partition, $Force
+    if (-not $WhatIfPreference -and -not $PSCmdlet.ShouldProcess('X')) {
+        return
+    }
+    Use-Double $PSCmdlet $PSBoundParameters -Effect {
+        if ($FileSystem -eq 'FAT' -and $NewFileSystemLabel.Length -gt 11) {
+            Write-DoubleError $PSCmdlet 'The specified volume label is too long.'
+        }
+    }
 }
 
 # -- Hyper-V (binary) --------------------------------------------------------------------------------------------------
+# [docs] memory is Int64, a generation 1 or 2; -VHDPath is of a set of its own; firmware is of generation 2; a disk's name
+# ends in .vhd or .vhdx, and a new one has a size; a new switch is Internal or Private, or has an adapter; Remove-VM and
+# Remove-VMSwitch ask without -Force. [seen] names of VMs are not unique: New-VM makes a second one; files, switches and VMs
+# that are named must be there; firmware, memory and processors are set while the VM is off; to start what runs, or stop what
+# is off, is a warning; a disk is attached to one VM once, and mounted once; a mounted one is attached to none.
 
 function Get-VM {
     [CmdletBinding()]
@@ -252,14 +399,45 @@ function Get-VM {
 }
 
 function New-VM {
-    [CmdletBinding(SupportsShouldProcess)]
-    param([Parameter(Position = 0)] [string] $Name, [string] $Path, [ValidateSet(1, 2)] [int16] $Generation, [int64] $MemoryStartupBytes, [string] $VHDPath, [string] $SwitchName)
+    [CmdletBinding(SupportsShouldProcess, DefaultParameterSetName = 'No VHD')]
+    param(
+        [Parameter(Position = 0)] [string] $Name = 'New virtual machine', [Parameter(Position = 1)] [int64] $MemoryStartupBytes = 512MB,
+        [Parameter(Position = 2)] [ValidateSet(1, 2)] [int16] $Generation = 1, [string] $Path, [string] $SwitchName, [switch] $Force,
+        [Parameter(Mandatory, ParameterSetName = 'Existing VHD')] [string] $VHDPath, [Parameter(ParameterSetName = 'No VHD')] [switch] $NoVHD
+    )
+    $null = $Path, $Force, $NoVHD
     Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect {
-        $card = New-Row @{ Name = 'Network Adapter'; SwitchName = $SwitchName }
-        $script:World.VM[$Name] = New-Row @{
-            Name = $Name; State = 'Off'; SecureBoot = 'On'; Dynamic = $true; AutomaticStopAction = 'Save'; CheckpointType = 'Standard'
-            Card = @($card); Drive = @($VHDPath); Seen = @()
+        if (($VHDPath -and -not (Test-Path -LiteralPath $VHDPath -PathType Leaf)) -or $MemoryStartupBytes -lt 32MB) {
+            Write-DoubleError $PSCmdlet 'Failed to create a new virtual machine.'
+        } elseif (Test-DoubleSwitch $PSCmdlet $SwitchName) {
+            $card = New-Row @{ Name = 'Network Adapter'; SwitchName = $SwitchName }
+            $key = if ($script:World.VM.ContainsKey($Name)) { "$Name, the second" } else { $Name }
+            $script:World.VM[$key] = New-Row @{
+                Name = $Name; State = 'Off'; SecureBoot = 'On'; Dynamic = $true; AutomaticStopAction = 'Save'; CheckpointType = 'Standard'
+                Generation = $Generation; Card = @($card); Drive = @($VHDPath); Seen = @()
+            }
         }
+    }
+}
+
+function Test-DoubleSwitch {
+    # Whether there is a switch of that name, or none was named; an error if not.
+    param($Cmdlet, [string] $Name)
+    if ($Name -and -not $script:World.Switch.ContainsKey($Name)) {
+        Write-DoubleError $Cmdlet "Hyper-V was unable to find a virtual switch with name ""$Name""."
+        return $false
+    }
+    $true
+}
+
+function Use-DoubleVM {
+    # What is done with the VM of a name; an error if there is none. (With names of its own, as Use-Double.)
+    param($DoubleCmdlet, [string] $DoubleVM, [scriptblock] $DoubleDo, [switch] $DoubleOff)
+    $doubleFound = Select-Double $DoubleCmdlet $script:World.VM $DoubleVM
+    if ($doubleFound -and (-not $DoubleOff -or $doubleFound.State -eq 'Off')) {
+        & $DoubleDo $doubleFound
+    } elseif ($doubleFound) {
+        Write-DoubleError $DoubleCmdlet 'The operation cannot be performed while the virtual machine is in its current state.'
     }
 }
 
@@ -271,61 +449,65 @@ function Set-VM {
         [ValidateSet('TurnOff', 'Save', 'ShutDown')] [string] $AutomaticStopAction,
         [ValidateSet('Disabled', 'Production', 'ProductionOnly', 'Standard')] [string] $CheckpointType
     )
+    $null = $ProcessorCount, $AutomaticStartAction
     Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect {
-        Assert-VMOff $PSCmdlet $Name
-        $script:World.VM[$Name].AutomaticStopAction = $AutomaticStopAction
-        $script:World.VM[$Name].CheckpointType = $CheckpointType
-    }
-}
-
-function Assert-VMOff {
-    param($Cmdlet, [string] $Name)
-    if ($script:World.VM[$Name].State -ne 'Off') {
-        Write-DoubleError $Cmdlet 'The operation cannot be performed while the virtual machine is in its current state.'
+        Use-DoubleVM $PSCmdlet $Name -DoubleOff { param($vm) $vm.AutomaticStopAction = $AutomaticStopAction; $vm.CheckpointType = $CheckpointType }
     }
 }
 
 function Set-VMFirmware {
     [CmdletBinding(SupportsShouldProcess)]
     param([Parameter(Mandatory, Position = 0)] [string] $VMName, [ValidateSet('On', 'Off')] [string] $EnableSecureBoot)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $VMName -Effect { Assert-VMOff $PSCmdlet $VMName; $script:World.VM[$VMName].SecureBoot = $EnableSecureBoot }
+    Use-Double $PSCmdlet $PSBoundParameters -Ask $VMName -Effect {
+        Use-DoubleVM $PSCmdlet $VMName -DoubleOff {
+            param($vm)
+            if ($vm.Generation -ne 2) { Write-DoubleError $PSCmdlet 'This operation is supported by generation 2 only.' } else { $vm.SecureBoot = $EnableSecureBoot }
+        }
+    }
 }
 
 function Get-VMFirmware {
     [CmdletBinding()]
     param([Parameter(Mandatory, Position = 0)] [string] $VMName)
-    Use-Double $PSCmdlet $PSBoundParameters -Effect { New-Row @{ SecureBoot = $script:World.VM[$VMName].SecureBoot } }
+    Use-Double $PSCmdlet $PSBoundParameters -Effect { Use-DoubleVM $PSCmdlet $VMName { param($vm) New-Row @{ SecureBoot = $vm.SecureBoot } } }
 }
 
 function Set-VMMemory {
     [CmdletBinding(SupportsShouldProcess)]
     param([Parameter(Mandatory, Position = 0)] [string] $VMName, [bool] $DynamicMemoryEnabled)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $VMName -Effect { Assert-VMOff $PSCmdlet $VMName; $script:World.VM[$VMName].Dynamic = $DynamicMemoryEnabled }
+    Use-Double $PSCmdlet $PSBoundParameters -Ask $VMName -Effect { Use-DoubleVM $PSCmdlet $VMName -DoubleOff { param($vm) $vm.Dynamic = $DynamicMemoryEnabled } }
 }
 
 function Get-VMMemory {
     [CmdletBinding()]
     param([Parameter(Mandatory, Position = 0)] [string] $VMName)
-    Use-Double $PSCmdlet $PSBoundParameters -Effect { New-Row @{ DynamicMemoryEnabled = $script:World.VM[$VMName].Dynamic } }
+    Use-Double $PSCmdlet $PSBoundParameters -Effect { Use-DoubleVM $PSCmdlet $VMName { param($vm) New-Row @{ DynamicMemoryEnabled = $vm.Dynamic } } }
 }
 
 function Get-VMNetworkAdapter {
     [CmdletBinding()]
     param([Parameter(Mandatory, Position = 0)] [string] $VMName, [string] $Name)
-    Use-Double $PSCmdlet $PSBoundParameters -Effect { $script:World.VM[$VMName].Card }
+    Use-Double $PSCmdlet $PSBoundParameters -Effect { Use-DoubleVM $PSCmdlet $VMName { param($vm) $vm.Card | Where-Object { -not $Name -or $_.Name -eq $Name } } }
 }
 
 function Add-VMNetworkAdapter {
     [CmdletBinding(SupportsShouldProcess)]
-    param([Parameter(Mandatory, Position = 0)] [string] $VMName, [string] $Name, [string] $SwitchName, [ValidatePattern('^[0-9A-F]{12}$')] [string] $StaticMacAddress)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $VMName -Effect { $script:World.VM[$VMName].Card += New-Row @{ Name = $Name; SwitchName = $SwitchName } }
+    param([Parameter(Mandatory, Position = 0)] [string] $VMName, [string] $Name = 'Network Adapter', [string] $SwitchName, [ValidatePattern('^[0-9A-F]{12}$')] [string] $StaticMacAddress)
+    $null = $StaticMacAddress
+    Use-Double $PSCmdlet $PSBoundParameters -Ask $VMName -Effect {
+        if (Test-DoubleSwitch $PSCmdlet $SwitchName) {
+            Use-DoubleVM $PSCmdlet $VMName { param($vm) $vm.Card += New-Row @{ Name = $Name; SwitchName = $SwitchName } }
+        }
+    }
 }
 
 function Connect-VMNetworkAdapter {
     [CmdletBinding(SupportsShouldProcess)]
     param([Parameter(Mandatory, Position = 0)] [string] $VMName, [string] $Name, [Parameter(Mandatory)] [string] $SwitchName)
     Use-Double $PSCmdlet $PSBoundParameters -Ask $VMName -Effect {
-        $script:World.VM[$VMName].Card | Where-Object Name -eq $Name | ForEach-Object { $_.SwitchName = $SwitchName }
+        if (Test-DoubleSwitch $PSCmdlet $SwitchName) {
+            Use-DoubleVM $PSCmdlet $VMName { param($vm) $vm.Card | Where-Object Name -eq $Name | ForEach-Object { $_.SwitchName = $SwitchName } }
+        }
     }
 }
 
@@ -342,7 +524,17 @@ function Get-VMHardDiskDrive {
 function Add-VMHardDiskDrive {
     [CmdletBinding(SupportsShouldProcess)]
     param([Parameter(Mandatory, Position = 0)] [string] $VMName, [string] $Path)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $VMName -Effect { $script:World.VM[$VMName].Drive += [System.IO.Path]::GetFullPath($Path) }
+    Use-Double $PSCmdlet $PSBoundParameters -Ask $VMName -Effect {
+        $whole = [System.IO.Path]::GetFullPath($Path)
+        Use-DoubleVM $PSCmdlet $VMName {
+            param($vm)
+            if (-not (Test-Path -LiteralPath $whole -PathType Leaf) -or $script:World.Disk.ContainsKey($Path) -or @($script:World.VM.Values | Where-Object { $_.Drive -contains $whole })) {
+                Write-DoubleError $PSCmdlet "Failed to add device 'Virtual Hard Disk'."
+            } else {
+                $vm.Drive += $whole
+            }
+        }
+    }
 }
 
 function Remove-VMHardDiskDrive {
@@ -356,26 +548,39 @@ function Remove-VMHardDiskDrive {
 
 function Start-VM {
     [CmdletBinding(SupportsShouldProcess, DefaultParameterSetName = 'Name')]
-    param([Parameter(Mandatory, Position = 0, ParameterSetName = 'Name')] [string] $Name, [Parameter(Mandatory, ParameterSetName = 'VM')] $VM)
+    param([Parameter(Mandatory, Position = 0, ParameterSetName = 'Name')] [string] $Name, [Parameter(Mandatory, Position = 0, ParameterSetName = 'VM')] $VM)
     $which = if ($VM) { $VM.Name } else { $Name }
     Use-Double $PSCmdlet $PSBoundParameters -Ask $which -Effect {
-        $script:World.VM[$which].State = 'Running'
-        $script:World.VM[$which].Seen = @($script:World.VM[$which].Drive)
+        Use-DoubleVM $PSCmdlet $which {
+            param($vm)
+            if ($vm.State -eq 'Running') {
+                Write-Warning 'The virtual machine is already in the specified state.'
+            } else {
+                $vm.State = 'Running'
+                $vm.Seen = @($vm.Drive)
+            }
+        }
     }
 }
 
 function Stop-VM {
     [CmdletBinding(SupportsShouldProcess)]
-    param([Parameter(Mandatory, Position = 0)] [string] $Name, [switch] $Force, [switch] $TurnOff)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect { $script:World.VM[$Name].State = 'Off' }
+    param([Parameter(Mandatory, Position = 0)] [string] $Name, [switch] $Force, [switch] $Save, [switch] $TurnOff)
+    $null = $Force, $Save, $TurnOff
+    Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect {
+        Use-DoubleVM $PSCmdlet $Name {
+            param($vm)
+            if ($vm.State -eq 'Off') { Write-Warning 'The virtual machine is already in the specified state.' }
+            $vm.State = 'Off'
+        }
+    }
 }
 
 function Remove-VM {
     [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
     param([Parameter(Mandatory, Position = 0)] [string] $Name, [switch] $Force)
     Use-Double $PSCmdlet $PSBoundParameters -Ask $(if (-not $Force) { $Name }) -Effect {
-        Assert-VMOff $PSCmdlet $Name
-        $script:World.VM.Remove($Name)
+        Use-DoubleVM $PSCmdlet $Name -DoubleOff { $script:World.VM.Remove($Name) }
     }
 }
 
@@ -390,26 +595,39 @@ function Get-VMSwitch {
 }
 
 function New-VMSwitch {
-    [CmdletBinding(SupportsShouldProcess)]
-    param([Parameter(Mandatory, Position = 0)] [string] $Name, [ValidateSet('Internal', 'Private')] [string] $SwitchType)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect { $script:World.Switch[$Name] = $SwitchType }
+    [CmdletBinding(SupportsShouldProcess, DefaultParameterSetName = 'NetAdapterName')]
+    param(
+        [Parameter(Mandatory, Position = 0)] [string] $Name,
+        [Parameter(Mandatory, ParameterSetName = 'NetAdapterName')] [string[]] $NetAdapterName,
+        [Parameter(Mandatory, ParameterSetName = 'SwitchType')] [ValidateSet('Internal', 'Private')] [string] $SwitchType
+    )
+    $null = $NetAdapterName
+    Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect { $script:World.Switch[$Name] = if ($SwitchType) { $SwitchType } else { 'External' } }
 }
 
 function Remove-VMSwitch {
     [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
     param([Parameter(Mandatory, Position = 0)] [string] $Name, [switch] $Force)
     Use-Double $PSCmdlet $PSBoundParameters -Ask $(if (-not $Force) { $Name }) -Effect {
-        $script:World.Switch.Remove($Name)
-        $script:World.Address = @($script:World.Address | Where-Object { $_.InterfaceAlias -ne "vEthernet ($Name)" })
+        if (Test-DoubleSwitch $PSCmdlet $Name) {
+            $script:World.Switch.Remove($Name)
+            $script:World.Address = @($script:World.Address | Where-Object { $_.InterfaceAlias -ne "vEthernet ($Name)" })
+        }
     }
 }
 
 function New-VHD {
-    [CmdletBinding(SupportsShouldProcess)]
-    param([Parameter(Mandatory, Position = 0)] [string] $Path, [uint64] $SizeBytes, [switch] $Dynamic)
+    [CmdletBinding(SupportsShouldProcess, DefaultParameterSetName = 'DynamicWithoutSource')]
+    param(
+        [Parameter(Mandatory, Position = 0)] [string] $Path, [Parameter(Mandatory, Position = 1)] [uint64] $SizeBytes,
+        [Parameter(ParameterSetName = 'DynamicWithoutSource')] [switch] $Dynamic, [Parameter(Mandatory, ParameterSetName = 'FixedWithoutSource')] [switch] $Fixed
+    )
+    $null = $Dynamic, $Fixed
     Use-Double $PSCmdlet $PSBoundParameters -Ask $Path -Effect {
         if (Test-Path -LiteralPath $Path) {
             Write-DoubleError $PSCmdlet 'The file exists.'
+        } elseif ($Path -notmatch '\.vhdx?$' -or $SizeBytes -lt 3MB -or -not (Test-Path -LiteralPath (Split-Path -Path $Path -Parent))) {
+            Write-DoubleError $PSCmdlet 'Failed to create the virtual hard disk.'
         } else {
             Set-Content -LiteralPath $Path -Value 'secret'
         }
@@ -418,8 +636,16 @@ function New-VHD {
 
 function Mount-VHD {
     [CmdletBinding(SupportsShouldProcess)]
-    param([Parameter(Mandatory, Position = 0)] [string] $Path, [switch] $Passthru)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $Path -Effect { $script:World.Disk[$Path] = 'mounted'; New-Row @{ Path = $Path } }
+    param([Parameter(Mandatory, Position = 0)] [string] $Path, [switch] $NoDriveLetter, [switch] $ReadOnly, [switch] $PassThru)
+    $null = $NoDriveLetter, $ReadOnly
+    Use-Double $PSCmdlet $PSBoundParameters -Ask $Path -Effect {
+        if (-not (Test-Path -LiteralPath $Path -PathType Leaf) -or $script:World.Disk.ContainsKey($Path)) {
+            Write-DoubleError $PSCmdlet "Failed to mount the virtual disk '$Path'."
+        } else {
+            $script:World.Disk[$Path] = 'raw'
+            if ($PassThru) { New-Row @{ Path = $Path } }
+        }
+    }
 }
 
 function Dismount-VHD {
@@ -434,7 +660,9 @@ function Dismount-VHD {
     }
 }
 
-# -- ScheduledTasks ----------------------------------------------------------------------------------------------------
+# -- ScheduledTasks (functions) ----------------------------------------------------------------------------------------
+# [docs] Register-ScheduledTask has neither -WhatIf nor -Confirm; Unregister-ScheduledTask asks; a trigger is of one kind, a
+# principal a user or a group. [seen] a task is registered once without -Force; a name has none of \ / : * ? " < > |.
 
 function New-ScheduledTaskAction {
     [CmdletBinding()]
@@ -443,8 +671,13 @@ function New-ScheduledTaskAction {
 }
 
 function New-ScheduledTaskTrigger {
-    [CmdletBinding()]
-    param([switch] $Daily, [Parameter(Mandatory)] [datetime] $At)
+    [CmdletBinding(DefaultParameterSetName = 'Once')]
+    param(
+        [Parameter(Mandatory, Position = 0, ParameterSetName = 'Once')] [switch] $Once,
+        [Parameter(Mandatory, Position = 0, ParameterSetName = 'Daily')] [switch] $Daily, [Parameter(ParameterSetName = 'Daily')] [uint32] $DaysInterval,
+        [Parameter(Mandatory)] [datetime] $At
+    )
+    $null = $Once, $Daily, $DaysInterval
     # (Windows' own writes the time in UTC.)
     New-Row @{ StartBoundary = $At.ToUniversalTime().ToString('s') + 'Z' }
 }
@@ -480,20 +713,67 @@ function Get-ScheduledTask {
 }
 
 function Register-ScheduledTask {
-    [CmdletBinding(SupportsShouldProcess)]
-    param([Parameter(Mandatory, Position = 0)] [string] $TaskName, [Parameter(Mandatory)] $InputObject, [switch] $Force)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $TaskName -Effect {
-        $script:World.Task[$TaskName] = New-Row @{
-            TaskName = $TaskName; TaskPath = '\'; Arguments = $InputObject.Action.Arguments
-            StartBoundary = $InputObject.Trigger.StartBoundary; UserId = $InputObject.Principal.UserId
+    [CmdletBinding(DefaultParameterSetName = 'User')]
+    param(
+        [Parameter(Position = 0)] [string] $TaskName, [Parameter(Position = 1)] [string] $TaskPath = '\', [switch] $Force,
+        [Parameter(Mandatory, Position = 2, ValueFromPipeline, ParameterSetName = 'Object')] $InputObject,
+        [Parameter(Mandatory, Position = 2, ParameterSetName = 'User')] $Action
+    )
+    $null = $Action
+    Use-Double $PSCmdlet $PSBoundParameters -Effect {
+        if ($TaskName -match '[\\/:*?"<>|]') {
+            Write-DoubleError $PSCmdlet 'The filename, directory name, or volume label syntax is incorrect.'
+        } elseif ($script:World.Task.ContainsKey($TaskName) -and -not $Force) {
+            Write-DoubleError $PSCmdlet 'Cannot create a file when that file already exists.'
+        } else {
+            $script:World.Task[$TaskName] = New-Row @{
+                TaskName = $TaskName; TaskPath = $TaskPath; Arguments = $InputObject.Action.Arguments
+                StartBoundary = $InputObject.Trigger.StartBoundary; UserId = $InputObject.Principal.UserId
+            }
         }
     }
 }
 
 function Unregister-ScheduledTask {
     [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
-    param([Parameter(Mandatory, Position = 0)] [string] $TaskName, [string] $TaskPath)
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $TaskName -Effect { $script:World.Task.Remove($TaskName) }
+    param([Parameter(Position = 0)] [string[]] $TaskName, [Parameter(Position = 1)] [string[]] $TaskPath)
+    $null = $TaskPath
+    Use-Double $PSCmdlet $PSBoundParameters -Ask "$TaskName" -Effect {
+        if (Select-Double $PSCmdlet $script:World.Task "$TaskName") { $script:World.Task.Remove("$TaskName") }
+    }
+}
+
+# -- what tells of the host itself -------------------------------------------------------------------------------------
+# [docs] CimCmdlets are binary; memory is in KiB, a build is a text. Of a processor that runs a hypervisor, Windows says that
+# virtualisation is off in the firmware [seen].
+
+function Get-CimInstance {
+    [CmdletBinding()]
+    param([Parameter(Mandatory, Position = 0)] [string] $ClassName)
+    Use-Double $PSCmdlet $PSBoundParameters -Effect {
+        switch ($ClassName) {
+            'Win32_OperatingSystem' { New-Row $script:World.System }
+            'Win32_ComputerSystem' { New-Row $script:World.Computer }
+            'Win32_Processor' { New-Row $script:World.Processor }
+            default { Write-DoubleError $PSCmdlet 'Invalid class' }
+        }
+    }
+}
+
+function Get-Service {
+    [CmdletBinding()]
+    param([Parameter(Position = 0)] [string] $Name)
+    Use-Double $PSCmdlet $PSBoundParameters -Effect {
+        $all = @{}
+        foreach ($one in $script:World.Service.Keys) { $all[$one] = New-Row @{ Name = $one; Status = $script:World.Service[$one] } }
+        Select-Double $PSCmdlet $all $Name
+    }
+}
+
+function Get-ExecutionPolicy {
+    [CmdletBinding()]
+    param([ValidateSet('MachinePolicy', 'UserPolicy', 'Process', 'CurrentUser', 'LocalMachine')] [string] $Scope)
+    Use-Double $PSCmdlet $PSBoundParameters -Effect { if ($Scope -eq 'MachinePolicy') { $script:World.Policy } else { 'Undefined' } }
 }
 
 # -- what PowerShell on Linux lacks ------------------------------------------------------------------------------------

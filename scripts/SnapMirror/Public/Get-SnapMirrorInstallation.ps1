@@ -1,0 +1,62 @@
+function Get-SnapMirrorInstallation {
+    <#
+    .SYNOPSIS
+        Shows what Install-SnapMirror has made on this host, when, and whether it is there still.
+    .DESCRIPTION
+        Reads installation.json, beside the settings, in which Install-SnapMirror writes each step as it begins and when it
+        is done, and asks Windows whether what it made is there. Nothing is changed, and nothing is said where nothing is
+        installed. Install-SnapMirror makes again what is missing; Uninstall-SnapMirror undoes what stands there.
+
+        Each object has a Step, What it made, When that was last, Since when it is there, and a State: done; begun, where it
+        was broken off; missing, where somebody has taken it away; unknown, where Windows does not tell.
+    .EXAMPLE
+        Get-SnapMirrorInstallation
+
+        Shows every step.
+    .EXAMPLE
+        Get-SnapMirrorInstallation | Where-Object State -ne done
+
+        What another Install-SnapMirror would mend.
+    .OUTPUTS
+        SnapMirror.InstallationStep
+    .LINK
+        Install-SnapMirror
+    .LINK
+        Uninstall-SnapMirror
+    #>
+    [CmdletBinding()]
+    [OutputType('SnapMirror.InstallationStep')]
+    param()
+
+    $journal = Get-SnapMirrorJournal
+    if (-not $journal.Made) {
+        return
+    }
+    $setting = Get-SnapMirrorHostSetting -Argument $journal.Argument
+    foreach ($step in Get-SnapMirrorStep) {
+        $entry = $journal.Made | Where-Object -FilterScript { $_.Name -eq $step.Name }
+        if (-not $entry) {
+            continue
+        }
+        $state = $entry.State
+        if ($state -eq 'done') {
+            try {
+                if (-not (Test-SnapMirrorStep -Step $step -Setting $setting -Wish @{ SwitchName = $journal.Argument['SwitchName'] })) {
+                    $state = 'missing'
+                }
+            } catch {
+                Write-Verbose -Message "$($step.Name): $_"
+                $state = 'unknown'
+            }
+        }
+        $result = New-Object -TypeName psobject -Property ([ordered]@{
+            Step  = $step.Name
+            What  = if ($entry.Given) { "$($step.Say): $($entry.Given)" } else { $step.Say }
+            When  = ConvertTo-SnapMirrorDate -Value $entry.At
+            Since = ConvertTo-SnapMirrorDate -Value $entry.Since
+            State = $state
+        })
+        $result.PSObject.TypeNames.Insert(0, 'SnapMirror.InstallationStep')
+        $result
+    }
+}
