@@ -228,7 +228,7 @@ def test_every_example_as_it_stands(host: WindowsHost) -> None:
         assert one["wrong"] == [], json.dumps(one, indent=1)
         assert one["code"] in (0, 3), json.dumps(one, indent=1)
     ran = {one["example"]: one["gave"] for one in seen if one["ran"]}
-    assert len(seen) - len(ran) < 10
+    assert len(ran) > 20, "those of the installation run on doubles: scripts/SnapMirror/tests/Install.Tests.ps1"
     gave = {kind.removeprefix("Deserialized.") for kinds in ran.values() for kind in kinds}
     assert {
         "SnapMirror.Status", "SnapMirror.Snapshot", "SnapMirror.MirrorRun", "SnapMirror.Copy", "SnapMirror.Restore",

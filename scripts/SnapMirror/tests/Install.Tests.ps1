@@ -224,6 +224,7 @@ Describe 'The doubles' {
         @{ What = 'a switch of a type and an adapter'; Do = { New-VMSwitch -Name 'a' -SwitchType Internal -NetAdapterName 'Ethernet' } }
         @{ What = 'a VM that is not there'; Do = { Start-VM -Name 'none' } }
         @{ What = 'a question of Register-ScheduledTask'; Do = { Register-ScheduledTask -TaskName 'a' -InputObject 1 -WhatIf } }
+        @{ What = 'a question of New-Partition'; Do = { New-Partition -DiskNumber 1 -UseMaximumSize -WhatIf } }
         @{ What = 'a task with a bad name'; Do = { Register-ScheduledTask -TaskName 'a:b' -InputObject 1 } }
     ) {
         $Root, $Word, $Disk = $script:Root, $script:Word, $script:Disk
@@ -502,6 +503,26 @@ Describe 'Install-SnapMirror' {
         (Install-Host).Steps | Where-Object Done -ne 'nothing' | ForEach-Object { $_.Name } | Should -Be 'share'
         $null = Uninstall-SnapMirror -Force
         Get-SnapMirrorInstallation | Should -BeNullOrEmpty
+    }
+
+    It 'does what the examples of the help say' {
+        (Get-Double).Switch['Default Switch'] = 'Internal'
+        $commands = 'Test-SnapMirrorHost', 'Install-SnapMirror', 'Get-SnapMirrorInstallation', 'Copy-SnapMirrorImage', 'Uninstall-SnapMirror'
+        $gave = foreach ($command in $commands) {
+            foreach ($example in (Get-Help $command -Full).Examples.Example) {
+                $text = $example.Code.Trim() -replace 'D:\\snapmirror\.vhdx', '$script:Root/vm.vhdx' -replace '[DE]:\\', '$script:Root/'
+                if ($text -match 'SeedPath') { Set-Content -Path (Join-Path $script:Root 'seed/snapmirror.toml') -Value 'source = "root@a:/"' }
+                $null = New-Item -ItemType Directory -Path (Join-Path $script:Root 'Backup') -Force
+                Set-Content -Path (Join-Path $script:Place 'image-folder') -Value (Join-Path $script:Root 'Snapmirror')
+                "$command $(@(& ([scriptblock]::Create($text)) 3>$null 6>$null).Count)"
+            }
+        }
+        $gave | Should -Be @(
+            'Test-SnapMirrorHost 20', 'Test-SnapMirrorHost 0', 'Install-SnapMirror 0', 'Install-SnapMirror 1', 'Get-SnapMirrorInstallation 12'
+            'Get-SnapMirrorInstallation 0', 'Copy-SnapMirrorImage 1', 'Copy-SnapMirrorImage 0', 'Uninstall-SnapMirror 0', 'Uninstall-SnapMirror 2'
+        )
+        $script:Share = Join-Path $script:Root 'Snapmirror'
+        Assert-Gone
     }
 
     It 'shows where it was broken off' {

@@ -226,7 +226,7 @@ function Remove-SmbShare {
 # -- NetAdapter, NetTCPIP, NetSecurity, Storage (functions) ------------------------------------------------------------
 # [docs] an address is a text; a rule has a display name, which is not All, and a port only with a protocol that has ports;
 # a path of Get-Volume is whole; a disk is initialized once, and before its partition; -WhatIf of Format-Volume does nothing,
-# it formats, and only the common file systems. [seen] an address is made once, and on an adapter that there is; the name of
+# it formats, and only the common file systems; New-Partition has neither -WhatIf nor -Confirm. [seen] an address is made once, and on an adapter that there is; the name of
 # a rule is its own; FAT has labels of 11 letters.
 
 function Get-DoubleAdapter {
@@ -354,10 +354,10 @@ function Initialize-Disk {
 }
 
 function New-Partition {
-    [CmdletBinding(SupportsShouldProcess)]
+    [CmdletBinding()]
     param([Parameter(Mandatory, Position = 0)] [uint32[]] $DiskNumber, [uint64] $Size, [switch] $UseMaximumSize, [switch] $AssignDriveLetter)
     $null = $AssignDriveLetter
-    Use-Double $PSCmdlet $PSBoundParameters -Ask "$DiskNumber" -Effect {
+    Use-Double $PSCmdlet $PSBoundParameters -Effect {
         if ($script:World.Disk.Values -notcontains 'initialized') {
             Write-DoubleError $PSCmdlet 'The disk has not been initialized.'
         } elseif ([bool]$Size -eq [bool]$UseMaximumSize) {
