@@ -11,11 +11,11 @@ from pathlib import Path
 
 from snapmirror import process
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import DamageError, TransferError
+from snapmirror.errors import DamageError, ListingError, TransferError
 from snapmirror.mirror import floods, size_limits, stall
 from snapmirror.mirror.odd_times import Disk
 from snapmirror.snapshots import times
-from snapmirror.snapshots.entry import escape, parse, path_of, plain_line
+from snapmirror.snapshots.entry import BadLine, escape, parse, path_of, plain_line
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import rsync
@@ -87,8 +87,8 @@ def changed_names(mirror: MirrorConfig, tree: Path, disk: Disk) -> set[bytes]:
 
 def _is_time_that_cannot_be_kept(line: bytes, tree: Path, disk: Disk) -> bool:
     """Whether only the time differs, and the tree's is the nearest that its file system has."""
-    time = line.split(b"|", 6)[5]
-    if line[2:11] != _ONLY_TIME or times.is_usual(time):
+    fields = line.split(b"|", 6)
+    if line[2:11] != _ONLY_TIME or len(fields) < 7 or times.is_usual(time := fields[5]):  # few: a server's message
         return False
     with suppress(OSError, DamageError, ValueError):
         return disk.is_nearest(time, os.lstat(Tree(tree).at(path_of(line))).st_mtime_ns // 1_000_000_000)
@@ -138,7 +138,10 @@ def _pruned(lines: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
     pruned: list[bytes] = []
     leaders: dict[bytes, bytes] = {}
     for line in lines:
-        one = parse(line)
+        try:
+            one = parse(line)
+        except BadLine as bad:
+            raise ListingError(f"the source lists {bad.message}") from bad
         if pruned and one.path.startswith(tuple(pruned) if line[:1] == b"h" else pruned[-1]):
             continue
         if one.leader is not None:

@@ -28,7 +28,7 @@ from snapmirror.mirror.login_files import PATTERNS as LOGIN_FILES
 from snapmirror.mirror.login_files import is_one as is_login_file
 from snapmirror.mirror.wanted import ancestors
 from snapmirror.model import Progress, count, size
-from snapmirror.snapshots.entry import Entry, join, parent, parse
+from snapmirror.snapshots.entry import BadLine, Entry, join, parent, parse
 from snapmirror.tools import rsync
 
 log = logging.getLogger("snapmirror.restore")
@@ -274,7 +274,11 @@ class Restore:
                 for raw in child.stdout:
                     line = raw.removesuffix(b"\n")
                     if rsync.is_entry(line):
-                        yield line[:11], _entry(line)
+                        try:
+                            one = _entry(line)
+                        except BadLine:
+                            continue  # a server's message, which counts for nothing
+                        yield line[:11], one
                     elif line.startswith(b"skipping ") and not dry_run:
                         self.skipped += 1
                 code, stderr = child.wait(), child.stderr_tail()

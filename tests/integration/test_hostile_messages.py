@@ -17,7 +17,7 @@ import pytest
 
 from tests.support import hostile
 from tests.support.evil_daemon import TIME
-from tests.support.hostile import NAMES, Attack, Sender
+from tests.support.hostile import CHECK, LIST, NAMES, Attack, Sender
 from tests.support.runner import Scene
 from tests.support.siege import Siege
 
@@ -67,6 +67,27 @@ def test_a_line_of_a_name_that_did_not_come(siege: Siege, name: bytes) -> None:
     says = line(siege.version + 1, name)
     result = siege.attacked("not sent", Attack(says=says, left_out=frozenset({name})), on=(NAMES,))
     assert result.exit_code == 3 and os.fsdecode(name) in str(result.mirror["warnings"]), str(result)
+    siege.end()
+
+
+HALF = [
+    b"xxxxxxxxxxx|\n",
+    b"xxxxxxxxxxx|y//z\n",
+    b".f..t......|\xff\xff|//\\#3\n",
+    b".f..t......|rw-r--r--|0|0|5|1930/99/99-00:00:00|//../../d/c\n",
+    b">f+++++++++|rw-r--r--|0|0|%d|1930/01/01-00:00:00|//d/c\n" % 10**40,
+]
+
+
+def test_half_an_entry(siege: Siege) -> None:
+    """Said while a full night compares it counts for nothing; in a listing it ends the night."""
+    for says in HALF:
+        attack = Attack(says=says)
+        assert siege.attacked("compared", attack, "--full", on=(CHECK,)).exit_code == 0
+        for marker in (None, ".nobackup"):
+            siege.settings["exclude_marker"] = marker
+            result = siege.run(Sender(hostile.tree(siege.version), attack, (LIST,)), "run", "--json")
+            assert result.exit_code == 12, f"{says!r}: {result}"
     siege.end()
 
 
