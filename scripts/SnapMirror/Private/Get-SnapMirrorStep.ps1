@@ -43,13 +43,7 @@ function Get-SnapMirrorStep {
         Given = { param($setting) "$($setting.SharePath) for $($setting.Account)" }
         Test  = { param($setting) Test-Path -LiteralPath $setting.SharePath -PathType Container }
         Do    = { param($setting) New-SnapMirrorFolder -Path $setting.SharePath -Account $setting.Account }
-        Undo  = {
-            param($setting)
-            $user = Get-SnapMirrorAccount -Name $setting.Account
-            if ($user -and (Test-Path -LiteralPath $setting.SharePath)) {
-                Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $setting.SharePath, '/remove', "*$($user.SID.Value)"
-            }
-        }
+        Undo  = { param($setting) Revoke-SnapMirrorFolder -Path $setting.SharePath -Account $setting.Account }
     }
     @{
         Name  = 'share'
@@ -60,7 +54,10 @@ function Get-SnapMirrorStep {
         Undo  = {
             param($setting)
             $ours = { $_.Name -eq $setting.ShareName -or ($_.Name -eq "$($setting.ShareName)-copy" -and $_.Description -like 'snapmirror*') }
-            Get-SmbShare | Where-Object -FilterScript $ours | ForEach-Object { Remove-SmbShare -Name $_.Name -Force }
+            foreach ($share in @(Get-SmbShare | Where-Object -FilterScript $ours)) {
+                Remove-SmbShare -Name $share.Name -Force
+                Revoke-SnapMirrorFolder -Path $share.Path -Account $setting.Account
+            }
         }
     }
     @{

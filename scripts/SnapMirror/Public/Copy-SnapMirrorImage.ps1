@@ -56,6 +56,7 @@ function Copy-SnapMirrorImage {
         }
         if ($other) {
             Remove-SmbShare -Name $shareName -Force -Confirm:$false -ErrorAction Stop
+            Revoke-SnapMirrorFolder -Path $other.Path -Account $setting.Account
         }
         Set-SnapMirrorAwake -Awake $true
         Start-SnapMirrorVM
@@ -69,6 +70,9 @@ function Copy-SnapMirrorImage {
     } finally {
         if ($made) {
             Get-SmbShare | Where-Object -Property Name -EQ -Value $shareName | Remove-SmbShare -Force -Confirm:$false
+            if ($folder -ne $setting.SharePath) {
+                Revoke-SnapMirrorFolder -Path $folder -Account $setting.Account
+            }
         }
         Set-SnapMirrorAwake -Awake $false
         $lock.Dispose()

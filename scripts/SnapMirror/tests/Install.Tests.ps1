@@ -506,7 +506,6 @@ Describe 'Install-SnapMirror' {
     }
 
     It 'does what the examples of the help say' {
-        (Get-Double).Switch['Default Switch'] = 'Internal'
         $commands = 'Test-SnapMirrorHost', 'Install-SnapMirror', 'Get-SnapMirrorInstallation', 'Copy-SnapMirrorImage', 'Uninstall-SnapMirror'
         $gave = foreach ($command in $commands) {
             foreach ($example in (Get-Help $command -Full).Examples.Example) {
@@ -621,6 +620,8 @@ Describe 'Copy-SnapMirrorImage' {
         $failed[0].FullyQualifiedErrorId | Should -BeLike 'SnapMirror.LOCKED*'
         @((Get-Double).Share.Keys) | Should -Be 'snapmirror'
         @((Get-Double).Calls | Where-Object Name -eq 'New-SmbShare') | Should -HaveCount 3
+        Get-Content (Join-Path $script:Place 'grants') | Where-Object { $_ -like "$(stat -c %i $script:Usb) *" } | Should -BeNullOrEmpty -Because 'its rights are taken back, too'
+        Get-Content (Join-Path $script:Place 'grants') | Where-Object { $_ -like "$(stat -c %i $script:Share) *" } | Should -Not -BeNullOrEmpty
     }
 
     It 'leaves a share alone that it has not made, and one whose copy still runs' {
