@@ -29,7 +29,8 @@
     PrivateData          = @{
         PSData = @{
             Tags         = @('Backup', 'Snapshot', 'rsync', 'Linux', 'HyperV', 'PSEdition_Desktop', 'PSEdition_Core', 'Windows')
-            ReleaseNotes = 'See README.md: Set up on Windows, start to end.'
+            # (no LicenseUri and no ProjectUri: the project has neither a licence nor a page yet)
+            ReleaseNotes = 'First version. Needs Hyper-V and the helper VM of the same version. Run by PowerShell 7 on Linux, on doubles of Windows; not yet on Windows itself: first-run.ps1 of the project tries it, and writes a report.'
         }
     }
 }
