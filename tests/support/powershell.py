@@ -6,17 +6,14 @@ of Windows' own cmdlets, which are not where these tests run, pass parameters th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
-
-_KEYWORD = re.compile(r"^\s*\.([A-Z]+)(?:[ \t]+(\S+))?[ \t]*$", re.MULTILINE)
 
 
 @cache
@@ -49,13 +46,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Function:
-    """A function, or a script, which is one."""
+    """A function."""
 
     name: str
     path: Path
     parameters: dict[str, str]
     attributes: str
-    help: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def asks(self) -> bool:
@@ -71,11 +67,6 @@ def functions(path: Path) -> list[Function]:
     ]
 
 
-def script(path: Path) -> Function:
-    """A file as a function of its own."""
-    return _function(path.name, path, parsed(path))
-
-
 def _function(name: str, path: Path, node: Node) -> Function:
     block = next(walk(node, "param_block"), None)
     parameters: dict[str, str] = {}
@@ -83,20 +74,7 @@ def _function(name: str, path: Path, node: Node) -> Function:
         variable = next(child for child in parameter.children if child.type == "variable")
         parameters[text(variable).lstrip("$")] = text(parameter)
     above = [child for child in block.children if child.type == "attribute_list"] if block else []
-    comment = next((text(child) for child in walk(node, "comment") if text(child).startswith("<#")), "")
-    return Function(name, path, parameters, " ".join(map(text, above)), _help(comment))
-
-
-def _help(comment: str) -> dict[str, dict[str, str]]:
-    """Comment-based help: each keyword with its texts, by what stands behind the keyword, or by number."""
-    body = comment.removeprefix("<#").removesuffix("#>")
-    marks = list(_KEYWORD.finditer(body))
-    found: dict[str, dict[str, str]] = {}
-    for number, mark in enumerate(marks):
-        end = marks[number + 1].start() if number + 1 < len(marks) else len(body)
-        lines = [line.strip() for line in body[mark.end() : end].strip().splitlines()]
-        found.setdefault(mark[1], {})[mark[2] or str(number)] = "\n".join(lines)
-    return found
+    return Function(name, path, parameters, " ".join(map(text, above)))
 
 
 def calls(path: Path) -> list[Call]:
@@ -108,10 +86,19 @@ def calls(path: Path) -> list[Call]:
             continue
         elements = [child for child in node.children if child.type == "command_elements"]
         given = [text(one) for element in elements for one in element.children if one.type == "command_parameter"]
-        splatted = [text(one)[1:] for element in elements for one in walk(element, "variable") if text(one)[:1] == "@"]
+        splatted = [text(one)[1:] for element in elements for one in _own(element) if text(one)[:1] == "@"]
         given += [f"-{key}" for one in splatted for key in _keys_of(path, one)]
         found.append(Call(text(name), tuple(given), f"{path.name}:{node.start_point.row + 1}"))
     return found
+
+
+def _own(node: Node) -> Iterator[Node]:
+    """The variables below a node, but those in a block, which are for other commands."""
+    for child in node.children:
+        if child.type == "variable":
+            yield child
+        elif child.type != "script_block_expression":
+            yield from _own(child)
 
 
 def _keys_of(path: Path, variable: str) -> list[str]:
@@ -120,19 +107,6 @@ def _keys_of(path: Path, variable: str) -> list[str]:
         if text(node.children[0]) == f"${variable}" and (found := keys(node)):
             return found
     return []
-
-
-def members(path: Path, variable: str) -> set[str]:
-    """The properties of a variable that a file reads."""
-    found = set()
-    for node in walk(parsed(path), "member_access"):
-        if _name(node.children[0]) == variable:
-            found.add(text(next(walk(node, "member_name"))))
-    return found
-
-
-def _name(node: Node) -> str:
-    return text(node).lstrip("$@").strip("{}").lower()
 
 
 def keys(node: Node) -> list[str]:

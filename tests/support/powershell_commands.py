@@ -1,20 +1,10 @@
-"""What PowerShell 5.1 and Windows' own modules offer, as far as we use it: approved verbs, cmdlets, their parameters.
+"""What PowerShell 5.1 and Windows' own modules offer, as far as we use it: cmdlets and their parameters.
 
 From Microsoft's reference (PowerShell 5.1; Windows Server 2016 and later). Only here to catch a name that does not
 exist, or does not in 5.1: whoever calls something new looks it up there, and adds it.
 """
 
 from __future__ import annotations
-
-_VERBS = """
-    Add Approve Assert Backup Block Build Checkpoint Clear Close Compare Complete Compress Confirm Connect Convert
-    ConvertFrom ConvertTo Copy Debug Deny Deploy Disable Disconnect Dismount Edit Enable Enter Exit Expand Export Find
-    Format Get Grant Group Hide Import Initialize Install Invoke Join Limit Lock Measure Merge Mount Move New Open
-    Optimize Out Ping Pop Protect Publish Push Read Receive Redo Register Remove Rename Repair Request Reset Resize
-    Resolve Restart Restore Resume Revoke Save Search Select Send Set Show Skip Split Start Step Stop Submit Suspend
-    Switch Sync Test Trace Unblock Undo Uninstall Unlock Unprotect Unpublish Unregister Update Use Wait Watch Write
-"""
-VERBS = frozenset(_VERBS.split())
 
 # Of every cmdlet, and of every function with CmdletBinding.
 COMMON = frozenset(
@@ -34,15 +24,16 @@ _USED = """
     ForEach-Object: Process
     Format-Volume: FileSystem NewFileSystemLabel Partition
     Get-Acl: LiteralPath
-    Get-ChildItem: File Filter LiteralPath Path Recurse
+    Get-ChildItem: CodeSigningCert File Filter LiteralPath Path Recurse
     Get-CimInstance: ClassName
-    Get-Command: CommandType Name
+    Get-Command: CommandType Module Name
     Get-Content: Encoding LiteralPath Raw
     Get-Date:
     Get-Disk:
     Get-ExecutionPolicy: Scope
     Get-FileHash: LiteralPath
-    Get-Item: Force LiteralPath
+    Get-Item: Force LiteralPath Path
+    Get-ItemProperty: LiteralPath
     Get-Location: PSProvider
     Get-LocalGroup: Name
     Get-LocalUser: Name
@@ -61,6 +52,7 @@ _USED = """
     Get-VMSwitch: Name
     Get-Volume: FilePath
     Group-Object: Property
+    Import-Module: Name PassThru ErrorAction
     Import-PowerShellDataFile: Path
     Import-Module: Name
     Initialize-Disk: Number PartitionStyle
@@ -84,6 +76,9 @@ _USED = """
     New-VM: Generation MemoryStartupBytes Name Path SwitchName VHDPath
     New-VMSwitch: Name SwitchType
     Out-Null:
+    Out-String: Width
+    Read-Host: Prompt
+    Receive-Job: AutoRemoveJob Job Wait
     Register-ArgumentCompleter: CommandName ParameterName ScriptBlock
     Register-ScheduledTask: Force InputObject TaskName
     Remove-Item: Confirm Force LiteralPath Recurse
@@ -95,6 +90,7 @@ _USED = """
     Remove-VMSwitch: Confirm Force Name
     Resolve-Path: LiteralPath
     Select-Object: ExpandProperty First Skip Unique
+    Set-AuthenticodeSignature: Certificate HashAlgorithm LiteralPath TimestampServer
     Set-Content: Encoding LiteralPath Value
     Set-LocalUser: Name Password
     Set-SmbShare: CachingMode EncryptData Force Name
@@ -104,13 +100,17 @@ _USED = """
     Set-VMMemory: DynamicMemoryEnabled VMName
     Sort-Object: Property
     Split-Path: Parent Path
+    Start-Job: ArgumentList ScriptBlock
     Start-Process: ArgumentList FilePath
     Start-Sleep: Seconds
     Start-VM: Confirm Name VM
     Stop-VM: Confirm Force Name
+    TabExpansion2: cursorColumn inputScript
+    Test-ModuleManifest: Path
     Test-Path: LiteralPath PathType
     Unregister-ScheduledTask: Confirm TaskName TaskPath
     Where-Object: EQ FilterScript Property Value eq lt like
+    Write-Host:
     Write-Information: MessageData
     Write-Progress: Activity Completed PercentComplete Status
     Write-Verbose: Message

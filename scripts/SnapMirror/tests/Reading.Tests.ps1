@@ -208,6 +208,54 @@ Describe 'What is piped' {
     }
 }
 
+Describe 'A command' {
+    BeforeDiscovery {
+        $module = Split-Path $PSScriptRoot -Parent
+        $script:Files = Get-ChildItem -Path (Join-Path $module 'Private'), (Join-Path $module 'Public') | ForEach-Object { @{ Name = $_.BaseName } }
+        $script:Told = @(Get-ChildItem -Path (Join-Path $module 'Public') | ForEach-Object { @{ Name = $_.BaseName } }) +
+            @(Get-ChildItem -Path (Split-Path $module -Parent) -Filter '*.ps1' | ForEach-Object { @{ Name = $_.FullName } })
+    }
+
+    It 'is a function of the file of its name, with an approved verb: <Name>' -ForEach $script:Files {
+        $function = InModuleScope 'SnapMirror' -Parameters @{ Wanted = $Name } { param($Wanted) Get-Command -Name $Wanted -CommandType Function }
+        $function.CmdletBinding | Should -BeTrue
+        $function.Name | Should -MatchExactly "^($((Get-Verb).Verb -join '|'))-SnapMirror[A-Za-z]*$"
+        $asks = $function.Parameters.ContainsKey('WhatIf')
+        if ($asks -and $Name -ne 'Install-SnapMirror') { # (whose steps ask, each for itself)
+            $function.Definition | Should -Match '\.ShouldProcess\('
+        }
+        if (Get-Command -Module 'SnapMirror' -Name $Name -ErrorAction Ignore) {
+            $asks | Should -Be ($Name -match '^(Install|Uninstall|Invoke|Repair|Restore|Copy)-')
+        }
+    }
+
+    It 'that takes away or writes over asks as if it were serious' {
+        foreach ($name in 'Restore-SnapMirrorItem', 'Uninstall-SnapMirror') {
+            (New-Object -TypeName System.Management.Automation.CommandMetadata -ArgumentList (Get-Command $name)).ConfirmImpact | Should -Be 'High' -Because $name
+        }
+    }
+
+    It 'is told of in full: <Name>' -ForEach $script:Told {
+        $help = Get-Help -Name $Name -Full
+        $help.Synopsis.Trim() | Should -Match '\.$'
+        "$($help.description.Text)".Length | Should -BeGreaterThan $help.Synopsis.Length
+        $common = [System.Management.Automation.Cmdlet]::CommonParameters + [System.Management.Automation.Cmdlet]::OptionalCommonParameters
+        $own = @((Get-Command -Name $Name).Parameters.Keys | Where-Object { $common -notcontains $_ })
+        $block = (Get-Command -Name $Name).ScriptBlock.Ast.GetHelpContent()
+        @($block.Parameters.Keys) | Sort-Object | Should -Be @($own | ForEach-Object { $_.ToUpperInvariant() } | Sort-Object) -Because 'each, and no other'
+        @($block.Parameters.Values | Where-Object { $_ -match '^\s*$' }) | Should -BeNullOrEmpty
+        $short = (Split-Path $Name -Leaf) -replace '\.ps1$'
+        @($block.Examples).Count | Should -BeGreaterThan 0
+        foreach ($example in $block.Examples) {
+            $example | Should -Match ([regex]::Escape($short))
+            $example | Should -Match '\n\s*\n' -Because 'what it does stands below it'
+        }
+        foreach ($link in $block.Links) {
+            Get-Command -Module 'SnapMirror' -Name $link | Should -Not -BeNullOrEmpty
+        }
+    }
+}
+
 Describe 'Help' {
     It 'has a topic that names every command' {
         $topic = Get-Help -Name 'about_SnapMirror' | Out-String -Width 200
@@ -350,6 +398,13 @@ Describe 'A view' {
             }
             $one.PSObject.TypeNames.Insert(0, $type)
             $one | Out-String -Width 80 | Should -Match '7' -Because $type
+        }
+        $sources = Get-ChildItem -Path (Split-Path $PSScriptRoot -Parent) -Recurse -Include '*.ps1', '*.psd1' | Where-Object { $_.FullName -notlike '*Tests*' }
+        $given = Select-String -Path $sources.FullName -Pattern "(OutputType\(|Insert\(0, ).*'SnapMirror\.\w+'" |
+            ForEach-Object { [regex]::Matches($_.Line, 'SnapMirror\.\w+').Value } | Select-Object -Unique
+        @($given).Count | Should -BeGreaterThan 8
+        foreach ($type in $given) {
+            Get-FormatData -TypeName $type | Should -Not -BeNullOrEmpty -Because $type
         }
     }
 }
