@@ -11,7 +11,7 @@ from snapmirror import files
 from snapmirror.cli.output import note, out_json, table
 from snapmirror.cli.shell import Json, shell_of
 from snapmirror.cli.text import duration, harmless, local_time, utc_time
-from snapmirror.errors import StorageError
+from snapmirror.errors import ExitCode, StorageError
 from snapmirror.model import count, size
 
 if TYPE_CHECKING:
@@ -63,10 +63,15 @@ def _row(one: Entry) -> list[str]:
     told = count(len(one.warnings) + len(one.run_warnings), "warning") if one.warnings or one.run_warnings else ""
     changed = one.updated + one.attributes + one.linked
     return [
-        local_time(datetime.fromtimestamp(one.finished, UTC)), one.mirror, one.result, str(one.exit_code),
+        local_time(datetime.fromtimestamp(one.finished, UTC)), one.mirror, one.result, str(_exit_code(one)),
         str(one.added), str(changed), str(one.deleted), size(one.bytes_transferred), duration(one.seconds),
         one.error or told,
     ]  # fmt: skip
+
+
+def _exit_code(one: Entry) -> int:
+    """How the run ended, as far as this mirror goes: a warning that belongs to no mirror counts for each."""
+    return one.exit_code or (ExitCode.WARNINGS if one.run_warnings else ExitCode.DONE)
 
 
 def _as_json(one: Entry) -> dict[str, Any]:

@@ -142,6 +142,8 @@ def _depth(full: bool, sample: str | None, seed: int | None) -> Depth:
 
     if full and sample is not None:
         raise UsageError("--full and --sample exclude each other", hint="--full reads everything")
+    if seed is not None and sample is None:
+        raise UsageError("--seed draws a sample", hint="say how large it is, too: --sample 1% --seed 7")
     if sample is None:
         return Depth(1.0 if full else 0.0)
     try:

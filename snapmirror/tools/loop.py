@@ -28,6 +28,7 @@ log = logging.getLogger("snapmirror.loop")
 # cannot be mounted on a larger one. Larger than the device's own is fine, so stock `mount --options loop` works.
 SECTOR_BYTES = 4096
 _BLOCK_DEVICES = Path("/sys/block")
+_DETACH_SECONDS = 30.0
 _COLUMNS = "NAME,BACK-FILE,BACK-INO,BACK-MAJ:MIN,DIO"
 
 
@@ -136,7 +137,8 @@ def detach_all(file: Path) -> None:
             raise StuckError(f"{device.device} is still in use by {', '.join(users)}", hint="end that, then try again")
         with suppress(ProgramFailed):  # it may have gone by itself; what counts is what the kernel says next
             run(["losetup", "--detach", device.device])
-        if not wait_until(lambda gone=device: gone not in attached_to(file)):  # type: ignore[misc]
+        # udev may look at it once more, which takes long on a busy machine
+        if not wait_until(lambda gone=device: gone not in attached_to(file), _DETACH_SECONDS):  # type: ignore[misc]
             raise StuckError(
                 f"{device.device} is still attached to {file}",
                 hint="a process still has the device open: 'fuser --verbose' names it",

@@ -134,3 +134,14 @@ def test_status_and_metrics_tell_when_it_is_full(scene: Scene, tmp_path: Path) -
     ]
     assert float(number) == pytest.approx(free / GIB, rel=0.2)
     assert json.loads(file.read_text().splitlines()[-1])["store_free"] > 0
+
+
+def test_the_code_is_what_the_run_ended_with(scene: Scene) -> None:
+    """A warning that belongs to no mirror is counted by the run."""
+    scene.night()
+    scene.store.chmod(0o755)
+    (scene.store / "web").chmod(0o755)
+    code = scene.night(expect=[0, 3]).exit_code
+    [_, line, _] = scene.command("log").stdout.splitlines()
+    assert code == 3 and line.split()[3:6] == ["web", "published", "3"], line
+    assert scene.command("log", "--json").json[0]["run_warnings"], "the mirror itself had none"

@@ -223,6 +223,7 @@ def test_a_sample_is_drawn_by_its_seed(scene: Scene) -> None:
     for wrong in ("0%", "x", "101%", "5"):
         assert scene.command("verify", "--sample", wrong).exit_code == 2
     assert scene.command("verify", "--sample", "1%", "--full").exit_code == 2
+    assert scene.command("verify", "--seed", "7").exit_code == 2, "a seed alone draws nothing"
 
 
 def manifests(scene: Scene) -> list[Path]:

@@ -114,7 +114,7 @@ class HardlinkStore:
         if save_interrupted(self.layout):
             done.append("kept what the last run had received of its last file")
         if self.layout.slot.exists() and self._record.slot_equals is None:
-            done.append("the last run did not finish; this one goes on with what it had fetched")
+            done.append("the last run did not finish; this one goes on from there")
         return done
 
     def finish_healing(self) -> bool:

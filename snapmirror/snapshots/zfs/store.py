@@ -160,7 +160,7 @@ class ZfsStore:
             unstage(self.layout.staging, self.layout.slot, self._began() or 0)
         found = survey(self.mounted(newest) if newest else None, self.layout.slot, stop)
         if not found.is_clean:
-            log.info("%s: the last run did not finish; this one goes on with what it had fetched", self.mirror)
+            log.info("%s: the last run did not finish; this one goes on from there", self.mirror)
         return found
 
     def slot(self) -> Path:
