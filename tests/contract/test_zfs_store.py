@@ -72,7 +72,8 @@ def test_snapshots_and_holds_of_others_stay(scene: ZfsScene) -> None:
         zfs("zfs", "snapshot", f"{dataset}@mine")
         zfs("zfs", "hold", "somebody", f"{dataset}@{first}")
     (scene.source / "file").write_text("new")
-    result = scene.night()
+    result = scene.night(expect=(3,))
+    assert "dataset is busy" in str(result.json["warnings"]) + str(result.mirror["warnings"]), str(result)
     assert ids(scene) == [result.mirror["snapshot"], first]
     with by_hand(scene) as dataset:
         zfs("zfs", "release", "somebody", f"{dataset}@{first}")
