@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from snapmirror import process
 from snapmirror.config import MirrorConfig
@@ -78,11 +80,19 @@ def tree_lines(mirror: MirrorConfig, tree: Path) -> list[bytes]:
         return list(listing.lines())
 
 
-def changed_names(mirror: MirrorConfig, tree: Path, disk: Disk) -> set[bytes]:
-    """Compare the source with a snapshot's tree itself: the names that differ, in ACLs and xattrs as well."""
+def changed_names(mirror: MirrorConfig, tree: Path, disk: Disk, among: Sequence[bytes] | None = None) -> set[bytes]:
+    """Compare the source with a snapshot's tree itself: the names that differ, in ACLs and xattrs as well.
+
+    `among`: only these are looked at.
+    """
     what, seconds = f"comparing {mirror.source} with {tree}", stall.patience(mirror)
-    with _listed(rsync.check_argv(mirror, tree), what, mirror, seconds, root=False) as listing:
-        return {path_of(line) for line in listing.lines() if not _is_time_that_cannot_be_kept(line, tree, disk)}
+    with tempfile.TemporaryFile() if among is not None else nullcontext() as names:
+        if names is not None:
+            names.writelines(rsync.listed_name(mirror, path) + b"\0" for path in among or ())
+            names.seek(0)
+        argv = rsync.check_argv(mirror, tree, listed=names is not None)
+        with _listed(argv, what, mirror, seconds, root=False, stdin=names) as listing:
+            return {path_of(line) for line in listing.lines() if not _is_time_that_cannot_be_kept(line, tree, disk)}
 
 
 def _is_time_that_cannot_be_kept(line: bytes, tree: Path, disk: Disk) -> bool:
@@ -97,19 +107,32 @@ def _is_time_that_cannot_be_kept(line: bytes, tree: Path, disk: Disk) -> bool:
 
 @contextmanager
 def _listed(
-    argv: list[str], what: str, mirror: MirrorConfig, seconds: int = 0, *, root: bool = True
+    argv: list[str],
+    what: str,
+    mirror: MirrorConfig,
+    seconds: int = 0,
+    *,
+    root: bool = True,
+    stdin: IO[bytes] | None = None,
 ) -> Iterator[Listing]:
     listing = Listing(iter(()))
-    with closing(_read(argv, listing, what, mirror.guard.max_entries, seconds, needs_root=root)) as blocks:
+    with closing(_read(argv, listing, what, mirror.guard.max_entries, seconds, needs_root=root, stdin=stdin)) as blocks:
         listing.blocks = blocks
         yield listing
 
 
 def _read(
-    argv: list[str], listing: Listing, what: str, most: int, seconds: int, *, needs_root: bool
+    argv: list[str],
+    listing: Listing,
+    what: str,
+    most: int,
+    seconds: int,
+    *,
+    needs_root: bool,
+    stdin: IO[bytes] | None,
 ) -> Generator[list[bytes]]:
     has_root = False
-    with process.running(argv, memory=floods.memory(most), writable=()) as child:
+    with process.running(argv, stdin=stdin, memory=floods.memory(most), writable=()) as child:
         rest, flood = b"", floods.EntryFlood(child, what=what, most=most)
         for chunk in stall.printed(child, _CHUNK, seconds=seconds, flood=flood):
             if len(chunk) < _CHUNK // 4:

@@ -15,15 +15,17 @@ from snapmirror.errors import ListingError, TransferError
 from snapmirror.mirror import listing, named_files, size_limits
 from snapmirror.mirror.odd_times import Disk
 from snapmirror.model import NOTICE, Progress, count
-from snapmirror.snapshots import entry
+from snapmirror.snapshots import entry, times
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
 from snapmirror.snapshots.merge import OutOfOrder
-from snapmirror.snapshots.plan import Manifest, Plan, compare, hold_back_deletions, in_order
+from snapmirror.snapshots.plan import Doubt, Manifest, Plan, compare, hold_back_deletions, in_order
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot, make_id
 from snapmirror.snapshots.retention import Expiry, Rules, expiry
 
 _DEVICES = frozenset({b"D"})
+_CLOCKS_APART = timedelta(seconds=2)
+_MOST_NAMES = 10_000  # looked up one by one by rsync; of more the whole tree is compared
 
 log = logging.getLogger("snapmirror.plan")
 
@@ -56,7 +58,10 @@ def make_plan(
     if full and newest is not None:
         marked = listing.changed_names(mirror, history.tree(newest), disk)
     try:
-        plan, listed = _compare(mirror, _manifest(history, newest), header, marked, disk, progress)
+        doubt = None if full else _doubt(newest)
+        plan, listed = _compare(mirror, _manifest(history, newest), header, marked, disk, progress, doubt)
+        if newest is not None and (marked := _hidden(mirror, history.tree(newest), disk, plan)):
+            plan, listed = _compare(mirror, _manifest(history, newest), header, marked, disk, progress)
     except DamagedManifest as damage:
         assert newest is not None
         warnings.append(f"{damage.message}; compared with the tree of {newest.id} itself instead")
@@ -106,6 +111,28 @@ def _expiry(mirror: MirrorConfig, history: SnapshotStore, header: Header, plan: 
     return expiry(history.snapshots(), tonight, retention_of(mirror))
 
 
+def _doubt(newest: Snapshot | None) -> Doubt | None:
+    """What may have changed unseen since it was fetched: files that had been changed just before, or after that.
+
+    The server's clock may be two seconds behind ours.
+    """
+    if newest is None:
+        return None
+    since = newest.clock_at - _CLOCKS_APART
+    return Doubt(newest.sequence, times.printed(int(since.timestamp())))
+
+
+def _hidden(mirror: MirrorConfig, tree: Path, disk: Disk, plan: Plan) -> set[bytes]:
+    """The names of a plan's doubtful lines that have changed in truth: rsync compares fractions of a second."""
+    names = [entry.path_of(line) for line in plan.doubtful]
+    if not names:
+        return set()
+    hidden = listing.changed_names(mirror, tree, disk, None if len(names) > _MOST_NAMES else names) & set(names)
+    if hidden:
+        log.info("%s: changed in the second in which it was fetched: %s", mirror.name, count(len(hidden), "file"))
+    return hidden
+
+
 def _manifest(history: SnapshotStore, newest: Snapshot | None) -> Manifest:
     return NOTHING if newest is None else Reader(history.manifest(newest))
 
@@ -117,14 +144,22 @@ def _rebuilt(mirror: MirrorConfig, tree: Path, header: Header) -> Lines:
 
 
 def _compare(
-    mirror: MirrorConfig, old: Manifest, header: Header, marked: set[bytes], disk: Disk, progress: Progress
+    mirror: MirrorConfig,
+    old: Manifest,
+    header: Header,
+    marked: set[bytes],
+    disk: Disk,
+    progress: Progress,
+    doubt: Doubt | None = None,
 ) -> tuple[Plan, listing.Listing]:
     left_out = _DEVICES if os.geteuid() and not mirror.fake_super else frozenset()
     progress.begin(f"listing {mirror.source}")
     try:
         with closing(old), listing.source_listed(mirror, expected=old.totals.entries) as listed:
             blocks = _counted(listed.blocks, progress)
-            return compare(old, blocks, header, marked=marked, left_out=left_out, is_nearest=disk.is_nearest), listed
+            return compare(
+                old, blocks, header, marked=marked, left_out=left_out, is_nearest=disk.is_nearest, doubt=doubt
+            ), listed
     except OutOfOrder:
         log.info("the source lists its names in another order than usual; sorting them")
         with (
@@ -133,8 +168,9 @@ def _compare(
         ):
             try:
                 return compare(
-                    again, in_order(listed.blocks), header, marked=marked, left_out=left_out, is_nearest=disk.is_nearest
-                ), listed
+                    again, in_order(listed.blocks), header,
+                    marked=marked, left_out=left_out, is_nearest=disk.is_nearest, doubt=doubt,
+                ), listed  # fmt: skip
             except OutOfOrder:
                 raise ListingError(f"{mirror.source} lists a name twice") from None
     finally:

@@ -69,7 +69,7 @@ class Plan:
     `held_back` are deletions that do not happen because the listing may lack what could not be read; `corrections` are
     for `manifest`, see `manifest.rewritten`; `sample` are a few unchanged lines; `left_out` counts entries
     that the store cannot keep. `differing` are all lines in which `manifest` differs from the one before, both sides
-    numbered, unless they are too many.
+    numbered, unless they are too many. `doubtful` are unchanged lines that may hide a change, see `Doubt`.
     """
 
     id: str
@@ -86,6 +86,7 @@ class Plan:
     held_back: list[bytes] = field(default_factory=list)
     left_out: int = 0
     differing: Spool | None = None
+    doubtful: list[bytes] = field(default_factory=list)
 
     def pairs(self) -> Iterator[Pair]:
         """Everything that rsync is asked for."""
@@ -129,6 +130,24 @@ class Plan:
         return not (self.transfer or self.groups or self.links or self.delete)
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Which unchanged files may have changed all the same: lines have whole seconds, and a file may change once more in
+    the second in which it was fetched. Those with the number `fetched` that are of the time `since` or later, as lines
+    have it.
+    """
+
+    fetched: int
+    since: bytes
+
+    def of(self, lines: Sequence[bytes], numbers: Sequence[int]) -> Iterator[bytes]:
+        """Those of these lines."""
+        if self.fetched in numbers:
+            for line, number in zip(lines, numbers, strict=True):
+                if number == self.fetched and line[1:2] == b"f" and line.split(b"|", 6)[5] >= self.since:
+                    yield line
+
+
 def classify(old: bytes | None, new: bytes | None) -> str:
     """Name what happens to one entry."""
     if new is None:
@@ -152,12 +171,14 @@ def compare(
     marked: Set[bytes],
     left_out: Set[bytes] = frozenset(),
     is_nearest: IsNearest = is_nearest,
+    doubt: Doubt | None = None,
 ) -> Plan:
     """The plan that turns the tree of manifest `old` into that of `listing` (in blocks), and the next manifest.
 
     Lines of the listing that are no entries are passed over. `marked` are paths that count as changed although their
     lines are equal: a full run has found that they differ in what a line does not show. `left_out` are kinds of
-    entries that the store cannot keep, `is_nearest` knows the times that it can. Raises OutOfOrder, ListingError.
+    entries that the store cannot keep, `is_nearest` knows the times that it can, `doubt` tells which lines the plan has
+    as `doubtful`. Raises OutOfOrder, ListingError.
     """
     plan = Plan(header.id, header.sequence)
     in_pieces = bool(old.places) or old.totals.entries >= MANY_ENTRIES
@@ -169,6 +190,8 @@ def compare(
 
     def same(piece: Piece, place: int) -> None:
         numbers = old.numbers[place : place + piece.count]
+        if doubt is not None:
+            plan.doubtful.extend(doubt.of(piece.lines, numbers))
         if marked:
             for offset, line in enumerate(piece.lines):
                 if entry.parse(line).path in marked:

@@ -83,15 +83,17 @@ def tree_argv(mirror: MirrorConfig, tree: Path) -> list[str]:
     return [*_common(mirror), *fake, "--dry-run", f"--out-format={LIST_FORMAT}", f"{tree}/", NOWHERE]
 
 
-def check_argv(mirror: MirrorConfig, tree: Path) -> list[str]:
+def check_argv(mirror: MirrorConfig, tree: Path, *, listed: bool = False) -> list[str]:
     """Compare the source with a snapshot's tree itself, ACLs and xattrs included: lists what differs.
 
+    `listed`: only of the names that are given to stdin (see `listed_name`, NUL after each).
     It must not stumble over a folder in the place of a file: rsync (3.5.0) waits for ever if that file has two names.
     """
     return [
-        *_common(mirror), *_extras(mirror), "--dry-run", "--force", "--modify-window=-1",
+        *_common(mirror, recursive=not listed), *_extras(mirror), "--dry-run", "--force", "--modify-window=-1",
         f"--out-format={LIST_FORMAT}",
-        *_filters(mirror), *connection(mirror), mirror.source.rsync_argument, f"{tree}/",
+        *(["--files-from=-", "--from0", "--no-implied-dirs", "--ignore-missing-args"] if listed else _filters(mirror)),
+        *connection(mirror), (_base(mirror.source) if listed else mirror.source).rsync_argument, f"{tree}/",
     ]  # fmt: skip
 
 
