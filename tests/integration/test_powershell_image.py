@@ -27,9 +27,12 @@ from tests.support.windows_host import MANIFEST, WindowsHost, windows_host
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="images and port 22 are root's")
 
 SCRIPT = MANIFEST.parents[1] / "Invoke-SnapMirror.ps1"
-# What makes an installation is parsed, and its parameters are bound; Install.Tests.ps1 runs it. So is what only Windows
-# has: schtasks, and a folder at \\10.253.71.2.
-ONLY_BOUND = re.compile(r"^(Install-|Uninstall-|Test-SnapMirrorHost|Get-SnapMirrorInstallation|schtasks)|Get-ChildItem")
+# What makes an installation is parsed, and its parameters are bound; Install.Tests.ps1 and others run it. So is what
+# only Windows has: schtasks, and a folder at \\10.253.71.2.
+ONLY_BOUND = re.compile(
+    r"^(Install-|Uninstall-|Test-SnapMirrorHost|Get-SnapMirrorInstallation|schtasks|\.\\(first-run|pack-module))"
+    r"|Get-ChildItem"
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,13 @@ def test_every_command_on_an_image(host: WindowsHost) -> None:
         $tab = (TabExpansion2 -inputScript $line -cursorColumn $line.Length).CompletionMatches.CompletionText
         $plan = Restore-SnapMirrorItem -Path '/etc/hosts' -Id $listed[-1].Id -ToServer -WhatIf
         $pushed = Restore-SnapMirrorItem -Path '/etc/hosts' -Id $listed[-1].Id -ToServer -Force
+        $inner = [powershell]::Create()
+        $names = "'/etc/web', '/etc/none', '/etc/two words'"
+        $line = "Restore-SnapMirrorItem $names -Destination '$PWD/shown'"
+        $null = $inner.AddScript("Import-Module SnapMirror; $line").Invoke()
+        $shown = @($inner.Streams.Progress | ForEach-Object {
+            "$($_.Activity)|$($_.StatusDescription -replace ' .[0-9:]+.$')|$($_.PercentComplete)|$($_.RecordType)"
+        })
         $run = Invoke-SnapMirrorRun
         $image = Copy-SnapMirrorImage -Path 'E:\\Backup'
         $code = $LASTEXITCODE
@@ -94,7 +104,7 @@ def test_every_command_on_an_image(host: WindowsHost) -> None:
            plan = @($plan.Overwritten, $plan.Restored); pushed = @($pushed.Overwritten, $pushed.Restored)
            run = $run.Result; copy = $image.Result; code = $code; share = @(Get-SmbShare).Count
            checked = @((Test-SnapMirrorSnapshot -Full).Findings); healed = @((Repair-SnapMirrorSnapshot).Findings)
-           errors = @($Error | ForEach-Object { "$_" }) }
+           shown = $shown; errors = @($Error | ForEach-Object { "$_" }) }
         """,
     )
     assert (seen["findings"], seen["errors"]) == ([], [])
@@ -103,6 +113,8 @@ def test_every_command_on_an_image(host: WindowsHost) -> None:
     assert (seen["plan"], seen["pushed"]) == ([1, 0], [1, 1])
     assert host.scene.source.joinpath("etc/hosts").read_text() == "first"
     assert host.scene.source.joinpath("etc/web/site").read_text() == "second", "what was not named"
+    assert "Restore-SnapMirrorItem|3 of 3: /etc/two words|66|Processing" in seen["shown"]
+    assert seen["shown"][-1].endswith("|Completed"), "although a name has failed"
     assert (seen["run"], seen["copy"], seen["code"], seen["share"]) == ("published", "made", 0, 0)
     assert (host.drive("E") / "Backup/disk.img").stat().st_size == Path(host.scene.image["file"]).stat().st_size
     assert (seen["checked"], seen["healed"]) == ([], [])
@@ -183,11 +195,12 @@ def test_a_restore_whose_store_a_night_closes(host: WindowsHost) -> None:
 
 
 def test_every_example_as_it_stands(host: WindowsHost) -> None:
-    """Of each command, of about_SnapMirror, and of Invoke-SnapMirror.ps1."""
+    """Of each command, of about_SnapMirror, and of the scripts beside the module."""
     seen = asked(
         host,
         f"""
-        $examples = @(foreach ($one in @((Get-Command -Module SnapMirror).Name) + '{SCRIPT}') {{
+        $scripts = @((Get-ChildItem '{SCRIPT.parent}' -Filter '*.ps1').FullName)
+        $examples = @(foreach ($one in @((Get-Command -Module SnapMirror).Name) + $scripts) {{
             foreach ($example in (Get-Help $one -Full).examples.example) {{ $example.code.Trim() }}
         }})
         $topic = (Get-Help about_SnapMirror | Out-String) -split '\\r?\\n\\s*\\r?\\n'
@@ -195,7 +208,7 @@ def test_every_example_as_it_stands(host: WindowsHost) -> None:
         $known = @{{}}
         $seen = foreach ($example in $examples) {{
             $text = $example -replace [regex]::Escape('10.253.71.2'), '{host.address}' -replace "'2026-11-20'", '(Get-Date).AddDays(1)'
-            $text = $text -replace [regex]::Escape('.\\Invoke-SnapMirror.ps1'), '& "{SCRIPT}"'
+            $text = $text -replace '\\.\\\\([\\w-]+\\.ps1)', '& "{SCRIPT.parent}/$1"'
             $block = [scriptblock]::Create($text)
             $wrong = @(foreach ($call in $block.Ast.FindAll({{ $args[0] -is [System.Management.Automation.Language.CommandAst] }}, $true)) {{
                 $bound = [System.Management.Automation.Language.StaticParameterBinder]::BindCommand($call)

@@ -211,22 +211,31 @@ Describe 'What is piped' {
 Describe 'A command' {
     BeforeDiscovery {
         $module = Split-Path $PSScriptRoot -Parent
-        $script:Files = Get-ChildItem -Path (Join-Path $module 'Private'), (Join-Path $module 'Public') | ForEach-Object { @{ Name = $_.BaseName } }
         $script:Told = @(Get-ChildItem -Path (Join-Path $module 'Public') | ForEach-Object { @{ Name = $_.BaseName } }) +
             @(Get-ChildItem -Path (Split-Path $module -Parent) -Filter '*.ps1' | ForEach-Object { @{ Name = $_.FullName } })
     }
 
-    It 'is a function of the file of its name, with an approved verb: <Name>' -ForEach $script:Files {
-        $function = InModuleScope 'SnapMirror' -Parameters @{ Wanted = $Name } { param($Wanted) Get-Command -Name $Wanted -CommandType Function }
-        $function.CmdletBinding | Should -BeTrue
-        $function.Name | Should -MatchExactly "^($((Get-Verb).Verb -join '|'))-SnapMirror[A-Za-z]*$"
-        $asks = $function.Parameters.ContainsKey('WhatIf')
-        if ($asks -and $Name -ne 'Install-SnapMirror') { # (whose steps ask, each for itself)
-            $function.Definition | Should -Match '\.ShouldProcess\('
+    It 'is a function of the file of its name, has an approved verb, and asks where it changes something' {
+        $module = Split-Path $PSScriptRoot -Parent
+        $files = Get-ChildItem -Path (Join-Path $module 'Private'), (Join-Path $module 'Public')
+        $functions = InModuleScope 'SnapMirror' { Get-ChildItem -Path 'Function:' }
+        $named = "^($((Get-Verb).Verb -join '|'))-SnapMirror[A-Za-z]*$"
+        $wrong = foreach ($file in $files) {
+            $function = $functions | Where-Object { $_.Name -ceq $file.BaseName }
+            if (-not $function -or -not $function.CmdletBinding -or $function.Name -cnotmatch $named) {
+                "$($file.Name) holds no such function, or its verb is not approved"
+                continue
+            }
+            $asks = $function.Parameters.ContainsKey('WhatIf')
+            if ($asks -and $function.Name -ne 'Install-SnapMirror' -and $function.Definition -notmatch '\.ShouldProcess\(') { # (whose steps ask)
+                "$function never asks"
+            }
+            if ($file.Directory.Name -eq 'Public' -and $asks -ne ($function.Name -match '^(Install|Uninstall|Invoke|Repair|Restore|Copy)-')) {
+                "$function should ask, or should not"
+            }
         }
-        if (Get-Command -Module 'SnapMirror' -Name $Name -ErrorAction Ignore) {
-            $asks | Should -Be ($Name -match '^(Install|Uninstall|Invoke|Repair|Restore|Copy)-')
-        }
+        $wrong | Should -BeNullOrEmpty
+        @($files).Count | Should -BeGreaterThan 80
     }
 
     It 'that takes away or writes over asks as if it were serious' {
