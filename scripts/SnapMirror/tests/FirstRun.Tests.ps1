@@ -6,6 +6,12 @@ BeforeAll {
         $script:Old[$name] = [System.Environment]::GetEnvironmentVariable($name)
     }
     $script:FirstRun = Join-Path (Split-Path (Split-Path $PSScriptRoot -Parent) -Parent) 'first-run.ps1'
+    # A short PATH: PowerShell looks at every file in every folder of it (see Install.Tests.ps1).
+    $script:Tools = Join-Path $TestDrive 'tools'
+    $null = New-Item -ItemType Directory -Path $script:Tools
+    foreach ($name in 'base64', 'basename', 'cat', 'chmod', 'cut', 'dirname', 'grep', 'iconv', 'mv', 'rm', 'sed', 'sh', 'stat', 'tr') {
+        $null = New-Item -ItemType SymbolicLink -Path (Join-Path $script:Tools $name) -Target (Get-Command -Name $name -CommandType Application)[0].Source
+    }
     Import-Module -Name (Join-Path $PSScriptRoot 'WindowsDoubles.psm1') -Force -Global -DisableNameChecking
     Import-Module -Name (Join-Path (Split-Path $PSScriptRoot -Parent) 'SnapMirror.psd1') -Force
     if (-not ('SnapMirror.Power' -as [type])) {
@@ -45,7 +51,7 @@ BeforeAll {
             'if [ -e "$here/answer-$asked" ]; then exec cat "$here/answer-$asked"; fi', 'exec "$here/ssh" "$@"'
         Set-Content -Path (Join-Path $script:Place 'ssh') -Value ($ssh -join "`n")
         chmod 755 (Join-Path $script:Place 'ssh')
-        $env:PATH = $script:Place + ':' + $script:Old['PATH']
+        $env:PATH = $script:Place + ':' + $script:Tools
         $env:OS = 'Windows_NT'
         $env:SystemRoot = '/windows'
         $env:COMPUTERNAME = 'OURPC'
