@@ -576,6 +576,13 @@ Describe 'Install-SnapMirror' {
         Test-Path $script:Data | Should -BeFalse
     }
 
+    It 'names everything that is bad at once' {
+        (Get-Double).FileSystem = 'exFAT'
+        (Get-Double).Group += 'snapmirror'
+        { Install-Host @{ SwitchName = 'None' } } | Should -Throw "Switch: *External*`nShare path: *exFAT*`nGroup: *snapmirror already*"
+        Get-Changed -Since 0 | Should -BeNullOrEmpty
+    }
+
     It 'takes a folder as PowerShell does: relative, with a separator at its end' {
         Push-Location $script:Root
         try {

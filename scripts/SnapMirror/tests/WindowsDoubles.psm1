@@ -226,8 +226,8 @@ function Remove-SmbShare {
 # -- NetAdapter, NetTCPIP, NetSecurity, Storage (functions) ------------------------------------------------------------
 # [docs] an address is a text; a rule has a display name, which is not All, and a port only with a protocol that has ports;
 # a path of Get-Volume is whole; a disk is initialized once, and before its partition; -WhatIf of Format-Volume does nothing,
-# it formats, and only the common file systems; New-Partition has neither -WhatIf nor -Confirm. [seen] an address is made once, and on an adapter that there is; the name of
-# a rule is its own; FAT has labels of 11 letters.
+# it formats, and only the common file systems; New-Partition has neither -WhatIf nor -Confirm; the name of a rule is its own.
+# [seen] an address is made once, and on an adapter that there is; FAT has labels of 11 letters.
 
 function Get-DoubleAdapter {
     # The adapters: the one of the machine, and one for the internal switch.
