@@ -6,18 +6,21 @@ Programs: mkfs.xfs, xfs_logprint, xfs_repair, xfs_spaceman; mkfs.ext4, dumpe2fs,
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from snapmirror import files
-from snapmirror.errors import StorageError
+from snapmirror.errors import StorageError, StuckError
 from snapmirror.process import Completed, ProgramFailed, run
 from snapmirror.tools.mount import mount_of
+from snapmirror.tools.undo import wait_until
 
 _GIB = 1 << 30
 _E2FSCK = "copy the image before you repair it with e2fsck"
+_LET_GO_SECONDS = 30.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -87,6 +90,7 @@ def xfs_is_clean(device: Path) -> bool:
 
 def check_xfs(device: Path) -> None:
     """Check all metadata of an unmounted, clean XFS, and change nothing. Raises StorageError when damaged."""
+    _let_go(device)
     completed = run(["xfs_repair", "-n", device], ok=range(256))
     if completed.exit_code != 0:
         raise _damaged(device, completed, hint="copy the image before you repair it with xfs_repair")
@@ -103,10 +107,33 @@ def ext4_is_clean(device: Path) -> bool:
 
 def check_ext4(device: Path, *, thoroughly: bool = False, mend: bool = True) -> None:
     """Check an unmounted, clean ext4 and mend what is safe to mend, or nothing; all of it is read if `thoroughly`."""
+    _let_go(device)
     force = ["-f"] if thoroughly else []
     completed = run(["e2fsck", "-p" if mend else "-n", *force, device], ok=range(256))
     if completed.exit_code not in (0, 1):  # 1: errors were corrected
         raise _damaged(device, completed, hint=_E2FSCK)
+
+
+def _let_go(device: Path) -> None:
+    """Wait until nobody uses a device that was just unmounted.
+
+    A program that has begun in a mount namespace of its own meanwhile, such as a container or an rsync of another run,
+    has a copy of the mount until it ends. Raises StuckError.
+    """
+    if not wait_until(lambda: is_free(device), _LET_GO_SECONDS):
+        raise StuckError(
+            f"{device} is still in use by another program",
+            hint=f"'grep --files-with-matches {device} /proc/*/mountinfo' names who has it mounted; end that",
+        )
+
+
+def is_free(device: Path) -> bool:
+    """Whether nobody has a device mounted, or claims it alone."""
+    try:
+        os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))  # without O_CREAT: nobody else has claimed it
+    except OSError as error:
+        return error.errno != errno.EBUSY
+    return True
 
 
 def trim(target: Path) -> int:

@@ -20,7 +20,7 @@ from snapmirror.errors import Interrupted, StorageError, StuckError
 from snapmirror.model import NOTICE
 from snapmirror.storage.encryption import Places, choose
 from snapmirror.storage.open_store import mount_for_browsing, open_store, umount_store
-from snapmirror.tools import loop, mount, qsd
+from snapmirror.tools import filesystems, loop, mount, qsd
 from tests.support.full import leave, small_volume
 from tests.support.storage import (
     FEW_STACKS,
@@ -615,3 +615,23 @@ def test_a_mapping_that_was_made_by_hand_is_named(make: Make, tmp_path: Path, mo
                 pass
     assert caught.value.message == f"{scene.image} is open already as /dev/mapper/byhand"
     assert caught.value.hint == "close it: cryptsetup close byhand"
+
+
+@pytest.mark.parametrize("filesystem", ["xfs", "ext4"])
+def test_a_mount_that_another_namespace_has_copied_is_waited_for(tmp_path: Path, filesystem: str) -> None:
+    """A container, or an rsync of another run, that has begun while a log was replayed; it was called damage."""
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(320 << 20)
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    with loop.attached(image) as attached:
+        subprocess.run([f"mkfs.{filesystem}", "-q", attached.device], check=True)
+        mount.mount(attached.device, folder, filesystem=filesystem, options=["noatime"])
+        argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo; exec sleep 2"]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None and other.stdout.readline()
+            mount.umount(folder)
+            assert not filesystems.is_free(attached.device)
+            {"xfs": filesystems.check_xfs, "ext4": filesystems.check_ext4}[filesystem](attached.device)
+            assert other.wait() == 0, "it was waited for"
