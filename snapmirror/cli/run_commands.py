@@ -163,6 +163,10 @@ def _as_json(planned: Planned) -> dict[str, Any]:
         "entries": planned.plan.totals.entries,
         "full": planned.full,
         "warnings": [*planned.warnings, *planned.complaints],
+        "refusals": [
+            {"error": harmless(one.message), "hint": harmless(one.hint), "exit_code": one.exit_code}
+            for one in planned.refusals
+        ],
         "expires": [{"snapshot": one.snapshot.id, "reason": one.reason} for one in planned.expiry.decisions],
         "changes": [{"change": what, **json_name(path)} for what, path in planned.plan.changes()],
     }
@@ -184,3 +188,7 @@ def _show_plan(name: str, planned: Planned, most: int | None) -> None:
     )
     for one in planned.expiry.decisions:
         out(f"{name}: {one.snapshot.id} will expire: {one.reason}")
+    for refusal in planned.refusals:
+        note(f"{name}: a run would stop: {harmless(refusal.message)}")
+        if refusal.hint:
+            note(f"  hint: {harmless(refusal.hint)}")

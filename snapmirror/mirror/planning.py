@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import ListingError, TransferError
+from snapmirror.errors import ListingError, SnapmirrorError, TransferError
 from snapmirror.mirror import listing, named_files, size_limits
 from snapmirror.mirror.odd_times import Disk
 from snapmirror.model import NOTICE, Progress, count
@@ -32,7 +32,10 @@ log = logging.getLogger("snapmirror.plan")
 
 @dataclass
 class Planned:
-    """A plan and what was noticed while it was made. `partial`: parts of the source could not be listed."""
+    """A plan and what was noticed while it was made. `partial`: parts of the source could not be listed.
+
+    `refusals` are what would stop a run, if that was asked.
+    """
 
     plan: Plan
     full: bool
@@ -40,6 +43,7 @@ class Planned:
     partial: bool = False
     warnings: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    refusals: Sequence[SnapmirrorError] = ()
 
 
 def make_plan(

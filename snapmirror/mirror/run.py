@@ -30,6 +30,7 @@ from snapmirror.mirror.history import history_of
 from snapmirror.mirror.lateness import usual_gap
 from snapmirror.mirror.night import Night, Options, is_full_due
 from snapmirror.mirror.planning import Planned, make_plan, next_header
+from snapmirror.mirror.refusals import refusals
 from snapmirror.mirror.report import CopyResult, MirrorReport, RunReport
 from snapmirror.model import NOTICE, Progress
 from snapmirror.pipeline import Pipeline
@@ -329,7 +330,10 @@ def plan_mirrors(config: Config, names: Sequence[str], options: Options, progres
             history = history_of(store, mirror)
             if (sentence := newest.behind(config, mirror.name, history.snapshots())) is not None:
                 log.warning("%s", sentence)
-            header = next_header(history, datetime.now(UTC).replace(microsecond=0))
+            clock = datetime.now(UTC).replace(microsecond=0)
+            header = next_header(history, clock)
             full = options.full or is_full_due(mirror, history.snapshots(), header)
-            plans[mirror.name] = make_plan(mirror, history, header, full=full, progress=progress)
+            planned = make_plan(mirror, history, header, full=full, progress=progress)
+            planned.refusals = refusals(mirror, store, history, planned, clock)
+            plans[mirror.name] = planned
     return plans

@@ -22,10 +22,14 @@ def test_what_expires_is_planned_and_much_of_it_at_once_is_refused(tmp_path: Pat
     scene.configure(keep_last=1, guard=GUARD)
     planned = scene.command("plan")
     assert planned.exit_code == 0
+    would = "5 snapshots would expire at once: more than max_expired = 3 allows"
+    assert f"web: a run would stop: {would}" in planned.stderr
+    [told] = scene.command("plan", "--json").json[0]["refusals"]
+    assert (told["error"], told["exit_code"]) == (would, 13)
     expected = [f"web: {one} will expire: older than the last 1" for one in reversed(ids[1:])]
     assert planned.stdout.splitlines()[-5:] == expected, str(planned)
     refused = scene.night(expect=[13])
-    assert "5 snapshots would expire at once: more than max_expired = 3 allows" in refused.mirror["error"]
+    assert would in refused.mirror["error"]
     assert len(scene.published()) == 5
 
     scene.configure(keep_last=4, guard=GUARD)

@@ -79,17 +79,21 @@ def test_a_sparse_file_larger_than_the_store(scene: Scene, remote: bool) -> None
 @pytest.mark.parametrize("remote", [False, True], ids=["local", "ssh"])
 def test_a_real_file_that_is_too_large(scene: Scene, remote: bool) -> None:
     """Refused at once, and named; nothing is fetched."""
-    (scene.source / "huge").write_bytes(b"x" * (50 * MIB))
+    sparse(scene.source / "log", 100 * MIB)
     with ExitStack() as stack:
         if remote:
             server = stack.enter_context(sshd_running(scene.folder / "sshd"))
             scene.configure(source=f"{server.login}:{scene.source}", **server.options())
+        scene.night()
+        (scene.source / "huge").write_bytes(b"x" * (50 * MIB))
         scene.configure(guard={"min_free": "8M"})
+        [planned] = scene.command("plan", "--json").json
+        assert [one["exit_code"] for one in planned["refusals"]] == [11], "said before, and sparse files are no reason"
         mirror = scene.night(expect=(11,)).mirror
         assert mirror["error"].startswith("50.0 MiB are to come, but") and "min_free" in mirror["error"], mirror
         assert "the largest: 'huge' (50.0 MiB)" in mirror["hint"]
         assert ("if they are sparse, run again with --accept-changes" in mirror["hint"]) == remote
-        assert mirror["bytes_transferred"] == 0 and scene.slots() == {}
+        assert mirror["bytes_transferred"] == 0 and list(scene.slots()) == [1]
 
 
 def test_what_is_taken_for_sparse_and_is_not(scene: Scene) -> None:
