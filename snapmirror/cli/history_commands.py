@@ -196,7 +196,7 @@ def diff(
             if histories.busy is not None:  # its text would have to be read
                 if not json and any(one.path == name and not _is_folder(one) for one in done.differences):
                     raise histories.busy
-            elif not json and (lines := text_difference(old, new, name)) is not None:
+            elif not json and (lines := text_difference(old, new, name)):  # else its attributes
                 for line in lines:
                     out(harmless(line))
                 return

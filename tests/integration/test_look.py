@@ -27,6 +27,7 @@ def scene(tmp_path: Path) -> Scene:
     put(source / "etc" / "hosts", b"one\n2\x1b[2J\nthree\n", OLD + 1)
     put(source / "binary", b"a\0c", OLD + 1)
     put(source / "srv", b"new", OLD + 1)
+    (source / "etc" / "Readme.CONF").chmod(0o600)
     scene.night()
     return scene
 
@@ -64,6 +65,10 @@ def test_diff_of_a_path(scene: Scene) -> None:
     assert "+new" in ok(scene, "diff", "2", "1", "--", "srv")
     assert [one["path"] for one in scene.command("diff", "2", "1", "etc/hosts", "--json").json] == ["etc/hosts"]
     assert scene.command("diff", "2", "1", "nothing").exit_code == 2
+    [line] = ok(scene, "diff", "2", "1", "etc/Readme.CONF").splitlines()
+    assert line.startswith("A etc/Readme.CONF") and "mode" in line, "its text is the same"
+    same = scene.command("diff", "2", "1", "[a]")
+    assert (same.exit_code, same.stdout) == (0, "") and "no difference" in same.stderr
 
 
 def test_find_by_a_bare_name(scene: Scene) -> None:
