@@ -16,6 +16,7 @@ from pathlib import Path
 from snapmirror import folder, lock
 from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import StorageError
+from snapmirror.model import size
 from snapmirror.storage import encryption, entrance, filesystem, image, known_header, pool, share
 from snapmirror.storage.encryption import BlockDevice, How, Places
 from snapmirror.storage.image import ImageRecord
@@ -135,7 +136,7 @@ def _make_image(config: Config, image_config: ImageConfig, progress: Progress, w
                     _make_inside(config, file, block, record)
             image.mark_ready(file, record)
         made.clear()
-    return InitReport(path, file, how, taken, seconds, report, _warnings(file, record))
+    return InitReport(path, file, how, taken, seconds, report, _warnings(config, file, record))
 
 
 def _check_room(image_config: ImageConfig, record: ImageRecord) -> None:
@@ -207,9 +208,11 @@ def _remove(made: list[Path]) -> None:
             path.rmdir() if path.is_dir() else path.unlink()
 
 
-def _warnings(file: Path, record: ImageRecord) -> tuple[str, ...]:
-    status = os.statvfs(file.parent)
-    free = status.f_bavail * status.f_frsize
-    if free >= record.size:
-        return ()
-    return (f"the image may grow to {record.size / 2**30:.0f} GiB, but its disk has only {free / 2**30:.0f} GiB left",)
+def _warnings(config: Config, file: Path, record: ImageRecord) -> tuple[str, ...]:
+    status, found = os.statvfs(file.parent), list[str]()
+    free, kept = status.f_bavail * status.f_frsize, max(mirror.guard.min_free for mirror in config.mirrors)
+    if free < record.size:
+        found.append(f"the image may grow to {size(record.size)}, but its disk has only {size(free)} left")
+    if record.size <= kept:
+        found.append(f"no night has room in an image of {size(record.size)}, as {size(kept)} stay free (min_free)")
+    return tuple(found)

@@ -170,7 +170,13 @@ def test_a_lost_header_comes_back_from_its_copy(make: Make) -> None:
 def test_the_disk_is_smaller_than_the_image_may_grow(make: Make) -> None:
     report = initialise(make(size="3T").config, workload=TINY)
     [warning] = report.warnings
-    assert "may grow to 3072 GiB" in warning
+    assert "may grow to 3.0 TiB" in warning
+
+
+def test_a_size_that_stays_free(make: Make) -> None:
+    """min_free is 1 GiB, if nothing is said: a night would end with 11 as long as there is such an image."""
+    report = initialise(make(size="512M").config, workload=TINY)
+    assert [one.partition(",")[0] for one in report.warnings] == ["no night has room in an image of 512.0 MiB"]
 
 
 def test_a_size_that_the_disk_cannot_have(make: Make) -> None:

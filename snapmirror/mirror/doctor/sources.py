@@ -24,6 +24,7 @@ from snapmirror.tools import ssh
 from snapmirror.tools.reach import Answer, reach
 
 _TRANSFER = ExitCode.TRANSFER
+_CLOCK_TOLERANCE = timedelta(minutes=1)  # as for a night
 _BUILT = datetime(2026, 1, 1, tzinfo=UTC)  # a clock before this is not set at all
 
 
@@ -52,7 +53,7 @@ def clock(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
         yield fail("clock", f"it says {now:%Y-%m-%d}", "set it: 'timedatectl set-ntp true'", ExitCode.USAGE)
         return
     latest = list(_newest(config, store))
-    if latest and max(latest) > now:
+    if latest and max(latest) - now > _CLOCK_TOLERANCE:
         yield fail(
             "clock",
             f"it says {now:%Y-%m-%d %H:%M} UTC, but the newest snapshot is from {max(latest):%Y-%m-%d %H:%M} UTC",
