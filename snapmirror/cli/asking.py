@@ -15,10 +15,14 @@ def answer(question: str) -> bool:
     from snapmirror.errors import Interrupted
 
     try:
-        return typer.confirm(question, default=False, err=True)
-    except typer.Abort:
-        note("")
-        interrupts.check()
-        return False
-    except OSError as error:
-        raise Interrupted(signal.SIGHUP, "SIGHUP") from error
+        try:
+            return typer.confirm(question, default=False, err=True)
+        except typer.Abort:
+            note("")
+            interrupts.check()
+            return False
+        except OSError as error:
+            raise Interrupted(signal.SIGHUP, "SIGHUP") from error
+    except Interrupted as stopped:
+        stopped.hint = "nothing was changed"  # no run is to go on
+        raise

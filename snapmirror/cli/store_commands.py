@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import suppress
 from typing import Annotated
 
@@ -88,4 +89,5 @@ def umount(context: typer.Context) -> None:
             hint="end 'snapmirror export serve'; in the helper VM: 'systemctl stop snapmirror-export'",
         )
     refuse_busy(config)
+    os.chdir("/")  # in the store we would be the ones who use it
     shell.say("the store is released" if umount_store(config) else "nothing was mounted or attached")

@@ -109,7 +109,7 @@ def check(store: OpenStore, doomed: Doomed, now: datetime, *, pinned: bool, acce
         raise GuardError(f"nobody can tell what is pinned: {doomed.damage}", hint=ACCEPT)
     if doomed.snapshots and now - doomed.snapshots[0].taken_at < _ALIVE:
         raise GuardError(
-            f"{doomed.name} is still backed up: its last snapshot is {doomed.snapshots[0].id}", hint=ACCEPT
+            f"{doomed.name} was backed up lately: its last snapshot is {doomed.snapshots[0].id}", hint=ACCEPT
         )
 
 

@@ -37,7 +37,8 @@ _BROKEN_STREAM = 12
 # only while it connects; the number of an errno, as in "Permission denied (13)", is rsync's
 _SSH_SAYS = re.compile(r"Host key verification failed|Permission denied \([a-z]|^ssh: |^kex_exchange_identification: ")
 _REFUSED = 5
-_PASSING = frozenset({10, 12, 30, 35, _LINE})
+_SOCKET = 10
+_PASSING = frozenset({_SOCKET, 12, 30, 35, _LINE})
 _PASSES = re.compile(
     r"Connection (refused|reset|closed|timed out)|Operation timed out|No route to host|Network is (unreachable|down)|"
     r"Host is down|Temporary failure in name resolution|Timeout, server|Broken pipe|Connection to .* closed|"
@@ -319,7 +320,7 @@ _MEANING: dict[int, tuple[str, str]] = {
     3: ("rsync refused a path", "is a folder of the store a symlink, or owned by someone else?"),
     4: ("rsync on the server lacks a feature", "turn off acls or xattrs for this mirror, or upgrade rsync there"),
     5: ("the rsync daemon refused", "check module name, user and password_file"),
-    10: ("the connection broke", "the next run goes on from here"),
+    _SOCKET: ("the connection broke", "the next run goes on from here"),
     11: ("reading or writing a file failed", "look at the messages of the kernel (dmesg) on both sides"),
     12: ("the data stream broke off", "the ssh connection or rsync on the server ended early; the next run goes on"),
     13: ("rsync failed in its own diagnostics", "run it again with --verbose"),
@@ -366,6 +367,8 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
     meaning, hint = _MEANING.get(exit_code, (f"rsync ended with {exit_code}", "its manual explains the number"))
     if exit_code == _PROTOCOL and _STUMBLED in stderr:
         return StumbledError(f"{what}: the source changes too fast for rsync{detail}", hint="the next run goes on")
+    if exit_code == _SOCKET and any("failed to connect" in reason for reason in reasons):
+        meaning, hint = "there is no rsync daemon", "is it running there, and its port open?"
     kind = UnreachableError if _may_pass(exit_code, reasons) else TransferError
     return kind(f"{what}: {meaning}{detail}", hint=hint)
 

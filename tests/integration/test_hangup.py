@@ -86,4 +86,10 @@ def test_a_question_that_gets_no_answer(scene: Scene) -> None:
     shown_until(master, lambda seen: b"nothing was written" in seen)
     assert process.wait(60) == 0
     os.close(master)
+    process, master = on_terminal(scene, *words)
+    shown_until(master, lambda seen: b"[y/N]" in seen)
+    os.write(master, b"\x03")  # Ctrl-C
+    shown_until(master, lambda seen: b"nothing was changed" in seen)
+    assert process.wait(60) == 130
+    os.close(master)
     assert not (scene.folder / "out").exists()

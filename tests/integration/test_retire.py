@@ -117,7 +117,7 @@ def test_what_is_refused(scene: Scene) -> None:
     before = history(scene, "web"), history(scene, "other")
     for words, code, says in (
         (["web", "--yes", "--accept-changes"], 2, f"{ids[1]} is pinned"),
-        (["web", "--yes", "--with-pinned"], 13, "web is still backed up"),
+        (["web", "--yes", "--with-pinned"], 13, "web was backed up lately"),
         (["web", "--with-pinned", "--accept-changes"], 2, "no terminal"),
         (["nobody", "--yes"], 2, "it holds those of other, web"),
         (["..", "--yes"], 2, "no history"),

@@ -104,6 +104,7 @@ def test_a_signal_ends_the_waiting_at_once(scene: Scene) -> None:
     night.send_signal(signal.SIGTERM)
     assert scene.finish(night, timeout=60).exit_code == 143
     [kept] = [json.loads(path.read_text()) for path in scene.state.glob("*.json") if path.name.count(".") == 1]
+    assert "there is no rsync daemon" in kept["mirrors"][0]["error"]
     assert (kept["mirrors"][0]["exit_code"], kept["mirrors"][0]["result"]) == (12, "failed")
 
 
