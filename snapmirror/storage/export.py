@@ -76,7 +76,7 @@ _SHARE = """
 """
 
 _DATED = """    # snapmirror's own record, manifests and slot
-    veto files = /.snapmirror/lost+found/
+    veto files = /.snapmirror/.snapmirror.lock/lost+found/
 """
 
 _PREVIOUS_VERSIONS = """    vfs objects = shadow_copy2

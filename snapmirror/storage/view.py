@@ -1,7 +1,8 @@
 """What an export shows: the store at a place of its own, read-only, without what is snapmirror's own in it.
 
 A mirrored server may hold a link such as `../.snapmirror`, and whoever serves files follows links. So what is not to be
-read must not be there, by whatever way: in the view an empty folder lies over each `.snapmirror`.
+read must not be there, by whatever way: in the view an empty folder lies over each `.snapmirror`, and an empty file
+over the lock of a store that is a plain folder.
 
 Everything of an export is below one folder, and only root may enter that: the view, and what the server keeps (its
 settings, the hashes of passwords, its log). It is gone when the export ends; what a killed one leaves is taken away by
@@ -13,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +32,7 @@ _OPTIONS = ("ro", "nosuid", "nodev", "noexec")
 _APART = "rprivate"  # else what is laid over the view would lie over the store itself
 _OURS = (".snapmirror",)  # in each mirror
 _OPENED = "opened"  # a file
-_OURS_AT_THE_TOP = ("lost+found", ".snapmirror-selftest")
+_OURS_AT_THE_TOP = re.compile(r"lost\+found|\.snapmirror.*")  # the lock, and what a self-test or a removal has left
 
 
 def folder_of(store: Path) -> Path:
@@ -52,15 +54,16 @@ def shown(store: Path, *, opened: bool, with_mounts: bool = False) -> Iterator[P
             lockfile.private_folder(RUNTIME_FOLDER)
             lockfile.private_folder(folder)
             view_of(folder).mkdir(mode=0o700)
-            empty = folder / "empty"
+            empty, nothing = folder / "empty", folder / "nothing"
             empty.mkdir(mode=0o700)
+            nothing.touch(mode=0o600)
             if opened:
                 (folder / _OPENED).touch()
         except OSError as error:
             raise StorageError(f"{error.filename} cannot be made: {error.strerror}", hint="run it as root") from error
         mount.bind(store, view_of(folder), options=[*_OPTIONS, _APART], with_mounts=with_mounts)
         for place in _ours_in(view_of(folder)):
-            mount.bind(empty, place, options=_OPTIONS)
+            mount.bind(empty if place.is_dir() else nothing, place, options=_OPTIONS)
         yield folder
 
 
@@ -87,10 +90,10 @@ def release(store: Path) -> None:
 
 
 def _ours_in(view: Path) -> Iterator[Path]:
-    for name in _OURS_AT_THE_TOP:
-        if (view / name).is_dir():
-            yield view / name
     for mirror in sorted(view.iterdir()):
+        if _OURS_AT_THE_TOP.fullmatch(mirror.name) and not mirror.is_symlink():
+            yield mirror
+            continue
         for name in _OURS:
             if not mirror.is_symlink() and (mirror / name).is_dir():
                 yield mirror / name

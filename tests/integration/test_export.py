@@ -147,6 +147,9 @@ def test_history_can_be_read_and_nothing_else(exported: Exported) -> None:
         assert "by-date" in listed
         assert ".snapmirror" not in listed
         assert not isinstance(exported.get("history", "web\\.snapmirror\\record.json"), bytes)
+        assert "snapmirror" not in exported.ask("history", "ls *").stdout
+        view = folder_of(exported.scene) / "history"
+        assert [one.name for one in view.iterdir() if one.is_file() and one.stat().st_size] == []
         # a link that leads out of the tree leads nowhere
         for path in ("leak", f"{token(snapshots[0])}\\leak"):
             assert not isinstance(exported.get("web", path), bytes), path
