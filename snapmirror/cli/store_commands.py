@@ -65,7 +65,14 @@ def mount(
         pass
     path = printable(config.store.path)
     if json:
-        out_json({**json_name(config.store.path), "mounted": done, "readable": readable})
+        out_json(
+            {
+                **json_name(config.store.path),
+                "mounted": done,
+                "already_mounted": not done and not config.is_plain,
+                "readable": readable,
+            }
+        )
     elif config.is_plain:
         shell.say(f"the store {path} is a plain folder; there is nothing to mount")
     else:

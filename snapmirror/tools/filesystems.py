@@ -16,11 +16,10 @@ from snapmirror import files
 from snapmirror.errors import StorageError, StuckError
 from snapmirror.process import Completed, ProgramFailed, run
 from snapmirror.tools.mount import mount_of
-from snapmirror.tools.undo import wait_until
+from snapmirror.tools.undo import KERNEL_SECONDS, wait_until
 
 _GIB = 1 << 30
 _E2FSCK = "copy the image before you repair it with e2fsck"
-_LET_GO_SECONDS = 30.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -120,7 +119,7 @@ def _let_go(device: Path) -> None:
     A program that has begun in a mount namespace of its own meanwhile, such as a container or an rsync of another run,
     has a copy of the mount until it ends. Raises StuckError.
     """
-    if not wait_until(lambda: is_free(device), _LET_GO_SECONDS):
+    if not wait_until(lambda: is_free(device), KERNEL_SECONDS):
         raise StuckError(
             f"{device} is still in use by another program",
             hint=f"'grep --files-with-matches {device} /proc/*/mountinfo' names who has it mounted; end that",

@@ -20,7 +20,7 @@ from pathlib import Path
 from snapmirror.errors import StorageError, StuckError
 from snapmirror.process import ProgramFailed, run
 from snapmirror.tools.mount import mount_of, mounts_of, real_path
-from snapmirror.tools.undo import undone_by, wait_until
+from snapmirror.tools.undo import KERNEL_SECONDS, undone_by, wait_until
 
 log = logging.getLogger("snapmirror.loop")
 
@@ -28,7 +28,6 @@ log = logging.getLogger("snapmirror.loop")
 # cannot be mounted on a larger one. Larger than the device's own is fine, so stock `mount --options loop` works.
 SECTOR_BYTES = 4096
 _BLOCK_DEVICES = Path("/sys/block")
-_DETACH_SECONDS = 30.0
 _COLUMNS = "NAME,BACK-FILE,BACK-INO,BACK-MAJ:MIN,DIO"
 
 
@@ -138,7 +137,7 @@ def detach_all(file: Path) -> None:
         with suppress(ProgramFailed):  # it may have gone by itself; what counts is what the kernel says next
             run(["losetup", "--detach", device.device])
         # udev may look at it once more, which takes long on a busy machine
-        if not wait_until(lambda gone=device: gone not in attached_to(file), _DETACH_SECONDS):  # type: ignore[misc]
+        if not wait_until(lambda gone=device: gone not in attached_to(file), KERNEL_SECONDS):  # type: ignore[misc]
             raise StuckError(
                 f"{device.device} is still attached to {file}",
                 hint="a process still has the device open: 'fuser --verbose' names it",

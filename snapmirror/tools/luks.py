@@ -15,7 +15,7 @@ from pathlib import Path
 from snapmirror import files
 from snapmirror.errors import StorageError, StuckError, UsageError
 from snapmirror.process import ProgramFailed, run
-from snapmirror.tools.undo import undone_by, wait_until
+from snapmirror.tools.undo import KERNEL_SECONDS, undone_by, wait_until
 
 log = logging.getLogger("snapmirror.luks")
 
@@ -151,6 +151,6 @@ def lock(name: str) -> None:
             complaint = failed.completed.complaint
         return not is_unlocked(name)
 
-    if not wait_until(gone):
+    if not wait_until(gone, KERNEL_SECONDS):
         raise StuckError(f"the mapping {name} is still open: {complaint}", hint="'dmsetup info' shows its users")
     log.info("locked %s", name)

@@ -20,7 +20,7 @@ from snapmirror.process import RUN_VARIABLE, ProgramFailed, find, run
 from snapmirror.tools import loop
 from snapmirror.tools.luks import wrong_key
 from snapmirror.tools.mount import mount_at, umount
-from snapmirror.tools.undo import DEADLINE_SECONDS, undone_by, wait_until
+from snapmirror.tools.undo import KERNEL_SECONDS, undone_by, wait_until
 
 if TYPE_CHECKING:
     import psutil
@@ -52,7 +52,7 @@ def end(export: Path) -> None:
         if users := loop.attached_to(export):  # it would end all the same, and take the file away under them
             raise StuckError(f"{export} is still attached to {users[0].device}", hint="detach that, then try again")
         daemon.terminate()  # it flushes, unmounts its export and ends
-        if not wait_until(lambda daemon=daemon: _has_ended(daemon), seconds=6 * DEADLINE_SECONDS):  # type: ignore[misc]
+        if not wait_until(lambda daemon=daemon: _has_ended(daemon), seconds=KERNEL_SECONDS):  # type: ignore[misc]
             raise StuckError(f"{PROGRAM} (pid {daemon.pid}) does not end", hint=f"see what uses {export}")
         log.info("stopped %s (pid %d)", PROGRAM, daemon.pid)
     while mount_at(export):  # left behind by a daemon that was killed

@@ -15,6 +15,8 @@ from snapmirror.errors import ShareLost, SnapmirrorError, StuckError
 from snapmirror.interrupts import deferred
 
 DEADLINE_SECONDS = 5.0
+KERNEL_SECONDS = 30.0
+"""For what nobody uses any more, or only for a moment, to be gone: long on a busy machine alone."""
 _PAUSE_SECONDS = 0.02
 
 

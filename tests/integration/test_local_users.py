@@ -307,6 +307,8 @@ def test_who_may_read_a_store_that_is_mounted_for_browsing(make: Make) -> None:
     assert ".snapmirror" not in found
     assert "wrote" not in found
     assert scene.command("mount", "--readable").stdout.startswith("the snapshots are already in ")
+    told = scene.command("mount", "--readable", "--json").json
+    assert (told["mounted"], told["already_mounted"]) == (False, True), "by this call, and before it"
     assert scene.command("mount", "--json").json["readable"] is False
     assert look(scene.store) == ""
     inside = subprocess.run(scene.argv("umount"), env=scene.environ(), cwd=scene.store, check=False)

@@ -82,6 +82,7 @@ def test_random_names_of_a_random_history(tmp_path: Path, seed: int, figures: Fi
         lines = compare(without(before[name], chosen), now)
         assert not lines, f"{name}, purged of {chosen}:\n" + "\n".join(lines)
         assert len(before[name]) - len(now) == named.get(name, 0)
+    assert all(one["new_bytes"] <= one["bytes"] for one in scene.command("list", "--json").json)
     verified = scene.command("verify", "--full")
     assert verified.exit_code == 0, str(verified)
     for file in (scene.home / ".snapmirror").glob("[chms]*/[0-9]*.zst"):

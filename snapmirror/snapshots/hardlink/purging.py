@@ -100,7 +100,8 @@ def complete(layout: Layout, record: Record) -> Record | None:
     snapshots = []
     for snapshot in record.snapshots:
         totals = _without(layout.manifest(snapshot.id), paths)
-        update = {"files": totals.files, "entries": totals.entries, "bytes": totals.size}
+        new = min(snapshot.new_bytes, totals.size)  # (what was new of the removed is not known when this is repeated)
+        update = {"files": totals.files, "entries": totals.entries, "bytes": totals.size, "new_bytes": new}
         snapshots.append(snapshot.model_copy(update=update))
     if record.parked is not None and layout.manifest(record.parked).exists():
         _without(layout.manifest(record.parked), paths)
