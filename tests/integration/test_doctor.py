@@ -234,6 +234,17 @@ def initialise(doctor: Doctor) -> None:
     subprocess.run(argv, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
 
 
+def test_a_disk_for_copies_that_is_missing(doctor: Doctor, tree: Path) -> None:
+    image_config(doctor, tree, encryption="none")
+    disk, config = doctor.folder / "usb", doctor.config.read_text()
+    doctor.config.write_text(f'{config}[copy]\ndestination = "{disk}"\n')
+    assert [check for check in doctor.run()[1] if check["topic"] == "copy"] == [], "it is there when it is needed"
+    doctor.config.write_text(f'{config}[copy]\ndestination = "{disk}"\nafter_night = true\n')
+    assert said(doctor.run()[1], "copy")["level"] == "warn"
+    disk.mkdir()
+    assert said(doctor.run()[1], "copy")["level"] == "ok"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
 def test_an_image_in_memory(doctor: Doctor, tree: Path) -> None:
     memory = doctor.folder / "memory"

@@ -81,6 +81,7 @@ def test_what_verify_finds_is_known_and_forgotten_once_it_is_healed(scene: Scene
     told = scene.night(expect=[3]).mirror["warnings"]
     assert len(told) == 1 and told[0].startswith("DAMAGE: content: file: "), told
     assert known(scene) == 1
+    assert "1 damaged file known in its history" in scene.command("doctor").stdout
     verify(scene, "--found", "--heal", expect=3)
     assert known(scene) == 0
     assert compare(mark, fingerprint(scene.slots()[2])) == []

@@ -65,10 +65,16 @@ def clock(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
 
 
 def last_success(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
-    """How each mirror's last run went, and how old its newest snapshot is; where the store is closed, as remembered."""
-    nights = memory.load(config).nights
+    """How each mirror's last run went, and how old its newest snapshot is; where the store is closed, as remembered.
+
+    And what is known to be damaged.
+    """
+    remembered = memory.load(config)
     for mirror in config.mirrors:
-        night = nights.get(mirror.name)
+        night = remembered.nights.get(mirror.name)
+        if damaged := remembered.damaged_files(mirror.name):
+            mend = f"snapmirror verify --found --heal --mirror {mirror.name}"
+            yield warn(_topic(mirror), f"{count(damaged, 'damaged file')} known in its history", mend)
         try:
             dates = _dates_of(config, store, mirror) if store is not None else []
             behind = newest.in_folder(config, mirror.name, store) if store is not None else None

@@ -28,6 +28,7 @@ def examine(config: Config) -> Iterator[Check]:
         yield from _key(config.image, known_header.copies_of(config))
         yield from _image(config, config.image)
     yield from _path(config)
+    yield from _copy(config)
 
 
 def visible_folder(config: Config) -> Path | None:
@@ -153,6 +154,17 @@ def _path(config: Config) -> Iterator[Check]:
     else:
         counted = f" and {inodes:,} inodes" if inodes is not None else ""
         yield ok("store", f"{path} has {size(free)}{counted} left")
+
+
+def _copy(config: Config) -> Iterator[Check]:
+    """The folder that the image is copied to. (A share is asked for when it is used.)"""
+    copy = config.image_copy
+    if copy is None or not isinstance(copy.destination, Path):
+        return
+    if copy.destination.is_dir():
+        yield ok("copy", f"{copy.destination} is there")
+    elif copy.after_night:
+        yield warn("copy", f"{copy.destination} is missing, and each night is to be copied there", "mount that disk")
 
 
 def min_free(config: Config) -> int:
