@@ -11,10 +11,12 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tree_sitter import Node
@@ -39,6 +41,24 @@ $broken = @($result.FailedContainers + $result.FailedBlocks | Where-Object { $_ 
 })
 ConvertTo-Json -InputObject @{ tests = $seen; broken = $broken } -Depth 4 | Set-Content -LiteralPath $env:PESTER_RESULT
 """
+# Only what there is, without a run: Pester expands names as it runs, so <Name> is filled in from the case here.
+_LOOK = """
+$ErrorActionPreference = 'Stop'
+Import-Module -Name Pester -MinimumVersion 5.0
+$configuration = New-PesterConfiguration
+$configuration.Run.Path = $env:PESTER_FILE
+$configuration.Run.PassThru = $true
+$configuration.Run.SkipRun = $true
+$configuration.Output.Verbosity = 'None'
+$seen = @(foreach ($test in (Invoke-Pester -Configuration $configuration).Tests) {
+    $name = $test.Name
+    foreach ($word in @(if ($test.Data -is [System.Collections.IDictionary]) { $test.Data.Keys })) {
+        $name = $name.Replace("<$word>", "$($test.Data[$word])")
+    }
+    @{ file = "$($test.Block.BlockContainer.Item)"; path = @($test.Path); name = $name }
+})
+ConvertTo-Json -InputObject $seen -Depth 4 | Set-Content -LiteralPath $env:PESTER_RESULT
+"""
 
 
 def engine() -> str:
@@ -57,11 +77,12 @@ def pwsh(
     """Run a script's text, as `pwsh -Command` would."""
     argv = [engine(), "-NoProfile", "-NonInteractive", "-Command", script]
     return subprocess.run(
-        argv, env={**_environment(), **(environment or {})}, input=stdin, cwd=cwd, capture_output=True, check=False
+        argv, env={**pwsh_environment(), **(environment or {})}, input=stdin, cwd=cwd, capture_output=True, check=False
     )
 
 
-def _environment() -> dict[str, str]:
+def pwsh_environment() -> dict[str, str]:
+    """This process's environment, and what makes short runs of pwsh quicker."""
     # Code that counts its own calls, and memory that is never writable and executable at once, cost more processor than
     # they gain in processes as short as these.
     quick = {"DOTNET_TieredPGO": "0", "DOTNET_EnableWriteXorExecute": "0"}
@@ -70,18 +91,33 @@ def _environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class PesterTest:
-    """An `It` of a file of tests, with the `Describe` and `Context` around it."""
+    """An `It` of a file of tests, with the `Describe` and `Context` around it; of one with cases, one case of them."""
 
     file: Path
     path: tuple[str, ...]
+    case: int
+    name: str
 
     def __str__(self) -> str:
-        return f"{self.file.name.removesuffix('.Tests.ps1')}: {' > '.join(self.path)}"
+        return f"{self.file.name.removesuffix('.Tests.ps1')}: {' > '.join((*self.path[:-1], self.name))}"
 
 
 def pester_tests() -> list[PesterTest]:
-    """Every Pester test of the module, read without an engine, so that it counts where there is none."""
-    return [PesterTest(file, path) for file in sorted(TESTS.glob("*.Tests.ps1")) for path in _paths(parsed(file), ())]
+    """Every Pester test of the module, each case as one of its own; without an engine, all cases of an `It` as one."""
+    if shutil.which("pwsh") is None:
+        return [PesterTest(file, path, 0, path[-1]) for file, path in written_tests()]
+    count: Counter[tuple[Path, tuple[str, ...]]] = Counter()
+    found = []
+    for test in _asked(_LOOK, TESTS):
+        key = Path(test["file"]), tuple(test["path"])
+        found.append(PesterTest(*key, count[key], test["name"]))
+        count[key] += 1
+    return found
+
+
+def written_tests() -> list[tuple[Path, tuple[str, ...]]]:
+    """Every `It` as it is written, read without an engine."""
+    return [(file, path) for file in sorted(TESTS.glob("*.Tests.ps1")) for path in _paths(parsed(file), ())]
 
 
 def _paths(node: Node, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -100,14 +136,18 @@ def _paths(node: Node, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 @cache
 def pester(file: Path) -> dict[tuple[str, ...], list[tuple[str, str]]]:
     """Run a file of Pester tests, once a session: the result and the error of each test; several if it has cases."""
-    with tempfile.TemporaryDirectory(prefix="snapmirror-pester-") as folder:
-        result = Path(folder) / "result.json"
-        told = {"PESTER_FILE": str(file), "PESTER_RESULT": str(result), "TMPDIR": folder}
-        done = pwsh(_RUN, environment=told, cwd=Path(folder))
-        assert result.exists(), (done.stdout + done.stderr).decode(errors="replace")
-        seen = json.loads(result.read_text(encoding="utf-8"))
+    seen = _asked(_RUN, file)
     assert not seen["broken"], "\n".join(seen["broken"])
     found: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     for test in seen["tests"]:
         found.setdefault(tuple(test["path"]), []).append((test["result"], test["said"]))
     return found
+
+
+def _asked(script: str, path: Path) -> Any:
+    with tempfile.TemporaryDirectory(prefix="snapmirror-pester-") as folder:
+        result = Path(folder) / "result.json"
+        told = {"PESTER_FILE": str(path), "PESTER_RESULT": str(result), "TMPDIR": folder}
+        done = pwsh(script, environment=told, cwd=Path(folder))
+        assert result.exists(), (done.stdout + done.stderr).decode(errors="replace")
+        return json.loads(result.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The PowerShell module's own tests (scripts/SnapMirror/tests), each Pester test as one of pytest's."""
+"""The PowerShell module's own tests (scripts/SnapMirror/tests): each test, and each of its cases, as one of ours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pwsh import TESTS, PesterTest, engine, pester, pester_tests
+from tests.support.pwsh import TESTS, PesterTest, engine, pester, pester_tests, written_tests
 
 FOUND = pester_tests()
 
@@ -14,13 +14,15 @@ FOUND = pester_tests()
 @pytest.mark.parametrize("test", FOUND, ids=str)
 def test_pester(test: PesterTest) -> None:
     engine()
-    outcomes = pester(test.file).get(test.path)
-    assert outcomes, "Pester has not run it"
-    for result, said in outcomes:
-        assert result == "Passed", f"{result}: {said}"
+    outcomes = pester(test.file).get(test.path, [])
+    assert test.case < len(outcomes), "Pester has not run it"
+    result, said = outcomes[test.case]
+    assert result == "Passed", f"{result}: {said}"
 
 
 @pytest.mark.parametrize("file", sorted(TESTS.glob("*.Tests.ps1")), ids=lambda file: file.name)
 def test_every_test_that_pester_runs_is_counted(file: Path) -> None:
     engine()
-    assert sorted(pester(file)) == sorted({one.path for one in FOUND if one.file == file})
+    counted = [one.path for one in FOUND if one.file == file]
+    assert sorted(path for path, cases in pester(file).items() for _ in cases) == sorted(counted)
+    assert {path for one, path in written_tests() if one == file} == set(counted)
