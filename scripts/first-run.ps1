@@ -1,17 +1,29 @@
 <#
 .SYNOPSIS
-    Tries the whole module on a real Windows host, takes everything away again, and writes a report.
+    Tries the whole module on a real Windows host, uninstalls it again, and writes a report. Image folder, keys and seed stay.
 .DESCRIPTION
     For the first ones who have a Windows host: nobody of the project had. In an administrator's PowerShell, on a machine
-    with Hyper-V and without an installation of SnapMirror. Asks before anything is made.
+    with Hyper-V and without an installation of SnapMirror. The folder SnapMirror lies beside this script, and both have been
+    unblocked (Unblock-File). Asks before anything is made.
 
-    Looks at the host (Test-SnapMirrorHost), installs under names of its own, installs again (nothing may change), asks for
+    If Pester 5 is here, runs those of the module's own tests that need no doubles of Windows' cmdlets: in a process of their
+    own, with a program in the place of ssh, on files in a temporary folder. Then looks at the host (Test-SnapMirrorHost), installs under names of its own, installs again (nothing may change), asks for
     the status, makes a snapshot, lists it, restores a file of it, checks it, copies the image, uninstalls, and looks whether
     anything is left. A check that fails does not stop the others, unless they need it; Uninstall-SnapMirror comes whatever
-    has happened. The image, the keys and the seed stay, as always: the report says where.
+    has happened.
+
+    What stays, as after each Uninstall-SnapMirror: the folder of the image (-SharePath), and C:\ProgramData\SnapMirror with
+    the keys, the seed and the settings. The report names both. To remove them, which also removes the snapshot just made:
+
+        Remove-Item -Recurse -Force D:\Try, C:\ProgramData\SnapMirror
+
+    Nothing of yours is among it: the script refuses to begin where one of the two is there already, so a second try needs
+    this first. The line in the server's authorized_keys stays, too, and so does the copy of the image below -CopyPath.
 
     The report is first-run.txt and first-run.json: versions, each check with its seconds, its errors and where they were. No
-    passwords and keys, and for the source, this computer and its user other words. Please look through it, and send it.
+    passwords and keys, and other words for the source, its server, IP addresses, this computer, its domain and its user. A
+    name of one letter, or one that is a usual English word, is replaced only where it stands beside \, / or @. Please look
+    through it, and send it.
 .PARAMETER VhdxPath
     The disk of the VM: snapmirror.vhdx, as vm/build makes it.
 .PARAMETER SharePath
@@ -36,6 +48,8 @@
     The name of the share.
 .PARAMETER Network
     The first three numbers of the addresses on the wire between Windows and the VM.
+.PARAMETER TestPath
+    The file with the module's own tests.
 .PARAMETER Force
     Do not ask, neither whether to begin, nor whether the key is on the server.
 .EXAMPLE
@@ -43,7 +57,7 @@
 
     Tries everything but the copy.
 .OUTPUTS
-    One object for each check. $LASTEXITCODE is 0 if all went well, else 1.
+    One object for each check. $LASTEXITCODE is 0 if no check failed, else 1.
 #>
 [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
 param(
@@ -59,6 +73,7 @@ param(
     [string] $Account = 'snapmirror-try',
     [string] $ShareName = 'snapmirror-try',
     [string] $Network = '10.253.91',
+    [string] $TestPath = (Join-Path -Path $PSScriptRoot -ChildPath 'SnapMirror/tests/SnapMirror.Tests.ps1'),
     [switch] $Force
 )
 
@@ -75,6 +90,9 @@ $install = @{
 if (Test-Path -LiteralPath (Join-Path $data 'installation.json')) {
     throw "There is an installation of SnapMirror on this host ($data). This script would take it for its own, so it needs another host."
 }
+if (Test-Path -LiteralPath $data) {
+    throw "$data is there already, and may hold the only key of an image. Move it to another place; if it is of an earlier first-run.ps1, remove it."
+}
 if (Test-Path -LiteralPath $SharePath) {
     throw "$SharePath is there already. Name a folder that is not: what is made stays apart from what is yours."
 }
@@ -85,36 +103,88 @@ if (-not $Force -and -not $PSCmdlet.ShouldProcess($env:COMPUTERNAME, $made)) {
 $null = New-Item -ItemType Directory -Path $folder -Force -Confirm:$false
 
 $check = New-Object -TypeName System.Collections.ArrayList
+$usual = 'ad', 'am', 'an', 'as', 'at', 'be', 'by', 'do', 'go', 'id', 'if', 'in', 'is', 'it', 'me', 'no', 'of', 'ok', 'on', 'or', 'so', 'to', 'up', 'vm', 'we'
 $known = @{} # what later checks, and the report, need of earlier ones
+
+function Get-Server {
+    # The server of the source, by its name and its addresses. A name that is not found has none.
+    $server = $Source -replace '^[a-z]+://', '' -replace '^[^@/\[]*@', ''
+    $server = if ($server -match '^\[([^\]]+)\]') { $Matches[1] } else { $server -replace '[:/].*$', '' }
+    if ($server) {
+        $server
+        try {
+            # An address that is written in another way, such as 2001:DB8:0::1, is found in its usual form, too.
+            [System.Net.Dns]::GetHostAddresses($server) | ForEach-Object { $_.IPAddressToString }
+        } catch {
+            $null = $_ # the name is hidden all the same
+        }
+    }
+}
+
+function Get-Private {
+    # The names that the report must not tell, the longest first: a name may hold another.
+    $domain = [System.Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties().DomainName
+    $user = if ($Source -match '^(?:[a-z]+://)?([^@/:\[]+)@') { $Matches[1] }
+    $found = @(
+        @{ Word = '<source>'; Value = $Source }
+        Get-Server | ForEach-Object { @{ Word = '<server>'; Value = $_ } }
+        @{ Word = '<host>'; Value = $env:COMPUTERNAME }
+        @{ Word = '<user>'; Value = $env:USERNAME }
+        $env:USERDOMAIN, $env:USERDNSDOMAIN, $domain | ForEach-Object { @{ Word = '<domain>'; Value = $_ } }
+        if ($user -ne 'root') { @{ Word = '<login>'; Value = $user } }
+    )
+    $found | Where-Object { $_.Value -match '\w' } | Sort-Object -Property @{ Expression = { $_.Value.Length }; Descending = $true }
+}
 
 function Hide-Private {
     # A text without what is nobody's business: the password of the account, keys, and who and where this is.
     param([AllowNull()] [AllowEmptyString()] [string] $Text)
 
-    $secret = @{ '<source>' = $Source; '<host>' = $env:COMPUTERNAME; '<user>' = $env:USERNAME }
     $credentials = Join-Path $data 'smb.cred'
     if (Test-Path -LiteralPath $credentials) {
         $known['Password'] = (Get-Content -LiteralPath $credentials | Where-Object { $_ -match '^password=' }) -replace '^password=', ''
     }
-    $secret['<password>'] = if ($known.ContainsKey('Password')) { $known['Password'] }
-    $server = ($Source -replace '^[^@]*@', '') -replace ':.*$', ''
-    $secret['<server>'] = $server
-    foreach ($word in '<password>', '<source>', '<server>', '<host>', '<user>') {
-        if ("$($secret[$word])".Length -gt 2) {
-            $Text = $Text -replace "(?<!\w)$([regex]::Escape($secret[$word]))(?!\w)", $word
+    if ($known.ContainsKey('Password') -and $known['Password']) {
+        $Text = $Text.Replace($known['Password'], '<password>')
+    }
+    if (-not $known.ContainsKey('Private')) {
+        $known['Private'] = @(Get-Private)
+    }
+    foreach ($one in $known['Private']) {
+        $value = [regex]::Escape($one.Value)
+        # A drive C, or the word "it", is not a name: to replace it would spoil the text, and tell the name.
+        $Text = if ($one.Value.Length -lt 2 -or $usual -contains $one.Value) {
+            $Text -replace "(?<=[\\/@])$value(?![\w`$])|(?<![\w:])$value(?=[\\@])", $one.Word
+        } else {
+            $Text -replace "(?<!\w)$value(?!\w)", $one.Word
         }
     }
+    # Other addresses: what the VM finds for the server's name may not be what Windows finds.
+    $Text = [regex]::Replace($Text, '(?<![\w.])\d{1,3}(\.\d{1,3}){3}(?![\w.]*\d)|(?<![\w:.\]])[0-9A-Fa-f]*(:[0-9A-Fa-f]*){2,7}(?![\w:])', {
+        param($match)
+        $address = $null
+        if (-not [System.Net.IPAddress]::TryParse($match.Value, [ref] $address) -or $match.Value -notmatch '\d' -or
+            [System.Net.IPAddress]::IsLoopback($address) -or $match.Value -like "$Network.*") {
+            return $match.Value
+        }
+        '<address>'
+    })
     $Text = $Text -replace '(?s)-----BEGIN [^-]*KEY-----.*?(-----END [^-]*KEY-----|$)', '<key>'
     $Text -replace '(ssh-[a-z0-9]+ )[A-Za-z0-9+/=]{20,}', '$1<key>' -replace '(?i)(password[=: ]+)\S+', '$1<password>'
 }
 
 function Invoke-Check {
     # One check: it is good if its script gives nothing but notes, and throws nothing. -Needs names a check without which
-    # it tells nothing.
-    param([string] $Name, [string] $Needs, [scriptblock] $Script)
+    # it tells nothing; -Lacks says what this host has not, so that it cannot be tried.
+    param([string] $Name, [string] $Needs, [string] $Lacks, [scriptblock] $Script)
 
     $entry = @{ Name = $Name; Result = 'failed'; Seconds = 0.0; Notes = New-Object -TypeName System.Collections.ArrayList; Errors = @() }
     $null = $check.Add($entry)
+    if ($Lacks) {
+        $entry.Result = 'not tried'
+        $null = $entry.Notes.Add((Hide-Private -Text $Lacks))
+        return
+    }
     if ($Needs -and @($check | Where-Object { $_.Name -eq $Needs -and $_.Result -eq 'good' }).Count -eq 0) {
         $entry.Result = 'not tried'
         $null = $entry.Notes.Add("it needs '$Needs'")
@@ -184,7 +254,38 @@ function Assert-That {
     }
 }
 
+function Invoke-OwnTest {
+    # Some tests of the module, by Pester in a process of their own; gives a line for each that failed, and one for all.
+    $engine = Join-Path -Path $PSHOME -ChildPath $(if ($PSVersionTable.PSEdition -eq 'Core') { 'pwsh' } else { 'powershell' })
+    $command = @'
+$ProgressPreference = $WarningPreference = 'SilentlyContinue'
+Import-Module -Name Pester -MinimumVersion 5.0 -ErrorAction Stop
+$configuration = New-PesterConfiguration
+$configuration.Run.Path = '{0}'
+$configuration.Run.PassThru = $true
+$configuration.Filter.ExcludeTag = 'Doubles'
+$configuration.Output.Verbosity = 'None'
+$all = Invoke-Pester -Configuration $configuration
+$all.Tests | Where-Object { $_.Result -eq 'Failed' } | ForEach-Object { "failed: $($_.ExpandedPath): $($_.ErrorRecord)" -replace '\s+', ' ' }
+$all.FailedContainers + $all.FailedBlocks | Where-Object { $_ } | ForEach-Object { "failed: $($_.ErrorRecord)" -replace '\s+', ' ' }
+"$($all.PassedCount) passed, $($all.FailedCount) failed"
+exit [int]($all.Result -ne 'Passed' -or $all.PassedCount -eq 0)
+'@.Replace('{0}', [System.Management.Automation.Language.CodeGeneration]::EscapeSingleQuotedStringContent($TestPath))
+    $words = [System.Convert]::ToBase64String([System.Text.Encoding]::Unicode.GetBytes($command))
+    & $engine -NoProfile -NonInteractive -OutputFormat Text -EncodedCommand $words |
+        Where-Object { $_ -match '^failed: |^\d+ passed, ' } # not what the tests show besides
+    Assert-That ($LASTEXITCODE -eq 0) 'some of the tests failed, or they could not be run'
+}
+
 try {
+    $without = if (-not (Test-Path -LiteralPath $TestPath)) {
+        "$TestPath is not here"
+    } elseif (-not @(Get-Module -Name 'Pester' -ListAvailable | Where-Object { $_.Version.Major -ge 5 })) {
+        'Pester 5 is not here: Install-Module Pester -MinimumVersion 5.0 -SkipPublisherCheck'
+    }
+    Invoke-Check -Name "the module's own tests" -Lacks $without -Script {
+        Invoke-OwnTest
+    }
     Invoke-Check -Name 'the host' -Script {
         $asked = @{}
         foreach ($word in $install.Keys | Where-Object { 'Source', 'SeedPath', 'MirrorName' -notcontains $_ }) {
@@ -257,7 +358,7 @@ try {
         if (Test-Path -LiteralPath (Join-Path $data 'installation.json')) {
             Invoke-Check -Name 'uninstall' -Script {
                 $wrong = @()
-                Uninstall-SnapMirror -Force -ErrorVariable wrong -ErrorAction SilentlyContinue | ForEach-Object { "stays: $($_.FullName)" }
+                Uninstall-SnapMirror -Force -ErrorVariable wrong -ErrorAction SilentlyContinue | ForEach-Object { "stays: $($_.FullName) (remove it yourself: Get-Help .\first-run.ps1)" }
                 Assert-That (-not $wrong) ($wrong -join '; ')
             }
             Invoke-Check -Name 'nothing is left' -Needs 'uninstall' -Script {
@@ -280,5 +381,5 @@ foreach ($entry in $check) {
     New-Object -TypeName psobject -Property @{ Name = $entry.Name; Result = $entry.Result; Seconds = $entry.Seconds }
 }
 Write-Host "The report: $(Join-Path $folder 'first-run.txt'), and .json beside it. Please look through it, and send both."
-$global:LASTEXITCODE = [int](@($check | Where-Object { $_.Result -ne 'good' }).Count -gt 0)
+$global:LASTEXITCODE = [int](@($check | Where-Object { $_.Result -eq 'failed' }).Count -gt 0)
 exit $LASTEXITCODE

@@ -37,6 +37,7 @@ _USED = """
     Get-Location: PSProvider
     Get-LocalGroup: Name
     Get-LocalUser: Name
+    Get-Module: Name ListAvailable
     Get-NetAdapter: Name
     Get-NetFirewallRule: Name
     Get-NetIPAddress: IPAddress InterfaceIndex

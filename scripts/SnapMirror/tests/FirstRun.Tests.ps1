@@ -1,65 +1,13 @@
-# scripts/first-run.ps1 on doubles of Windows, as Install.Tests.ps1 has them; here the VM has one snapshot of one file.
+# scripts/first-run.ps1 on doubles of Windows, as Install.Tests.ps1 has them. Its questions: tests/unit/test_first_run.py.
 
 BeforeAll {
     $script:Old = @{}
-    foreach ($name in 'PATH', 'ProgramData', 'OS', 'SystemRoot', 'COMPUTERNAME', 'USERNAME') {
+    foreach ($name in 'PATH', 'ProgramData', 'OS', 'SystemRoot', 'COMPUTERNAME', 'USERNAME', 'USERDOMAIN', 'USERDNSDOMAIN') {
         $script:Old[$name] = [System.Environment]::GetEnvironmentVariable($name)
     }
     $script:FirstRun = Join-Path (Split-Path (Split-Path $PSScriptRoot -Parent) -Parent) 'first-run.ps1'
-    # A short PATH: PowerShell looks at every file in every folder of it (see Install.Tests.ps1).
-    $script:Tools = Join-Path $TestDrive 'tools'
-    $null = New-Item -ItemType Directory -Path $script:Tools
-    foreach ($name in 'base64', 'basename', 'cat', 'chmod', 'cut', 'dirname', 'grep', 'iconv', 'mv', 'rm', 'sed', 'sh', 'stat', 'tr') {
-        $null = New-Item -ItemType SymbolicLink -Path (Join-Path $script:Tools $name) -Target (Get-Command -Name $name -CommandType Application)[0].Source
-    }
-    Import-Module -Name (Join-Path $PSScriptRoot 'WindowsDoubles.psm1') -Force -Global -DisableNameChecking
-    Import-Module -Name (Join-Path (Split-Path $PSScriptRoot -Parent) 'SnapMirror.psd1') -Force
-    if (-not ('SnapMirror.Power' -as [type])) {
-        Add-Type -TypeDefinition 'namespace SnapMirror { public static class Power { public static uint SetThreadExecutionState(uint flags) { return flags; } } }'
-    }
-    Mock -ModuleName 'SnapMirror' -CommandName 'Test-SnapMirrorAdministrator' -MockWith { $true }
+    . (Join-Path $PSScriptRoot 'FirstRunHost.ps1')
     Mock -CommandName 'Write-Host' -MockWith { }
-
-    function New-Host {
-        # A Windows with all that first-run.ps1 needs, and a VM that answers.
-        $script:Root = Join-Path $TestDrive ([guid]::NewGuid())
-        $script:Place = Join-Path $script:Root 'place'
-        $env:ProgramData = Join-Path $script:Root 'data'
-        $null = New-Item -ItemType Directory -Path $script:Place, $env:ProgramData, (Join-Path $script:Place 'vm'), (Join-Path $script:Root 'seed'), (Join-Path $script:Root 'usb')
-        foreach ($name in 'icacls.exe', 'secedit.exe', 'fsutil.exe', 'compact.exe', 'powercfg.exe', 'sftp', 'ssh-keygen', 'vm/ssh') {
-            $null = New-Item -ItemType SymbolicLink -Path (Join-Path $script:Place $name) -Target (Join-Path $PSScriptRoot 'programs/double')
-        }
-        Set-Content -Path (Join-Path $script:Place 'policy') -Value 'SeDenyNetworkLogonRight = Guest'
-        Set-Content -Path (Join-Path $script:Place 'grants') -Value $null
-        $power = 'STANDBYIDLE 0x00000000 0x00000384', 'HIBERNATEIDLE 0x00000000 0x00000000', 'RTCWAKE 0x00000001 0x00000000'
-        Set-Content -Path (Join-Path $script:Place 'power') -Value $power
-        Set-Content -Path (Join-Path $script:Place 'vm/image-folder') -Value (Join-Path $script:Root 'share')
-        # A VM: what it says to each command is in a file; the double answers the rest.
-        $snapshot = @{ mirror = 'try'; id = '2026-11-22T030000Z'; slot = 1; taken_at = '2026-11-22T03:00:00Z'; path = '/s/try/backup.1' }
-        $answers = @{
-            run    = @{ exit_code = 0; mirrors = @(@{ mirror = 'try'; result = 'published'; snapshot = '2026-11-22T030000Z'; warnings = @() }) }
-            list   = @(, $snapshot)
-            ls     = @(, @{ path = 'hosts'; type = 'file'; bytes = 7; modified_at = '2026-11-22T03:00:00Z' })
-            mount  = @{ path = '/s'; mounted = $true }
-            verify = @{ exit_code = 0; mirrors = @(@{ mirror = 'try'; findings = @() }) }
-        }
-        foreach ($name in $answers.Keys) {
-            Set-Content -Path (Join-Path $script:Place "vm/answer-$name") -Value (ConvertTo-Json -InputObject $answers[$name] -Depth 5)
-        }
-        $ssh = '#!/bin/sh', 'here=$(dirname "$0")/vm', 'for last; do :; done', 'asked=$(printf %s "$last" | base64 -d | cut -d \" -f 2)',
-            'if [ -e "$here/fail-$asked" ]; then cat "$here/fail-$asked" >&2; exit 11; fi',
-            'if [ -e "$here/answer-$asked" ]; then exec cat "$here/answer-$asked"; fi', 'exec "$here/ssh" "$@"'
-        Set-Content -Path (Join-Path $script:Place 'ssh') -Value ($ssh -join "`n")
-        chmod 755 (Join-Path $script:Place 'ssh')
-        $env:PATH = $script:Place + ':' + $script:Tools
-        $env:OS = 'Windows_NT'
-        $env:SystemRoot = '/windows'
-        $env:COMPUTERNAME = 'OURPC'
-        $env:USERNAME = 'jdoe'
-        Set-Content -Path (Join-Path $script:Root 'vm.vhdx') -Value 'disk'
-        Set-Content -Path (Join-Path $script:Root 'seed/known_hosts') -Value 'web1 ssh-ed25519 AAAA'
-        Reset-Double -Place $script:Place
-    }
 
     function Invoke-FirstRun {
         # Gives the report as it was written.
@@ -68,8 +16,12 @@ BeforeAll {
             VhdxPath = Join-Path $script:Root 'vm.vhdx'; SharePath = Join-Path $script:Root 'share'; SwitchName = 'External'
             Source = 'root@web1.secret:/etc'; SeedPath = Join-Path $script:Root 'seed'; RestorePath = '/hosts'
             CopyPath = Join-Path $script:Root 'usb'; ReportPath = Join-Path $script:Root 'report'
+            TestPath = Join-Path $script:Root 'own.Tests.ps1'
         }
-        $script:Gave = @(& $script:FirstRun @all @Argument -WarningAction SilentlyContinue)
+        foreach ($name in $Argument.Keys) {
+            $all[$name] = $Argument[$name]
+        }
+        $script:Gave = @(& $script:FirstRun @all -WarningAction SilentlyContinue)
         $script:Code = $LASTEXITCODE
         $script:Text = Get-Content -Path (Join-Path $script:Root 'report/first-run.txt') -Raw -ErrorAction Stop
         $script:Json = Get-Content -Path (Join-Path $script:Root 'report/first-run.json') -Raw -ErrorAction Stop
@@ -91,15 +43,16 @@ Describe 'first-run.ps1' {
 
     It 'tries everything, takes it away again, and writes a report without secrets' {
         $report = Invoke-FirstRun
-        @($report.Checks | Where-Object Result -ne 'good' | ConvertTo-Json -Depth 4) | Should -BeNullOrEmpty
+        $report.Checks[0].Result | Should -Be 'not tried'
+        @($report.Checks | Select-Object -Skip 1 | Where-Object Result -ne 'good' | ConvertTo-Json -Depth 4) | Should -BeNullOrEmpty
         $report.Checks.Name | Should -Be @(
-            'the host', 'install with -WhatIf makes nothing', 'install', 'a second install changes nothing', 'status', 'a snapshot'
+            "the module's own tests", 'the host', 'install with -WhatIf makes nothing', 'install', 'a second install changes nothing', 'status', 'a snapshot'
             'the list', 'Tab', 'a restore', 'the check of all contents', 'the copy of the image', 'uninstall', 'nothing is left'
         )
         $script:Code | Should -Be 0
         $script:Gave.Name | Should -Be $report.Checks.Name
         $report.Versions.PowerShell | Should -Be "$($PSVersionTable.PSVersion) $($PSVersionTable.PSEdition)"
-        foreach ($name in $report.Checks.Name) {
+        foreach ($name in $report.Checks.Name | Select-Object -Skip 1) {
             $script:Text | Should -Match "good +$([regex]::Escape($name)) \("
         }
         $world = Get-Double
@@ -140,13 +93,68 @@ Describe 'first-run.ps1' {
         }
     }
 
-    It 'makes nothing without a yes, on a host that has an installation, or into a folder that is there' {
+    It 'runs the tests of the module that need no doubles, where there is Pester 5' {
+        # Start-VM fails, so that this takes less time.
+        $file = Join-Path $script:Root "it's own.Tests.ps1"
+        $test = "Describe 'Own' {", "It 'passes' { 1 | Should -Be 1 }", "It 'fails' -ForEach 7 { 'OURPC' | Should -Be 'x' }", '}'
+        Set-Content -Path $file -Value ($test + "Describe 'Other' -Tag 'Doubles' { It 'is not run' { throw 'it was' } }")
+        Set-DoubleBreak -Name 'Start-VM' -Way 'before'
+        $first = (Invoke-FirstRun @{ Force = $true; TestPath = $file }).Checks[0]
+        $first.Result | Should -Be 'failed'
+        $first.Notes | Should -HaveCount 2
+        $first.Notes[0] | Should -Match '^failed: Own\.fails: .*<host>'
+        $first.Notes[1] | Should -Be '1 passed, 1 failed'
+        Remove-Item -Path (Join-Path $script:Root 'share'), (Join-Path $env:ProgramData 'SnapMirror') -Recurse
+        Set-Content -Path $file -Value $test[0, 1, 3]
+        Set-DoubleBreak -Name 'Start-VM' -Way 'before'
+        $first = (Invoke-FirstRun @{ Force = $true; TestPath = $file }).Checks[0]
+        $first.Result, $first.Notes | Should -Be 'good', '1 passed, 0 failed'
+        Remove-Item -Path (Join-Path $script:Root 'share'), (Join-Path $env:ProgramData 'SnapMirror') -Recurse
+        Mock -CommandName 'Get-Module' -ParameterFilter { $Name -eq 'Pester' } -MockWith { @{ Version = [version] '3.4.0' } }
+        Set-DoubleBreak -Name 'Start-VM' -Way 'before'
+        $first = (Invoke-FirstRun @{ Force = $true; TestPath = $file }).Checks[0]
+        $first.Result | Should -Be 'not tried'
+        "$($first.Notes)" | Should -Match 'Pester 5 is not here'
+    }
+
+    It 'hides <What>' -ForEach @(
+        @{ What = 'the domain'; Said = 'OURCORP\someone at db.corp.example'; Shown = '<domain>\someone at db.<domain>' }
+        @{ What = 'an address'; Source = 'root@203.0.113.7:/etc'; Said = 'host 203.0.113.7 port 22, 203.0.113.77, 10.253.91.2'; Shown = 'host <server> port 22, <address>, 10.253.91.2' }
+        @{ What = 'an address of IPv6'; Source = 'root@[2001:DB8:0::7]:/etc'; Said = 'to 2001:db8::7, 2001:DB8:0::7 by fe80::1%3 at 03:00:00, ::1'; Shown = 'to <server>, <server> by <address>%3 at 03:00:00, ::1' }
+        @{ What = 'addresses of a name'; Source = 'backupper@localhost:/etc'; Said = 'backupper: 127.0.0.1 localhost'; Shown = '<login>: <server> <server>' }
+        @{ What = 'the server of an rsync daemon'; Source = 'rsync://joe@web2.secret/etc'; Said = 'joe web2.secret'; Shown = '<login> <server>' }
+        @{ What = 'names of two letters'; Computer = 'Q7'; User = 'jo'; Said = 'Q7: C:\Users\jo, jo and joy'; Shown = '<host>: C:\Users\<user>, <user> and joy' }
+        @{ What = 'names that are words, as names'; Computer = 'IT'; User = 'c'; Said = 'it is in C:\Users\c, \\it\c$ c'; Shown = 'it is in C:\Users\<user>, \\<host>\c$ c' }
+    ) {
+        $env:USERDOMAIN = 'OURCORP'
+        $env:USERDNSDOMAIN = 'corp.example'
+        $env:COMPUTERNAME = if ($_['Computer']) { $_['Computer'] } else { 'OURPC' }
+        $env:USERNAME = if ($_['User']) { $_['User'] } else { 'jdoe' }
+        $text = & {
+            # The functions alone, as the script has them.
+            $Source = if ($_['Source']) { $_['Source'] } else { 'root@web1.secret:/etc' }
+            $Network = '10.253.91'
+            $data = $script:Root
+            $known = @{}
+            $tree = [System.Management.Automation.Language.Parser]::ParseFile($script:FirstRun, [ref] $null, [ref] $null)
+            $wanted = { $args[0] -is [System.Management.Automation.Language.FunctionDefinitionAst] -and $args[0].Name -match '^(Get-Server|Get-Private|Hide-Private)$' }
+            $words = { $args[0] -is [System.Management.Automation.Language.AssignmentStatementAst] -and "$($args[0].Left)" -eq '$usual' }
+            foreach ($part in @($tree.FindAll($wanted, $true)) + $tree.Find($words, $true)) {
+                . ([scriptblock]::Create($part.Extent.Text))
+            }
+            Hide-Private -Text $Said
+        }
+        $text | Should -BeExactly $Shown
+    }
+
+    It 'makes nothing without a yes, on a host that has an installation or its keys, or into a folder that is there' {
         { Invoke-FirstRun @{ WhatIf = $true } } | Should -Throw '*first-run.txt*' -Because 'there is no report'
         Test-Path (Join-Path $script:Root 'report') | Should -BeFalse
         $null = New-Item -ItemType Directory -Path (Join-Path $script:Root 'share')
         { Invoke-FirstRun } | Should -Throw '*is there already*'
         Remove-Item (Join-Path $script:Root 'share')
         $null = New-Item -ItemType Directory -Path (Join-Path $env:ProgramData 'SnapMirror')
+        { Invoke-FirstRun } | Should -Throw '*may hold the only key of an image*'
         Set-Content -Path (Join-Path $env:ProgramData 'SnapMirror/installation.json') -Value '{}'
         { Invoke-FirstRun } | Should -Throw '*There is an installation*'
         @((Get-Double).Calls | Where-Object Name -notlike 'Get-*') | Should -BeNullOrEmpty

@@ -191,8 +191,8 @@ Describe 'Keys' {
     }
 }
 
-Describe 'Secrets' {
-    # Hyper-V and icacls are doubles: a folder stands for the seed disk, a program that does nothing for icacls.
+Describe 'Secrets' -Tag 'Doubles' {
+    # Hyper-V and icacls are doubles, so first-run.ps1 leaves these out: a folder stands for the seed disk, a program that does nothing for icacls.
     BeforeAll {
         $script:OldHome = $env:ProgramData
         $icacls = Join-Path $script:Place $(if ($env:OS -eq 'Windows_NT') { 'icacls.exe.cmd' } else { 'icacls.exe' })
