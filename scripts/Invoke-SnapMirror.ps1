@@ -3,7 +3,7 @@
     Runs a command of snapmirror in its VM: one file, for those who do not want the module.
 .DESCRIPTION
     Starts the VM if it is one of Hyper-V and off, keeps Windows awake meanwhile, hands the words to snapmirror in the VM
-    by ssh, shows what it says, and ends with snapmirror's exit code (255: the VM does not answer).
+    by ssh, shows what it says, and ends with snapmirror's exit code (255: the VM does not answer, or cannot be started).
 
     The VM must let the key in by this line of its authorized_keys:
     restrict,command="/usr/bin/python3 -I /usr/local/lib/snapmirror-vm/gate.py" ssh-ed25519 AAAA...
@@ -98,14 +98,27 @@ public static extern uint SetThreadExecutionState(uint flags);
 '@
     $null = [SnapMirror.Sleep]::SetThreadExecutionState([uint32]2147483649)
 }
-if ($VMName -and (Get-VM -Name $VMName).State -ne 'Running') {
-    Start-VM -Name $VMName -Confirm:$false
-    for ($attempt = 0; $attempt -lt 30; $attempt++) {
-        Invoke-Ssh -Argument ($option + "root@$Address" + 'snapmirror' + 'WyJzdGF0dXMiXQ==') | Out-Null # ["status"]
-        if ($LASTEXITCODE -ne 255) {
-            break
+if ($VMName) {
+    $trouble = $null
+    try {
+        if ((Get-VM -Name $VMName -ErrorAction Stop).State -ne 'Running') {
+            Start-VM -Name $VMName -Confirm:$false -ErrorAction Stop
+            $trouble = 'it has not answered by ssh in 30 tries; its console (vmconnect) shows why'
+            for ($attempt = 0; $attempt -lt 30 -and $trouble; $attempt++) {
+                Invoke-Ssh -Argument ($option + "root@$Address" + 'snapmirror' + 'WyJzdGF0dXMiXQ==') | Out-Null # ["status"]
+                if ($LASTEXITCODE -ne 255) {
+                    $trouble = $null
+                } else {
+                    Start-Sleep -Seconds 10
+                }
+            }
         }
-        Start-Sleep -Seconds 10
+    } catch {
+        $trouble = "$_"
+    }
+    if ($trouble) {
+        $Host.UI.WriteErrorLine("the VM $VMName does not run: $trouble")
+        exit 255
     }
 }
 Invoke-Ssh -Argument ($option + "root@$Address" + 'snapmirror' + $words)

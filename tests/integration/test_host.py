@@ -277,7 +277,7 @@ def test_the_double_takes_only_what_is_shipped(tmp_path: Path, tls: WinRM) -> No
     assert tls.windows.tasks == ["'; Remove-Item C:\\ -Recurse #"]
 
 
-@pytest.mark.parametrize("form", [None, [], {"value": [], "Count": 0}])
+@pytest.mark.parametrize("form", [None, [], {}, {"value": [], "Count": 0}])
 def test_nobody_in_each_of_the_forms_that_powershell_has_for_it(tmp_path: Path, tls: WinRM, form: Any) -> None:
     tls.windows.open = form
     assert Client(tmp_path, tls).check()[1]["open"]["message"] == "nobody has the image open"

@@ -1,6 +1,7 @@
 """What a Windows host answers to the scripts that the package ships, and the certificates that it might have.
 
-A stand-in for what no machine of ours can run; the fields are those that the scripts print (a test compares the two).
+A stand-in, quick enough for the tests that go over the wire. The values are invented; the form of each answer is what
+the scripts print when PowerShell runs them on doubles: tests/unit/test_host_scripts_run.py compares the two.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The scripts for Windows: short enough, careful, and printing just what is read here. None was run: no PowerShell."""
+"""The scripts for Windows: short enough, careful, and printing just what is read here.
+
+Nothing is run here: tests/unit/test_host_scripts_run.py does that, by PowerShell 7 on doubles.
+"""
 
 from __future__ import annotations
 

@@ -138,14 +138,14 @@ def _table(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _tables(answer: Mapping[str, Any], name: str) -> list[dict[str, str]] | None:
-    """A list, as PowerShell 5.1 writes it: nothing for none, the thing itself for one, or a table with 'value'."""
+    """A list, as PowerShell 5.1 writes it: {} or null for none, the thing itself for one, or a table with 'value'."""
     if name not in answer:
         return None
     value = answer[name]
     if isinstance(value, dict) and "Count" in value:
         value = value.get("value")
     entries = value if isinstance(value, list) else [value]
-    return [{str(k): str(v) for k, v in entry.items()} for entry in entries if isinstance(entry, dict)]
+    return [{str(k): str(v) for k, v in entry.items()} for entry in entries if isinstance(entry, dict) and entry]
 
 
 def _number(answer: Mapping[str, Any], name: str) -> int | None:
