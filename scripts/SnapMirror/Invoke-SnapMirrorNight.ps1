@@ -43,8 +43,16 @@ $text = "snapmirror's night ended with ${code}. $($said -join '; ')" -replace '"
 $text
 try {
     # (as one text without quotes and backslashes, which every edition hands on as it is)
-    $null = & eventcreate.exe /T $kind /ID 1 /L APPLICATION /SO SnapMirrorNight /D $text.Substring(0, [System.Math]::Min(7000, $text.Length))
+    # (and what it says itself: 5.1 would make an error of the first line on stderr)
+    $ErrorActionPreference = 'Continue'
+    $PSNativeCommandUseErrorActionPreference = $false
+    $global:LASTEXITCODE = 0
+    $answer = & eventcreate.exe /T $kind /ID 1 /L APPLICATION /SO SnapMirrorNight /D $text.Substring(0, [System.Math]::Min(7000, $text.Length)) 2>&1
+    if ($LASTEXITCODE -ne 0) {
+        throw "eventcreate.exe ended with ${LASTEXITCODE}: $answer"
+    }
 } catch {
-    "the event log was not written: $_"
+    # Not an error of PowerShell's: the night ends with its own code, whatever becomes of its words.
+    [System.Console]::Error.WriteLine("the event log was not written: $_")
 }
 exit $code

@@ -458,6 +458,36 @@ Describe 'The night of the task' {
         Invoke-Night -Module $broken | Should -Not -Match '^0 '
     }
 
+    It 'does not end with 0 where no exit code is known' {
+        $odd = Join-Path $TestDrive 'Odd'
+        Copy-Item -Path $script:Module -Destination $odd -Recurse
+        $lines = 'function Invoke-SnapMirrorRun {', '    [CmdletBinding(SupportsShouldProcess)]', '    param([string] $CopyPath)'
+        $lines += '    $global:LASTEXITCODE = $null', '    New-Object psobject -Property @{ Mirror = "web1"; Snapshot = "2026-11-22T040000Z" }', '}'
+        Set-Content -Path (Join-Path $odd 'SnapMirror.psm1') -Value $lines
+        Invoke-Night -Module $odd | Should -Match '^1 /T ERROR .*web1: snapshot'
+    }
+
+    It 'says on the error stream that the event log was not written (<Why>), and ends with its own code' -ForEach @(
+        @{ Why = 'refused'; Lines = 'echo "ERROR: Access is denied." >&2', 'exit 5'; Says = 'eventcreate.exe ended with 5: ERROR: Access is denied.' }
+        @{ Why = 'missing'; Lines = @(); Says = 'eventcreate.exe' }
+    ) {
+        $program = Join-Path $script:Place 'eventcreate.exe'
+        $kept = Get-Content $program
+        try {
+            if ($Lines) { Set-Content $program (@('#!/bin/sh') + $Lines) } else { Remove-Item $program }
+            foreach ($code in 0, 12) {
+                Set-Answer -Code $code -Json $(if ($code) { @{ exit_code = 12; mirrors = @() } } else { $script:Good })
+                $said = Join-Path $TestDrive 'stderr'
+                & $script:Engine -NoProfile -NonInteractive -File (Join-Path $script:Module 'Invoke-SnapMirrorNight.ps1') 2>$said | Should -Match "^snapmirror's night ended with $code\."
+                $LASTEXITCODE | Should -Be $code
+                Get-Content $said -Raw | Should -BeLike "*the event log was not written:*$Says*"
+            }
+        } finally {
+            Set-Content $program $kept
+            chmod 755 $program
+        }
+    }
+
     It 'warns when the copy fails' {
         Set-Answer -Json $script:Good
         Invoke-Night -Argument '-CopyPath', (Join-Path $TestDrive "it's not `$here") | Should -Match "^3 /T WARNING .*not copied to .*it's not .here"
