@@ -215,7 +215,8 @@ def test_the_command_line_of_the_task_brings_any_folder_as_it_is(tmp_path: Path)
         $module = Import-Module '{MANIFEST}' -PassThru
         while ($line = [Console]::In.ReadLine()) {{
             $name = ConvertFrom-Json -InputObject $line
-            $told = & $module {{ Get-SnapMirrorTaskArgument -ModulePath '/Program Data' -CopyPath $args[0] }} $name
+            $action = & $module {{ Get-SnapMirrorTaskAction -ModulePath '/Program Data' -CopyPath $args[0] }} $name
+            $told = $action.Argument
             [Console]::Out.WriteLine((ConvertTo-Json -InputObject $told -EscapeHandling EscapeNonAscii))
         }}
     """

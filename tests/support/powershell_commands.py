@@ -21,6 +21,7 @@ _USED = """
     ConvertTo-Json: Compress Depth InputObject
     Copy-Item: Destination Exclude Force LiteralPath Path Recurse
     Dismount-VHD: Path
+    Enable-LocalUser: Name
     ForEach-Object: Process
     Format-Volume: FileSystem NewFileSystemLabel Partition
     Get-Acl: LiteralPath
@@ -39,12 +40,15 @@ _USED = """
     Get-LocalUser: Name
     Get-Module: Name ListAvailable
     Get-NetAdapter: Name
+    Get-NetFirewallAddressFilter: AssociatedNetFirewallRule
+    Get-NetFirewallPortFilter: AssociatedNetFirewallRule
     Get-NetFirewallRule: Name
     Get-NetIPAddress: IPAddress InterfaceIndex
     Get-ScheduledTask:
     Get-ScheduledTaskInfo: TaskName
     Get-Service: Name
     Get-SmbShare: Name
+    Get-SmbShareAccess: Name
     Get-VM: Name
     Get-VMFirmware: VMName
     Get-VMHardDiskDrive: VMName
@@ -71,7 +75,7 @@ _USED = """
     New-ScheduledTaskPrincipal: LogonType RunLevel UserId
     New-ScheduledTaskSettingsSet: AllowStartIfOnBatteries DontStopIfGoingOnBatteries ExecutionTimeLimit
     New-ScheduledTaskSettingsSet: MultipleInstances StartWhenAvailable WakeToRun
-    New-ScheduledTaskTrigger: At Daily
+    New-ScheduledTaskTrigger: At Daily DaysInterval
     New-SmbShare: CachingMode ChangeAccess Description EncryptData Name Path
     New-VHD: Dynamic Path SizeBytes
     New-VM: Generation MemoryStartupBytes Name Path SwitchName VHDPath
@@ -93,12 +97,15 @@ _USED = """
     Select-Object: ExpandProperty First Skip Unique
     Set-AuthenticodeSignature: Certificate HashAlgorithm LiteralPath TimestampServer
     Set-Content: Encoding LiteralPath Value
-    Set-LocalUser: Name Password
-    Set-SmbShare: CachingMode EncryptData Force Name
+    Set-LocalUser: AccountNeverExpires Description Name Password PasswordNeverExpires UserMayChangePassword
+    Set-NetIPAddress: IPAddress InterfaceIndex PrefixLength
+    Set-SmbShare: CachingMode EncryptData Force Name SecurityDescriptor
     Set-StrictMode: Version
     Set-VM: AutomaticStartAction AutomaticStopAction CheckpointType Name ProcessorCount
     Set-VMFirmware: EnableSecureBoot VMName
     Set-VMMemory: DynamicMemoryEnabled VMName
+    Set-VMNetworkAdapter: Name StaticMacAddress VMName
+    Set-VMSwitch: Name SwitchType
     Sort-Object: Property
     Split-Path: Parent Path
     Start-Job: ArgumentList ScriptBlock
@@ -110,7 +117,7 @@ _USED = """
     Test-ModuleManifest: Path
     Test-Path: LiteralPath PathType
     Unregister-ScheduledTask: Confirm TaskName TaskPath
-    Where-Object: EQ FilterScript Property Value eq lt like
+    Where-Object: EQ FilterScript NE Property Value eq lt like
     Write-Host:
     Write-Information: MessageData
     Write-Progress: Activity Completed PercentComplete Status

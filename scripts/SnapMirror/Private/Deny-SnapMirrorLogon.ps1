@@ -3,25 +3,30 @@ function Deny-SnapMirrorLogon {
     [CmdletBinding(SupportsShouldProcess)]
     param(
         [Parameter(Mandatory)] [string] $Name,
-        [switch] $Undo
+        [switch] $Undo,
+        [AllowNull()] [AllowEmptyCollection()] [string[]] $Known
     )
 
-    $user = Get-SnapMirrorAccount -Name $Name
-    if (-not $user -or -not $PSCmdlet.ShouldProcess($Name, 'deny the account every log on but that by the network')) {
+    # (Those of an account that is gone are in the policy still, by number.)
+    $sid = @(Get-SnapMirrorAccountNumber -Account $Name -Known $Known | ForEach-Object -Process { "*$_" })
+    if (-not $PSCmdlet.ShouldProcess($Name, 'deny the account every log on but that by the network')) {
         return
     }
     $ConfirmPreference = 'None' # asked once is enough
-    $sid = "*$($user.SID.Value)"
     $right = Get-SnapMirrorRight
+    if ($Undo -and -not $sid) {
+        Assert-SnapMirrorNoOrphan -Right $right -Account $Name
+        return
+    }
     $lines = foreach ($one in $right.Keys) {
         # (secedit names local accounts by name where it can.)
-        $other = @($right[$one] | Where-Object { $_ -ne $sid -and $_ -ne $Name })
+        $other = @($right[$one] | Where-Object { $sid -notcontains $_ -and $_ -ne $Name })
         if ($Undo) {
             if ($other.Count -lt $right[$one].Count) {
                 "$one = " + ($other -join ',')
             }
         } elseif ($other.Count -eq $right[$one].Count) {
-            "$one = " + (($other + $sid) -join ',')
+            "$one = " + ((@($other) + $sid) -join ',')
         }
     }
     if (-not $lines) {
@@ -36,5 +41,11 @@ function Deny-SnapMirrorLogon {
         $null = Invoke-SnapMirrorNative -Program 'secedit.exe' -Argument '/configure', '/db', (Join-Path $folder 'db.sdb'), '/cfg', $new, '/areas', 'USER_RIGHTS' -Success 0, 3 # 3: with warnings, about other lines of the policy
     } finally {
         Remove-Item -LiteralPath $folder -Recurse -Force
+    }
+    if ($Undo) {
+        $still = Get-SnapMirrorRight
+        if (@($still.Keys | Where-Object { @($still[$_] | Where-Object { $sid -contains $_ -or $_ -eq $Name }) }).Count) {
+            throw "The policy of this host still denies $Name ($sid) to log on. Look at 'User Rights Assignment' in secpol.msc."
+        }
     }
 }

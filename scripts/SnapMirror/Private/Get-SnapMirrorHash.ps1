@@ -10,11 +10,12 @@ function Get-SnapMirrorHash {
     if (-not $there) {
         return
     }
-    $text = foreach ($file in Get-ChildItem -LiteralPath $there -Recurse -File | Sort-Object -Property FullName) {
-        $file.Name + ' ' + (Get-FileHash -LiteralPath $file.FullName).Hash
-    }
     $hash = [System.Security.Cryptography.SHA256]::Create()
     try {
+        # (Small files, and many: without a cmdlet for each.)
+        $text = foreach ($file in Get-ChildItem -LiteralPath $there -Recurse -File | Sort-Object -Property FullName) {
+            $file.Name + ' ' + [System.BitConverter]::ToString($hash.ComputeHash([System.IO.File]::ReadAllBytes($file.FullName))).Replace('-', '')
+        }
         $bytes = $hash.ComputeHash([System.Text.Encoding]::UTF8.GetBytes($text -join "`n"))
     } finally {
         $hash.Dispose()

@@ -16,7 +16,8 @@ function Get-SnapMirrorJournal {
         }
         $journal.Made = @(foreach ($one in $read.Made) {
             $since = if ($one.PSObject.Properties['Since']) { $one.Since } else { $one.At } # (those of before have none)
-            @{ Name = $one.Name; State = $one.State; Given = $one.Given; At = $one.At; Since = $since }
+            $sid = if ($one.PSObject.Properties['Sid']) { @($one.Sid) }
+            @{ Name = $one.Name; State = $one.State; Given = $one.Given; At = $one.At; Since = $since; Sid = $sid }
         })
     }
     $journal

@@ -3,6 +3,7 @@ function Get-SnapMirrorStep {
     # Given: of what it depends; other values let it run again. Test: is it there? Do: make what is missing. Undo: remove
     # what was made. After: the steps that must be undone before this one.
     # From: the steps whose files it takes; -WhatIf, which changes none of them, tells by these that it would run.
+    # Sid: it names the account by its number; those are written down, since the account may be gone before its undo.
     # What a step calls stops with its own error and asks nothing: Invoke-SnapMirrorStep sees to both.
     [CmdletBinding()]
     [OutputType([hashtable[]])]
@@ -20,9 +21,9 @@ function Get-SnapMirrorStep {
         Name  = 'account'
         Say   = 'make the local account, with a new password'
         Given = { param($setting) "account $($setting.Account)" }
-        Test  = { param($setting) (Get-SnapMirrorAccount -Name $setting.Account) -and (Test-Path -LiteralPath (Join-Path (Get-SnapMirrorHome) 'smb.cred')) }
+        Test  = { param($setting) Test-SnapMirrorAccount -Name $setting.Account }
         Do    = { param($setting) New-SnapMirrorAccount -Name $setting.Account -CredentialPath (Join-Path (Get-SnapMirrorHome) 'smb.cred') }
-        After = 'logon', 'folder' # undone before this is: they name it by its number
+        After = 'logon', 'folder', 'share' # undone before this is: they name it by its number
         Undo  = {
             param($setting)
             if (Get-SnapMirrorAccount -Name $setting.Account) { Remove-LocalUser -Name $setting.Account }
@@ -35,30 +36,34 @@ function Get-SnapMirrorStep {
         Given = { param($setting) "account $($setting.Account)" }
         Test  = { param($setting) Test-SnapMirrorLogon -Name $setting.Account }
         Do    = { param($setting) Deny-SnapMirrorLogon -Name $setting.Account }
-        Undo  = { param($setting) Deny-SnapMirrorLogon -Name $setting.Account -Undo }
+        Undo  = { param($setting, $sid) Deny-SnapMirrorLogon -Name $setting.Account -Undo -Known $sid }
+        Sid   = $true
     }
     @{
         Name  = 'folder'
         Say   = 'make the folder, and let administrators, the system and the account in'
         Given = { param($setting) "$($setting.SharePath) for $($setting.Account)" }
-        Test  = { param($setting) Test-Path -LiteralPath $setting.SharePath -PathType Container }
+        Test  = { param($setting) Test-SnapMirrorFolder -Path $setting.SharePath -Account $setting.Account }
         Do    = { param($setting) New-SnapMirrorFolder -Path $setting.SharePath -Account $setting.Account }
-        Undo  = { param($setting) Revoke-SnapMirrorFolder -Path $setting.SharePath -Account $setting.Account }
+        Undo  = { param($setting, $sid) Revoke-SnapMirrorFolder -Path $setting.SharePath -Sid (Get-SnapMirrorAccountNumber -Account $setting.Account -Known $sid) }
+        Sid   = $true
     }
     @{
         Name  = 'share'
         Say   = 'share the folder for the account, encrypted'
         Given = { param($setting) "$($setting.ShareName) ($($setting.SharePath)) for $($setting.Account)" }
-        Test  = { param($setting) Test-SnapMirrorShare -Name $setting.ShareName -Path $setting.SharePath }
+        Test  = { param($setting) Test-SnapMirrorShare -Name $setting.ShareName -Path $setting.SharePath -Account $setting.Account }
         Do    = { param($setting) New-SnapMirrorShare -Name $setting.ShareName -Path $setting.SharePath -Account $setting.Account }
         Undo  = {
-            param($setting)
+            param($setting, $sid)
+            $sid = Get-SnapMirrorAccountNumber -Account $setting.Account -Known $sid
             $ours = { $_.Name -eq $setting.ShareName -or ($_.Name -eq "$($setting.ShareName)-copy" -and $_.Description -like 'snapmirror*') }
             foreach ($share in @(Get-SmbShare | Where-Object -FilterScript $ours)) {
+                Revoke-SnapMirrorFolder -Path $share.Path -Sid $sid # before the share, which alone tells of this folder
                 Remove-SmbShare -Name $share.Name -Force
-                Revoke-SnapMirrorFolder -Path $share.Path -Account $setting.Account
             }
         }
+        Sid   = $true
     }
     @{
         Name  = 'keys'
@@ -72,7 +77,7 @@ function Get-SnapMirrorStep {
         Name  = 'seed'
         Say   = "make the VM's configuration"
         Given = { param($setting, $wish) "what to mirror: $($wish.Template.Source)", $wish.SeedFiles }
-        Test  = { Test-Path -LiteralPath (Join-Path (Get-SnapMirrorHome) 'seed/authorized_keys') }
+        Test  = { Test-SnapMirrorSeed }
         Do    = { param($setting, $wish) New-SnapMirrorSeed -SeedPath $wish.SeedPath -AdminKeyPath $wish.AdminKeyPath -Template $wish.Template -NewSource $wish.NewSource }
         Undo  = { $null } # stays with the keys
     }
@@ -116,11 +121,8 @@ function Get-SnapMirrorStep {
     @{
         Name  = 'task'
         Say   = 'register the scheduled task'
-        Given = { param($setting, $wish) "every night at $($wish.At)", "copy: $($wish.CopyPath)", (Get-SnapMirrorHash -Path $wish.Module) }
-        Test  = {
-            param($setting)
-            @(Get-ScheduledTask | Where-Object TaskName -eq $setting.TaskName).Count -eq 1 -and (Test-Path -LiteralPath (Join-Path (Get-SnapMirrorHome) 'Module/SnapMirror.psd1'))
-        }
+        Given = { param($setting, $wish) "every night at $($wish.At)", "copy: $($wish.CopyPath)", $wish.ModuleHash }
+        Test  = { param($setting, $wish) Test-SnapMirrorTask -TaskName $setting.TaskName -Wish $wish }
         Do    = { param($setting, $wish) Register-SnapMirrorTask -TaskName $setting.TaskName -At $wish.At -CopyPath $wish.CopyPath }
         Undo  = {
             param($setting)

@@ -51,6 +51,9 @@ function Invoke-SnapMirrorStep {
             if (-not $entry.Since) {
                 $entry.Since = $entry.At
             }
+            if ($one['Sid']) {
+                $entry.Sid = @(Get-SnapMirrorAccountNumber -Account $Setting.Account -Known $entry['Sid'])
+            }
             $journal.Argument = $Argument
             Set-SnapMirrorJournal -Journal $journal
             try {

@@ -22,7 +22,11 @@ function New-SnapMirrorAccount {
         UserMayNotChangePassword = $true
     }
     if ($user) {
-        Set-LocalUser -Name $Name -Password $password
+        # (One that was broken off, or changed by somebody, lacks some of this.)
+        Set-LocalUser -Name $Name -Password $password -PasswordNeverExpires $true -UserMayChangePassword $false -AccountNeverExpires -Description $account.Description
+        if (-not $user.Enabled) {
+            Enable-LocalUser -Name $Name
+        }
     } else {
         try {
             $null = New-LocalUser @account -AccountNeverExpires

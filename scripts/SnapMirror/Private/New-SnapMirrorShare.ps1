@@ -19,12 +19,13 @@ function New-SnapMirrorShare {
         return
     }
     $ConfirmPreference = 'None' # asked once is enough
-    if ($share) {
-        $null = Set-SmbShare -Name $Name -EncryptData $true -CachingMode None -Force
-        return
-    }
     $sid = (Get-SnapMirrorAccount -Name $Account).SID.Value
     $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $Path, '/grant', "*${sid}:(OI)(CI)M"
+    if ($share) {
+        # By its number, and nobody else: the list may name others, or an account of before. (0x1301bf is Change.)
+        $null = Set-SmbShare -Name $Name -EncryptData $true -CachingMode None -SecurityDescriptor "O:SYG:SYD:(A;;0x1301bf;;;$sid)" -Force
+        return
+    }
     # With the computer's name: a domain may have an account of that name, too.
     $null = New-SmbShare -Name $Name -Path $Path -ChangeAccess "$env:COMPUTERNAME\$Account" -EncryptData $true -CachingMode None -Description $Description
 }

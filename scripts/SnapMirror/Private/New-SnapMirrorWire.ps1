@@ -10,8 +10,11 @@ function New-SnapMirrorWire {
         return
     }
     $ConfirmPreference = 'None' # asked once is enough
-    if (-not (Get-VMSwitch | Where-Object -Property Name -EQ -Value $name)) {
+    $switch = Get-VMSwitch | Where-Object -Property Name -EQ -Value $name
+    if (-not $switch) {
         $null = New-VMSwitch -Name $name -SwitchType Internal
+    } elseif ("$($switch.SwitchType)" -ne 'Internal') {
+        $null = Set-VMSwitch -Name $name -SwitchType Internal
     }
     # Windows shows the adapter of a switch a moment after it is made.
     for ($attempt = 0; -not ($interface = Get-NetAdapter | Where-Object -Property Name -EQ -Value "vEthernet ($name)"); $attempt++) {
@@ -20,10 +23,15 @@ function New-SnapMirrorWire {
         }
         Start-Sleep -Seconds 1
     }
-    if (-not (Get-NetIPAddress | Where-Object { $_.InterfaceIndex -eq $interface.InterfaceIndex -and $_.IPAddress -eq $Setting.HostAddress })) {
+    $address = Get-NetIPAddress | Where-Object { $_.InterfaceIndex -eq $interface.InterfaceIndex -and $_.IPAddress -eq $Setting.HostAddress }
+    if (-not $address) {
         $null = New-NetIPAddress -InterfaceIndex $interface.InterfaceIndex -IPAddress $Setting.HostAddress -PrefixLength 24
+    } elseif ($address.PrefixLength -ne 24) {
+        $null = Set-NetIPAddress -InterfaceIndex $interface.InterfaceIndex -IPAddress $Setting.HostAddress -PrefixLength 24
     }
-    if (-not (Get-NetFirewallRule | Where-Object -Property Name -EQ -Value $name)) {
+    if (-not (Test-SnapMirrorRule -Setting $Setting)) {
+        # One that somebody has changed is made anew: it is all ours.
+        Get-NetFirewallRule | Where-Object -Property Name -EQ -Value $name | ForEach-Object -Process { Remove-NetFirewallRule -Name $_.Name }
         $rule = @{
             Name          = $name
             DisplayName   = 'snapmirror: its VM may reach the share'

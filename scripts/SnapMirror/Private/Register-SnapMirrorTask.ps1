@@ -18,10 +18,9 @@ function Register-SnapMirrorTask {
         Remove-SnapMirrorFile -Path $module
         Copy-Item -LiteralPath $here -Destination $module -Recurse
     }
-    $program = Join-Path -Path $env:SystemRoot -ChildPath 'System32\WindowsPowerShell\v1.0\powershell.exe'
-    $argument = Get-SnapMirrorTaskArgument -ModulePath $module -CopyPath $CopyPath
-    $action = New-ScheduledTaskAction -Execute $program -Argument $argument
-    $trigger = New-ScheduledTaskTrigger -Daily -At $At
+    $run = Get-SnapMirrorTaskAction -ModulePath $module -CopyPath $CopyPath
+    $action = New-ScheduledTaskAction -Execute $run.Execute -Argument $run.Argument
+    $trigger = New-ScheduledTaskTrigger -Daily -DaysInterval 1 -At $At
     # Without a zone: else the task keeps UTC, and the night moves with summer time.
     $trigger.StartBoundary = (Get-Date).ToString('yyyy-MM-dd', [System.Globalization.CultureInfo]::InvariantCulture) + "T${At}:00"
     $principal = New-ScheduledTaskPrincipal -UserId 'S-1-5-18' -LogonType ServiceAccount -RunLevel Highest

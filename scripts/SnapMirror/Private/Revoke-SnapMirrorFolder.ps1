@@ -1,14 +1,15 @@
 function Revoke-SnapMirrorFolder {
-    # Take the account's rights to a folder away again, if both are there. (New-SnapMirrorShare and New-SnapMirrorFolder give
-    # them; an account that is gone would stay in the list as a number.)
+    # Take the rights to a folder away again from accounts, named by their numbers: one that is gone has its rights still.
+    # (New-SnapMirrorShare and New-SnapMirrorFolder give them.)
     [CmdletBinding()]
     param(
         [Parameter(Mandatory)] [string] $Path,
-        [Parameter(Mandatory)] [string] $Account
+        [AllowNull()] [AllowEmptyCollection()] [string[]] $Sid
     )
 
-    $user = Get-SnapMirrorAccount -Name $Account
-    if ($user -and (Test-Path -LiteralPath $Path)) {
-        $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $Path, '/remove', "*$($user.SID.Value)"
+    if (Test-Path -LiteralPath $Path) {
+        foreach ($one in @($Sid | Where-Object { $_ })) {
+            $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $Path, '/remove', "*$one"
+        }
     }
 }

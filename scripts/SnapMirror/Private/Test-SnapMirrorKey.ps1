@@ -11,7 +11,10 @@ function Test-SnapMirrorKey {
         if (-not (Test-Path -LiteralPath (Join-Path $root $name)) -or -not (Test-Path -LiteralPath (Join-Path $root "$name.pub"))) {
             return $false
         }
+        if (-not (Test-SnapMirrorOwner -Path (Join-Path $root $name))) {
+            return $false # ssh would refuse it
+        }
     }
     $known = Join-Path -Path $root -ChildPath 'known_hosts'
-    (Test-Path -LiteralPath $known) -and @(Get-Content -LiteralPath $known)[0] -like "$Address *"
+    (Test-Path -LiteralPath $known) -and (Read-SnapMirrorText -Path $known).Trim() -ceq "$Address $((Read-SnapMirrorText -Path (Join-Path $root 'ssh_host_ed25519_key.pub')).Trim())"
 }

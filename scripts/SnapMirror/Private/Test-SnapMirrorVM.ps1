@@ -1,5 +1,5 @@
 function Test-SnapMirrorVM {
-    # Whether the VM is there, with both its network cards, without Secure Boot and with memory of its own.
+    # Whether the VM is there as New-SnapMirrorVM makes it: its disk, both its network cards, no Secure Boot, memory of its own.
     [CmdletBinding()]
     [OutputType([bool])]
     param(
@@ -14,10 +14,11 @@ function Test-SnapMirrorVM {
     }
     $adapter = @(Get-VMNetworkAdapter -VMName $name)
     [bool](
-        ($adapter | Where-Object { $_.Name -eq 'Windows' -and $_.SwitchName -eq $Setting.WireName }) -and
+        @(Get-VMHardDiskDrive -VMName $name | ForEach-Object -Process { $_.Path }) -contains (Get-SnapMirrorDiskPath -VMName $name) -and
+        ($adapter | Where-Object { $_.Name -eq 'Windows' -and $_.SwitchName -eq $Setting.WireName -and $_.MacAddress -eq $Setting.MacAddress }) -and
         ($adapter | Where-Object { $_.Name -ne 'Windows' -and $_.SwitchName -eq $SwitchName }) -and
         "$((Get-VMFirmware -VMName $name).SecureBoot)" -eq 'Off' -and
         -not (Get-VMMemory -VMName $name).DynamicMemoryEnabled -and
-        "$($vm.AutomaticStopAction)" -eq 'ShutDown' -and "$($vm.CheckpointType)" -eq 'Disabled'
+        "$($vm.AutomaticStartAction) $($vm.AutomaticStopAction) $($vm.CheckpointType)" -eq 'Start ShutDown Disabled'
     )
 }

@@ -1,5 +1,5 @@
 function Test-SnapMirrorWire {
-    # Whether switch, address and firewall rule are there.
+    # Whether switch, address and firewall rule are there, as New-SnapMirrorWire makes them.
     [CmdletBinding()]
     [OutputType([bool])]
     param(
@@ -8,8 +8,8 @@ function Test-SnapMirrorWire {
 
     $name = $Setting.WireName
     [bool](
-        (Get-VMSwitch | Where-Object -Property Name -EQ -Value $name) -and
-        (Get-NetIPAddress | Where-Object { $_.InterfaceAlias -eq "vEthernet ($name)" -and $_.IPAddress -eq $Setting.HostAddress }) -and
-        (Get-NetFirewallRule | Where-Object -Property Name -EQ -Value $name)
+        (Get-VMSwitch | Where-Object { $_.Name -eq $name -and "$($_.SwitchType)" -eq 'Internal' }) -and
+        (Get-NetIPAddress | Where-Object { $_.InterfaceAlias -eq "vEthernet ($name)" -and $_.IPAddress -eq $Setting.HostAddress -and $_.PrefixLength -eq 24 }) -and
+        (Test-SnapMirrorRule -Setting $Setting)
     )
 }

@@ -50,13 +50,14 @@ function Copy-SnapMirrorImage {
     }
     $made = $false
     try {
+        $sid = Get-SnapMirrorAccountNumber -Account $setting.Account # (the account may be gone when the copy ends)
         $other = Get-SmbShare -ErrorAction Stop | Where-Object -Property Name -EQ -Value $shareName
         if ($other -and $other.Description -ne $described) {
             throw "There is a share $shareName already, for $($other.Path), which is not of snapmirror. Remove it, or rename it."
         }
         if ($other) {
+            Revoke-SnapMirrorFolder -Path $other.Path -Sid $sid
             Remove-SmbShare -Name $shareName -Force -Confirm:$false -ErrorAction Stop
-            Revoke-SnapMirrorFolder -Path $other.Path -Account $setting.Account
         }
         Set-SnapMirrorAwake -Awake $true
         Start-SnapMirrorVM
@@ -68,14 +69,18 @@ function Copy-SnapMirrorImage {
         }
         $answer = Invoke-SnapMirrorCommand -Word ($word + "//$($setting.HostAddress)/$shareName") -Activity 'Copy-SnapMirrorImage'
     } finally {
-        if ($made) {
-            Get-SmbShare | Where-Object -Property Name -EQ -Value $shareName | Remove-SmbShare -Force -Confirm:$false
-            if ($folder -ne $setting.SharePath) {
-                Revoke-SnapMirrorFolder -Path $folder -Account $setting.Account
+        try {
+            if ($made) {
+                # The rights first: a share that is left over tells the next call, and Uninstall-SnapMirror, of them.
+                if ($folder -ne $setting.SharePath) {
+                    Revoke-SnapMirrorFolder -Path $folder -Sid $sid
+                }
+                Get-SmbShare | Where-Object -Property Name -EQ -Value $shareName | Remove-SmbShare -Force -Confirm:$false -ErrorAction $ErrorActionPreference
             }
+        } finally {
+            Set-SnapMirrorAwake -Awake $false
+            $lock.Dispose()
         }
-        Set-SnapMirrorAwake -Awake $false
-        $lock.Dispose()
     }
     $answer.Output
     $global:LASTEXITCODE = $answer.ExitCode

@@ -8,7 +8,7 @@ function Get-SnapMirrorInstallation {
         installed. Install-SnapMirror makes again what is missing; Uninstall-SnapMirror undoes what stands there.
 
         Each object has a Step, What it made, When that was last, Since when it is there, and a State: done; begun, where it
-        was broken off; missing, where somebody has taken it away; unknown, where Windows does not tell.
+        was broken off; missing, where somebody has taken it away or changed it; unknown, where Windows does not tell.
     .EXAMPLE
         Get-SnapMirrorInstallation
 
@@ -33,6 +33,11 @@ function Get-SnapMirrorInstallation {
         return
     }
     $setting = Get-SnapMirrorHostSetting -Argument $journal.Argument
+    $wish = @{
+        SwitchName = $journal.Argument['SwitchName']; At = $journal.Argument['At']; CopyPath = $journal.Argument['CopyPath']
+        # The module that was copied, which may be older than this one: the last word of what is written down.
+        ModuleHash = @($journal.Made | Where-Object { $_.Name -eq 'task' } | ForEach-Object { ($_.Given -split '; ')[-1] })[0]
+    }
     foreach ($step in Get-SnapMirrorStep) {
         $entry = $journal.Made | Where-Object -FilterScript { $_.Name -eq $step.Name }
         if (-not $entry) {
@@ -41,7 +46,7 @@ function Get-SnapMirrorInstallation {
         $state = $entry.State
         if ($state -eq 'done') {
             try {
-                if (-not (Test-SnapMirrorStep -Step $step -Setting $setting -Wish @{ SwitchName = $journal.Argument['SwitchName'] })) {
+                if (-not (Test-SnapMirrorStep -Step $step -Setting $setting -Wish $wish)) {
                     $state = 'missing'
                 }
             } catch {

@@ -120,7 +120,7 @@ function Install-SnapMirror {
         VhdxPath = $VhdxPath; SwitchName = $SwitchName; SeedPath = $SeedPath; AdminKeyPath = $AdminKeyPath
         At = $argument['At']; CopyPath = $argument['CopyPath']; SeedFiles = $argument['SeedFiles']; Template = $template
         NewSource = [bool]$argument['Source'] -and ($sourceGiven -or $pending)
-        Module = Split-Path -Path $PSScriptRoot -Parent
+        ModuleHash = Get-SnapMirrorHash -Path (Split-Path -Path $PSScriptRoot -Parent)
     }
 
     $root = Get-SnapMirrorHome

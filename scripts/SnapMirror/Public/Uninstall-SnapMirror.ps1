@@ -48,6 +48,7 @@ function Uninstall-SnapMirror {
     $all = $journal.Made.Count
     try {
         foreach ($one in $step) {
+            $entry = $journal.Made | Where-Object -FilterScript { $_.Name -eq $one.Name }
             $left = @($journal.Made | ForEach-Object -Process { $_.Name })
             if ($left -notcontains $one.Name -or @($one['After'] | Where-Object { $failed -and $left -contains $_ }).Count -or
                 -not $PSCmdlet.ShouldProcess($one.Name, "undo: $($one.Say)")) {
@@ -59,7 +60,7 @@ function Uninstall-SnapMirror {
                 & {
                     $ErrorActionPreference = 'Stop'
                     $PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop'; '*:Confirm' = $false }
-                    $null = & $one.Undo $setting
+                    $null = & $one.Undo $setting $entry.Sid
                 }
                 $journal.Made = @($journal.Made | Where-Object { $_.Name -ne $one.Name })
                 Set-SnapMirrorJournal -Journal $journal

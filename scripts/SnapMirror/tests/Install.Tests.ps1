@@ -2,23 +2,41 @@
 # They need a Linux machine with PowerShell 7 and Pester 5; nothing of Windows is touched.
 
 BeforeDiscovery {
-    # Everything that changes something in an installation: each is broken once before its effect, and once after.
-    $changing = @(
+    # Everything that changes something, where it is called: each is broken once before its effect, and once after. (A
+    # test below looks that nothing is missing here.)
+    $install = @(
         'New-LocalUser', 'New-SmbShare', 'New-VMSwitch', 'New-NetIPAddress', 'New-NetFirewallRule', 'New-VM', 'Set-VMFirmware'
         'Set-VMMemory', 'Set-VM', 'Add-VMNetworkAdapter', 'New-VHD', 'Mount-VHD', 'Initialize-Disk', 'New-Partition'
-        'Format-Volume', 'Dismount-VHD', 'Add-VMHardDiskDrive', 'Start-VM', 'Remove-VMHardDiskDrive', 'Register-ScheduledTask'
-        'icacls.exe', 'icacls.exe share.new-', 'icacls.exe id_server', 'secedit.exe', 'secedit.exe /configure', 'ssh-keygen'
-        'ssh', 'sftp', 'fsutil.exe'
+        'Format-Volume', 'Dismount-VHD', 'Add-VMHardDiskDrive', 'Start-VM', 'Remove-VMHardDiskDrive', 'New-ScheduledTaskAction'
+        'New-ScheduledTaskTrigger', 'New-ScheduledTaskPrincipal', 'New-ScheduledTaskSettingsSet', 'New-ScheduledTask'
+        'Register-ScheduledTask', 'icacls.exe', 'icacls.exe share.new-', 'icacls.exe id_server', 'icacls.exe /grant *S-1-5-21-'
+        'secedit.exe', 'secedit.exe /configure', 'ssh-keygen', 'ssh', 'sftp', 'fsutil.exe'
     )
-    $script:Breaks = foreach ($name in $changing) {
-        foreach ($way in 'before', 'after') {
-            @{ Name = $name; Way = $way }
-        }
+    $mend = @{
+        'Set-LocalUser' = { $world.User['snapmirror'].UserMayChangePassword = $true }
+        'Enable-LocalUser' = { $world.User['snapmirror'].Enabled = $false }
+        'Set-SmbShare' = { $world.Share['snapmirror'].EncryptData = $false }
+        'Set-VMSwitch' = { $world.Switch['SnapMirror'] = 'Private' }
+        'Set-NetIPAddress' = { $world.Address[1].PrefixLength = 32 }
+        'Remove-NetFirewallRule' = { $world.Rule['SnapMirror'].RemoteAddress = '10.0.0.1' }
+        'Stop-VM' = { $world.VM['snapmirror'].SecureBoot = 'On' }
+        'Connect-VMNetworkAdapter' = { $world.VM['snapmirror'].Card[0].SwitchName = '' }
+        'Set-VMNetworkAdapter' = { $world.VM['snapmirror'].Card[1].MacAddress = '00155D000002' }
     }
-    $script:Undone = foreach ($name in 'Unregister-ScheduledTask', 'Stop-VM', 'Remove-VM', 'Remove-NetFirewallRule', 'Remove-VMSwitch', 'Remove-SmbShare', 'Remove-LocalUser', 'secedit.exe') {
-        @{ Name = $name; Way = 'before' }
-        if ($name -eq 'Remove-VM') { @{ Name = $name; Way = 'after' } }
+    $copy = 'New-SmbShare', 'Remove-SmbShare', 'Start-VM', 'icacls.exe /grant', 'icacls.exe /remove', 'ssh'
+    $undo = @(
+        'Unregister-ScheduledTask', 'Stop-VM', 'Remove-VM', 'Remove-NetFirewallRule', 'Remove-VMSwitch', 'Remove-SmbShare'
+        'Remove-LocalUser', 'icacls.exe', 'secedit.exe', 'secedit.exe /configure'
+    )
+    $script:Breaks, $script:Mended, $script:Copied, $script:Undone = foreach ($names in $install, $mend.Keys, $copy, $undo) {
+        , @(foreach ($name in $names) {
+            # (What New-ScheduledTask* makes is in memory only: there is no 'after' that differs.)
+            foreach ($way in @('before'; if ($name -notlike 'New-ScheduledTask*') { 'after' })) {
+                @{ Name = $name; Way = $way; Damage = $mend[$name] }
+            }
+        })
     }
+    $script:AllBroken = @(@{ Broken = @($install) + @($mend.Keys) + $copy + $undo })
 }
 
 BeforeAll {
@@ -94,6 +112,22 @@ BeforeAll {
         }
     }
 
+    function Assert-Broken {
+        # The break was reached: else its test shows nothing.
+        (Get-Double).Break | Should -BeNullOrEmpty -Because 'it is called'
+        Get-ChildItem -Path $script:Place -Filter 'break-*' | Should -BeNullOrEmpty -Because 'it is called'
+    }
+
+    function Uninstall-Host {
+        # Uninstall-SnapMirror, and nothing is left. Where nothing was made, that is said.
+        if (Test-Path (Join-Path $script:Data 'installation.json')) {
+            $null = Uninstall-SnapMirror -Force -ErrorAction Stop
+        } else {
+            { Uninstall-SnapMirror -Force } | Should -Throw '*nothing to remove*'
+        }
+        Assert-Gone
+    }
+
     function Get-Changed {
         # The calls since then that have changed something.
         param([int] $Since)
@@ -118,7 +152,11 @@ BeforeAll {
         @($world.Share.Keys) | Should -Be 'snapmirror'
         $world.Share['snapmirror'].EncryptData | Should -BeTrue
         $world.Share['snapmirror'].Path | Should -Be $script:Share
-        $world.Share['snapmirror'].Access | Should -Be 'HOST\snapmirror'
+        @($world.Share['snapmirror'].Access | ForEach-Object { "$($_.Sid) $($_.AccessControlType) $($_.AccessRight)" }) | Should -Be "$sid Allow Change"
+        $world.Share['snapmirror'].CachingMode | Should -Be 'None' -Because 'nothing of the image may stay in a cache'
+        $user = $world.User['snapmirror']
+        "$($user.Enabled) [$($user.PasswordExpires)] $($user.UserMayChangePassword)" | Should -Be 'True [] False'
+        $user.Description | Should -BeLike 'snapmirror*'
         Get-Content (Join-Path $script:Place 'grants') | Should -Contain "$(stat -c %i $script:Share) *${sid}:(OI)(CI)M"
         foreach ($folder in $script:Data, $script:Share) {
             Get-Content (Join-Path $script:Place "owner-$(stat -c %i $folder)") | Should -Be '*S-1-5-32-544'
@@ -126,13 +164,18 @@ BeforeAll {
         @($world.VM.Keys) | Should -Be 'snapmirror' -Because 'there is no second one'
         $world.Switch['SnapMirror'] | Should -Be 'Internal'
         @($world.Address | Where-Object IPAddress -eq '10.253.71.1') | Should -HaveCount 1
-        $world.Rule['SnapMirror'].RemoteAddress | Should -Be '10.253.71.2'
+        @($world.Address | Where-Object IPAddress -eq '10.253.71.1')[0].PrefixLength | Should -Be 24
+        $rule = $world.Rule['SnapMirror']
+        "$($rule.Enabled) $($rule.Direction) $($rule.Action) $($rule.Profile) $($rule.RemoteAddress) $($rule.LocalAddress) $($rule.Protocol) $($rule.LocalPort)" |
+            Should -Be 'True Inbound Allow Any 10.253.71.2 10.253.71.1 TCP 445'
         $vm = $world.VM['snapmirror']
         $vm.State | Should -Be 'Running'
         $vm.SecureBoot | Should -Be 'Off'
         $vm.Dynamic | Should -BeFalse
-        "$($vm.AutomaticStopAction) $($vm.CheckpointType)" | Should -Be 'ShutDown Disabled'
-        @($vm.Card.Name) | Should -Be @('Network Adapter', 'Windows')
+        "$($vm.AutomaticStartAction) $($vm.AutomaticStopAction) $($vm.CheckpointType)" | Should -Be 'Start ShutDown Disabled' -Because 'it starts and shuts down with Windows'
+        @($vm.Card | Sort-Object Name | ForEach-Object { "$($_.Name): $($_.SwitchName)" }) | Should -Be @('Network Adapter: External', 'Windows: SnapMirror')
+        ($vm.Card | Where-Object Name -eq 'Windows').MacAddress | Should -Be '00155D0AFD47'
+        $vm.Drive | Should -Be (Join-Path $script:Data 'VM/snapmirror.vhdx')
         @($vm.Seen) -match 'seed\.vhdx$' | Should -HaveCount 1 -Because 'it has started with its configuration'
         $vm.Drive | Should -HaveCount 1 -Because 'the seed is taken away'
         foreach ($name in 'image.key', 'image.luks-header', 'id_ed25519', 'id_server', 'settings.json', 'seed/snapmirror.toml', 'Module/SnapMirror.psd1') {
@@ -142,7 +185,15 @@ BeforeAll {
             Get-Content (Join-Path $script:Place "owner-$(stat -c %i (Join-Path $script:Data $name))") | Should -Be '*S-1-5-32-544'
         }
         Test-Path (Join-Path $script:Share 'snapmirror.img.json') | Should -BeTrue
-        $world.Task['SnapMirror'].StartBoundary | Should -Match '^\d{4}-\d\d-\d\dT03:00:00$'
+        $task = $world.Task['SnapMirror']
+        $task.Triggers[0].StartBoundary | Should -Match '^\d{4}-\d\d-\d\dT03:00:00$'
+        "$($task.Triggers.Count) $($task.Triggers[0].DaysInterval) $($task.Triggers[0].Enabled)" | Should -Be '1 1 True'
+        $task.Actions[0].Arguments | Should -BeLike '*Invoke-SnapMirrorNight.ps1*'
+        "$($task.Principal.UserId) $($task.Principal.LogonType) $($task.Principal.RunLevel)" | Should -Be 'S-1-5-18 ServiceAccount Highest'
+        $choice = $task.Settings
+        "$($choice.Enabled) $($choice.WakeToRun) $($choice.StartWhenAvailable) $($choice.ExecutionTimeLimit) $($choice.MultipleInstances)" |
+            Should -Be 'True True True PT0S IgnoreNew' -Because 'it wakes the host, makes up for a missed night, and is not ended after three days'
+        "$($choice.DisallowStartIfOnBatteries) $($choice.StopIfGoingOnBatteries)" | Should -Be 'False False'
         Assert-Clean
     }
 
@@ -363,28 +414,76 @@ Describe 'Install-SnapMirror' {
         Test-Path $script:Share | Should -BeFalse
     }
 
-    It 'broken off at <Name>, <Way> its effect, stops there; the next call mends it; or Uninstall removes it' -ForEach $script:Breaks {
-        Set-Break -Name $Name -Way $Way
+    It 'broken off at <Name>, <Way> its effect, stops there; Uninstall removes it; or the next call mends it' -ForEach $script:Breaks {
         # (Our own folder, and looking at the host, are before the steps.)
         $id = if ('icacls.exe', 'secedit.exe' -contains $Name) { '*' } else { 'SnapMirror.Install.*' }
-        { Install-Host } | Should -Throw -ErrorId $id -Because 'each step stops with its own error'
-        if ("$Name $Way" -ne 'Dismount-VHD before') {
-            Get-PSDrive | Where-Object Name -eq 'X' | Should -BeNullOrEmpty
-            Get-ChildItem -Path $script:Root -Recurse -Filter 'seed.vhdx' | Should -BeNullOrEmpty
-        }
-        if ($Way -eq 'after') {
-            if (Test-Path (Join-Path $script:Data 'installation.json')) {
-                $null = Uninstall-SnapMirror -Force -ErrorAction Stop
-                Assert-Gone
-            }
-            if ($Name -notmatch '^(New|Add|Register)-') {
-                return # what changes something twice does no harm
+        foreach ($mending in $false, $true) {
+            if ($mending -and $Name -in 'ssh', 'ssh-keygen', 'sftp', 'fsutil.exe', 'icacls.exe share.new-') {
+                New-Host # what these have made stays: they would not be called again
             }
             Set-Break -Name $Name -Way $Way
-            { Install-Host } | Should -Throw
+            { Install-Host } | Should -Throw -ErrorId $id -Because 'each step stops with its own error'
+            Assert-Broken
+            if ("$Name $Way" -ne 'Dismount-VHD before') {
+                Get-PSDrive | Where-Object Name -eq 'X' | Should -BeNullOrEmpty
+                Get-ChildItem -Path $script:Root -Recurse -Filter 'seed.vhdx' | Should -BeNullOrEmpty
+            }
+            if ($mending) {
+                $null = Install-Host
+                Assert-Whole
+            }
+            Uninstall-Host
         }
+    }
+
+    It 'broken off at <Name>, <Way> its effect, when it mends, stops there; Uninstall removes it; or the next call mends it' -ForEach $script:Mended {
+        $world = Get-Double
+        foreach ($mending in $false, $true) {
+            $null = Install-Host
+            . $Damage
+            Set-Break -Name $Name -Way $Way
+            { Install-Host } | Should -Throw -ErrorId 'SnapMirror.Install.*'
+            Assert-Broken
+            if ($mending) {
+                $null = Install-Host
+                Assert-Whole
+            }
+            Uninstall-Host
+        }
+    }
+
+    It 'has a break for everything that the module calls and that changes something' -ForEach $script:AllBroken {
+        $sources = Get-ChildItem -Path (Split-Path $PSScriptRoot -Parent) -Recurse -Include '*.ps1' | Where-Object { $_.FullName -notlike '*/tests/*' }
+        $called = foreach ($source in $sources) {
+            $tree = [System.Management.Automation.Language.Parser]::ParseFile($source.FullName, [ref]$null, [ref]$null)
+            $tree.FindAll({ param($node) $node -is [System.Management.Automation.Language.CommandAst] }, $true) | ForEach-Object { $_.GetCommandName() }
+        }
+        $doubles = (Get-Command -Module 'WindowsDoubles' -CommandType Function).Name
+        $cmdlets = $called | Where-Object { $_ -in $doubles -and $_ -notlike 'Get-*' } | Sort-Object -Unique
+        @($cmdlets).Count | Should -BeGreaterThan 30
+        $cmdlets | Where-Object { $_ -notin $Broken } | Should -BeNullOrEmpty
+        $null = Install-Host
+        $usb = (New-Item -ItemType Directory -Path (Join-Path $script:Root 'usb')).FullName
+        $null = Copy-SnapMirrorImage -Path $usb
+        Uninstall-Host
+        (Get-Double).Calls.Name | Where-Object { $_ -notlike 'Get-*' -and $_ -notin $cmdlets } | Should -BeNullOrEmpty
+        # (powercfg.exe only tells of sleep; compact.exe is for a folder of Windows that is compressed.)
+        $programs = Get-Content (Join-Path $script:Place 'called') | ForEach-Object { ($_ -split "`t")[0] } | Sort-Object -Unique
+        $programs | Where-Object { $_ -notin $Broken -and $_ -ne 'powercfg.exe' } | Should -BeNullOrEmpty
+        $literal = (Select-String -Path $sources.FullName -Pattern "-Program '([\w.-]+)'" -AllMatches).Matches | ForEach-Object { $_.Groups[1].Value } | Sort-Object -Unique
+        $literal | Where-Object { $_ -notin $Broken -and $_ -notin 'powercfg.exe', 'compact.exe' } | Should -BeNullOrEmpty
+    }
+
+    It 'hands each word to a program as it is, also one with a blank' {
+        $script:Share = Join-Path $script:Root 'my share'
+        Set-Content -Path (Join-Path $script:Place 'image-folder') -Value $script:Share
         $null = Install-Host
         Assert-Whole
+        $sid = (Get-Double).User['snapmirror'].SID.Value
+        $called = Get-Content (Join-Path $script:Place 'called')
+        $called | Should -Contain "icacls.exe`t$script:Share`t/grant`t*${sid}:(OI)(CI)M"
+        @($called -match "^secedit\.exe`t/configure`t/db`t[^`t]+`t/cfg`t[^`t]+`t/areas`tUSER_RIGHTS$") | Should -HaveCount 1
+        @($called -match "^ssh-keygen`t-q`t-t`ted25519`t-C`tsnapmirror-id_server`t-N`t`t-f`t[^`t]+id_server$") | Should -HaveCount 1 -Because 'an empty word is one, too'
     }
 
     It 'takes the disk with the secrets away from a VM that does not answer' {
@@ -407,7 +506,7 @@ Describe 'Install-SnapMirror' {
         $toml | Should -Match 'source = "root@web2:/"'
         $toml | Should -Not -Match 'web1'
         (Get-Double).VM['snapmirror'].Card[0].SwitchName | Should -Be 'Other'
-        (Get-Double).Task['SnapMirror'].StartBoundary | Should -Match 'T22:30:00$'
+        (Get-Double).Task['SnapMirror'].Triggers[0].StartBoundary | Should -Match 'T22:30:00$'
         $since = (Get-Double).Calls.Count
         $null = Install-Host @{ Source = $null; SwitchName = 'Other'; SeedPath = $null }
         Get-Changed -Since $since | Should -BeNullOrEmpty
@@ -438,7 +537,7 @@ Describe 'Install-SnapMirror' {
         @($all.Steps | Where-Object Done -eq 'changed').Name | Should -Be @('seed', 'vm', 'configuration', 'task')
         @($all[0..3] | ForEach-Object { "$_" }) | Should -Be @($shown | ForEach-Object { "$_" })
         $task = (Get-Double).Task['SnapMirror']
-        "$($task.StartBoundary) $($task.Arguments)" | Should -Match 'T04:00:00 .*-CopyPath /usb$'
+        "$($task.Triggers[0].StartBoundary) $($task.Actions[0].Arguments)" | Should -Match 'T04:00:00 .*-CopyPath /usb$'
         @(Install-Host @{ SwitchName = 'Other'; Source = $null } 6>&1) -like 'This changes *' | Should -BeNullOrEmpty
         @(Install-Host @{ SwitchName = 'Other'; At = '05:00'; InformationAction = 'Ignore' } 6>&1) -like 'This changes *' | Should -BeNullOrEmpty
     }
@@ -594,20 +693,51 @@ Describe 'Install-SnapMirror' {
         @((Install-Host @{ SharePath = "$script:Share/" }).Steps | Where-Object Done -ne 'nothing') | Should -BeNullOrEmpty
     }
 
-    It 'makes the account by ADSI where New-LocalUser cannot be loaded' {
+    It 'makes the account by ADSI where New-LocalUser cannot be loaded; the next call completes one that is half made' {
         (Get-Double).Telemetry = $false
-        Mock -ModuleName 'SnapMirror' -CommandName 'New-SnapMirrorAdsiUser' -MockWith {
-            (Get-Double).User[$Name] = New-Object -TypeName psobject -Property @{ Name = $Name; SID = (New-Object -TypeName psobject -Property @{ Value = 'S-1-5-21-9' }) }
+        $script:Saved = 0
+        $script:Fails = 2
+        # What DirectoryEntry has of a computer and of an account, as far as it is used.
+        Mock -ModuleName 'SnapMirror' -CommandName 'New-Object' -ParameterFilter { $TypeName -eq 'System.DirectoryServices.DirectoryEntry' } -MockWith {
+            "$ArgumentList" | Should -Be 'WinNT://HOST,computer'
+            $computer = [pscustomobject]@{}
+            Add-Member -InputObject $computer -MemberType ScriptMethod -Name 'Create' -Value {
+                param($Kind, $Name)
+                $Kind | Should -Be 'User'
+                $user = [pscustomobject]@{ Called = $Name; Description = ''; UserFlags = 0x201; Secret = '' }
+                Add-Member -InputObject $user -MemberType ScriptMethod -Name 'SetPassword' -Value { param($Secret) $this.Secret = $Secret }
+                Add-Member -InputObject $user -MemberType ScriptMethod -Name 'SetInfo' -Value {
+                    $script:Saved++
+                    if ($script:Saved -eq $script:Fails) { throw 'The RPC server is unavailable.' }
+                    $this.Secret | Should -Not -BeNullOrEmpty -Because 'there is no account without a password'
+                    if (-not (Get-Double).User.ContainsKey($this.Called)) { & (Get-Module 'WindowsDoubles') { Add-DoubleUser -Name $args[0] } $this.Called }
+                    $made = (Get-Double).User[$this.Called]
+                    $made.Description = $this.Description
+                    $made.Enabled = -not ($this.UserFlags -band 0x2)
+                    $made.UserMayChangePassword = -not ($this.UserFlags -band 0x40)
+                    if ($this.UserFlags -band 0x10000) { $made.PasswordExpires = $null }
+                }
+                $user
+            }
+            $computer
         }
+        { Install-Host } | Should -Throw '*RPC server*' -ErrorId 'SnapMirror.Install.account*'
+        (Get-Double).User['snapmirror'].PasswordExpires | Should -Not -BeNullOrEmpty -Because 'this one is half made'
         $null = Install-Host
         Assert-Whole
-        Should -Invoke -ModuleName 'SnapMirror' -CommandName 'New-SnapMirrorAdsiUser' -Times 1 -Exactly
+        $script:Saved | Should -Be 2 -Because 'the rest is done by Set-LocalUser'
+        Uninstall-Host
+        $script:Fails = 0
+        $null = Install-Host
+        Assert-Whole
+        $script:Saved | Should -Be 4
+        (Get-Double).Calls.Name | Should -Not -Contain 'New-LocalUser'
     }
 
     It 'registers a task of the system by its number, at local time' {
         $null = Install-Host
-        (Get-Double).Task['SnapMirror'].UserId | Should -Be 'S-1-5-18'
-        (Get-Double).Task['SnapMirror'].StartBoundary | Should -Not -Match 'Z'
+        (Get-Double).Task['SnapMirror'].Principal.UserId | Should -Be 'S-1-5-18'
+        (Get-Double).Task['SnapMirror'].Triggers[0].StartBoundary | Should -Not -Match 'Z'
     }
 }
 
@@ -646,18 +776,197 @@ Describe 'Copy-SnapMirrorImage' {
         $null = Copy-SnapMirrorImage -Path $script:Usb
         @((Get-Double).Share.Keys) | Should -Be 'snapmirror' -Because 'that one was left over'
     }
+
+    It 'starts a VM that is off, and waits for it; with -WhatIf it stays off' {
+        (Get-Double).VM['snapmirror'].State = 'Off'
+        $asked = Join-Path $script:Place 'asked'
+        Remove-Item $asked
+        Copy-SnapMirrorImage -Path $script:Usb -WhatIf
+        (Get-Double).VM['snapmirror'].State | Should -Be 'Off'
+        $null = Copy-SnapMirrorImage -Path $script:Usb
+        (Get-Double).VM['snapmirror'].State | Should -Be 'Running'
+        @(Get-Content $asked)[0] | Should -Be '["status","--json"]' -Because 'it waits until the VM answers'
+        $started = @((Get-Double).Calls | Where-Object Name -eq 'Start-VM').Count
+        $null = Copy-SnapMirrorImage -Path $script:Usb
+        @((Get-Double).Calls | Where-Object Name -eq 'Start-VM') | Should -HaveCount $started -Because 'it runs already'
+    }
+
+    It 'broken off at <Name>, <Way> its effect, is made up for by the next call, or by Uninstall-SnapMirror' -ForEach $script:Copied {
+        foreach ($again in $true, $false) {
+            (Get-Double).VM['snapmirror'].State = 'Off'
+            Set-Break -Name $Name -Way $Way
+            { Copy-SnapMirrorImage -Path $script:Usb -ErrorAction Stop } | Should -Throw
+            Assert-Broken
+            if ($again) {
+                $null = Copy-SnapMirrorImage -Path $script:Usb -ErrorAction Stop
+                @((Get-Double).Share.Keys) | Should -Be 'snapmirror'
+                Get-Content (Join-Path $script:Place 'grants') | Where-Object { $_ -like "$(stat -c %i $script:Usb) *" } | Should -BeNullOrEmpty
+            } else {
+                Uninstall-Host
+            }
+        }
+    }
+}
+
+Describe 'What somebody took away, or changed' {
+    BeforeAll {
+        New-Host
+        $null = Install-Host
+    }
+
+    It 'is seen, and made again by the next call: <What>' -ForEach @(
+        @{ Step = 'settings'; What = 'the settings'; Do = { Remove-Item (Join-Path $script:Data 'settings.json') } }
+        @{ Step = 'account'; What = 'the file with the password'; Do = { Remove-Item (Join-Path $script:Data 'smb.cred') } }
+        @{ Step = 'account'; What = 'the account, switched off'; Do = { $world.User['snapmirror'].Enabled = $false } }
+        @{ Step = 'account', 'logon', 'folder', 'share'; What = 'the account'; Do = { $world.User.Clear() } }
+        @{ Step = 'logon'; What = 'a denied right'; Do = { Set-Content (Join-Path $script:Place 'policy') (@(Get-Content (Join-Path $script:Place 'policy')) -notmatch '^SeDenyBatch') } }
+        @{ Step = 'folder'; What = 'the rights on the folder'; Do = { Clear-Content (Join-Path $script:Place 'grants') } }
+        @{ Step = 'folder'; What = 'the rights on the folder, now to read'; Do = { (Get-Content (Join-Path $script:Place 'grants')) -replace 'M$', 'R' | Set-Content (Join-Path $script:Place 'grants') } }
+        @{ Step = 'folder'; What = 'the rights on what is in the folder'; Do = { (Get-Content (Join-Path $script:Place 'grants')) -replace '\(OI\)\(CI\)' | Set-Content (Join-Path $script:Place 'grants') } }
+        @{ Step = 'share'; What = 'the share'; Do = { $world.Share.Clear() } }
+        @{ Step = 'share'; What = 'its encryption'; Do = { $world.Share['snapmirror'].EncryptData = $false } }
+        @{ Step = 'share'; What = 'the access to it, now to read'; Do = { $world.Share['snapmirror'].Access[0].AccessRight = 'Read' } }
+        @{ Step = 'share'; What = 'the access to it, for others, too'; Do = { $world.Share['snapmirror'].Access += New-Object psobject -Property @{ Sid = 'S-1-1-0'; AccessRight = 'Full'; AccessControlType = 'Allow' } } }
+        @{ Step = 'keys'; What = 'a public key'; Do = { Remove-Item (Join-Path $script:Data 'id_server.pub') } }
+        @{ Step = 'keys'; What = 'the owner of a key'; Do = { Remove-Item (Join-Path $script:Place "owner-$(stat -c %i (Join-Path $script:Data 'id_ed25519'))") } }
+        @{ Step = 'keys'; What = 'what the VM is known by'; Do = { Set-Content (Join-Path $script:Data 'known_hosts') '10.253.71.2 ssh-ed25519 BBBB' } }
+        @{ Step = 'seed'; What = 'a file of the configuration'; Do = { Remove-Item (Join-Path $script:Data 'seed/network/10-windows.network') } }
+        @{ Step = 'seed'; What = 'the key that is let in'; Do = { Set-Content (Join-Path $script:Data 'seed/authorized_keys') 'ssh-ed25519 BBBB' } }
+        @{ Step = 'wire', 'vm'; What = 'the switch'; Do = { $world.Switch.Remove('SnapMirror'); $world.Address = @($world.Address[0]); $world.VM['snapmirror'].Card[1].SwitchName = '' } }
+        @{ Step = 'wire'; What = 'the kind of the switch'; Do = { $world.Switch['SnapMirror'] = 'Private' } }
+        @{ Step = 'wire'; What = 'the address'; Do = { $world.Address = @($world.Address[0]) } }
+        @{ Step = 'wire'; What = 'the network of the address'; Do = { $world.Address[1].PrefixLength = 32 } }
+        @{ Step = 'wire'; What = 'the firewall rule'; Do = { $world.Rule.Clear() } }
+        @{ Step = 'wire'; What = 'whom the rule lets in'; Do = { $world.Rule['SnapMirror'].RemoteAddress = 'Any' } }
+        @{ Step = 'vm', 'configuration'; What = 'the VM'; Do = { $world.VM.Clear() } }
+        @{ Step = 'vm'; What = 'the disk of the VM'; Do = { $world.VM['snapmirror'].Drive = @(); Remove-Item (Join-Path $script:Data 'VM/snapmirror.vhdx') } }
+        @{ Step = 'vm'; What = 'its card for the servers'; Do = { $world.VM['snapmirror'].Card = @($world.VM['snapmirror'].Card | Where-Object Name -eq 'Windows') } }
+        @{ Step = 'vm'; What = 'its card for Windows'; Do = { $world.VM['snapmirror'].Card = @($world.VM['snapmirror'].Card | Where-Object Name -ne 'Windows') } }
+        @{ Step = 'vm'; What = 'the address of that card'; Do = { ($world.VM['snapmirror'].Card | Where-Object Name -eq 'Windows').MacAddress = '00155D000002' } }
+        @{ Step = 'vm'; What = 'the switch of that card'; Do = { ($world.VM['snapmirror'].Card | Where-Object Name -eq 'Windows').SwitchName = 'External' } }
+        @{ Step = 'vm'; What = 'its start with Windows'; Do = { $world.VM['snapmirror'].AutomaticStartAction = 'Nothing' } }
+        @{ Step = 'configuration'; What = 'that it runs'; Do = { $world.VM['snapmirror'].State = 'Off' } }
+        @{ Step = 'image'; What = 'the copy of the header'; Do = { Remove-Item (Join-Path $script:Data 'image.luks-header') } }
+        @{ Step = 'task'; What = 'the task'; Do = { $world.Task.Clear() } }
+        @{ Step = 'task'; What = 'the time of the task'; Do = { $world.Task['SnapMirror'].Triggers[0].StartBoundary = '2026-11-01T04:00:00' } }
+        @{ Step = 'task'; What = 'the words of what it runs'; Do = { $world.Task['SnapMirror'].Actions[0].Arguments += ' -CopyPath E:\' } }
+        @{ Step = 'task'; What = 'that it wakes the host'; Do = { $world.Task['SnapMirror'].Settings.WakeToRun = $false } }
+        @{ Step = 'task'; What = 'a file of the module that it runs'; Do = { Remove-Item (Join-Path $script:Data 'Module/Private/Start-SnapMirrorVM.ps1') } }
+    ) {
+        $world = Get-Double
+        & $Do
+        @(Get-SnapMirrorInstallation | Where-Object State -ne 'done' | ForEach-Object { "$($_.Step) $($_.State)" }) | Should -Be @($Step | ForEach-Object { "$_ missing" })
+        $again = @((Install-Host).Steps | Where-Object Done -ne 'nothing')
+        $again.Name | Should -Contain @($Step)[0]
+        Assert-Whole
+    }
+
+    It 'is seen: <What>' -ForEach @(
+        @{ Step = 'account'; What = 'its password, which expires'; Of = { $world.User['snapmirror'] }; Name = 'PasswordExpires'; Value = (Get-Date) }
+        @{ Step = 'account'; What = 'the account, which expires'; Of = { $world.User['snapmirror'] }; Name = 'AccountExpires'; Value = (Get-Date) }
+        @{ Step = 'share'; What = 'its caching'; Of = { $world.Share['snapmirror'] }; Name = 'CachingMode'; Value = 'Documents' }
+        @{ Step = 'share'; What = 'the access to it'; Of = { $world.Share['snapmirror'] }; Name = 'Access'; Value = @() }
+        @{ Step = 'share'; What = 'the access to it, now denied'; Of = { $world.Share['snapmirror'].Access[0] }; Name = 'AccessControlType'; Value = 'Deny' }
+        @{ Step = 'wire'; What = 'the rule, switched off'; Of = { $world.Rule['SnapMirror'] }; Name = 'Enabled'; Value = 'False' }
+        @{ Step = 'wire'; What = 'the rule, which blocks'; Of = { $world.Rule['SnapMirror'] }; Name = 'Action'; Value = 'Block' }
+        @{ Step = 'wire'; What = 'the rule, the other way'; Of = { $world.Rule['SnapMirror'] }; Name = 'Direction'; Value = 'Outbound' }
+        @{ Step = 'wire'; What = 'the rule, in some networks only'; Of = { $world.Rule['SnapMirror'] }; Name = 'Profile'; Value = 'Domain' }
+        @{ Step = 'wire'; What = 'where the rule lets in'; Of = { $world.Rule['SnapMirror'] }; Name = 'LocalAddress'; Value = 'Any' }
+        @{ Step = 'wire'; What = 'the port of the rule'; Of = { $world.Rule['SnapMirror'] }; Name = 'LocalPort'; Value = '22' }
+        @{ Step = 'task'; What = 'its day'; Of = { $world.Task['SnapMirror'].Triggers[0] }; Name = 'DaysInterval'; Value = 7 }
+        @{ Step = 'task'; What = 'its trigger, switched off'; Of = { $world.Task['SnapMirror'].Triggers[0] }; Name = 'Enabled'; Value = $false }
+        @{ Step = 'task'; What = 'its trigger'; Of = { $world.Task['SnapMirror'] }; Name = 'Triggers'; Value = @() }
+        @{ Step = 'task'; What = 'what it runs'; Of = { $world.Task['SnapMirror'].Actions[0] }; Name = 'Execute'; Value = 'calc.exe' }
+        @{ Step = 'task'; What = 'as whom it runs'; Of = { $world.Task['SnapMirror'].Principal }; Name = 'LogonType'; Value = 'Interactive' }
+        @{ Step = 'task'; What = 'the task, switched off'; Of = { $world.Task['SnapMirror'].Settings }; Name = 'Enabled'; Value = $false }
+        @{ Step = 'task'; What = 'that it makes up for a night'; Of = { $world.Task['SnapMirror'].Settings }; Name = 'StartWhenAvailable'; Value = $false }
+        @{ Step = 'task'; What = 'its time without end'; Of = { $world.Task['SnapMirror'].Settings }; Name = 'ExecutionTimeLimit'; Value = 'PT72H' }
+        @{ Step = 'task'; What = 'that it runs on a battery'; Of = { $world.Task['SnapMirror'].Settings }; Name = 'DisallowStartIfOnBatteries'; Value = $true }
+    ) {
+        # (What mends it is the same as in another case above.)
+        $world = Get-Double
+        $there = {
+            param($Name)
+            $journal = Get-SnapMirrorJournal
+            $hash = (@($journal.Made | Where-Object { $_.Name -eq 'task' })[0].Given -split '; ')[-1]
+            $wish = @{ SwitchName = 'External'; At = '03:00'; CopyPath = ''; ModuleHash = $hash }
+            Test-SnapMirrorStep -Step (Get-SnapMirrorStep | Where-Object { $_.Name -eq $Name }) -Setting (Get-SnapMirrorHostSetting -Argument $journal.Argument) -Wish $wish
+        }
+        $of = & $Of
+        $old = $of.$Name
+        $of.$Name = $Value
+        & (Get-Module 'SnapMirror') $there $Step | Should -BeFalse
+        $of.$Name = $old
+        & (Get-Module 'SnapMirror') $there $Step | Should -BeTrue
+    }
+
+    It 'leaves nothing behind that Uninstall-SnapMirror would not find' {
+        Uninstall-Host
+    }
+}
+
+Describe 'An account that is gone' {
+    BeforeEach {
+        New-Host
+        $null = Install-Host
+    }
+
+    It 'keeps no rights after Uninstall-SnapMirror, nor does one before it' {
+        (Get-Double).User.Clear()
+        $null = Install-Host # (that has another number)
+        (Get-Double).User.Clear()
+        @(Get-Content (Join-Path $script:Place 'policy')) -match 'S-1-5-21' | Should -HaveCount 4
+        Uninstall-Host
+    }
+
+    It 'has no rights to the folder of a copy any more when it goes while that runs' {
+        $usb = (New-Item -ItemType Directory -Path (Join-Path $script:Root 'usb')).FullName
+        Mock -ModuleName 'SnapMirror' -CommandName 'Start-SnapMirrorVM' -MockWith { }
+        Mock -ModuleName 'SnapMirror' -CommandName 'Invoke-SnapMirrorCommand' -MockWith { (Get-Double).User.Clear(); throw 'ended' }
+        { Copy-SnapMirrorImage -Path $usb } | Should -Throw 'ended'
+        Get-Content (Join-Path $script:Place 'grants') | Where-Object { $_ -like "$(stat -c %i $usb) *" } | Should -BeNullOrEmpty
+        Uninstall-Host
+    }
+
+    It 'is said, and stays written down, where its rights cannot be taken away' {
+        (Get-Double).User.Clear()
+        Set-Break -Name 'secedit.exe /configure' -Way 'before'
+        Uninstall-SnapMirror -Force -ErrorVariable failed -ErrorAction SilentlyContinue
+        @($failed.FullyQualifiedErrorId) -like 'SnapMirror.Uninstall.logon*' | Should -HaveCount 1
+        @(Get-SnapMirrorInstallation).Step | Should -Be @('account', 'logon')
+        Uninstall-Host
+    }
+
+    It 'is said where an installation of before has not written its number down' {
+        (Get-Double).User.Clear()
+        $path = Join-Path $script:Data 'installation.json'
+        $kept = Get-Content $path -Raw | ConvertFrom-Json
+        $kept.Made | ForEach-Object { $_.PSObject.Properties.Remove('Sid') }
+        $kept | ConvertTo-Json -Depth 5 | Set-Content $path
+        Uninstall-SnapMirror -Force -ErrorVariable failed -ErrorAction SilentlyContinue
+        @($failed | Where-Object { $_.FullyQualifiedErrorId -like 'SnapMirror.Uninstall.*' } | ForEach-Object { "$_" }) -like '*its number is not known*S-1-5-21-1-2-3-1001*secpol.msc*' | Should -HaveCount 1
+        Set-Content (Join-Path $script:Place 'policy') 'SeDenyNetworkLogonRight = Guest', 'SeDenyInteractiveLogonRight = Guest'
+        Clear-Content (Join-Path $script:Place 'grants') # by hand
+        Uninstall-Host
+    }
 }
 
 Describe 'Uninstall-SnapMirror' {
-    It 'says that <Name> failed (<Way>), removes the rest, and ends with the next call' -ForEach $script:Undone {
+    It 'says that <Name> failed (<Way>), removes the rest, and ends with the next call; Install-SnapMirror mends it' -ForEach $script:Undone {
         New-Host
         $null = Install-Host
-        Set-Break -Name $Name -Way $Way
-        $stays = Uninstall-SnapMirror -Force -ErrorVariable failed -ErrorAction SilentlyContinue
-        @($failed | Where-Object { $_.FullyQualifiedErrorId -like 'SnapMirror.Uninstall.*' }) | Should -HaveCount 1
-        $stays | Should -BeNullOrEmpty -Because 'it is not uninstalled'
-        (Get-Double).Task.Count + (Get-Double).Rule.Count | Should -BeLessOrEqual 1
-        $null = Uninstall-SnapMirror -Force -ErrorAction Stop
-        Assert-Gone
+        foreach ($mending in $true, $false) {
+            Set-Break -Name $Name -Way $Way
+            $stays = Uninstall-SnapMirror -Force -ErrorVariable failed -ErrorAction SilentlyContinue
+            Assert-Broken
+            @($failed | Where-Object { $_.FullyQualifiedErrorId -like 'SnapMirror.Uninstall.*' }) | Should -HaveCount 1
+            $stays | Should -BeNullOrEmpty -Because 'it is not uninstalled'
+            (Get-Double).Task.Count + (Get-Double).Rule.Count | Should -BeLessOrEqual 1
+            if ($mending) {
+                $null = Install-Host
+                Assert-Whole
+            }
+        }
+        Uninstall-Host
     }
 }

@@ -24,7 +24,7 @@ function Reset-Double {
     $script:World = @{
         Place = $Place; Calls = New-Object -TypeName System.Collections.ArrayList; Break = $null; Way = $null
         User = @{}; Share = @{}; VM = @{}; Switch = @{ External = 'External' }; Rule = @{}; Task = @{}; Disk = @{}; Next = 1001
-        Address = @(New-Row @{ InterfaceIndex = 3; InterfaceAlias = 'Ethernet'; IPAddress = '192.168.7.5' })
+        Address = @(New-Row @{ InterfaceIndex = 3; InterfaceAlias = 'Ethernet'; IPAddress = '192.168.7.5'; PrefixLength = 24 })
         FileSystem = 'NTFS'; Telemetry = $true; Group = @('Administrators', 'Users')
         Free = 500GB; FreeAtHome = 50GB; DriveType = 'Fixed'; Policy = 'Undefined'; Service = @{ vmms = 'Running'; LanmanServer = 'Running' }
         System = @{ Caption = 'Windows 11 Pro'; BuildNumber = '22631'; OperatingSystemSKU = 48; ProductType = 1; FreePhysicalMemory = 8MB }
@@ -123,7 +123,7 @@ function New-LocalUser {
         [datetime] $AccountExpires, [switch] $AccountNeverExpires, [switch] $UserMayNotChangePassword, [switch] $Disabled,
         [ValidateNotNull()] [ValidateLength(0, 48)] [string] $Description, [ValidateNotNull()] [string] $FullName
     )
-    $null = $NoPassword, $PasswordNeverExpires, $UserMayNotChangePassword, $Disabled, $FullName
+    $null = $NoPassword, $FullName
     if (-not $script:World.Telemetry) {
         throw (New-Object -TypeName System.TypeLoadException -ArgumentList 'Could not load type TelemetryAPI')
     }
@@ -140,19 +140,53 @@ function New-LocalUser {
         } elseif ($Password.Length -gt 127) {
             Write-DoubleError $PSCmdlet 'The password does not meet the password policy requirements.'
         } else {
-            $sid = New-Row @{ Value = "S-1-5-21-1-2-3-$($script:World.Next)" }
-            $script:World.Next++
-            $script:World.User[$Name] = New-Row @{ Name = $Name; SID = $sid; Description = $Description }
-            $script:World.User[$Name]
+            Add-DoubleUser -Name $Name
+            $user = $script:World.User[$Name]
+            $user.Description = $Description
+            $user.Enabled = -not $Disabled
+            $user.UserMayChangePassword = -not $UserMayNotChangePassword
+            if ($PasswordNeverExpires) { $user.PasswordExpires = $null }
+            if ($AccountExpires) { $user.AccountExpires = $AccountExpires }
+            $user
         }
+    }
+}
+
+function Add-DoubleUser {
+    # An account as Windows makes it where nothing more is said: its password expires, it can change it.
+    param([string] $Name)
+    $sid = New-Row @{ Value = "S-1-5-21-1-2-3-$($script:World.Next)" }
+    $script:World.Next++
+    $script:World.User[$Name] = New-Row @{
+        Name = $Name; SID = $sid; Description = ''; Enabled = $true; UserMayChangePassword = $true; AccountExpires = $null
+        PasswordExpires = (Get-Date).AddDays(42)
     }
 }
 
 function Set-LocalUser {
     [CmdletBinding(SupportsShouldProcess)]
-    param([Parameter(Mandatory, Position = 0)] [string] $Name, [securestring] $Password, [ValidateLength(0, 48)] [string] $Description)
-    $null = $Password, $Description
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect { $null = Select-Double $PSCmdlet $script:World.User $Name }
+    param(
+        [Parameter(Mandatory, Position = 0)] [string] $Name, [securestring] $Password, [ValidateLength(0, 48)] [string] $Description,
+        [bool] $PasswordNeverExpires, [bool] $UserMayChangePassword, [datetime] $AccountExpires, [switch] $AccountNeverExpires
+    )
+    $null = $Password, $AccountNeverExpires, $AccountExpires
+    $bound = $PSBoundParameters
+    Use-Double $PSCmdlet $bound -Ask $Name -Effect {
+        foreach ($user in Select-Double $PSCmdlet $script:World.User $Name) {
+            if ($bound.ContainsKey('Description')) { $user.Description = $Description }
+            if ($bound.ContainsKey('UserMayChangePassword')) { $user.UserMayChangePassword = $UserMayChangePassword }
+            if ($PasswordNeverExpires) { $user.PasswordExpires = $null }
+            if ($AccountNeverExpires) { $user.AccountExpires = $null }
+        }
+    }
+}
+
+function Enable-LocalUser {
+    [CmdletBinding(SupportsShouldProcess)]
+    param([Parameter(Mandatory, Position = 0)] [string[]] $Name)
+    Use-Double $PSCmdlet $PSBoundParameters -Ask "$Name" -Effect {
+        foreach ($user in Select-Double $PSCmdlet $script:World.User "$Name") { $user.Enabled = $true }
+    }
 }
 
 function Remove-LocalUser {
@@ -183,7 +217,6 @@ function New-SmbShare {
         [string[]] $ChangeAccess, [string[]] $FullAccess, [string[]] $ReadAccess, [string[]] $NoAccess, [string] $Description, [bool] $EncryptData,
         [ValidateSet('None', 'Manual', 'Documents', 'Programs', 'BranchCache', 'Unknown')] [string] $CachingMode
     )
-    $null = $CachingMode
     $strange = @($ChangeAccess) + $FullAccess + $ReadAccess + $NoAccess | Where-Object { $_ -and -not $script:World.User.ContainsKey(($_ -split '\\')[-1]) }
     Use-Double $PSCmdlet $PSBoundParameters -Effect {
         if ($Name.Length -ge 80 -or 'pipe', 'mailslot' -contains $Name -or $Description.Length -gt 256) {
@@ -195,7 +228,11 @@ function New-SmbShare {
         } elseif ($strange) {
             Write-DoubleError $PSCmdlet 'No mapping between account names and security IDs was done.'
         } else {
-            $script:World.Share[$Name] = New-Row @{ Name = $Name; Path = $Path; EncryptData = $EncryptData; Description = $Description; Access = "$ChangeAccess" }
+            $access = foreach ($one in $ChangeAccess | Where-Object { $_ }) { New-DoubleAccess $script:World.User[($one -split '\\')[-1]].SID.Value 'Change' }
+            $script:World.Share[$Name] = New-Row @{
+                Name = $Name; Path = $Path; EncryptData = $EncryptData; Description = $Description; Access = @($access)
+                CachingMode = if ($CachingMode) { $CachingMode } else { 'Manual' }
+            }
             $script:World.Share[$Name]
         }
     }
@@ -204,12 +241,39 @@ function New-SmbShare {
 function Set-SmbShare {
     [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
     param(
-        [Parameter(Mandatory, Position = 0)] [string[]] $Name, [bool] $EncryptData, [switch] $Force, [string] $Description,
+        [Parameter(Mandatory, Position = 0)] [string[]] $Name, [bool] $EncryptData, [switch] $Force, [string] $Description, [string] $SecurityDescriptor,
         [ValidateSet('None', 'Manual', 'Documents', 'Programs', 'BranchCache', 'Unknown')] [string] $CachingMode
     )
-    $null = $CachingMode, $Description
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $(if (-not $Force) { "$Name" }) -Effect {
-        foreach ($one in Select-Double $PSCmdlet $script:World.Share "$Name") { $one.EncryptData = $EncryptData }
+    $null = $Description
+    $bound = $PSBoundParameters
+    Use-Double $PSCmdlet $bound -Ask $(if (-not $Force) { "$Name" }) -Effect {
+        foreach ($one in Select-Double $PSCmdlet $script:World.Share "$Name") {
+            if ($bound.ContainsKey('EncryptData')) { $one.EncryptData = $EncryptData }
+            if ($CachingMode) { $one.CachingMode = $CachingMode }
+            if ($SecurityDescriptor -match '^O:SYG:SYD:((\(A;;0x1301bf;;;S-1-5-21-[0-9-]+\))+)$') {
+                $one.Access = @([regex]::Matches($Matches[1], 'S-[0-9-]+') | ForEach-Object { New-DoubleAccess $_.Value 'Change' })
+            } elseif ($SecurityDescriptor) {
+                Write-DoubleError $PSCmdlet 'The parameter is incorrect.'
+            }
+        }
+    }
+}
+
+function New-DoubleAccess {
+    param([string] $Sid, [string] $Right, [string] $Type = 'Allow')
+    New-Row @{ Sid = $Sid; AccessRight = $Right; AccessControlType = $Type }
+}
+
+function Get-SmbShareAccess {
+    # [docs] AccountName is the computer or domain, and the name; [seen] of an account that is gone, its number.
+    [CmdletBinding()]
+    param([Parameter(Mandatory, Position = 0)] [string] $Name)
+    Use-Double $PSCmdlet $PSBoundParameters -Effect {
+        foreach ($one in @(Select-Double $PSCmdlet $script:World.Share $Name | ForEach-Object { $_.Access })) {
+            $user = $script:World.User.Values | Where-Object { $_.SID.Value -eq $one.Sid }
+            $who = if ($user) { "$env:COMPUTERNAME\$($user.Name)" } else { $one.Sid }
+            New-Row @{ Name = $Name; AccountName = $who; AccessRight = $one.AccessRight; AccessControlType = $one.AccessControlType }
+        }
     }
 }
 
@@ -276,8 +340,18 @@ function New-NetIPAddress {
         } elseif (@($script:World.Address | Where-Object { $_.IPAddress -eq $IPAddress })) {
             Write-DoubleError $PSCmdlet 'The object already exists.'
         } else {
-            $script:World.Address += New-Row @{ InterfaceIndex = $adapter[0].InterfaceIndex; InterfaceAlias = $adapter[0].Name; IPAddress = $IPAddress }
+            $script:World.Address += New-Row @{ InterfaceIndex = $adapter[0].InterfaceIndex; InterfaceAlias = $adapter[0].Name; IPAddress = $IPAddress; PrefixLength = $PrefixLength }
         }
+    }
+}
+
+function Set-NetIPAddress {
+    [CmdletBinding(SupportsShouldProcess)]
+    param([Parameter(Position = 0)] [string[]] $IPAddress, [uint32[]] $InterfaceIndex, [byte] $PrefixLength)
+    Use-Double $PSCmdlet $PSBoundParameters -Ask "$IPAddress" -Effect {
+        $found = @($script:World.Address | Where-Object { $IPAddress -contains $_.IPAddress -and $InterfaceIndex -contains $_.InterfaceIndex })
+        if (-not $found) { Write-DoubleError $PSCmdlet 'No matching MSFT_NetIPAddress objects found by CIM query.' }
+        $found | ForEach-Object { $_.PrefixLength = $PrefixLength }
     }
 }
 
@@ -294,7 +368,6 @@ function New-NetFirewallRule {
         [ValidateSet('Inbound', 'Outbound')] [string] $Direction, [string[]] $LocalAddress, [string[]] $RemoteAddress,
         [ValidateSet('NotConfigured', 'Allow', 'Block')] [string] $Action
     )
-    $null = $Direction, $Action
     Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect {
         $parsed = $null
         $wrong = @($LocalAddress) + $RemoteAddress | Where-Object { $_ -and -not [System.Net.IPAddress]::TryParse($_, [ref]$parsed) }
@@ -303,9 +376,24 @@ function New-NetFirewallRule {
         } elseif ($script:World.Rule.ContainsKey($Name)) {
             Write-DoubleError $PSCmdlet 'Cannot create a file when that file already exists.'
         } else {
-            $script:World.Rule[$Name] = New-Row @{ Name = $Name; RemoteAddress = "$RemoteAddress" }
+            $script:World.Rule[$Name] = New-Row @{
+                Name = $Name; Enabled = 'True'; Direction = $Direction; Action = $Action; Profile = 'Any'
+                RemoteAddress = "$RemoteAddress"; LocalAddress = "$LocalAddress"; Protocol = $Protocol; LocalPort = "$LocalPort"
+            }
         }
     }
+}
+
+function Get-NetFirewallAddressFilter {
+    [CmdletBinding()]
+    param([Parameter(Mandatory)] $AssociatedNetFirewallRule)
+    Use-Double $PSCmdlet $PSBoundParameters -Effect { $AssociatedNetFirewallRule | Select-Object -Property RemoteAddress, LocalAddress }
+}
+
+function Get-NetFirewallPortFilter {
+    [CmdletBinding()]
+    param([Parameter(Mandatory)] $AssociatedNetFirewallRule)
+    Use-Double $PSCmdlet $PSBoundParameters -Effect { $AssociatedNetFirewallRule | Select-Object -Property Protocol, LocalPort }
 }
 
 function Remove-NetFirewallRule {
@@ -410,10 +498,10 @@ function New-VM {
         if (($VHDPath -and -not (Test-Path -LiteralPath $VHDPath -PathType Leaf)) -or $MemoryStartupBytes -lt 32MB) {
             Write-DoubleError $PSCmdlet 'Failed to create a new virtual machine.'
         } elseif (Test-DoubleSwitch $PSCmdlet $SwitchName) {
-            $card = New-Row @{ Name = 'Network Adapter'; SwitchName = $SwitchName }
+            $card = New-Row @{ Name = 'Network Adapter'; SwitchName = $SwitchName; MacAddress = '00155D000001' }
             $key = if ($script:World.VM.ContainsKey($Name)) { "$Name, the second" } else { $Name }
             $script:World.VM[$key] = New-Row @{
-                Name = $Name; State = 'Off'; SecureBoot = 'On'; Dynamic = $true; AutomaticStopAction = 'Save'; CheckpointType = 'Standard'
+                Name = $Name; State = 'Off'; SecureBoot = 'On'; Dynamic = $true; AutomaticStartAction = 'StartIfRunning'; AutomaticStopAction = 'Save'; CheckpointType = 'Standard'
                 Generation = $Generation; Card = @($card); Drive = @($VHDPath); Seen = @()
             }
         }
@@ -449,9 +537,15 @@ function Set-VM {
         [ValidateSet('TurnOff', 'Save', 'ShutDown')] [string] $AutomaticStopAction,
         [ValidateSet('Disabled', 'Production', 'ProductionOnly', 'Standard')] [string] $CheckpointType
     )
-    $null = $ProcessorCount, $AutomaticStartAction
-    Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect {
-        Use-DoubleVM $PSCmdlet $Name -DoubleOff { param($vm) $vm.AutomaticStopAction = $AutomaticStopAction; $vm.CheckpointType = $CheckpointType }
+    $null = $ProcessorCount
+    $bound = $PSBoundParameters
+    Use-Double $PSCmdlet $bound -Ask $Name -Effect {
+        Use-DoubleVM $PSCmdlet $Name -DoubleOff {
+            param($vm)
+            foreach ($one in 'AutomaticStartAction', 'AutomaticStopAction', 'CheckpointType') {
+                if ($bound.ContainsKey($one)) { $vm.$one = $bound[$one] }
+            }
+        }
     }
 }
 
@@ -493,11 +587,18 @@ function Get-VMNetworkAdapter {
 function Add-VMNetworkAdapter {
     [CmdletBinding(SupportsShouldProcess)]
     param([Parameter(Mandatory, Position = 0)] [string] $VMName, [string] $Name = 'Network Adapter', [string] $SwitchName, [ValidatePattern('^[0-9A-F]{12}$')] [string] $StaticMacAddress)
-    $null = $StaticMacAddress
     Use-Double $PSCmdlet $PSBoundParameters -Ask $VMName -Effect {
         if (Test-DoubleSwitch $PSCmdlet $SwitchName) {
-            Use-DoubleVM $PSCmdlet $VMName { param($vm) $vm.Card += New-Row @{ Name = $Name; SwitchName = $SwitchName } }
+            Use-DoubleVM $PSCmdlet $VMName { param($vm) $vm.Card += New-Row @{ Name = $Name; SwitchName = $SwitchName; MacAddress = $StaticMacAddress } }
         }
+    }
+}
+
+function Set-VMNetworkAdapter {
+    [CmdletBinding(SupportsShouldProcess)]
+    param([Parameter(Mandatory, Position = 0)] [string] $VMName, [string] $Name, [ValidatePattern('^[0-9A-F]{12}$')] [string] $StaticMacAddress)
+    Use-Double $PSCmdlet $PSBoundParameters -Ask $VMName -Effect {
+        Use-DoubleVM $PSCmdlet $VMName -DoubleOff { param($vm) $vm.Card | Where-Object Name -eq $Name | ForEach-Object { $_.MacAddress = $StaticMacAddress } }
     }
 }
 
@@ -605,6 +706,14 @@ function New-VMSwitch {
     Use-Double $PSCmdlet $PSBoundParameters -Ask $Name -Effect { $script:World.Switch[$Name] = if ($SwitchType) { $SwitchType } else { 'External' } }
 }
 
+function Set-VMSwitch {
+    [CmdletBinding(SupportsShouldProcess)]
+    param([Parameter(Mandatory, Position = 0)] [string[]] $Name, [ValidateSet('Internal', 'Private')] [string] $SwitchType)
+    Use-Double $PSCmdlet $PSBoundParameters -Ask "$Name" -Effect {
+        if (Test-DoubleSwitch $PSCmdlet "$Name") { $script:World.Switch["$Name"] = $SwitchType }
+    }
+}
+
 function Remove-VMSwitch {
     [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
     param([Parameter(Mandatory, Position = 0)] [string] $Name, [switch] $Force)
@@ -667,19 +776,19 @@ function Dismount-VHD {
 function New-ScheduledTaskAction {
     [CmdletBinding()]
     param([Parameter(Mandatory, Position = 0)] [string] $Execute, [Parameter(Position = 1)] [string] $Argument)
-    New-Row @{ Execute = $Execute; Arguments = $Argument }
+    Use-Double $PSCmdlet $PSBoundParameters -Effect { New-Row @{ Execute = $Execute; Arguments = $Argument } }
 }
 
 function New-ScheduledTaskTrigger {
     [CmdletBinding(DefaultParameterSetName = 'Once')]
     param(
         [Parameter(Mandatory, Position = 0, ParameterSetName = 'Once')] [switch] $Once,
-        [Parameter(Mandatory, Position = 0, ParameterSetName = 'Daily')] [switch] $Daily, [Parameter(ParameterSetName = 'Daily')] [uint32] $DaysInterval,
+        [Parameter(Mandatory, Position = 0, ParameterSetName = 'Daily')] [switch] $Daily, [Parameter(ParameterSetName = 'Daily')] [uint32] $DaysInterval = 1,
         [Parameter(Mandatory)] [datetime] $At
     )
-    $null = $Once, $Daily, $DaysInterval
+    $null = $Once, $Daily
     # (Windows' own writes the time in UTC.)
-    New-Row @{ StartBoundary = $At.ToUniversalTime().ToString('s') + 'Z' }
+    Use-Double $PSCmdlet $PSBoundParameters -Effect { New-Row @{ StartBoundary = $At.ToUniversalTime().ToString('s') + 'Z'; DaysInterval = $DaysInterval; Enabled = $true } }
 }
 
 function New-ScheduledTaskPrincipal {
@@ -688,7 +797,7 @@ function New-ScheduledTaskPrincipal {
         [Parameter(Mandatory, Position = 0)] [string] $UserId, [ValidateSet('Limited', 'Highest')] [string] $RunLevel,
         [ValidateSet('None', 'Password', 'S4U', 'Interactive', 'Group', 'ServiceAccount', 'InteractiveOrPassword')] [string] $LogonType
     )
-    New-Row @{ UserId = $UserId }
+    Use-Double $PSCmdlet $PSBoundParameters -Effect { New-Row @{ UserId = $UserId; LogonType = $LogonType; RunLevel = $RunLevel } }
 }
 
 function New-ScheduledTaskSettingsSet {
@@ -697,13 +806,22 @@ function New-ScheduledTaskSettingsSet {
         [switch] $WakeToRun, [switch] $StartWhenAvailable, [switch] $AllowStartIfOnBatteries, [switch] $DontStopIfGoingOnBatteries,
         [timespan] $ExecutionTimeLimit, [ValidateSet('Parallel', 'Queue', 'IgnoreNew')] [string] $MultipleInstances
     )
-    New-Row @{ WakeToRun = [bool]$WakeToRun }
+    # [docs] without a limit, Windows ends a task after three days; 0 stands for none, and reads PT0S.
+    $limit = if ($PSBoundParameters.ContainsKey('ExecutionTimeLimit')) { [System.Xml.XmlConvert]::ToString($ExecutionTimeLimit) } else { 'PT72H' }
+    Use-Double $PSCmdlet $PSBoundParameters -Effect {
+        New-Row @{
+            Enabled = $true; WakeToRun = [bool]$WakeToRun; StartWhenAvailable = [bool]$StartWhenAvailable; ExecutionTimeLimit = $limit
+            DisallowStartIfOnBatteries = -not $AllowStartIfOnBatteries; StopIfGoingOnBatteries = -not $DontStopIfGoingOnBatteries
+            MultipleInstances = $MultipleInstances
+        }
+    }
 }
 
 function New-ScheduledTask {
     [CmdletBinding()]
     param($Action, $Trigger, $Principal, $Settings, [string] $Description)
-    New-Row @{ Action = $Action; Trigger = $Trigger; Principal = $Principal }
+    $null = $Description
+    Use-Double $PSCmdlet $PSBoundParameters -Effect { New-Row @{ Actions = @($Action); Triggers = @($Trigger); Principal = $Principal; Settings = $Settings } }
 }
 
 function Get-ScheduledTask {
@@ -727,8 +845,8 @@ function Register-ScheduledTask {
             Write-DoubleError $PSCmdlet 'Cannot create a file when that file already exists.'
         } else {
             $script:World.Task[$TaskName] = New-Row @{
-                TaskName = $TaskName; TaskPath = $TaskPath; Arguments = $InputObject.Action.Arguments
-                StartBoundary = $InputObject.Trigger.StartBoundary; UserId = $InputObject.Principal.UserId
+                TaskName = $TaskName; TaskPath = $TaskPath; Actions = $InputObject.Actions; Triggers = $InputObject.Triggers
+                Principal = $InputObject.Principal; Settings = $InputObject.Settings
             }
         }
     }
@@ -779,11 +897,21 @@ function Get-ExecutionPolicy {
 # -- what PowerShell on Linux lacks ------------------------------------------------------------------------------------
 
 function Get-Acl {
-    # The owner as icacls.exe, the double, has set it.
+    # The owner and the rights as icacls.exe, the double, has set them.
     [CmdletBinding()]
     param([string] $LiteralPath)
     $kept = Join-Path $script:World.Place "owner-$(stat -c %i $LiteralPath)"
     $owner = if (Test-Path $kept) { (Get-Content $kept).Trim('*') } else { 'S-1-5-21-1-2-3-500' }
-    $acl = New-Row @{ Owner = $owner }
+    $granted = @(Get-Content (Join-Path $script:World.Place 'grants') | Where-Object { $_ -like "$(stat -c %i $LiteralPath) *" })
+    $rule = foreach ($one in $granted) {
+        if ($one -match '\*(S-[0-9-]+):((\(OI\)\(CI\))?)([MRN])$') {
+            New-Row @{
+                IdentityReference = New-Row @{ Value = $Matches[1] }; InheritanceFlags = if ($Matches[2]) { 3 } else { 0 }
+                FileSystemRights = @{ M = 0x1301bf; R = 0x120089; N = 0x1f01ff }[$Matches[4]]; AccessControlType = if ($Matches[4] -eq 'N') { 'Deny' } else { 'Allow' }
+            }
+        }
+    }
+    $acl = New-Row @{ Owner = $owner; Rule = @($rule) }
+    Add-Member -InputObject $acl -MemberType ScriptMethod -Name GetAccessRules -Value { param($Own, $Inherited, $Type) $null = $Own, $Inherited, $Type; $this.Rule }
     Add-Member -InputObject $acl -MemberType ScriptMethod -Name GetOwner -Value { param($Type) $null = $Type; New-Object -TypeName psobject -Property @{ Value = $this.Owner } } -PassThru
 }
