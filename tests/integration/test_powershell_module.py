@@ -213,6 +213,7 @@ def test_the_command_line_of_the_task_brings_any_folder_as_it_is(tmp_path: Path)
     """All in one engine, which is asked line by line; then the line is run, by an engine that is told the names."""
     script = f"""
         $module = Import-Module '{MANIFEST}' -PassThru
+        $env:SystemRoot = '/windows'
         while ($line = [Console]::In.ReadLine()) {{
             $name = ConvertFrom-Json -InputObject $line
             $action = & $module {{ Get-SnapMirrorTaskAction -ModulePath '/Program Data' -CopyPath $args[0] }} $name
