@@ -1,5 +1,5 @@
-# Where Windows PowerShell 5.1 and PowerShell 7 differ, done in one way for both. A test looks that nothing else of the
-# module starts a program, reads JSON or writes text by itself.
+# Where Windows PowerShell 5.1 and PowerShell 7 differ, done in one way for both. A test asks the engine's own parser
+# whether anything else of the module starts a program, reads JSON, or reads or writes text by itself.
 
 function Get-SnapMirrorEngine {
     # What runs this: its version, whether as wide as Windows is (32 or 64 bits), and with its whole language.
@@ -169,12 +169,33 @@ function Remove-SnapMirrorMark {
 }
 
 function Read-SnapMirrorText {
-    # A text file of ours. 5.1 would take it for the code page of the machine.
+    # A text file: UTF-8, or UTF-16 with its mark, as Windows' own programs write it. 5.1 would take one without a mark for
+    # the code page of the machine. (.NET knows neither the current folder of PowerShell nor its drives.)
     [CmdletBinding()]
     [OutputType([string])]
     param(
         [Parameter(Mandatory)] [string] $Path
     )
 
-    [System.IO.File]::ReadAllText($Path, [System.Text.Encoding]::UTF8)
+    $whole = $PSCmdlet.GetUnresolvedProviderPathFromPSPath($Path)
+    [System.IO.File]::ReadAllText($whole, [System.Text.Encoding]::UTF8)
+}
+
+function Write-SnapMirrorText {
+    # Text as Linux reads it: UTF-8 without a mark (which 5.1's own cmdlets cannot write), lines that end in LF; or, with
+    # -ForWindows, as secedit reads it: UTF-16 with its mark, lines as they are.
+    [CmdletBinding()]
+    param(
+        [Parameter(Mandatory)] [string] $Path,
+        [Parameter(Mandatory)] [string] $Text,
+        [switch] $ForWindows
+    )
+
+    $whole = $PSCmdlet.GetUnresolvedProviderPathFromPSPath($Path)
+    if ($ForWindows) {
+        [System.IO.File]::WriteAllText($whole, $Text, [System.Text.Encoding]::Unicode)
+    } else {
+        $encoding = New-Object -TypeName System.Text.UTF8Encoding -ArgumentList $false
+        [System.IO.File]::WriteAllText($whole, ($Text -replace "`r`n", "`n"), $encoding)
+    }
 }

@@ -42,7 +42,7 @@ function Assert-SnapMirrorChange {
         }
     }
     if ($SourceGiven -and (Test-Path -LiteralPath $own)) {
-        $line = @(Get-Content -LiteralPath $own -Encoding UTF8 | Where-Object { $_ -match '^\s*source\s*=' })
+        $line = @((Read-SnapMirrorText -Path $own) -split '\r?\n' | Where-Object { $_ -match '^\s*source\s*=' })
         if ($line.Count -ne 1 -or $line[0] -notmatch '^source = "[^"\\]*"\s*$') {
             throw "$own is your own, with $($line.Count) sources: change the source there, and call this without -Source."
         }

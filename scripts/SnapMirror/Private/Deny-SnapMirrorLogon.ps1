@@ -37,7 +37,7 @@ function Deny-SnapMirrorLogon {
     try {
         $new = Join-Path -Path $folder -ChildPath 'new.inf'
         $head = '[Unicode]', 'Unicode=yes', '[Version]', 'signature="$CHICAGO$"', 'Revision=1', '[Privilege Rights]'
-        Set-Content -LiteralPath $new -Value ($head + $lines) -Encoding Unicode
+        Write-SnapMirrorText -Path $new -Text (($head + $lines -join "`r`n") + "`r`n") -ForWindows
         $null = Invoke-SnapMirrorNative -Program 'secedit.exe' -Argument '/configure', '/db', (Join-Path $folder 'db.sdb'), '/cfg', $new, '/areas', 'USER_RIGHTS' -Success 0, 3 # 3: with warnings, about other lines of the policy
     } finally {
         Remove-Item -LiteralPath $folder -Recurse -Force

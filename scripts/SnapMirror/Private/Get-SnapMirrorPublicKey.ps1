@@ -6,7 +6,7 @@ function Get-SnapMirrorPublicKey {
         [Parameter(Mandatory)] [string] $Path
     )
 
-    $text = (Get-Content -LiteralPath $Path -Raw -Encoding UTF8).Trim()
+    $text = (Read-SnapMirrorText -Path $Path).Trim()
     if ($text -notmatch '^(ssh|ecdsa|sk)-[A-Za-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\r\n]*)?$') {
         throw "$Path holds no public key. Name the .pub file that ssh-keygen has made."
     }

@@ -10,7 +10,7 @@ function Get-SnapMirrorRight {
     $path = Join-Path -Path ([System.IO.Path]::GetTempPath()) -ChildPath "snapmirror-$([guid]::NewGuid()).inf"
     try {
         $null = Invoke-SnapMirrorNative -Program 'secedit.exe' -Argument '/export', '/areas', 'USER_RIGHTS', '/cfg', $path
-        $text = @(Get-Content -LiteralPath $path)
+        $text = (Read-SnapMirrorText -Path $path) -split '\r?\n'
     } finally {
         Remove-SnapMirrorFile -Path $path
     }

@@ -55,6 +55,6 @@ function New-SnapMirrorKey {
         $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $path, '/reset'
         $null = Invoke-SnapMirrorNative -Program 'icacls.exe' -Argument $path, '/setowner', '*S-1-5-32-544'
     }
-    $public = (Get-Content -LiteralPath (Join-Path $root 'ssh_host_ed25519_key.pub') -Raw).Trim()
+    $public = (Read-SnapMirrorText -Path (Join-Path $root 'ssh_host_ed25519_key.pub')).Trim()
     Write-SnapMirrorText -Path (Join-Path $root 'known_hosts') -Text "$Address $public`n"
 }

@@ -30,7 +30,7 @@ function New-SnapMirrorSeed {
     foreach ($name in 'snapmirror.toml', 'appliance.toml', '10-windows.network') {
         $target = Join-Path -Path $seed -ChildPath $(if ($name -like '*.network') { "network/$name" } else { $name })
         $given = if (Test-Path -LiteralPath $target) { $target } else { Join-Path -Path $folder -ChildPath $name }
-        $text = Get-Content -LiteralPath $given -Raw -Encoding UTF8
+        $text = Read-SnapMirrorText -Path $given
         foreach ($word in $Template.Keys) {
             $text = $text.Replace("@$word@", $Template[$word])
         }
@@ -43,14 +43,15 @@ function New-SnapMirrorSeed {
     }
     # The keys that the VM lets in, and for what: that of this host for every day, that of the administrator for the rest.
     $gate = 'restrict,command="/usr/bin/python3 -I /usr/local/lib/snapmirror-vm/gate.py"'
-    $line = @($gate + ' ' + (Get-Content -LiteralPath (Join-Path $root 'id_ed25519.pub') -Raw).Trim())
+    $line = @($gate + ' ' + (Read-SnapMirrorText -Path (Join-Path $root 'id_ed25519.pub')).Trim())
     $old = '*gate.py"*'
     if ($AdminKeyPath) {
         $line += $gate.Replace('gate.py', 'gate.py --admin') + ' ' + (Get-SnapMirrorPublicKey -Path $AdminKeyPath)
         $old = '*gate.py*'
     }
     $authorized = Join-Path -Path $seed -ChildPath 'authorized_keys'
-    $kept = @(Get-Content -LiteralPath $authorized -Encoding UTF8 -ErrorAction SilentlyContinue | Where-Object { $_ -notlike $old })
+    $before = if (Test-Path -LiteralPath $authorized) { (Read-SnapMirrorText -Path $authorized).TrimEnd() -split '\r?\n' }
+    $kept = @($before | Where-Object { $_ -and $_ -notlike $old })
     Write-SnapMirrorText -Path $authorized -Text ((@($kept) + $line -join "`n") + "`n")
     if (-not (Test-Path -LiteralPath (Join-Path $seed 'known_hosts'))) {
         Write-Warning -Message "there is no known_hosts in ${seed}: put the servers' host keys there (ssh-keyscan), then call Install-SnapMirror again"

@@ -5,5 +5,5 @@ function Test-SnapMirrorEncryption {
     param()
 
     $path = Join-Path -Path (Get-SnapMirrorHome) -ChildPath 'seed/snapmirror.toml'
-    (Test-Path -LiteralPath $path) -and (Get-Content -LiteralPath $path -Raw -Encoding UTF8) -match '(?m)^\s*encryption\s*=\s*["'']luks'
+    (Test-Path -LiteralPath $path) -and (Read-SnapMirrorText -Path $path) -match '(?m)^\s*encryption\s*=\s*["'']luks'
 }

@@ -140,7 +140,7 @@ function Install-SnapMirror {
         VMName    = $setting.VMName
         SharePath = $setting.SharePath
         TaskName  = $setting.TaskName
-        ServerKey = 'restrict,command="/usr/bin/rrsync -ro /" ' + (Get-Content -LiteralPath (Join-Path $root 'id_server.pub'))
+        ServerKey = 'restrict,command="/usr/bin/rrsync -ro /" ' + (Read-SnapMirrorText -Path (Join-Path $root 'id_server.pub')).Trim()
         Keep      = @('image.key', 'image.luks-header' | ForEach-Object -Process { Join-Path $root $_ })
         Steps     = $step
         Checks    = @($checked.Output | ForEach-Object -Process { $_.Checks })

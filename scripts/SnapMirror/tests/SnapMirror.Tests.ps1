@@ -85,6 +85,26 @@ Describe 'Words' {
     }
 }
 
+Describe 'Texts' {
+    It 'are read and written where PowerShell stands, as Linux and as secedit have them' {
+        Push-Location -LiteralPath $TestDrive
+        try {
+            InModuleScope 'SnapMirror' {
+                $text = "a`r`n" + [char]0xc4 + "`r`n"
+                Write-SnapMirrorText -Path 'linux.txt' -Text $text
+                Write-SnapMirrorText -Path 'TestDrive:/windows.txt' -Text $text -ForWindows
+                [System.IO.File]::ReadAllBytes((Join-Path $TestDrive 'linux.txt')) | Should -Be (97, 10, 0xc3, 0x84, 10)
+                [System.IO.File]::ReadAllBytes((Join-Path $TestDrive 'windows.txt')) |
+                    Should -Be (0xff, 0xfe, 97, 0, 13, 0, 10, 0, 0xc4, 0, 13, 0, 10, 0)
+                Read-SnapMirrorText -Path 'TestDrive:/linux.txt' | Should -BeExactly $text.Replace("`r", '')
+                Read-SnapMirrorText -Path 'windows.txt' | Should -BeExactly $text
+            }
+        } finally {
+            Pop-Location
+        }
+    }
+}
+
 Describe 'Get-SnapMirrorStatus' {
     It 'gives objects with dates and spans' {
         $mirror = @{
