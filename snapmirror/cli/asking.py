@@ -11,18 +11,24 @@ from snapmirror.cli.output import note
 
 def answer(question: str) -> bool:
     """Whether somebody says yes; the end of the input is a no. Raises Interrupted when the terminal is lost."""
+    from snapmirror.errors import Interrupted
+
+    try:
+        return _answer(question)
+    except Interrupted as stopped:
+        stopped.hint = "nothing was changed"  # no run is to go on
+        raise
+
+
+def _answer(question: str) -> bool:
     from snapmirror import interrupts
     from snapmirror.errors import Interrupted
 
     try:
-        try:
-            return typer.confirm(question, default=False, err=True)
-        except typer.Abort:
-            note("")
-            interrupts.check()
-            return False
-        except OSError as error:
-            raise Interrupted(signal.SIGHUP, "SIGHUP") from error
-    except Interrupted as stopped:
-        stopped.hint = "nothing was changed"  # no run is to go on
-        raise
+        return typer.confirm(question, default=False, err=True)
+    except typer.Abort:
+        note("")
+        interrupts.check()
+        return False
+    except OSError as error:
+        raise Interrupted(signal.SIGHUP, "SIGHUP") from error

@@ -372,6 +372,11 @@ class Config(Section):
         """Whether the store is a plain folder, which is always open, and not in an image or a pool."""
         return self.image is None and self.zfs is None
 
+    @property
+    def min_free(self) -> int:
+        """The largest reserve that any mirror asks for, in bytes."""
+        return max(mirror.guard.min_free for mirror in self.mirrors)
+
     def select(self, names: Iterable[str] = ()) -> tuple[MirrorConfig, ...]:
         """The mirrors with these names, in the order of the configuration; all of them when no name is given."""
         wanted = set(names)

@@ -8,6 +8,8 @@ from itertools import pairwise
 from statistics import median_low
 
 NIGHTLY = timedelta(days=2)  # one night may fail without alarm, two may not
+CLOCK_TOLERANCE = timedelta(minutes=1)
+"""By so much may a clock be behind the newest snapshot: it may have been set right."""
 _MONTH = timedelta(days=31)
 LOOKED_AT = 9
 """So many of the newest are looked at: whoever changes the schedule is understood after half of them."""

@@ -13,12 +13,13 @@ from typing import IO
 
 from snapmirror import process
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import DamageError, ListingError, TransferError
+from snapmirror.errors import DamageError, TransferError
 from snapmirror.mirror import floods, size_limits, stall
 from snapmirror.mirror.odd_times import Disk
 from snapmirror.snapshots import times
-from snapmirror.snapshots.entry import BadLine, escape, parse, path_of, plain_line
+from snapmirror.snapshots.entry import escape, path_of, plain_line
 from snapmirror.snapshots.names import Tree
+from snapmirror.snapshots.plan import checked
 from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import rsync
 from snapmirror.tools.find import folders_read_ahead
@@ -161,10 +162,7 @@ def _pruned(lines: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
     pruned: list[bytes] = []
     leaders: dict[bytes, bytes] = {}
     for line in lines:
-        try:
-            one = parse(line)
-        except BadLine as bad:
-            raise ListingError(f"the source lists {bad.message}") from bad
+        one = checked(line)
         if pruned and one.path.startswith(tuple(pruned) if line[:1] == b"h" else pruned[-1]):
             continue
         if one.leader is not None:

@@ -29,6 +29,7 @@ from snapmirror.errors import (
 )
 from snapmirror.mirror import guard, losses, room, scrambled, transfer
 from snapmirror.mirror.landing import Landed
+from snapmirror.mirror.lateness import CLOCK_TOLERANCE
 from snapmirror.mirror.odd_times import as_on_disk
 from snapmirror.mirror.planning import Planned, make_plan, next_header, retention_of
 from snapmirror.mirror.report import MirrorReport
@@ -45,7 +46,6 @@ from snapmirror.snapshots.spool import Spool
 from snapmirror.storage.open_store import OpenStore
 
 log = logging.getLogger("snapmirror.night")
-_CLOCK_TOLERANCE = timedelta(minutes=1)
 _LOOKS, _LOOK_SECONDS = 20, 0.1
 _SEE_LOG = "see the kernel's log"
 
@@ -126,7 +126,7 @@ class Night:
     def _header(self) -> Header:
         """Name and number of the new snapshot: its time, unless the clock says that it is older than the last one."""
         snapshots = self.history.snapshots()
-        if snapshots and (late := snapshots[0].taken_at - self._clock) > _CLOCK_TOLERANCE:
+        if snapshots and (late := snapshots[0].taken_at - self._clock) > CLOCK_TOLERANCE:
             self.report.warnings.append(
                 f"the clock is {late} behind the newest snapshot; this one is dated right after it"
             )
@@ -177,9 +177,8 @@ class Night:
             guard.check_room(self.mirror, self.store, self._to_come, plan.requested)
         except NoRoomError as error:
             ready()
-            newest, whole = next(iter(self.history.snapshots()), None), self.store.whole_bytes()
-            tree, trusting = self.history.tree(newest) if newest else None, self.options.accept_changes
-            self._to_come = room.to_come(self.mirror, plan, tree, whole, trusting=trusting)
+            trusting = self.options.accept_changes
+            self._to_come = room.to_come(self.mirror, plan, self.history, self.store, trusting=trusting)
             if not self._has_room(plan) and not self._make_room(plan):
                 raise guard.with_largest(error, plan, remote=self.mirror.source.kind != "local") from None
 

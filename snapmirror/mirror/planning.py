@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from snapmirror.config import MirrorConfig
@@ -157,13 +158,11 @@ def _compare(
     doubt: Doubt | None = None,
 ) -> tuple[Plan, listing.Listing]:
     left_out = _DEVICES if os.geteuid() and not mirror.fake_super else frozenset()
+    plan_of = partial(compare, header=header, marked=marked, left_out=left_out, is_nearest=disk.is_nearest, doubt=doubt)
     progress.begin(f"listing {mirror.source}")
     try:
         with closing(old), listing.source_listed(mirror, expected=old.totals.entries) as listed:
-            blocks = _counted(listed.blocks, progress)
-            return compare(
-                old, blocks, header, marked=marked, left_out=left_out, is_nearest=disk.is_nearest, doubt=doubt
-            ), listed
+            return plan_of(old, _counted(listed.blocks, progress)), listed
     except OutOfOrder:
         log.info("the source lists its names in another order than usual; sorting them")
         with (
@@ -171,10 +170,7 @@ def _compare(
             listing.source_listed(mirror, expected=old.totals.entries) as listed,
         ):
             try:
-                return compare(
-                    again, in_order(listed.blocks), header,
-                    marked=marked, left_out=left_out, is_nearest=disk.is_nearest, doubt=doubt,
-                ), listed  # fmt: skip
+                return plan_of(again, in_order(listed.blocks)), listed
             except OutOfOrder:
                 raise ListingError(f"{mirror.source} lists a name twice") from None
     finally:

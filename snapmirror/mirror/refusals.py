@@ -41,7 +41,5 @@ def _check_room(mirror: MirrorConfig, store: OpenStore, history: SnapshotStore, 
     try:
         guard.check_room(mirror, store, plan.counts["bytes"], plan.requested)
     except NoRoomError:
-        snapshots = history.snapshots()
-        tree = history.tree(snapshots[0]) if snapshots else None
-        coming = room.to_come(mirror, plan, tree, store.whole_bytes(), trusting=False)
+        coming = room.to_come(mirror, plan, history, store, trusting=False)
         guard.check_room(mirror, store, coming, plan.requested)

@@ -18,6 +18,8 @@ from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan, classify
+from snapmirror.snapshots.protocol import Catalogue
+from snapmirror.storage.open_store import OpenStore
 from snapmirror.tools import extents
 
 _SMALL = 1 << 20
@@ -25,13 +27,15 @@ _MOST_SPARSE = 1 << 44
 """The largest file that ext4 has. A larger one is nobody's log of logins; its end would never come."""
 
 
-def to_come(mirror: MirrorConfig, plan: Plan, newest: Path | None, whole: int, *, trusting: bool) -> int:
+def to_come(mirror: MirrorConfig, plan: Plan, history: Catalogue, store: OpenStore, *, trusting: bool) -> int:
     """The bytes that are known to come.
 
-    A file of a local source is looked at. One that has an old version in the tree `newest` is as sparse as that. A new
-    one from a server that is larger than the store as a whole (`whole` bytes) is taken for a sparse one: else it would
-    have no chance; `trusting` takes every new file for one. What they really take is watched while they come.
+    A file of a local source is looked at. One that has an old version in the newest snapshot is as sparse as that. A
+    new one from a server that is larger than the store as a whole is taken for a sparse one: else it would have no
+    chance; `trusting` takes every new file for one. What they really take is watched while they come.
     """
+    snapshots, whole = history.snapshots(), store.whole_bytes()
+    newest = history.tree(snapshots[0]) if snapshots else None
     asked = [*plan.transfer, *(group[0] for group in plan.groups)]
     return sum(_takes(mirror, pair, newest, whole, trusting=trusting) for pair in asked)
 

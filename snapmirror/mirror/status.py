@@ -16,7 +16,6 @@ from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
 from snapmirror.lock import owner_of
 from snapmirror.mirror import memory, newest
-from snapmirror.mirror.doctor.store import min_free
 from snapmirror.mirror.lateness import NIGHTLY, late_after, usual_gap
 from snapmirror.mirror.trend import days_until_full
 from snapmirror.model import ReadBack, size
@@ -153,7 +152,7 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
     yield from (f"the last run: {warning}" for warning in found.warnings)
     yield from (f"the last scrub: {sentence}" for sentence in found.pool_damage)
     yield from _findings_of_copy(config, found, now)
-    space, least = found.space, min_free(config)
+    space, least = found.space, config.min_free
     if space is not None and space.store_free < least:
         yield f"the store {_left(space.store_free, space, now)}, less than min_free"
     if space is not None and space.disk_free is not None and space.disk_free < least:

@@ -30,7 +30,7 @@ def days_until_full(config: Config, space: Space | None) -> float | None:
         points = {one.finished: (one.store_free, one.disk_free) for one in logbook.entries(config)}
     if space is not None and space.at > max(points, default=0):
         points[space.at] = space.store_free, space.disk_free
-    least = max(mirror.guard.min_free for mirror in config.mirrors)
+    least = config.min_free
     found = []
     for which in (0, 1):
         free = [(moment, known) for moment, both in sorted(points.items()) if (known := both[which]) is not None]

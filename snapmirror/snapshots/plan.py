@@ -209,7 +209,7 @@ def compare(
             plan.left_out += 1
             return False
         if line[:1] == b"h":
-            _check(line)
+            checked(line)
             new_links.append(line)
             return False
         return True
@@ -227,7 +227,7 @@ def compare(
     settled: list[tuple[bytes, bytes]] = []
     for before, after in differences(old, listed(), same):
         if after is not None:
-            _check(after)
+            checked(after)
             writer.number([header.sequence])
             if before and entry.is_settled(before[PREFIX:], after, is_nearest) and entry.path_of(after) not in marked:
                 settled.append((before, after))
@@ -302,10 +302,13 @@ class _Sample:
         return self._beside or self._anywhere
 
 
-def _check(line: bytes) -> None:
-    """A line that is new tonight. What it says becomes names on the store: it is believed only when it is one."""
+def checked(line: bytes) -> entry.Entry:
+    """A line that the source lists. What it says becomes names on the store: it is believed only when it is one.
+
+    Raises ListingError.
+    """
     try:
-        entry.parse(line)
+        return entry.parse(line)
     except entry.BadLine as bad:
         raise ListingError(f"the source lists {bad.message}") from bad
 

@@ -210,7 +210,7 @@ def _remove(made: list[Path]) -> None:
 
 def _warnings(config: Config, file: Path, record: ImageRecord) -> tuple[str, ...]:
     status, found = os.statvfs(file.parent), list[str]()
-    free, kept = status.f_bavail * status.f_frsize, max(mirror.guard.min_free for mirror in config.mirrors)
+    free, kept = status.f_bavail * status.f_frsize, config.min_free
     if free < record.size:
         found.append(f"the image may grow to {size(record.size)}, but its disk has only {size(free)} left")
     if record.size <= kept:

@@ -30,7 +30,7 @@ log = logging.getLogger("snapmirror.export")
 
 _OPTIONS = ("ro", "nosuid", "nodev", "noexec")
 _APART = "rprivate"  # else what is laid over the view would lie over the store itself
-_OURS = (".snapmirror",)  # in each mirror
+_OURS = ".snapmirror"  # in each mirror
 _OPENED = "opened"  # a file
 _OURS_AT_THE_TOP = re.compile(r"lost\+found|\.snapmirror.*")  # the lock, and what a self-test or a removal has left
 
@@ -90,10 +90,10 @@ def release(store: Path) -> None:
 
 
 def _ours_in(view: Path) -> Iterator[Path]:
-    for mirror in sorted(view.iterdir()):
-        if _OURS_AT_THE_TOP.fullmatch(mirror.name) and not mirror.is_symlink():
-            yield mirror
+    for place in sorted(view.iterdir()):
+        if place.is_symlink():
             continue
-        for name in _OURS:
-            if not mirror.is_symlink() and (mirror / name).is_dir():
-                yield mirror / name
+        if _OURS_AT_THE_TOP.fullmatch(place.name):
+            yield place
+        elif (place / _OURS).is_dir():
+            yield place / _OURS

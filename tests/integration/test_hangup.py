@@ -80,16 +80,15 @@ def test_a_question_that_gets_no_answer(scene: Scene) -> None:
     shown_until(master, lambda seen: b"[y/N]" in seen)
     os.close(master)
     assert process.wait(60) == 143
-    process, master = on_terminal(scene, *words)
-    shown_until(master, lambda seen: b"[y/N]" in seen)
-    os.write(master, b"\x04")  # Ctrl-D
-    shown_until(master, lambda seen: b"nothing was written" in seen)
-    assert process.wait(60) == 0
-    os.close(master)
-    process, master = on_terminal(scene, *words)
-    shown_until(master, lambda seen: b"[y/N]" in seen)
-    os.write(master, b"\x03")  # Ctrl-C
-    shown_until(master, lambda seen: b"nothing was changed" in seen)
-    assert process.wait(60) == 130
-    os.close(master)
+
+    def answered(key: bytes, told: bytes, code: int) -> None:
+        process, master = on_terminal(scene, *words)
+        shown_until(master, lambda seen: b"[y/N]" in seen)
+        os.write(master, key)
+        shown_until(master, lambda seen: told in seen)
+        assert process.wait(60) == code
+        os.close(master)
+
+    answered(b"\x04", b"nothing was written", 0)  # Ctrl-D
+    answered(b"\x03", b"nothing was changed", 130)  # Ctrl-C
     assert not (scene.folder / "out").exists()

@@ -25,13 +25,15 @@ from tests.support.powershell import parsed, text, walk
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "scripts/SnapMirror/tests"
-_RUN = """
+_PESTER = """
 $ErrorActionPreference = 'Stop'
 Import-Module -Name Pester -MinimumVersion 5.0
 $configuration = New-PesterConfiguration
 $configuration.Run.Path = $env:PESTER_FILE
 $configuration.Run.PassThru = $true
 $configuration.Output.Verbosity = 'None'
+"""
+_RUN = """
 $result = Invoke-Pester -Configuration $configuration
 $seen = @(foreach ($test in $result.Tests) {
     @{ path = @($test.Path); result = "$($test.Result)"; said = ($test.ErrorRecord | Out-String) }
@@ -43,13 +45,7 @@ ConvertTo-Json -InputObject @{ tests = $seen; broken = $broken } -Depth 4 | Set-
 """
 # Only what there is, without a run: Pester expands names as it runs, so <Name> is filled in from the case here.
 _LOOK = """
-$ErrorActionPreference = 'Stop'
-Import-Module -Name Pester -MinimumVersion 5.0
-$configuration = New-PesterConfiguration
-$configuration.Run.Path = $env:PESTER_FILE
-$configuration.Run.PassThru = $true
 $configuration.Run.SkipRun = $true
-$configuration.Output.Verbosity = 'None'
 $seen = @(foreach ($test in (Invoke-Pester -Configuration $configuration).Tests) {
     $name = $test.Name
     foreach ($word in @(if ($test.Data -is [System.Collections.IDictionary]) { $test.Data.Keys })) {
@@ -148,6 +144,6 @@ def _asked(script: str, path: Path) -> Any:
     with tempfile.TemporaryDirectory(prefix="snapmirror-pester-") as folder:
         result = Path(folder) / "result.json"
         told = {"PESTER_FILE": str(path), "PESTER_RESULT": str(result), "TMPDIR": folder}
-        done = pwsh(script, environment=told, cwd=Path(folder))
+        done = pwsh(_PESTER + script, environment=told, cwd=Path(folder))
         assert result.exists(), (done.stdout + done.stderr).decode(errors="replace")
         return json.loads(result.read_text(encoding="utf-8"))

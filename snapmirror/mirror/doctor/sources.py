@@ -15,7 +15,7 @@ from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
 from snapmirror.mirror import memory, named_files, newest
 from snapmirror.mirror.doctor.check import Check, fail, failed, ok, warn
-from snapmirror.mirror.lateness import late_after, usual_gap
+from snapmirror.mirror.lateness import CLOCK_TOLERANCE, late_after, usual_gap
 from snapmirror.model import count
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
@@ -24,7 +24,6 @@ from snapmirror.tools import ssh
 from snapmirror.tools.reach import Answer, reach
 
 _TRANSFER = ExitCode.TRANSFER
-_CLOCK_TOLERANCE = timedelta(minutes=1)  # as for a night
 _BUILT = datetime(2026, 1, 1, tzinfo=UTC)  # a clock before this is not set at all
 
 
@@ -53,7 +52,7 @@ def clock(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
         yield fail("clock", f"it says {now:%Y-%m-%d}", "set it: 'timedatectl set-ntp true'", ExitCode.USAGE)
         return
     latest = list(_newest(config, store))
-    if latest and max(latest) - now > _CLOCK_TOLERANCE:
+    if latest and max(latest) - now > CLOCK_TOLERANCE:
         yield fail(
             "clock",
             f"it says {now:%Y-%m-%d %H:%M} UTC, but the newest snapshot is from {max(latest):%Y-%m-%d %H:%M} UTC",

@@ -111,7 +111,7 @@ def _image(config: Config, image_config: ImageConfig) -> Iterator[Check]:
         yield warn("image", f"{file} is in memory ({below.filesystem}): {what}", "keep it on a disk or a share")
     else:
         yield ok("image", f"{file}, {size(record.size)} of which {size(taken)} are taken, {record.filesystem}")
-    free, needed = _free(file.parent), min_free(config)
+    free, needed = _free(file.parent), config.min_free
     rest = max(0, record.size - taken)
     if free < needed:
         mend = "make room on that disk; the snapshots inside cannot grow"
@@ -145,7 +145,7 @@ def _path(config: Config) -> Iterator[Check]:
     status = os.statvfs(path)
     free, inodes = status.f_bavail * status.f_frsize, status.f_favail if status.f_files else None
     least = max(mirror.guard.min_free_inodes for mirror in config.mirrors)
-    if free < min_free(config):
+    if free < config.min_free:
         mend = "make room, keep fewer snapshots, or lower min_free"
         yield fail("store", f"{path} has {size(free)} left, less than min_free", mend, _STORAGE)
     elif inodes is not None and inodes < least:
@@ -165,11 +165,6 @@ def _copy(config: Config) -> Iterator[Check]:
         yield ok("copy", f"{copy.destination} is there")
     elif copy.after_night:
         yield warn("copy", f"{copy.destination} is missing, and each night is to be copied there", "mount that disk")
-
-
-def min_free(config: Config) -> int:
-    """The largest reserve that any mirror asks for."""
-    return max(mirror.guard.min_free for mirror in config.mirrors)
 
 
 def _free(folder: Path) -> int:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from snapmirror.config import Config
 from snapmirror.errors import ExitCode, HostError
 from snapmirror.mirror.doctor.check import Check, fail, ok, warn
-from snapmirror.mirror.doctor.store import min_free
 from snapmirror.mirror.host.asking import Host, configured
 from snapmirror.mirror.host.facts import Facts, ask_system
 from snapmirror.model import size
@@ -72,7 +71,7 @@ def _clock(facts: Facts) -> Iterator[Check]:
 
 
 def _volume(config: Config, facts: Facts) -> Iterator[Check]:
-    free, needed = facts.volume_free, min_free(config)
+    free, needed = facts.volume_free, config.min_free
     kind = facts.volume_format
     if free is not None:
         found = f"the volume of {facts.path} has {size(free)} left of {size(facts.volume_size or 0)}"
