@@ -45,7 +45,7 @@ def copy_image(
     A copy that was there stays good if this is interrupted. The store must not be in use; it is opened first, and an
     image that is damaged, or older than it was, is refused.
     """
-    from snapmirror.mirror.copying import copy_and_remember
+    from snapmirror.night.copying import copy_and_remember
 
     shell = shell_of(context, steps=True)
     place = _destination(destination)

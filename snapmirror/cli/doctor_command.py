@@ -28,8 +28,8 @@ def doctor(
     json: Json = False,
 ) -> None:
     """Check tools, key, image, space, sources, host keys, clock and the last success; say how to mend what is wrong."""
+    from snapmirror.doctor import Check, examine, verdict
     from snapmirror.errors import ConfigError
-    from snapmirror.mirror.doctor import Check, examine, verdict
 
     shell = shell_of(context)
     with suppress(ConfigError):  # which is a line of the findings

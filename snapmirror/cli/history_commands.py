@@ -18,7 +18,7 @@ from snapmirror.cli.text import harmless, json_name, local_time, printable
 from snapmirror.model import count, size
 
 if TYPE_CHECKING:
-    from snapmirror.mirror.histories import Found
+    from snapmirror.history.histories import Found
     from snapmirror.snapshots.browse import Version
     from snapmirror.snapshots.difference import Difference
     from snapmirror.snapshots.entry import Entry
@@ -60,7 +60,7 @@ def find(
     and a star matches slashes as well: /etc/hosts, '/etc/*.conf'.
     """
     from snapmirror.errors import ExitCode
-    from snapmirror.mirror.histories import looked_up
+    from snapmirror.history.histories import looked_up
     from snapmirror.snapshots.browse import pattern_of, search
 
     shell = shell_of(context)
@@ -179,8 +179,8 @@ def diff(
     Example: snapmirror diff 2 1 /etc/fstab
     """
     from snapmirror.errors import ExitCode
-    from snapmirror.mirror.histories import looked_up
-    from snapmirror.mirror.text_difference import text_difference
+    from snapmirror.history.histories import looked_up
+    from snapmirror.history.text_difference import text_difference
     from snapmirror.snapshots.browse import normal
     from snapmirror.snapshots.difference import compare
 

@@ -27,11 +27,11 @@ _FIELDS = ("level", "topic", "message", "mend")
 @app.command()
 def check(context: typer.Context, json: Json = False) -> None:
     """Volume, image, SMB, sleep, pending restart and clock, as Windows sees them; says how to mend what is wrong."""
+    from snapmirror.check import failed, verdict
     from snapmirror.config import load
-    from snapmirror.mirror.doctor.check import failed, verdict
-    from snapmirror.mirror.host.asking import configured
-    from snapmirror.mirror.host.checks import judge
-    from snapmirror.mirror.host.facts import Facts, survey
+    from snapmirror.windows.asking import configured
+    from snapmirror.windows.checks import judge
+    from snapmirror.windows.facts import Facts, survey
 
     shell = shell_of(context)
     config = load(shell.config_path)
@@ -61,7 +61,7 @@ def prepare(
 ) -> None:
     """Do on Windows what 'check' finds missing: event source, sparse mark, encryption. Needs administrator's rights."""
     from snapmirror.config import load
-    from snapmirror.mirror.host.prepare import prepare as carry_out
+    from snapmirror.windows.prepare import prepare as carry_out
 
     shell = shell_of(context, steps=True)
     steps = carry_out(load(shell.config_path), dry_run=dry_run)

@@ -25,7 +25,7 @@ from snapmirror.cli.text import (
 from snapmirror.model import count, size
 
 if TYPE_CHECKING:
-    from snapmirror.mirror.histories import Catalogues
+    from snapmirror.history.histories import Catalogues
     from snapmirror.snapshots.record import Snapshot
 
 SNAPSHOT_HELP = "An id, the beginning of one, a slot number, or 'newest'."
@@ -41,8 +41,8 @@ def register(app: typer.Typer) -> None:
 
 def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False) -> None:
     """Show the snapshots, the newest first."""
-    from snapmirror.mirror.histories import looked_up
-    from snapmirror.mirror.remembering import load
+    from snapmirror.history.histories import looked_up
+    from snapmirror.state.damage import load
 
     now = datetime.now(UTC)
     config = shell_of(context).config
@@ -93,7 +93,7 @@ def unpin(context: typer.Context, snapshot: Reference, mirror: MirrorName = None
 
 
 def _set_pinned(context: typer.Context, reference: str, mirror: str | None, *, pinned: bool) -> None:
-    from snapmirror.mirror.histories import opened
+    from snapmirror.history.histories import opened
 
     shell = shell_of(context)
     with opened(shell.config, [mirror] if mirror else [], locked=True, read_only=False) as histories:

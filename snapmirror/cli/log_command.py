@@ -16,7 +16,7 @@ from snapmirror.model import count, size
 
 if TYPE_CHECKING:
     from snapmirror.config import Config
-    from snapmirror.mirror.logbook import Entry
+    from snapmirror.state.logbook import Entry
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def log(
 
 
 def _entries(config: Config) -> list[Entry]:
-    from snapmirror.mirror.logbook import entries
+    from snapmirror.state.logbook import entries
 
     try:
         return entries(config)

@@ -38,8 +38,8 @@ def ls(
 
     Example: snapmirror ls newest /etc
     """
-    from snapmirror.mirror.histories import looked_up
-    from snapmirror.mirror.wanted import wanted
+    from snapmirror.history.histories import looked_up
+    from snapmirror.history.lookup import wanted
     from snapmirror.snapshots.browse import folder
 
     with looked_up(shell_of(context).config, names_of(mirror)) as histories:
@@ -81,8 +81,8 @@ def cat(
     Example: snapmirror cat 2026-11-20 /etc/fstab > fstab.old
     """
     from snapmirror.errors import UsageError
-    from snapmirror.mirror.histories import opened
-    from snapmirror.mirror.wanted import wanted
+    from snapmirror.history.histories import opened
+    from snapmirror.history.lookup import wanted
     from snapmirror.snapshots.names import Tree
 
     with opened(shell_of(context).config, names_of(mirror), locked=True) as histories:

@@ -19,8 +19,8 @@ from snapmirror.cli.text import json_name, local_time, printable
 from snapmirror.model import count, size
 
 if TYPE_CHECKING:
-    from snapmirror.mirror.removal import Names
-    from snapmirror.mirror.retiring import Doomed
+    from snapmirror.history.removal import Names
+    from snapmirror.history.retiring import Doomed
 
 _SHOWN = 20
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be removed.")]
@@ -49,11 +49,11 @@ def forget(
     Example: snapmirror forget 2026-11-21T031407Z
     """
     from snapmirror.errors import UsageError
-    from snapmirror.mirror import memory
-    from snapmirror.mirror.histories import opened
-    from snapmirror.mirror.remembering import refresh
-    from snapmirror.mirror.removal import check_forget
-    from snapmirror.mirror.removal import forget as forget_snapshots
+    from snapmirror.history.histories import opened
+    from snapmirror.history.removal import check_forget
+    from snapmirror.history.removal import forget as forget_snapshots
+    from snapmirror.state import summary
+    from snapmirror.state.damage import refresh
 
     shell = shell_of(context)
     with opened(shell.config, names_of(mirror), locked=True, read_only=dry_run) as histories:
@@ -69,7 +69,7 @@ def forget(
         if not dry_run:
             _ask(f"Remove {count(len(chosen), 'snapshot')} of {found[0].mirror.name}?", yes=yes)
             forget_snapshots(shell.config, found[0].mirror, history, chosen)
-            memory.keep_space(shell.config, histories.store, time.time())
+            summary.keep_space(shell.config, histories.store, time.time())
             with shown(quiet=shell.quiet) as progress:
                 refresh(shell.config, found[0].mirror.name, history, (), progress)
     if json:
@@ -96,12 +96,12 @@ def purge(
     Example: snapmirror purge /root/dump.sql --from-history
     """
     from snapmirror.errors import UsageError
-    from snapmirror.mirror import memory
-    from snapmirror.mirror.histories import opened
-    from snapmirror.mirror.remembering import refresh
-    from snapmirror.mirror.removal import find_names
-    from snapmirror.mirror.removal import purge as purge_names
+    from snapmirror.history.histories import opened
+    from snapmirror.history.removal import find_names
+    from snapmirror.history.removal import purge as purge_names
     from snapmirror.snapshots.browse import normal
+    from snapmirror.state import summary
+    from snapmirror.state.damage import refresh
 
     if not from_history and not dry_run:
         raise UsageError("this removes names from every snapshot", hint="if that is meant, add --from-history")
@@ -117,7 +117,7 @@ def purge(
         if not dry_run:
             _ask(f"Remove this from {count(len(names.held), 'snapshot')} of {config.name}?", yes=yes)
             purge_names(history, names)
-            memory.keep_space(shell.config, histories.store, time.time())
+            summary.keep_space(shell.config, histories.store, time.time())
             with shown(quiet=shell.quiet) as progress:
                 refresh(shell.config, config.name, history, names.paths, progress)
     if json:
@@ -144,9 +144,10 @@ def retire(
     The configuration may still have it, or not. A note of what, when and by whom stays in the store.
     Example: snapmirror retire web1
     """
+    from snapmirror.history import retiring
+    from snapmirror.history.histories import complete_removal
     from snapmirror.lock import run_lock
-    from snapmirror.mirror import memory, retiring
-    from snapmirror.mirror.histories import complete_removal
+    from snapmirror.state import summary
     from snapmirror.storage.claim import READER_SECONDS
     from snapmirror.storage.open_store import open_store
 
@@ -163,7 +164,7 @@ def retire(
         if not dry_run:
             _ask(f"Remove the whole history of {mirror}?", yes=yes)
             retiring.retire(config, store, doomed)
-            memory.keep_space(config, store, time.time())
+            summary.keep_space(config, store, time.time())
     if json:
         ids = [one.id for one in doomed.snapshots]
         out_json({"mirror": mirror, "dry_run": dry_run, "retired": ids, "in_configuration": doomed.in_configuration})

@@ -18,7 +18,7 @@ from snapmirror.cli.text import json_name, printable
 from snapmirror.model import count, size
 
 if TYPE_CHECKING:
-    from snapmirror.mirror.restore import Preview, Restore
+    from snapmirror.history.restore import Preview, Restore
 
 _SHOWN = 100
 _SIGNS = {"new": "+", "overwritten": "M", "attributes": "A"}
@@ -70,9 +70,9 @@ def restore(
     Example: snapmirror restore newest etc/fstab --to /tmp/restored
     """
     from snapmirror.errors import ExitCode, UsageError
-    from snapmirror.mirror.histories import opened
-    from snapmirror.mirror.restore import Restore
-    from snapmirror.mirror.wanted import wanted
+    from snapmirror.history.histories import opened
+    from snapmirror.history.lookup import wanted
+    from snapmirror.history.restore import Restore
 
     if (to is None) != push:
         raise UsageError("say where to: --to DIR, or --push for back to the server", hint="one of both, not both")

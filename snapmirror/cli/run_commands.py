@@ -18,8 +18,8 @@ from snapmirror.model import count, size
 
 if TYPE_CHECKING:
     from snapmirror.config import Config
-    from snapmirror.mirror.planning import Planned
-    from snapmirror.mirror.report import MirrorReport, RunReport
+    from snapmirror.night.planning import Planned
+    from snapmirror.state.report import MirrorReport, RunReport
 
 Mirrors = Annotated[list[str] | None, typer.Argument(metavar="[MIRROR]...", help="Names of mirrors; none means all.")]
 Full = Annotated[bool, typer.Option("--full", help="Compare with the tree itself: sees changed ACLs and xattrs.")]
@@ -48,8 +48,8 @@ def run(
     json: Json = False,
 ) -> None:
     """Make a snapshot of each mirror: what cron calls every night."""
-    from snapmirror.mirror.night import Options
-    from snapmirror.mirror.run import run_mirrors
+    from snapmirror.night.night import Options
+    from snapmirror.night.run import run_mirrors
 
     if dry_run:
         plan(context, mirrors, full, everything=False, json=json)
@@ -75,7 +75,7 @@ def _config(shell: Shell, names: list[str]) -> Config:
         return shell.config
     except StuckError as error:
         from snapmirror.config import load
-        from snapmirror.mirror.run import report_failure
+        from snapmirror.night.run import report_failure
 
         report_failure(load(shell.config_path), names, error)
         raise
@@ -144,8 +144,8 @@ def plan(
     json: Json = False,
 ) -> None:
     """Show what a run would do, name by name. Changes nothing."""
-    from snapmirror.mirror.night import Options
-    from snapmirror.mirror.run import plan_mirrors
+    from snapmirror.night.night import Options
+    from snapmirror.night.run import plan_mirrors
 
     shell = shell_of(context)
     with shown(quiet=shell.quiet) as progress:

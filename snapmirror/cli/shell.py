@@ -48,7 +48,7 @@ class Shell:
 
         config = load(self.config_path)
         if config.share is not None or config.image_copy is not None:
-            from snapmirror.mirror.watchdog import watch
+            from snapmirror.storage.watchdog import watch
 
             flush()  # what is written by then belongs to one of the two only
             if (code := watch(config)) is not None:

@@ -14,7 +14,7 @@ from snapmirror.cli.text import age, harmless, local_time, read_back, space_left
 from snapmirror.model import count
 
 if TYPE_CHECKING:
-    from snapmirror.mirror.status import MirrorStatus, Status
+    from snapmirror.state.status import MirrorStatus, Status
 
 
 class MirrorFields(TypedDict):
@@ -66,7 +66,7 @@ def status(context: typer.Context, json: Json = False) -> None:
     Exit code 3 when something needs a look: an old or missing success, a failed night, warnings, little space.
     """
     from snapmirror.config import load
-    from snapmirror.mirror.status import status as look
+    from snapmirror.state.status import status as look
 
     shell = shell_of(context)
     now = datetime.now(UTC)

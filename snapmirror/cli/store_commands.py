@@ -54,7 +54,7 @@ def mount(
 ) -> None:
     """Mount the store read-only, for browsing; 'snapmirror umount' ends that."""
     from snapmirror.errors import SnapmirrorError
-    from snapmirror.mirror.histories import opened, refuse_busy
+    from snapmirror.history.histories import opened, refuse_busy
     from snapmirror.storage.open_store import mount_for_browsing
 
     shell = shell_of(context, steps=not json)
@@ -84,7 +84,7 @@ def mount(
 def umount(context: typer.Context) -> None:
     """End what 'snapmirror mount' began, and check that all is released."""
     from snapmirror.errors import LockedError
-    from snapmirror.mirror.histories import refuse_busy
+    from snapmirror.history.histories import refuse_busy
     from snapmirror.storage import turns
     from snapmirror.storage.open_store import umount_store
 

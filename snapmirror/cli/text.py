@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from snapmirror.model import count, size
 
 if TYPE_CHECKING:
-    from snapmirror.mirror.memory import Space
     from snapmirror.model import ReadBack
+    from snapmirror.state.summary import Space
 
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
 

@@ -17,7 +17,7 @@ from snapmirror.model import count, size
 
 if TYPE_CHECKING:
     from snapmirror.errors import ExitCode
-    from snapmirror.mirror.histories import Histories
+    from snapmirror.history.histories import Histories
     from snapmirror.model import Progress
     from snapmirror.snapshots.protocol import SnapshotStore
     from snapmirror.snapshots.record import Snapshot
@@ -68,7 +68,7 @@ def verify(
     healed the exit code is 3.
     """
     from snapmirror.errors import UsageError
-    from snapmirror.mirror.histories import opened
+    from snapmirror.history.histories import opened
 
     if found and (snapshots or full or sample is not None):
         raise UsageError(
@@ -81,11 +81,11 @@ def verify(
         opened(config, names_of(mirror), locked=True, read_only=not scrubbing and not heal) as histories,
         shown(quiet=shell.quiet) as progress,
     ):
-        from snapmirror.mirror import remembering
-        from snapmirror.mirror.checking import check, check_found
+        from snapmirror.history.verify import check, check_found
+        from snapmirror.state import damage as known_damage
 
         if heal:
-            from snapmirror.mirror import healing
+            from snapmirror.history import heal as healing
 
             for _, history in histories:
                 healing.ready(history)
@@ -94,7 +94,7 @@ def verify(
         if found:
             reports = []
             for mirror_config, history in histories:
-                state = remembering.load(config, mirror_config.name, history)
+                state = known_damage.load(config, mirror_config.name, history)
                 report, again[mirror_config.name] = check_found(mirror_config, history, state, progress)
                 reports.append(report)
         else:
@@ -106,7 +106,7 @@ def verify(
             mirror_config, history = histories.mirrors[report.mirror], histories.histories[report.mirror]
             if heal:
                 healing.heal(mirror_config, history, report, progress)
-            known = remembering.learn(
+            known = known_damage.learn(
                 config, history, report, progress, full=found or depth.share == 1,
                 looked_again=None if heal else again.get(report.mirror), writable=scrubbing or heal,
             )  # fmt: skip
@@ -114,7 +114,7 @@ def verify(
                 number = damaged_files(known.damaged_files)
                 note(f"{report.mirror}: {number} from before; 'snapmirror verify --found' looks at that")
         if damage is not None:
-            remembering.learn_of_pool(config, damage)
+            known_damage.learn_of_pool(config, damage)
     code = _exit_code(reports, damage or ())
     if json:
         out_json({**_as_json(reports, depth, code), **({} if damage is None else {"scrub": list(damage)})})

@@ -20,7 +20,7 @@ import zstandard
 
 from snapmirror.config import load
 from snapmirror.lock import run_lock
-from snapmirror.mirror import catalogues
+from snapmirror.state import catalogues
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
 from tests.support import fake_rsync

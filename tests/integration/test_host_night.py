@@ -191,7 +191,7 @@ def test_without_a_section_host_nothing_of_it_is_even_imported(tmp_path: Path) -
     script = (
         "import sys; from snapmirror.cli import run_command; assert run_command(sys.argv[1:]) == 0;"
         "print(sorted(m for m in sys.modules if m.split('.')[0] in ('winrm', 'requests', 'spnego', 'cryptography')"
-        " or m.startswith(('snapmirror.mirror.host', 'snapmirror.tools.w'))))"
+        " or m.startswith(('snapmirror.windows', 'snapmirror.tools.w'))))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, "--quiet", "--config", scene.config, "run"],

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from snapmirror.config import load
-from snapmirror.mirror import logbook, trend
-from snapmirror.mirror.memory import Space
-from snapmirror.mirror.report import MirrorReport, RunReport
+from snapmirror.state import logbook, trend
+from snapmirror.state.report import MirrorReport, RunReport
+from snapmirror.state.summary import Space
 from tests.support.runner import Scene
 
 DAY, GIB = 86_400.0, 1 << 30

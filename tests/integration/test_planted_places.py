@@ -17,7 +17,7 @@ import pytest
 
 from snapmirror.config import load
 from snapmirror.errors import SnapmirrorError
-from snapmirror.mirror.histories import opened
+from snapmirror.history.histories import opened
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.hardlink.store import HardlinkStore
 from snapmirror.snapshots.manifest import Reader

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from snapmirror.config import load
-from snapmirror.mirror.listing import source_listed
+from snapmirror.sources.listing import source_listed
 from snapmirror.tools.find import folders_argv
 from tests.support import fake_rsync
 from tests.support.runner import Scene

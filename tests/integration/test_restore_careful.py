@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapmirror.mirror.login_files import is_one
+from snapmirror.history.login_files import is_one
 from tests.support.files import OLD, put
 from tests.support.runner import Scene
 from tests.support.sshd import Sshd, sshd_running

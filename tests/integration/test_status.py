@@ -11,8 +11,8 @@ from typing import Any
 
 from snapmirror.cli.text import utc_time
 from snapmirror.config import load
-from snapmirror.mirror import memory
 from snapmirror.snapshots.record import make_id, parse_id
+from snapmirror.state import summary
 from tests.support.runner import Scene
 from tests.support.waiting import until
 
@@ -132,10 +132,10 @@ def test_a_copy_of_the_image_is_late_by_its_own_schedule(scene: Scene) -> None:
     scene.store.rmdir()
     week, now = 7 * 86_400, datetime.now(UTC).timestamp()
     for ago in (19 * 86_400, 12 * 86_400, 5 * 86_400):
-        memory.keep_copy(config, memory.Copy(finished=now - ago, last_success=now - ago))
+        summary.keep_copy(config, summary.Copy(finished=now - ago, last_success=now - ago))
     assert status(scene, expect=3)["findings"] == ["web: there is no snapshot yet"]
-    memory.keep_copy(config, memory.Copy(finished=now, error="no disk"))
-    assert (kept := memory.load(config).copied) is not None
+    summary.keep_copy(config, summary.Copy(finished=now, error="no disk"))
+    assert (kept := summary.load(config).copied) is not None
     assert (kept.last_success, kept.before) == (
         now - 5 * 86_400,
         (now - 5 * 86_400 - week, now - 5 * 86_400 - 2 * week),

@@ -1,4 +1,4 @@
-# Doubles of what the scripts in snapmirror/mirror/host/scripts ask Windows, beside those of WindowsDoubles.psm1, whose ways
+# Doubles of what the scripts in snapmirror/windows/scripts ask Windows, beside those of WindowsDoubles.psm1, whose ways
 # they follow: the calls are recorded there, and Set-DoubleBreak lets one fail.
 #
 # Names and types of what they give are from Microsoft's reference: the classes MSFT_SmbSession, MSFT_SmbOpenFile,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from snapmirror.config import HostConfig
-from snapmirror.mirror.host.asking import SCRIPTS, Host
 from snapmirror.tools import winrm
+from snapmirror.windows.asking import SCRIPTS, Host
 from tests.support.pwsh import TESTS, pwsh
 
 PROGRAMS = ("fsutil.exe", "compact.exe", "schtasks.exe", "powercfg.exe")

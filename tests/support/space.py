@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 from snapmirror.config import Config, parse
-from snapmirror.mirror.night import Options
-from snapmirror.mirror.run import run_mirrors
 from snapmirror.model import Silent
+from snapmirror.night.night import Options
+from snapmirror.night.run import run_mirrors
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
 from tests.support.storage import TINY

@@ -30,7 +30,7 @@ import spnego
 from tests.support.waiting import until
 from tests.support.windows import Windows, make_certificate
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "snapmirror" / "mirror" / "host" / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "snapmirror" / "windows" / "scripts"
 USER, PASSWORD = "snapmirror", "correct horse; 'battery' \"staple\" %PATH% ü"
 _LONGEST_COMMAND = 8191
 _ENVELOPE = "http://www.w3.org/2003/05/soap-envelope"

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from snapmirror.cli.app import app
 from snapmirror.config import Config, load, look, parse
 from snapmirror.config.sample import json_schema
+from snapmirror.doctor import examine
 from snapmirror.errors import ConfigError
-from snapmirror.mirror.doctor import examine
 
 STORE = '[store]\npath = "/srv/store"\nstate_dir = "/var/lib/snapmirror"\n'
 TWO = '[[mirror]]\nname = "a"\nsource = "root@a:/"\n[[mirror]]\nname = "b"\nsource = "root@b:/"\n'

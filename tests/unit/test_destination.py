@@ -9,7 +9,7 @@ import pytest
 
 from snapmirror.config import Config, parse, parse_destination
 from snapmirror.errors import StorageError, UsageError
-from snapmirror.mirror import watchdog
+from snapmirror.storage import watchdog
 from snapmirror.storage.destination import mounted, share_of
 
 SHARE = {"unc": "//winhost/backup", "credentials": "/etc/smb.cred", "mount_point": "/mnt/share"}

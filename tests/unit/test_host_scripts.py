@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from snapmirror.mirror.host.facts import Facts
 from snapmirror.tools import wsman
+from snapmirror.windows.facts import Facts
 from tests.support.windows import Windows
 from tests.support.winrm import SCRIPTS
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = sorted(SCRIPTS.glob("*.ps1"))
-HOST = ROOT / "snapmirror" / "mirror" / "host"
+HOST = ROOT / "snapmirror" / "windows"
 
 
 def name(path: Path) -> str:

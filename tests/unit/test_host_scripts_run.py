@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from snapmirror.config import Config, parse
-from snapmirror.mirror.host import checks
-from snapmirror.mirror.host.facts import survey
 from snapmirror.tools.winrm import ScriptError
+from snapmirror.windows import checks
+from snapmirror.windows.facts import survey
 from tests.support.host_scripts import Case, EngineHost, Ran, run_all
 from tests.support.windows import Windows
 from tests.support.winrm import SCRIPTS

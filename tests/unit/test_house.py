@@ -22,6 +22,7 @@ THREAD_CLASSES = {"threading.Thread", "threading.Timer"}
 APPLIANCE = sorted(str(path) for path in (ROOT / "vm").rglob("*.py"))
 
 GROUND = (
+    "check",
     "config",
     "confinement",
     "errors",
@@ -39,10 +40,27 @@ GROUND = (
     "environment",
 )
 # Where a module may look: its own layer and those after it. The reason stands in the message of a broken rule.
-LAYERS = ("cli", "mirror", "snapshots", "storage", "tools", "ground")
+LAYERS = (
+    "cli",
+    "doctor",
+    "night",
+    "windows",
+    "history",
+    "state",
+    "sources",
+    "snapshots",
+    "storage",
+    "tools",
+    "ground",
+)
 REASONS = {
     "cli": "the command line is the only place that prints and that turns errors into exit codes",
-    "mirror": "what a night is must not be known to what it is made of",
+    "doctor": "what is examined must not know who looks at it",
+    "night": "what a night is must not be known to what it is made of",
+    "windows": "the host is told of runs, and does not run them",
+    "history": "reading history must not depend on how the next one is made known",
+    "state": "what is kept between runs must not depend on who asks for it",
+    "sources": "where a tree comes from must not depend on what becomes of it",
     "snapshots": "history must not depend on how a night runs",
     "storage": "where the store is kept must not depend on what is in it",
     "tools": "an adapter of a program knows argv and results, not what they are for",

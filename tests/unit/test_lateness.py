@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.config.values import format_duration, parse_duration
-from snapmirror.mirror.lateness import late_after, usual_gap
+from snapmirror.state.lateness import late_after, usual_gap
 
 NOW = datetime(2026, 11, 28, 3, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.errors import DamageError, StorageError, TransferError
-from snapmirror.mirror.listing import _pruned
 from snapmirror.snapshots import checksums, entry, packed
 from snapmirror.snapshots.manifest import DamagedManifest, Header, Reader, Writer
 from snapmirror.snapshots.spool import Spool
+from snapmirror.sources.listing import _pruned
 from snapmirror.tools import rsync
 
 TAIL = b"|rw-r--r--|0|0|5|2026/11/20-03:00:00|"

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapmirror.mirror.newest import Newest, compare
 from snapmirror.snapshots.record import Snapshot, make_id
+from snapmirror.state.newest import Newest, compare
 
 _DAY = datetime(2026, 11, 20, 3, tzinfo=UTC)
 

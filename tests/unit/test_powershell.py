@@ -24,7 +24,7 @@ from snapmirror.cli.status_command import MirrorFields, StatusFields
 from snapmirror.config import parse
 from snapmirror.config.export import ExportConfig
 from snapmirror.errors import ExitCode
-from snapmirror.mirror.report import MirrorReport, RunReport
+from snapmirror.state.report import MirrorReport, RunReport
 from tests.support import powershell
 from tests.support.powershell import calls, data, functions, parsed, text, walk
 from tests.support.powershell_commands import COMMON, WINDOWS

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapmirror.mirror.randomness import (
+from snapmirror.night.randomness import (
     FEWEST,
     WINDOW,
     entropy,

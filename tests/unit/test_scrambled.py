@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapmirror.mirror.scrambled import Replaced, look, read, sample
+from snapmirror.night.scrambled import Replaced, look, read, sample
 from snapmirror.snapshots.manifest import since_prefix
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan

@@ -40,7 +40,7 @@ from snapmirror import interrupts
 from snapmirror.config import parse
 from snapmirror.errors import SnapmirrorError
 from snapmirror.lock import run_lock
-from snapmirror.mirror import watchdog
+from snapmirror.storage import watchdog
 from snapmirror.tools import mount
 folder = Path({folder!r})
 mount._MOUNTINFO = folder / "mountinfo"

@@ -1,0 +1,1 @@
+"""The use of history: opened, searched, compared, verified, healed, restored, removed."""

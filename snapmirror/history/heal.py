@@ -1,0 +1,154 @@
+"""Healing a mirror's damaged files, with the source as the last place to ask. Runs rsync.
+
+The source is asked twice: first what it would send, then for those files alone that have the size and the time of the
+damaged ones there still. They land in a scratch folder of the store and are used only if their MD5 is the recorded one.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from snapmirror import process
+from snapmirror.config import MirrorConfig
+from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, TransferError, UsageError
+from snapmirror.history.verify import rules_of
+from snapmirror.model import NOTICE, Progress, count
+from snapmirror.snapshots import checksums, times
+from snapmirror.snapshots.entry import path_of
+from snapmirror.snapshots.hardlink.store import HardlinkStore
+from snapmirror.snapshots.heal import Case, Healer
+from snapmirror.snapshots.names import Tree, remove_tree
+from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.verify import Report
+from snapmirror.sources import floods, named_files, stall
+from snapmirror.tools import rsync
+
+log = logging.getLogger("snapmirror.heal")
+
+
+def ready(history: SnapshotStore) -> None:
+    """Finish what a run that died while it was healing has left; to be called before the snapshots are looked at.
+
+    Raises SnapmirrorError.
+    """
+    if not isinstance(history, HardlinkStore):
+        raise UsageError(
+            "snapshots of ZFS cannot be written, so --heal can do nothing there",
+            hint="'zpool scrub' heals from the redundancy of the pool; without any, restore the file from the source",
+        )
+    if history.snapshots():
+        history.layout.make()
+        history.finish_healing()
+        history.clear_scratch()
+
+
+def heal(
+    mirror: MirrorConfig,
+    history: SnapshotStore,
+    report: Report,
+    progress: Progress,
+    check_room: Callable[[int, int], None] | None = None,
+) -> None:
+    """Heal what a verification has found; its findings say afterwards what was healed, and what was not.
+
+    `check_room` raises SnapmirrorError where so many bytes and files had better not come from the source. The caller
+    holds the lock, and the store open for writing. Raises SnapmirrorError.
+    """
+    if not report.findings or not isinstance(history, HardlinkStore):
+        return
+    healer = Healer(history, report, rules_of(mirror, history, history.snapshots()))
+    progress.begin(f"healing {mirror.name}")
+    try:
+        healer.look()
+        lacking = healer.lacking()
+        with _scratch(history) as folder:
+            fetched, why_not = _fetched(mirror, folder, lacking, check_room) if lacking else ({}, "")
+            healer.mend(fetched, why_not, str(mirror.source), progress.advance)
+    finally:
+        progress.end()
+    healed = sum(finding.healed is not None for finding in report.findings)
+    log.log(NOTICE, "%s: %d of %s healed", mirror.name, healed, count(len(report.findings), "finding"))
+
+
+@contextmanager
+def _scratch(history: HardlinkStore) -> Iterator[Path]:
+    """A folder on the store; what a crash leaves of it the next run removes, as all in that place."""
+    folder = history.layout.scratch / "heal"
+    try:
+        for path in (folder, folder / "files", folder / "tmp", folder / "partial"):
+            path.mkdir()
+        yield folder
+    except OSError as error:
+        raise StorageError(f"the store failed while healing: {error.strerror}") from error
+    finally:
+        remove_tree(folder)
+
+
+def _fetched(
+    mirror: MirrorConfig, folder: Path, lacking: Sequence[Case], check_room: Callable[[int, int], None] | None
+) -> tuple[dict[bytes, bytes], str]:
+    """Files of the source that are right, by checksum, and a sentence about the others."""
+    wanted = {case.entry.path: case for case in lacking}
+    try:
+        named_files.check(mirror)
+        offered = {
+            path for path, mark in _asked(mirror, folder, list(wanted), most=None) if _has_mark(wanted.get(path), mark)
+        }
+        if offered:
+            if check_room is not None:
+                check_room(sum(wanted[path].entry.size for path in offered), len(offered))
+            largest = max(wanted[path].entry.size for path in offered)
+            list(_asked(mirror, folder, sorted(offered), most=largest))
+    except Interrupted:
+        raise
+    except SnapmirrorError as error:
+        return {}, f"no snapshot has a good copy, and the source could not be asked: {error.message}"
+    tree, found = Tree(folder / "files"), dict[bytes, bytes]()
+    for path in offered:
+        checksum = wanted[path].checksum
+        if checksum is not None and tree.is_file(path) and checksums.of_file(tree.at(path)) == checksum:
+            found[checksum] = tree.at(path)
+    return found, "no snapshot has a good copy, and the source has another file by now, or none"
+
+
+def _has_mark(case: Case | None, mark: tuple[bytes, bytes]) -> bool:
+    """Whether a file that the source offers has the size and the time that it must have."""
+    if case is None or mark[0] != b"%d" % case.entry.size:
+        return False
+    return mark[1] == case.entry.time_text or times.fits(mark[1], case.entry.mtime)
+
+
+def _asked(
+    mirror: MirrorConfig, folder: Path, paths: Sequence[bytes], *, most: int | None
+) -> Iterator[tuple[bytes, tuple[bytes, bytes]]]:
+    """Name, size and time of what rsync sends, each file of at most so many bytes; would send, if `most` is None."""
+    names = folder / "names"
+    names.write_bytes(b"".join(rsync.listed_name(mirror, path) + b"\0" for path in paths))
+    token = secrets.token_hex(8)
+    argv = rsync.transfer_argv(
+        mirror, names, folder / "files", basis=None, scratch=folder / "tmp", partial=folder / "partial", patch=False,
+        token=token,
+    )  # fmt: skip
+    what, rest = f"asking {mirror.source} for good copies", b""
+
+    def look() -> None:
+        """About every second: a file without an end would fill the store."""
+        if most is not None and any(size > most for size in floods.arriving(folder / "tmp")):
+            raise TransferError(f"{what}: it sends more than it has offered")
+
+    argv[1:1] = ["--dry-run"] if most is None else []
+    with process.running(argv, memory=floods.memory(len(paths)), writable=[folder]) as child:
+        flood = floods.MessageFlood(child, what=what, names=len(paths))
+        for chunk in stall.printed(child, 1 << 16, seconds=stall.patience(mirror), flood=flood, tick=look):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for raw in lines:
+                if (sent := rsync.parse_sent(raw, token)) is not None and sent.line[1:2] == b"f":
+                    fields = sent.line.split(b"|", 6)
+                    yield path_of(sent.line), (fields[4], fields[5])
+        code, stderr = child.wait(), child.stderr_tail()
+    if code not in {rsync.OK, rsync.PARTIAL, rsync.VANISHED} or rsync.is_full(stderr):
+        raise rsync.failure(code, stderr, what)

@@ -1,0 +1,201 @@
+"""The histories on a store, opened for those who read them, or pin.
+
+What only reads records and manifests (`list`, `find`, `ls`, `diff`) takes no lock: a record is replaced as a whole, a
+manifest is written before its snapshot is published and never changed, and what is printed are dated names, which stay
+when the numbers move on. So in a plain folder they work while a night is running. An image belongs to one program at a
+time: while a run has it they read the copies of `catalogues`. What reads the snapshots' trees (`restore`, `verify`) or
+writes the record (`pin`) takes the lock of a run: a rotation would move the folders under its feet, and recycling would
+change them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snapmirror import folder
+from snapmirror.config import Config, MirrorConfig
+from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, TakenError
+from snapmirror.history.open import history_of
+from snapmirror.lock import refusal, run_lock
+from snapmirror.snapshots.protocol import Catalogue, SnapshotStore
+from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.select import choose
+from snapmirror.state import catalogues, newest, summary
+from snapmirror.state.catalogues import KeptCatalogue
+from snapmirror.storage.claim import READER_SECONDS
+from snapmirror.storage.open_store import OpenStore, open_store
+
+log = logging.getLogger("snapmirror.histories")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A snapshot with everything that belongs to it."""
+
+    mirror: MirrorConfig
+    history: Catalogue
+    snapshot: Snapshot
+
+    @property
+    def tree(self) -> Path:
+        """Its folder."""
+        return self.history.tree(self.snapshot)
+
+
+@dataclass(frozen=True)
+class Catalogues:
+    """What the histories of the mirrors that were asked for hold, told without a look into a tree.
+
+    `busy`: why the store itself cannot be opened now, where the copies of `at` (seconds since 1970) tell it.
+    """
+
+    config: Config
+    mirrors: Mapping[str, MirrorConfig]
+    histories: Mapping[str, Catalogue]
+    busy: SnapmirrorError | None = field(default=None, kw_only=True)
+    at: float | None = field(default=None, kw_only=True)
+
+    def __iter__(self) -> Iterator[tuple[MirrorConfig, Catalogue]]:
+        for name, history in self.histories.items():
+            yield self.mirrors[name], history
+
+    def snapshots(self) -> dict[str, list[Snapshot]]:
+        """What is published, by mirror, the newest first."""
+        return {name: history.snapshots() for name, history in self.histories.items()}
+
+    def published(self, mirror: str) -> list[Snapshot]:
+        """What is published by now."""
+        return KeptCatalogue(self.config, mirror).snapshots()
+
+    def space(self, now: float) -> summary.Space | None:
+        """The space of the store, as far as it is known."""
+        return summary.space_now(self.config, now)
+
+    def without_section(self) -> list[str]:
+        """Names of histories on the store that the configuration has no mirror for."""
+        return folder.without_section(self._all(), [mirror.name for mirror in self.config.mirrors])
+
+    def _all(self) -> Sequence[str]:
+        space = summary.load(self.config).space
+        return () if space is None else space.histories
+
+    def find(self, text: str) -> Found:
+        """The snapshot that somebody means. Raises UsageError."""
+        chosen = choose(self.snapshots(), text)
+        return Found(self.mirrors[chosen.mirror], self.histories[chosen.mirror], chosen.snapshot)
+
+
+@dataclass(frozen=True)
+class Histories(Catalogues):
+    """The same in a store that is open."""
+
+    histories: Mapping[str, SnapshotStore]
+    store: OpenStore
+
+    def __iter__(self) -> Iterator[tuple[MirrorConfig, SnapshotStore]]:
+        for name, history in self.histories.items():
+            yield self.mirrors[name], history
+
+    def published(self, mirror: str) -> list[Snapshot]:
+        """What is published by now."""
+        return history_of(self.store, self.mirrors[mirror]).snapshots()
+
+    def space(self, now: float) -> summary.Space | None:
+        """The space of the store, as far as it is known."""
+        return summary.space_now(self.config, now) or summary.space_of(self.store, now)
+
+    def _all(self) -> Sequence[str]:
+        return [home.name for home in folder.histories(self.store.path)]
+
+
+@contextmanager
+def opened(
+    config: Config, names: Sequence[str] = (), *, locked: bool = False, read_only: bool = True
+) -> Iterator[Histories]:
+    """The histories of these mirrors (all, if none is named). `locked`: all is in place, and nothing moves meanwhile.
+
+    Raises SnapmirrorError.
+    """
+    mirrors = config.select(names)
+    with ExitStack() as stack:
+        if locked:
+            stack.enter_context(run_lock(config, reading=read_only))
+        patience = READER_SECONDS if locked else 0.0
+        store = stack.enter_context(open_store(config, read_only=read_only, patience=patience))
+        if locked and not read_only:
+            complete_removal(config, store)
+        histories = {mirror.name: history_of(store, mirror) for mirror in mirrors}
+        for name, history in histories.items():  # whoever reads it may want just that; a night refuses it
+            if (sentence := newest.behind(config, name, history.snapshots())) is not None:
+                log.warning("%s", sentence)
+        if locked:
+            for name, history in histories.items():
+                _check_order(name, history, read_only=read_only)
+        try:
+            yield Histories(config, {mirror.name: mirror for mirror in mirrors}, histories, store)
+        except BaseException as error:
+            if not read_only and not isinstance(error, Interrupted):  # that may be a store that is away
+                catalogues.keep(config, store, histories, anew=True)
+            raise
+        if not read_only:
+            catalogues.keep(config, store, histories, anew=True)
+
+
+@contextmanager
+def looked_up(config: Config, names: Sequence[str] = ()) -> Iterator[Catalogues]:
+    """What the histories of these mirrors hold; while a run has the image or pool, as the copies tell it.
+
+    Raises SnapmirrorError.
+    """
+    mirrors = config.select(names)
+    busy: SnapmirrorError | None = None if config.is_plain else refusal(config)
+    if busy is None:
+        with ExitStack() as stack:
+            try:
+                histories = stack.enter_context(opened(config, names))
+            except TakenError as error:
+                if not error.is_near:
+                    raise
+                busy = error
+            else:
+                yield histories
+                return
+    kept = {mirror.name: KeptCatalogue(config, mirror.name) for mirror in mirrors}
+    times = [one.at for one in kept.values() if one.at is not None]
+    if len(times) < len(kept):
+        raise busy
+    yield Catalogues(config, {mirror.name: mirror for mirror in mirrors}, kept, busy=busy, at=min(times))
+
+
+def refuse_busy(config: Config) -> None:
+    """Raises LockedError while a run has the image or pool, for what cannot be told by copies."""
+    if not config.is_plain and (busy := refusal(config)) is not None:
+        raise busy
+
+
+def complete_removal(config: Config, store: OpenStore) -> None:
+    """Remove what is left of a history that was being removed as a whole. The caller holds the lock.
+
+    Raises SnapmirrorError.
+    """
+    if os.path.lexists(store.path / folder.RETIREMENTS):
+        from snapmirror.history.retiring import finish  # not at every start, which is counted in milliseconds
+
+        if (name := finish(config, store)) is not None:
+            log.info("removed what was left of the history of %s, which is retired", name)
+
+
+def _check_order(name: str, history: SnapshotStore, *, read_only: bool) -> None:
+    if not history.unfinished():
+        return
+    if read_only:
+        raise StorageError(
+            f"{name}: the last run died while it was numbering the snapshots anew",
+            hint="'snapmirror run' finishes that first",
+        )
+    history.recover()

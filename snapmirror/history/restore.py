@@ -1,0 +1,346 @@
+"""Bringing names of a snapshot back: into a folder, or to the server they came from. Runs rsync.
+
+The same rsync shows first what it would do, and then does it. It never deletes; the store is never written; folders
+that lead to a name keep their attributes where they exist, and get those of the snapshot where they do not. What has
+the same size and time there is taken to be the same; `checksum` reads it.
+(A name of another type on the server is shown as new: rsync does not tell that it makes way.) A folder that people name
+as the target keeps its own owner, mode and times. What decides who may log in to the server is written last.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snapmirror import process
+from snapmirror.config import Config
+from snapmirror.errors import SnapmirrorError, StorageError, TransferError, UsageError
+from snapmirror.history import room
+from snapmirror.history.histories import Found
+from snapmirror.history.login_files import PATTERNS as LOGIN_FILES
+from snapmirror.history.login_files import is_one as is_login_file
+from snapmirror.history.lookup import ancestors
+from snapmirror.model import Progress, count, size
+from snapmirror.snapshots.entry import BadLine, Entry, join, parent, parse
+from snapmirror.sources import named_files
+from snapmirror.tools import rsync
+
+log = logging.getLogger("snapmirror.restore")
+
+NEW, OVERWRITTEN, ATTRIBUTES = "new", "overwritten", "attributes"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to one name at the target."""
+
+    kind: str
+    path: bytes
+    is_folder: bool
+
+
+@dataclass
+class Preview:
+    """What a restore would do: how many names of each kind, and the first of them.
+
+    `parents` are folders on the way that are missing at the target; `login_files` decide who may log in to the server.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    changes: list[Change] = field(default_factory=list)
+    parents: list[bytes] = field(default_factory=list)
+    login_files: list[bytes] = field(default_factory=list)
+    bytes: int = 0
+    room: int = 0
+
+    @property
+    def names(self) -> int:
+        """How many names there are in all."""
+        return self.counts.total()
+
+
+class Restore:
+    """Names of one snapshot, on their way into the folder `target`, or (None) back to the source."""
+
+    def __init__(
+        self,
+        config: Config,
+        found: Found,
+        paths: Sequence[bytes],
+        target: Path | None,
+        *,
+        checksum: bool = False,
+        root_attributes: bool = False,
+    ) -> None:
+        self.config, self.found, self.paths = config, found, list(paths)
+        self.checksum = checksum
+        self.skipped = 0  # devices, which only root can make
+        self.target = target
+        local = Path(found.mirror.source.path) if found.mirror.source.kind == "local" else None
+        self.place = self.target or local
+        if self.place is not None:
+            self._check_place(self.place)
+        if self.target is not None and self.target.exists() and not root_attributes and self.paths == [b"."]:
+            self.paths = top_names(found)
+        self.is_remote = self.place is None
+        self.where = f"{self.target}" if self.target else f"{found.mirror.source}"
+
+    # --- never into the store
+
+    def _check_place(self, place: Path) -> None:
+        """Raises UsageError where what is written would land in the store, also by way of symlinks and bind mounts."""
+        for path in [b".", *_above(self.paths)]:
+            full = Path(os.fsdecode(join(os.fsencode(place), path)))
+            if not full.exists() and full != place:
+                continue
+            if _is_inside(full, self.config.store.path):
+                raise UsageError(f"{full} lies inside the store", hint="restore to another folder and copy from there")
+        if place.exists() and not place.is_dir():
+            raise UsageError(f"{place} is not a folder", hint="name a folder; it is made if it does not exist")
+
+    def _protected(self) -> list[str]:
+        """The store, and its image, where they lie below the target."""
+        if self.place is None:
+            return []
+        store = [self.config.store.path, *([self.config.image.file] if self.config.image else [])]
+        root = self.place.resolve()
+        below = [path.resolve() for path in store if path.resolve().is_relative_to(root)]
+        return [f"/{path.relative_to(root)}" for path in below]
+
+    def _has_other_names(self, kind: str, entry: Entry) -> int | None:
+        """The inode whose attributes would be set in place, if the store may share it."""
+        if self.place is None or kind != ATTRIBUTES or entry.is_directory:
+            return None
+        try:
+            status = os.lstat(join(os.fsencode(self.place), entry.path))
+        except OSError:
+            return None
+        shared = status.st_nlink > 1 and status.st_dev == self.config.store.path.stat().st_dev
+        return status.st_ino if shared else None
+
+    def _check_shared(self, suspects: dict[int, bytes]) -> None:
+        """Attributes are set in place: not on an inode that has a name in the store, whatever name that is."""
+        if not suspects:
+            return
+        inode = _named_in(self.config.store.path, set(suspects))
+        if inode is not None:
+            raise UsageError(
+                f"{os.fsdecode(suspects[inode])!r} in {self.place} is a hard link into the store",
+                hint="restore to an empty folder",
+            )
+
+    # --- what would happen
+
+    def preview(self, most: int | None) -> Preview:
+        """Ask rsync what it would do; keep `most` names (None: all). Raises SnapmirrorError."""
+        if self.target is None:
+            named_files.check(self.found.mirror)
+        seen = Preview()
+        suspects: dict[int, bytes] = {}
+        with self._trial() as target:
+            if above := _above(self.paths):
+                seen.parents = self._missing(above, target)
+                self._check_links(above, target, seen.parents)
+            for code, entry in self._lines(self.paths, target, dry_run=True):
+                kind = self._kind(code, entry)
+                if (inode := self._has_other_names(kind, entry)) is not None:
+                    suspects[inode] = entry.path
+                seen.counts[kind] += 1
+                if self.is_remote and is_login_file(entry.path):
+                    seen.login_files.append(entry.path)
+                if most is None or len(seen.changes) < most:
+                    seen.changes.append(Change(kind, entry.path, entry.is_directory))
+                if entry.kind == b"f" and entry.leader is None and kind != ATTRIBUTES:
+                    seen.bytes += entry.size
+                    seen.room += room.taken(join(os.fsencode(self.found.tree), entry.path), entry.size)
+        self._check_shared(suspects)
+        return seen
+
+    def _missing(self, above: Sequence[bytes], target: Path | None, *, through_links: bool = True) -> list[bytes]:
+        """Which of the folders that lead to the names are no folders at the target."""
+        lines = self._lines(above, target, dry_run=True, folders_only=True, through_links=through_links)
+        return [entry.path for code, entry in lines if code[2:3] == b"+"]
+
+    def _check_links(self, above: Sequence[bytes], target: Path | None, missing: Sequence[bytes]) -> None:
+        """Raises UsageError where a folder that leads to a name is a symlink at the target.
+
+        rsync would refuse to write behind it, or put a folder in its place.
+        """
+        if self.place is None:
+            links = [path for path in self._missing(above, target, through_links=False) if path not in missing]
+        else:
+            links = [path for path in above if (self.place / os.fsdecode(path)).is_symlink()]
+        if links:
+            raise UsageError(
+                f"{os.fsdecode(links[0])!r} is a folder in {self.found.snapshot.id}, but a symlink in {self.where}",
+                hint="restore with --to into another folder, and move the names from there to where the symlink leads",
+            )
+
+    @contextmanager
+    def _trial(self) -> Iterator[Path | None]:
+        """The target for a dry run: a folder that is still to be made is stood for by another one."""
+        if self.target is None or self.target.exists():
+            yield self.target
+        else:
+            with tempfile.TemporaryDirectory(prefix="snapmirror-") as folder:
+                yield Path(folder) / "nothing"
+
+    def _kind(self, code: bytes, entry: Entry) -> str:
+        if code[2:3] != b"+":
+            return ATTRIBUTES if code[:1] == b"." else OVERWRITTEN
+        if self.place is not None and entry.path != b".":  # rsync calls new what takes the place of another type
+            with suppress(OSError):
+                mode = os.lstat(join(os.fsencode(self.place), entry.path)).st_mode
+                return ATTRIBUTES if stat.S_ISDIR(mode) and entry.is_directory else OVERWRITTEN
+        return NEW
+
+    def check_room(self, preview: Preview) -> None:
+        """Raises StorageError when the target has less room than what is to come."""
+        if self.place is None:
+            return
+        existing = next(folder for folder in (self.place, *self.place.parents) if folder.exists())
+        status = os.statvfs(existing)
+        free = status.f_bavail * status.f_frsize
+        if preview.room > free:
+            raise StorageError(
+                f"{size(preview.room)} are to be restored, but {existing} has only {size(free)} left",
+                hint="restore to another disk, or less at once",
+            )
+
+    # --- doing it
+
+    def run(self, preview: Preview, progress: Progress) -> int:
+        """Restore what the preview has shown; return the number of names. Raises SnapmirrorError."""
+        if self.target is not None:
+            try:
+                self.target.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StorageError(f"{self.target} cannot be made: {error.strerror}") from error
+        log.info("restoring %s of %s to %s", count(preview.names, "name"), self.found.snapshot.id, self.where)
+        progress.begin(f"restoring to {self.where}", names=preview.names, size=preview.bytes)
+        done = 0
+        try:
+            if preview.parents:
+                list(self._lines(preview.parents, self.target, folders_only=True))
+            last = preview.login_files
+            for _, entry in self._lines(self.paths, self.target, without_login_files=bool(last)):
+                done += 1
+                progress.advance(1, entry.size if entry.kind == b"f" and entry.leader is None else 0)
+            if preview.parents:  # again: their times, after the last change in them
+                list(self._lines(preview.parents, self.target, folders_only=True))
+            for _, entry in self._lines(self._with_folders(last), self.target) if last else ():
+                done += entry.path in last
+        finally:
+            progress.end()
+        return done
+
+    def _with_folders(self, paths: Sequence[bytes]) -> list[bytes]:
+        """Names together with the folders that they lie in, if these are restored as well: they get their times."""
+        folders = {folder for folder in map(parent, paths) if self._is_asked_for(folder)}
+        alone = [path for path in paths if parent(path) not in folders]
+        return [*sorted(folders), *alone]
+
+    def _is_asked_for(self, path: bytes) -> bool:
+        return any(one in (b".", path) or path.startswith(one + b"/") for one in self.paths)
+
+    def _lines(
+        self,
+        paths: Sequence[bytes],
+        target: Path | None,
+        *,
+        dry_run: bool = False,
+        folders_only: bool = False,
+        through_links: bool = True,
+        without_login_files: bool = False,
+    ) -> Iterator[tuple[bytes, Entry]]:
+        """rsync's item and the entry of each name that it changes, or would."""
+        with tempfile.TemporaryFile() as names:
+            names.write(b"".join(b"./" + path + b"\0" for path in paths))  # rsync takes a leading # for a remark
+            names.seek(0)
+            argv = rsync.back_argv(
+                self.found.mirror, self.found.tree, target,
+                dry_run=dry_run, folders_only=folders_only, through_links=through_links, checksum=self.checksum,
+                protected=self._protected(), left_out=LOGIN_FILES if without_login_files else (),
+            )  # fmt: skip
+            writable = () if self.is_remote else None  # a server that is hostile gets files, and nothing else
+            with process.running(argv, stdin=names, writable=writable) as child:
+                assert child.stdout is not None
+                for raw in child.stdout:
+                    line = raw.removesuffix(b"\n")
+                    if rsync.is_entry(line):
+                        try:
+                            one = _entry(line)
+                        except BadLine:
+                            continue  # a server's message, which counts for nothing
+                        yield line[:11], one
+                    elif line.startswith(b"skipping ") and not dry_run:
+                        self.skipped += 1
+                code, stderr = child.wait(), child.stderr_tail()
+        if code != rsync.OK:
+            raise self._failure(code, stderr, dry_run=dry_run)
+
+    def _failure(self, code: int, stderr: bytes, *, dry_run: bool) -> SnapmirrorError:
+        what = f"restoring to {self.where}"
+        complaints = rsync.complaints(stderr, most=3)
+        detail = f": {'; '.join(complaints)}" if complaints else ""
+        if rsync.is_full(stderr):
+            return StorageError(f"{what}: no room is left there{detail}", hint="make room and run it again: it goes on")
+        if b"read-only server" in stderr or b"module is read only" in stderr:  # rrsync -ro, or a daemon's setting
+            return TransferError(
+                f"{what}: the server lets us only read{detail}",
+                hint="allow writing for the restore (README: restore a server), or restore with --to",
+            )
+        if code == rsync.PARTIAL and dry_run:
+            return TransferError(
+                f"{what}: not everything can be restored{detail}",
+                hint="nothing was written; if something is in the way, move it away",
+            )
+        if code == rsync.PARTIAL:
+            return TransferError(f"{what}: not everything could be restored{detail}", hint="the rest is restored")
+        return rsync.failure(code, stderr, what)
+
+
+def top_names(found: Found) -> list[bytes]:
+    """All names in the root of a snapshot."""
+    with os.scandir(found.tree) as names:
+        return sorted(os.fsencode(one.name) for one in names)
+
+
+def _above(paths: Sequence[bytes]) -> list[bytes]:
+    """The folders that lead to these paths, outer ones first."""
+    return list(dict.fromkeys(folder for path in paths for folder in ancestors(path)))
+
+
+def _entry(line: bytes) -> Entry:
+    """A further name of a group that only changes its attributes comes without its leader; a group may be unknown."""
+    line = line.replace(b"|DEFAULT|", b"|0|", 1)
+    if line[:1] == b"h" and b"| => " not in line:
+        line = b"." + line[1:]
+    return parse(line)
+
+
+def _named_in(store: Path, inodes: set[int]) -> int | None:
+    """The first of these inodes that has a name in the store. Reads its folders only, as they hold the numbers."""
+    for folder, _, _, descriptor in os.fwalk(store):
+        with os.scandir(descriptor) as entries:
+            for number, entry in enumerate(entries):
+                if entry.inode() in inodes and not entry.is_dir(follow_symlinks=False):
+                    return entry.inode()
+                if number == 0 and entry.stat(follow_symlinks=False).st_ino != entry.inode():  # (some overlays)
+                    raise StorageError(f"the file system of {folder} does not tell which files are one and the same")
+    return None
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a folder, whatever name leads there."""
+    if not folder.exists():
+        return path.resolve().is_relative_to(folder.resolve())
+    real = path.resolve()
+    return any(above.exists() and above.samefile(folder) for above in (real, *real.parents))

@@ -1,0 +1,222 @@
+"""Removing the whole history of a mirror that is no longer backed up, whether the configuration still has it or not.
+
+A note of what, when and by whom is on the device first. Then the folder gets another name, in one step: from there on
+the history is gone, and whatever command writes next completes what is left to do; until then all is as it was. The
+notes stay in the store. What this machine remembers of the mirror goes only where it has itself written down that it
+removes it: else whoever holds the store could let it forget, and put an older one in place (see `newest`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from snapmirror import files, folder, machine
+from snapmirror.config import Config
+from snapmirror.config.values import MirrorName
+from snapmirror.errors import ACCEPT, GuardError, StorageError, UsageError
+from snapmirror.files import ForeignError
+from snapmirror.history.open import history_called
+from snapmirror.snapshots import places, times
+from snapmirror.snapshots.names import remove_tree
+from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.zfs import retiring as on_zfs
+from snapmirror.state import catalogues, damage, newest, report
+from snapmirror.storage.open_store import OpenStore
+from snapmirror.tools import filesystems
+from snapmirror.tools.mount import mounts
+
+log = logging.getLogger("snapmirror.retiring")
+_ALIVE = timedelta(days=2)
+_OURS = re.compile(r"backup\.\d+|by-date|current|\.snapmirror")
+
+
+class Retired(BaseModel):
+    """A history that was removed: whose, when, by whom, and which snapshots it had, as far as its record could tell."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mirror: MirrorName
+    at: str
+    by: str
+    snapshots: tuple[str, ...] = ()
+
+
+class _Notes(BaseModel):
+    """What the file holds. `removing` was begun, and may not be complete; `retired` is done, the last one last."""
+
+    format: Literal["snapmirror retired"] = "snapmirror retired"
+    version: Literal[1] = 1
+    removing: Retired | None = None
+    retired: list[Retired] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """A history that would go. `in_configuration`: it has a section there. `damage`: why its record cannot be read."""
+
+    name: str
+    in_configuration: bool
+    snapshots: list[Snapshot] = field(default_factory=list)
+    damage: str | None = None
+
+
+def find(config: Config, store: OpenStore, name: str) -> Doomed:
+    """The history with this name in an open store. Raises UsageError."""
+    names = [home.name for home in folder.histories(store.path)]
+    in_configuration = name in {mirror.name for mirror in config.mirrors}
+    if name not in names or not _is_a_name(name):
+        raise UsageError(
+            f"the store holds no history of {name!a}",
+            hint=f"it holds those of {', '.join(names)}" if names else "it holds none at all",
+        )
+    try:
+        return Doomed(name, in_configuration, history_called(store, name).snapshots())
+    except ForeignError:
+        raise
+    except StorageError as error:
+        return Doomed(name, in_configuration, damage=error.message)
+
+
+def check(store: OpenStore, doomed: Doomed, now: datetime, *, pinned: bool, accept: bool) -> None:
+    """Raises SnapmirrorError where something would go that nobody meant: what is pinned (unless `pinned`), what was
+    backed up lately or cannot be told (unless `accept`), and ever what is not ours.
+    """
+    home = store.path / doomed.name
+    for entry in sorted(os.scandir(home), key=lambda one: one.name):
+        if not _OURS.fullmatch(entry.name):
+            raise ForeignError(Path(entry.path), "is not of snapmirror's making")
+    _check_mounts(store, home)
+    if store.dataset is not None:
+        on_zfs.check(store.dataset, doomed.name)
+    kept = [one.id for one in doomed.snapshots if one.pinned]
+    if kept and not pinned:
+        raise UsageError(
+            f"{kept[0]} is pinned", hint=f"'snapmirror unpin {kept[0]}' lets it go; --with-pinned removes it as well"
+        )
+    if accept:
+        return
+    if doomed.damage is not None:
+        raise GuardError(f"nobody can tell what is pinned: {doomed.damage}", hint=ACCEPT)
+    if doomed.snapshots and now - doomed.snapshots[0].taken_at < _ALIVE:
+        raise GuardError(
+            f"{doomed.name} was backed up lately: its last snapshot is {doomed.snapshots[0].id}", hint=ACCEPT
+        )
+
+
+def _check_mounts(store: OpenStore, home: Path) -> None:
+    real = home.resolve()
+    for mount in mounts():
+        own = store.dataset is not None and mount.source.partition("@")[0] == f"{store.dataset}/{home.name}"
+        if mount.target.is_relative_to(real) and not own:
+            raise StorageError(
+                f"{mount.source} is mounted on {mount.target}, in what is to be removed",
+                hint=f"end that with: umount {mount.target}",
+            )
+
+
+def retire(config: Config, store: OpenStore, doomed: Doomed) -> None:
+    """Remove it, and what this machine remembers of it. Raises SnapmirrorError."""
+    trash = _trash(store, doomed.name)
+    if os.path.lexists(trash):
+        raise ForeignError(trash, "is in the way")
+    notes = _load(store)
+    ids = tuple(one.id for one in doomed.snapshots)
+    notes.removing = Retired(mirror=doomed.name, at=times.iso(int(time.time())), by=machine.who(), snapshots=ids)
+    _remembering(config, doomed.name, newest.retire)
+    _save(store, notes)
+    if store.dataset is not None and on_zfs.is_standing(store.dataset, doomed.name):
+        on_zfs.set_aside(store.dataset, doomed.name)
+    (store.path / doomed.name).rename(trash)
+    filesystems.sync(store.path)
+    finish(config, store)
+
+
+def finish(config: Config, store: OpenStore) -> str | None:
+    """Complete what was begun, or strike out the note where nothing was; the name of the mirror whose history is gone.
+
+    Raises SnapmirrorError.
+    """
+    notes = _load(store)
+    if (note := notes.removing) is None:
+        return None
+    home, trash = store.path / note.mirror, _trash(store, note.mirror)
+    aside = store.dataset is not None and on_zfs.is_set_aside(store.dataset, note.mirror)
+    notes.removing = None
+    if not aside and not os.path.lexists(trash) and os.path.lexists(home):
+        _remembering(config, note.mirror, newest.keep)
+        _save(store, notes)
+        return None
+    if aside and not os.path.lexists(trash):
+        home.rename(trash)
+        filesystems.sync(store.path)
+    if newest.is_retiring(config, note.mirror):
+        steps = (report.forget, damage.settle, newest.forget, catalogues.forget)
+        _remembering(config, note.mirror, *steps)
+    if store.dataset is not None and aside:
+        on_zfs.destroy(store.dataset, note.mirror)
+    if os.path.lexists(trash):
+        places.check_folder(trash)
+        remove_tree(trash)
+    filesystems.sync(store.path)
+    notes.retired.append(note)
+    _save(store, notes)
+    return note.mirror
+
+
+def _remembering(config: Config, mirror: str, *steps: Callable[[Config, str], None]) -> None:
+    try:
+        for step in steps:
+            step(config, mirror)
+    except OSError as error:
+        raise StorageError(
+            f"what is remembered of {mirror} cannot be changed: {error.filename}: {error.strerror}",
+            hint="check state_dir in [store], and [report]",
+        ) from error
+
+
+def _is_a_name(name: str) -> bool:
+    """Whether a mirror may have this name."""
+    try:
+        Retired(mirror=name, at="", by="")
+    except ValidationError:
+        return False
+    return True
+
+
+def _trash(store: OpenStore, mirror: str) -> Path:
+    return store.path / f"{folder.RETIRED}.{mirror}"
+
+
+def _file(store: OpenStore) -> Path:
+    return store.path / folder.RETIREMENTS
+
+
+def _load(store: OpenStore) -> _Notes:
+    path = _file(store)
+    try:
+        return _Notes.model_validate_json(files.read(path))
+    except FileNotFoundError:
+        return _Notes()
+    except ValidationError as error:
+        raise StorageError(
+            f"{path}, which tells what was removed, is damaged: {error.errors()[0]['msg']}",
+            hint="move it away; if a folder beside it has a name like it, that is the rest of a history that was "
+            "being removed",
+        ) from error
+
+
+def _save(store: OpenStore, notes: _Notes) -> None:
+    with files.replacing(_file(store), alone=True) as descriptor:
+        files.write_all(descriptor, memoryview(notes.model_dump_json(indent=1).encode()))
+        os.fsync(descriptor)
+    filesystems.sync(store.path)

@@ -1,1 +1,0 @@
-"""What a night is: listing, plan, guard, transfer, report."""

@@ -1,0 +1,363 @@
+"""A night of one mirror, from the listing to the sealed snapshot.
+
+Everything that can fail cheaply fails before anything is changed: the plan and the guards come first, and the slot that
+is made meanwhile is nobody's until it is published. Publishing is one call at the very end; an error anywhere before it
+leaves history as it was and the slot to the next night.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from snapmirror.config import MirrorConfig
+from snapmirror.errors import (
+    ACCEPT,
+    ExitCode,
+    GuardError,
+    Interrupted,
+    NoRoomError,
+    SnapmirrorError,
+    StorageError,
+    TransferError,
+    shortage,
+)
+from snapmirror.history import room
+from snapmirror.model import NOTICE, Progress, count
+from snapmirror.night import guard, losses, scrambled
+from snapmirror.night.planning import Planned, make_plan, next_header, retention_of
+from snapmirror.pipeline import Pipeline
+from snapmirror.process import ProgramFailed
+from snapmirror.snapshots.entry import escape, parse
+from snapmirror.snapshots.manifest import Header, Reader, rewritten
+from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.protocol import Sealed, SnapshotStore
+from snapmirror.snapshots.record import Snapshot, make_id
+from snapmirror.snapshots.retention import by_age_alone
+from snapmirror.snapshots.spool import Spool
+from snapmirror.sources import transfer
+from snapmirror.sources.landing import Landed
+from snapmirror.sources.odd_times import as_on_disk
+from snapmirror.state.lateness import CLOCK_TOLERANCE
+from snapmirror.state.report import MirrorReport
+from snapmirror.storage.open_store import OpenStore
+
+log = logging.getLogger("snapmirror.night")
+_LOOKS, _LOOK_SECONDS = 20, 0.1
+_SEE_LOG = "see the kernel's log"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for."""
+
+    full: bool = False
+    accept_changes: bool = False
+    wait: bool = False  # for another run to end
+
+
+class Night:
+    """One run for one mirror. `report` is filled while it goes."""
+
+    def __init__(
+        self,
+        mirror: MirrorConfig,
+        store: OpenStore,
+        history: SnapshotStore,
+        options: Options,
+        pipeline: Pipeline,
+        progress: Progress,
+    ) -> None:
+        self.mirror, self.store, self.history = mirror, store, history
+        self.options, self.pipeline, self.progress = options, pipeline, progress
+        self.report = MirrorReport(mirror.name)
+        self.manifest: bytes | None = None  # of what was published
+        self._began = time.monotonic()
+        self._to_come = 0  # bytes
+        self._clock = datetime.now(UTC).replace(microsecond=0)
+        self._accepted = False
+
+    def run(self) -> MirrorReport:
+        """Make a snapshot. Raises SnapmirrorError when none was published."""
+        try:
+            return self._run()
+        except NoRoomError as error:
+            rules = retention_of(self.mirror)
+            raise guard.with_held(error, by_age_alone(self.history.snapshots(), rules), rules) from None
+        except SnapmirrorError:
+            raise
+        except ProgramFailed as failed:
+            raise StorageError(
+                f"the store failed: {failed.completed.argv[0]}: {failed.completed.complaint}", hint=_SEE_LOG
+            ) from failed
+        except Exception as error:
+            if (short := shortage(error)) is not None:
+                raise short from error
+            if not isinstance(error, OSError):
+                raise
+            raise _storage_error(error) from error
+
+    def _run(self) -> MirrorReport:
+        for note in self.history.recover():
+            log.info("%s: %s", self.mirror.name, note)
+        header = self._header()
+        full = self.options.full or is_full_due(self.mirror, self.history.snapshots(), header)
+        planned, whole = self._plan_and_prepare(header, full=full)
+        if not whole and not full:
+            self.report.warnings.append(
+                "the newest snapshot lacks files that its manifest lists; compared it as a whole"
+            )
+            planned, _ = self._plan_and_prepare(header, full=True)
+        self._note_plan(planned)
+        try:
+            published = self._fill_and_publish(planned, header)
+        except SnapmirrorError as error:
+            self._pause(error)
+            raise
+        self.report.result, self.report.snapshot = "published", published.id
+        self.report.exit_code = 3 if self.report.warnings else 0
+        return self.report
+
+    # --- before anything changes
+
+    def _header(self) -> Header:
+        """Name and number of the new snapshot: its time, unless the clock says that it is older than the last one."""
+        snapshots = self.history.snapshots()
+        if snapshots and (late := snapshots[0].taken_at - self._clock) > CLOCK_TOLERANCE:
+            self.report.warnings.append(
+                f"the clock is {late} behind the newest snapshot; this one is dated right after it"
+            )
+        return next_header(self.history, self._clock)
+
+    def _plan_and_prepare(self, header: Header, *, full: bool) -> tuple[Planned, bool]:
+        """List, plan and guard, while the slot is made beside it."""
+        with self.history.preparing() as ready:
+            try:
+                with self.pipeline.step(f"{self.mirror.name}: list and plan"):
+                    planned = make_plan(self.mirror, self.history, header, full=full, progress=self.progress)
+                self._ask(lambda: guard.check_changes(self.mirror, planned.plan))
+                self._ask(lambda: planned.warnings.extend(self._losses(planned.plan)))
+                self._ask(lambda: guard.check_expiry(self.mirror, planned.expiry))
+                self._check_room(planned.plan, ready)
+            except SnapmirrorError as error:
+                if not isinstance(error, Interrupted):  # an interrupted run does not wait for the slot
+                    ready()
+                    self.history.leave()
+                raise
+            with self.pipeline.step(f"{self.mirror.name}: prepare the slot"):
+                whole = ready()
+            try:  # not sooner: the slot's folders will have to be read, the newest snapshot's will not
+                if self.history.snapshots():
+                    guard.check_names(self.mirror, planned.plan, self.history.slot())
+            except SnapmirrorError:
+                self.history.leave()
+                raise
+            return planned, whole
+
+    def _losses(self, plan: Plan) -> list[str]:
+        return losses.check(self.mirror, self.history, plan, self._clock)
+
+    def _ask(self, check: Callable[[], None]) -> None:
+        """A guard on changes. Once they are accepted, it only says what it would have stopped."""
+        try:
+            check()
+        except GuardError as error:
+            if not self.options.accept_changes:
+                raise
+            self._accepted = True
+            log.log(NOTICE, "%s: accepted: %s", self.mirror.name, error.message)
+
+    def _check_room(self, plan: Plan, ready: Callable[[], bool]) -> None:
+        """Raises NoRoomError. What an interrupted night has fetched need not come again."""
+        self._to_come = plan.counts["bytes"]
+        try:
+            guard.check_room(self.mirror, self.store, self._to_come, plan.requested)
+        except NoRoomError as error:
+            ready()
+            trusting = self.options.accept_changes
+            self._to_come = room.to_come(self.mirror, plan, self.history, self.store, trusting=trusting)
+            if not self._has_room(plan) and not self._make_room(plan):
+                raise guard.with_largest(error, plan, remote=self.mirror.source.kind != "local") from None
+
+    def _make_room(self, plan: Plan | None = None) -> bool:
+        """Let go of what this night or an interrupted one has fetched: it is worth less than the next night."""
+        for everything in (False, True):
+            if not self.history.discard(everything=everything):
+                return False
+            if any(self._has_room(plan) for _ in _moments()):
+                what = "all that" if everything else "what in part"
+                log.info("%s: %s had been fetched makes room", self.mirror.name, what)
+                return True
+        return False
+
+    def _has_room(self, plan: Plan | None) -> bool:
+        """Whether there is room for what is still to come of a plan; without one, whether what stays free is free."""
+        needed = (max(0, self._to_come - self.history.fetched()), plan.requested) if plan else (0, 0)
+        try:
+            guard.check_room(self.mirror, self.store, *needed)
+        except NoRoomError:
+            return False
+        return True
+
+    def _note_plan(self, planned: Planned) -> None:
+        report, counts = self.report, planned.plan.counts
+        report.added, report.updated, report.attributes = counts["added"], counts["updated"], counts["attributes"]
+        report.linked, report.deleted, report.bytes = counts["linked"], counts["deleted"], counts["bytes"]
+        report.full, report.degraded = planned.full, planned.partial
+        report.warnings += planned.warnings
+        if planned.complaints:
+            report.warnings.append("while listing: " + "; ".join(planned.complaints))
+
+    # --- the slot
+
+    def _fill_and_publish(self, planned: Planned, header: Header) -> Snapshot:
+        plan, report = planned.plan, self.report
+        target = self.history.stage(plan, self.mirror.clone_above)
+        with self.pipeline.step(f"{self.mirror.name}: transfer"):
+            self.progress.begin(f"fetching {self.mirror.name}", names=plan.requested, size=report.bytes)
+            try:
+                landed = transfer.fetch(self.mirror, plan, target, self.progress.advance, self._watch)
+            except NoRoomError as error:
+                self._make_room()  # what others need is not held by a night that cannot be published
+                raise guard.with_largest(error, plan) from None
+            finally:
+                self.progress.end()
+        self._note_landed(landed, plan.requested)
+        self.history.place(plan, landed.trees, landed.gone, landed.kept_old)
+        self.history.settle(plan)
+        self._ask(lambda: scrambled.check(self.mirror, self.history, plan))
+        if (unkept := as_on_disk(plan, landed.corrections, self.history.slot())) is not None:
+            report.warnings.append(unkept)
+        with self.pipeline.step(f"{self.mirror.name}: seal"):
+            sums = self._checksums(plan, landed)
+            manifest = self._manifest(plan, landed, header)
+            totals = Reader(manifest).totals
+            shared = room.shared_bytes(self.history.slot(), target.patch, self.mirror.clone_above or 0)
+            self._check_sharing(plan)
+            clock = make_id(self._clock)
+            snapshot = Snapshot(
+                id=header.id, sequence=header.sequence, slot=0,
+                files=totals.files, entries=totals.entries, bytes=totals.size, new_bytes=landed.new_bytes,
+                shared_bytes=min(shared, landed.new_bytes),
+                seconds=round(time.monotonic() - self._began, 3), full=report.full, degraded=report.degraded,
+                counts={"added": report.added, "updated": report.updated, "attributes": report.attributes,
+                        "linked": report.linked, "deleted": report.deleted},
+                warnings=tuple(report.warnings), accepted=self._accepted,
+                clock=None if clock == header.id else clock,
+                replaced_bytes=self._replaced(plan),
+                rules=(self.mirror.retention.keep_last, self.mirror.retention.keep_at_least_days),
+            )  # fmt: skip
+            sealed = Sealed(snapshot, manifest, sums, plan.differing if manifest is plan.manifest else None)
+            published = self.history.publish(sealed, retention_of(self.mirror))
+            self.manifest = manifest
+        for decision in published.expired:
+            log.info("%s: %s expired: %s", self.mirror.name, decision.snapshot.id, decision.reason)
+        report.expired = [decision.snapshot.id for decision in published.expired]
+        report.seconds = round(time.monotonic() - self._began, 3)
+        return published.snapshot
+
+    def _replaced(self, plan: Plan) -> int:
+        snapshots = self.history.snapshots()
+        return losses.replaced_bytes(self.mirror, snapshots[0], plan) if snapshots else 0
+
+    def _pause(self, error: SnapmirrorError) -> None:
+        """Spare the next night what this one has fetched, unless it is the store that has failed."""
+        if error.exit_code == ExitCode.STORAGE:
+            return
+        try:
+            self.history.pause()
+        except (StorageError, OSError) as problem:
+            log.warning(
+                "%s: what was fetched may not be whole, the next run compares it: %s", self.mirror.name, problem
+            )
+
+    def _watch(self) -> None:
+        guard.check_room(self.mirror, self.store, 0, 0)
+
+    def _note_landed(self, landed: Landed, requested: int) -> None:
+        report = self.report
+        gone = len(landed.vanished)
+        if gone >= self.mirror.guard.at_least and gone > requested / 2 and not self.options.accept_changes:
+            raise TransferError(
+                f"{gone} of {requested} names vanished from {self.mirror.source} before they were read",
+                hint=f"was it unmounted meanwhile? {ACCEPT}",
+            )
+        report.bytes_transferred = landed.bytes
+        if landed.vanished:
+            report.warnings.append(
+                f"{count(len(landed.vanished), 'file')} vanished before being read: {_some(landed.vanished)}"
+            )
+        elif landed.saw_vanishing:
+            reasons = "; ".join(landed.complaints[:10]) or "rsync does not say which"
+            report.warnings.append(f"files vanished while they were read: {reasons}")
+        if landed.partial:
+            report.degraded = True
+            report.warnings.append("some files could not be read: " + "; ".join(landed.complaints[:10]))
+        if landed.kept_old:
+            report.warnings.append(f"{len(landed.kept_old)} of them keep their last version: {_some(landed.kept_old)}")
+
+    def _checksums(self, plan: Plan, landed: Landed) -> Spool:
+        """The checksum of every file with a new number; those whose content did not travel are read."""
+        linked = [parse(new).path for (_, new), _ in plan.links if new is not None and new[1:2] == b"f"]
+        for path in [*landed.unchecked, *linked, *self.history.copies()]:
+            if (checksum := self.history.checksum(path)) is not None:
+                landed.checksums.append((checksum, escape(path)))
+        return landed.checksums
+
+    def _manifest(self, plan: Plan, landed: Landed, header: Header) -> bytes:
+        """The manifest as planned, or, where something turned out otherwise, as it is."""
+        corrections = {**plan.corrections, **landed.corrections}
+        copies = self.history.copies()
+        if not corrections and not copies and not plan.held_back:
+            return plan.manifest
+        return rewritten(plan.manifest, header, corrections=corrections, renumbered=copies, added=plan.held_back)
+
+    def _check_sharing(self, plan: Plan) -> None:
+        """A few unchanged files must share their space with the last snapshot; else history costs its full size."""
+        if not self.history.snapshots():
+            return
+        copies = self.history.copies()
+        files = [parse(line).path for line in plan.sample if line not in plan.corrections]
+        alone = [path for path in files if path not in copies and not self.history.is_shared(path)]
+        if alone:
+            self.report.warnings.append(
+                f"{len(alone)} of {len(files)} unchanged files do not share their space with the last snapshot"
+            )
+
+
+def _moments() -> Iterator[None]:
+    """XFS frees what was removed in the background; looked at right away, it is not free yet."""
+    for _ in range(_LOOKS):
+        yield
+        time.sleep(_LOOK_SECONDS)
+
+
+def is_full_due(mirror: MirrorConfig, snapshots: list[Snapshot], header: Header) -> bool:
+    """Whether the configuration asks for a full comparison tonight."""
+    days = mirror.full_every_days
+    if mirror.full or days is None or not snapshots:
+        return mirror.full
+    full = next((snapshot for snapshot in snapshots if snapshot.full), None)
+    if full is None and snapshots[-1].sequence > 1:
+        return True  # it has expired: fewer nights are kept than lie between two of them
+    last, now = full or snapshots[-1], datetime.now(UTC)
+    if last.taken_at > now:
+        return header.sequence - last.sequence >= days  # the clock was ahead then: nights are counted instead
+    # a night that starts a few minutes earlier than the last full one is still a week later
+    return now - last.taken_at > timedelta(days=days) - timedelta(hours=1)
+
+
+def _some(paths: list[bytes], most: int = 5) -> str:
+    shown = ", ".join(escape(path).decode("utf-8", "backslashreplace") for path in paths[:most])  # no line breaks
+    return f"{shown}, …" if len(paths) > most else shown
+
+
+def _storage_error(error: OSError) -> SnapmirrorError:
+    hint = "make room, or keep fewer snapshots" if error.errno in {errno.ENOSPC, errno.EDQUOT} else _SEE_LOG
+    where = f": {os.fsdecode(error.filename)!r}" if error.filename else ""  # it may hold what is no text
+    return StorageError(f"the store failed: {error.strerror}{where}", hint=hint)

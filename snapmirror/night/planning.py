@@ -1,0 +1,183 @@
+"""The plan of a night: the source's listing against the newest snapshot's manifest."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from snapmirror.config import MirrorConfig
+from snapmirror.errors import ListingError, SnapmirrorError, TransferError
+from snapmirror.model import NOTICE, Progress, count
+from snapmirror.snapshots import entry, times
+from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
+from snapmirror.snapshots.merge import OutOfOrder
+from snapmirror.snapshots.plan import Doubt, Manifest, Plan, compare, hold_back_deletions, in_order
+from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.record import Snapshot, make_id
+from snapmirror.snapshots.retention import Expiry, Rules, expiry
+from snapmirror.sources import listing, named_files, size_limits
+from snapmirror.sources.odd_times import Disk
+
+_DEVICES = frozenset({b"D"})
+_CLOCKS_APART = timedelta(seconds=2)
+_MOST_NAMES = 10_000  # looked up one by one by rsync; of more the whole tree is compared
+
+log = logging.getLogger("snapmirror.plan")
+
+
+@dataclass
+class Planned:
+    """A plan and what was noticed while it was made. `partial`: parts of the source could not be listed.
+
+    `refusals` are what would stop a run, if that was asked.
+    """
+
+    plan: Plan
+    full: bool
+    expiry: Expiry
+    partial: bool = False
+    warnings: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    refusals: Sequence[SnapmirrorError] = ()
+
+
+def make_plan(
+    mirror: MirrorConfig, history: SnapshotStore, header: Header, *, full: bool, progress: Progress
+) -> Planned:
+    """List the source and compare. Without a usable manifest, the newest snapshot's own tree is listed instead.
+
+    `full` compares the source with that tree by rsync as well, which sees changed ACLs and xattrs.
+    Raises TransferError, GuardError.
+    """
+    named_files.check(mirror)
+    newest = history.snapshots()[0] if history.snapshots() else None
+    warnings: list[str] = []
+    marked: set[bytes] = set()
+    disk = Disk(history.slot().parent)
+    if full and newest is not None:
+        marked = listing.changed_names(mirror, history.tree(newest), disk)
+    try:
+        doubt = None if full else _doubt(newest)
+        plan, listed = _compare(mirror, _manifest(history, newest), header, marked, disk, progress, doubt)
+        if newest is not None and (marked := _hidden(mirror, history.tree(newest), disk, plan)):
+            plan, listed = _compare(mirror, _manifest(history, newest), header, marked, disk, progress)
+    except DamagedManifest as damage:
+        assert newest is not None
+        warnings.append(f"{damage.message}; compared with the tree of {newest.id} itself instead")
+        marked = marked or listing.changed_names(mirror, history.tree(newest), disk)
+        plan, listed = _compare(mirror, _rebuilt(mirror, history.tree(newest), header), header, marked, disk, progress)
+        plan.differing = None  # they are not the manifest's
+    if listed.partial:
+        if mirror.on_unreadable == "fail":
+            reason = listed.complaints[0] if listed.complaints else "rsync does not say which"
+            raise TransferError(
+                f"some folders of {mirror.source} could not be read ({reason})",
+                hint='exclude them, or set on_unreadable = "publish"',
+            )
+        hold_back_deletions(plan)
+        if plan.held_back:
+            warnings.append(
+                f"parts of the source could not be listed: {count(len(plan.held_back), 'name')} that may be gone stay"
+            )
+    warnings += size_limits.warnings(mirror, plan, listed.skipped)
+    if newest is None and os.geteuid() and not mirror.fake_super:
+        devices = f", and {count(plan.left_out, 'device')} left out" if plan.left_out else ""
+        log.log(
+            NOTICE, "%s: without root the owners of files stand in the manifest only%s; fake_super = true keeps both",
+            mirror.name, devices,
+        )  # fmt: skip
+    going = _expiry(mirror, history, header, plan, listed.partial)
+    return Planned(plan, full, going, listed.partial, warnings, listed.complaints)
+
+
+def next_header(history: SnapshotStore, now: datetime) -> Header:
+    """Name and number of the next snapshot: the time `now`, unless the last one is as new: then a second after that."""
+    snapshots = history.snapshots()
+    when = max(now, snapshots[0].taken_at + timedelta(seconds=1)) if snapshots else now
+    return Header(make_id(when), history.next_sequence())
+
+
+def retention_of(mirror: MirrorConfig) -> Rules:
+    """What retention is to keep of a mirror."""
+    return Rules(mirror.retention.keep_last, mirror.retention.keep_at_least_days)
+
+
+def _expiry(mirror: MirrorConfig, history: SnapshotStore, header: Header, plan: Plan, partial: bool) -> Expiry:
+    tonight = Snapshot(
+        id=header.id, sequence=header.sequence, slot=0,
+        files=plan.totals.files, entries=plan.totals.entries, bytes=plan.totals.size, new_bytes=0, degraded=partial,
+    )  # fmt: skip
+    return expiry(history.snapshots(), tonight, retention_of(mirror))
+
+
+def _doubt(newest: Snapshot | None) -> Doubt | None:
+    """What may have changed unseen since it was fetched: files that had been changed just before, or after that.
+
+    The server's clock may be two seconds behind ours.
+    """
+    if newest is None:
+        return None
+    since = newest.clock_at - _CLOCKS_APART
+    return Doubt(newest.sequence, times.printed(int(since.timestamp())))
+
+
+def _hidden(mirror: MirrorConfig, tree: Path, disk: Disk, plan: Plan) -> set[bytes]:
+    """The names of a plan's doubtful lines that have changed in truth: rsync compares fractions of a second."""
+    names = [entry.path_of(line) for line in plan.doubtful]
+    if not names:
+        return set()
+    hidden = listing.changed_names(mirror, tree, disk, None if len(names) > _MOST_NAMES else names) & set(names)
+    if hidden:
+        log.info("%s: changed in the second in which it was fetched: %s", mirror.name, count(len(hidden), "file"))
+    return hidden
+
+
+def _manifest(history: SnapshotStore, newest: Snapshot | None) -> Manifest:
+    return NOTHING if newest is None else Reader(history.manifest(newest))
+
+
+def _rebuilt(mirror: MirrorConfig, tree: Path, header: Header) -> Lines:
+    """A manifest made of the tree. Tonight's number for each entry: nothing is known of the inodes' age."""
+    lines = listing.tree_lines(mirror, tree)
+    return Lines(sorted(lines, key=lambda line: (line[:1] == b"h", entry.path_key(line))), header.sequence)
+
+
+def _compare(
+    mirror: MirrorConfig,
+    old: Manifest,
+    header: Header,
+    marked: set[bytes],
+    disk: Disk,
+    progress: Progress,
+    doubt: Doubt | None = None,
+) -> tuple[Plan, listing.Listing]:
+    left_out = _DEVICES if os.geteuid() and not mirror.fake_super else frozenset()
+    plan_of = partial(compare, header=header, marked=marked, left_out=left_out, is_nearest=disk.is_nearest, doubt=doubt)
+    progress.begin(f"listing {mirror.source}")
+    try:
+        with closing(old), listing.source_listed(mirror, expected=old.totals.entries) as listed:
+            return plan_of(old, _counted(listed.blocks, progress)), listed
+    except OutOfOrder:
+        log.info("the source lists its names in another order than usual; sorting them")
+        with (
+            closing(old.reopened()) as again,
+            listing.source_listed(mirror, expected=old.totals.entries) as listed,
+        ):
+            try:
+                return plan_of(again, in_order(listed.blocks)), listed
+            except OutOfOrder:
+                raise ListingError(f"{mirror.source} lists a name twice") from None
+    finally:
+        progress.end()
+
+
+def _counted(blocks: Iterator[list[bytes]], progress: Progress) -> Iterator[list[bytes]]:
+    for block in blocks:
+        progress.advance(len(block))
+        yield block

@@ -1,0 +1,174 @@
+"""What a run did, for people, for `--json`, and for monitoring."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from snapmirror import files
+from snapmirror.config import Config
+from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
+from snapmirror.lock import state_file
+from snapmirror.model import ReadBack
+from snapmirror.state import metrics, summary
+
+if TYPE_CHECKING:
+    from snapmirror.storage.copier import CopyReport
+
+Result = Literal["published", "planned", "failed"]
+
+
+@dataclass
+class MirrorReport:
+    """The night of one mirror. Counts are names; sizes are bytes; `seconds` is how long it took."""
+
+    mirror: str
+    result: Result = "failed"
+    snapshot: str | None = None
+    added: int = 0
+    updated: int = 0
+    attributes: int = 0
+    linked: int = 0
+    deleted: int = 0
+    bytes: int = 0
+    bytes_transferred: int = 0
+    expired: list[str] = field(default_factory=list)
+    full: bool = False
+    degraded: bool = False
+    seconds: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+    error: str | None = None
+    hint: str | None = None
+    exit_code: int = 0
+    read_back: ReadBack | None = None
+    attempts: int = 1
+
+    @property
+    def changed_names(self) -> int:
+        """Names added, updated, linked, deleted or changed in their attributes."""
+        return self.added + self.updated + self.attributes + self.linked + self.deleted
+
+    def fail(self, error: SnapmirrorError) -> None:
+        """Take note of what ended the night."""
+        self.result, self.error, self.hint, self.exit_code = "failed", error.message, error.hint, int(error.exit_code)
+
+
+@dataclass
+class CopyResult:
+    """The copy of the image after a night: what it was, or why there is none."""
+
+    done: CopyReport | None = None
+    error: str | None = None
+    hint: str | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What people must know; a copy that failed takes nothing from the night."""
+        if self.done is not None:
+            return self.done.warnings
+        return [f"the image was not copied: {self.error}"]
+
+    def as_json(self) -> dict[str, object]:
+        """As `run --json` prints it."""
+        return {**(asdict(self.done) if self.done else {}), "error": self.error, "hint": self.hint}
+
+
+@dataclass
+class RunReport:
+    """All mirrors of a run, and the copy of the image, where one is wanted; warnings that belong to none of them."""
+
+    mirrors: list[MirrorReport] = field(default_factory=list)
+    copy: CopyResult | None = None
+    warnings: list[str] = field(default_factory=list)
+    logged: set[str] = field(default_factory=set)  # those of the warnings that people have seen in the log
+
+    def of(self, mirror: str) -> MirrorReport:
+        """The night of one mirror, which there is."""
+        return next(one for one in self.mirrors if one.mirror == mirror)
+
+    def put(self, night: MirrorReport) -> None:
+        """The night of a mirror; a later one takes the place of the first."""
+        for number, one in enumerate(self.mirrors):
+            if one.mirror == night.mirror:
+                self.mirrors[number] = night
+                return
+        self.mirrors.append(night)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Meanwhile each warning in the log, whichever part it is of, is one of the report's, too."""
+        listener, logger = _Listener(self), logging.getLogger("snapmirror")
+        logger.addHandler(listener)
+        try:
+            yield
+        finally:
+            logger.removeHandler(listener)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The code of the first mirror that failed; else 3 if there are warnings; else 0."""
+        codes = [mirror.exit_code for mirror in self.mirrors]
+        if self.warnings or (self.copy is not None and self.copy.warnings):
+            codes.append(ExitCode.WARNINGS)
+        failed = [code for code in codes if code not in {ExitCode.DONE, ExitCode.WARNINGS}]
+        return ExitCode(failed[0] if failed else max(codes, default=0))
+
+    def as_json(self) -> dict[str, object]:
+        """The report as `run --json` prints it."""
+        copied = {"copy": self.copy.as_json()} if self.copy is not None else {}
+        mirrors = [asdict(mirror) for mirror in self.mirrors]
+        return {"exit_code": int(self.exit_code), "mirrors": mirrors, "warnings": self.warnings, **copied}
+
+
+class _Listener(logging.Handler):
+    def __init__(self, report: RunReport) -> None:
+        super().__init__(logging.WARNING)
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sentence = record.getMessage()
+        if sentence not in self._report.warnings:
+            self._report.warnings.append(sentence)
+            self._report.logged.add(sentence)
+
+
+def write(
+    report: RunReport,
+    config: Config,
+    finished: float,
+    last_success: dict[str, summary.Success],
+    space: summary.Space | None = None,
+) -> None:
+    """Write the report files that are configured, and a copy into the state folder, beside the lock.
+
+    `finished` is in seconds since 1970; `space` is what is left, if that could be seen.
+    """
+    text = json.dumps({"finished_at": finished, **report.as_json()}, indent=1)
+    try:
+        summary.replace(state_file(config, ".json"), text)
+        kept = summary.keep(config, report.mirrors, finished, last_success, space, report.warnings)
+        if config.report.json_file:
+            summary.replace(config.report.json_file, text)
+        metrics.write(config, kept)
+    except OSError as error:
+        raise StorageError(
+            f"the report {error.filename} cannot be written: {error.strerror}", hint="check [report]"
+        ) from error
+
+
+def forget(config: Config, mirror: str) -> None:
+    """Take a mirror out of the last run's report, out of what is remembered, and out of the metrics.
+
+    Raises OSError and ForeignError.
+    """
+    for path in filter(None, (state_file(config, ".json"), config.report.json_file)):
+        with suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            last = json.loads(files.read(path))
+            mirrors = [one for one in last["mirrors"] if one["mirror"] != mirror]
+            if len(mirrors) < len(last["mirrors"]):
+                summary.replace(path, json.dumps({**last, "mirrors": mirrors}, indent=1))
+    metrics.write(config, summary.forget(config, mirror))

@@ -1,0 +1,252 @@
+"""State kept between runs, so that `status` need not open the store: each mirror's last night, and space.
+
+An image is opened in minutes on a slow machine, and not at all while a night runs or its server is away; a question
+like "how old is the last success?" must not wait for that. A run that gets no further than the lock leaves nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from snapmirror import files, folder
+from snapmirror.config import Config
+from snapmirror.lock import state_file
+from snapmirror.model import ReadBack
+from snapmirror.state.lateness import LOOKED_AT
+from snapmirror.storage.open_store import OpenStore
+
+if TYPE_CHECKING:
+    from snapmirror.state.report import MirrorReport
+
+log = logging.getLogger("snapmirror.summary")
+
+
+class Night(BaseModel):
+    """The last night of a mirror, and when its newest snapshot was begun. Times are seconds since 1970.
+
+    `seconds` is how long it took; so many names have changed, and so many bytes of content have travelled; `usual_gap`
+    seconds lie between its snapshots.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    finished: float
+    result: str
+    exit_code: int
+    snapshot: str | None = None
+    seconds: float = 0.0
+    changed_names: int = 0
+    bytes_transferred: int = 0
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    hint: str | None = None
+    last_success: float | None = None
+    usual_gap: float | None = None
+    read_back: ReadBack | None = None
+
+
+class Space(BaseModel):
+    """Bytes at the end of a run: free on the store, taken by its image, free on the disk that holds the image; and the
+    names of all histories on the store."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: float
+    store_free: int
+    image: int | None = None
+    disk_free: int | None = None
+    histories: tuple[str, ...] = ()
+
+
+class Copy(BaseModel):
+    """The last copy of the image, and when the last good one was made. Times are seconds since 1970."""
+
+    model_config = ConfigDict(frozen=True)
+
+    finished: float
+    last_success: float | None = None
+    before: tuple[float, ...] = ()  # some good ones before that, newest first
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    hint: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Success:
+    """A mirror's newest snapshot: when it was begun (seconds since 1970), and the usual seconds between snapshots."""
+
+    begun: float
+    usual_gap: float | None
+
+
+class Summary(BaseModel):
+    """Everything that is remembered of a store."""
+
+    version: int = 1
+    space: Space | None = None
+    nights: dict[str, Night] = Field(default_factory=dict)
+    copied: Copy | None = None
+    warnings: tuple[str, ...] = ()  # of the last run, that belong to no mirror
+    damaged: dict[str, int] = Field(default_factory=dict)  # how many damaged files of a mirror are known
+    pool_damage: tuple[str, ...] = ()  # what the last scrub has said
+
+    def damaged_files(self, mirror: str) -> int | None:
+        """How many damaged files of a mirror are known; None: nobody has looked yet."""
+        night = self.nights.get(mirror)
+        told = night.read_back.damaged if night is not None and night.read_back is not None else None
+        return self.damaged.get(mirror, told)
+
+
+def space_of(store: OpenStore, now: float) -> Space | None:
+    """The space of an open store; None if it cannot be told, which is no reason to fail a night that is done."""
+    try:
+        free, image, below = store.free_bytes(), store.allocated_bytes(), store.backing_free_bytes()
+        names = tuple(home.name for home in folder.histories(store.path))
+    except OSError as error:
+        log.warning("the space of %s cannot be told: %s", store.path, error.strerror)
+        return None
+    return Space(at=now, store_free=free, image=image, disk_free=below, histories=names)
+
+
+def space_now(config: Config, now: float) -> Space | None:
+    """The space of a store that is a plain folder, as it is; of every other one as the last run has left it.
+
+    Asked of an image that is open for reading, XFS tells of some more: what it keeps for itself as soon as it is open
+    for writing, which is a gigabyte in an image of 150.
+    """
+    path = config.store.path
+    if config.is_plain and os.access(path, os.R_OK | os.X_OK):
+        return space_of(OpenStore(path), now)
+    return load(config).space
+
+
+def keep_space(config: Config, store: OpenStore, now: float) -> None:
+    """Remember the space of a store that is open for writing, and has been changed between two nights."""
+    if (space := space_of(store, now)) is not None:
+        try:
+            _write(config, load(config).model_copy(update={"space": space}))
+        except (OSError, files.ForeignError) as error:
+            log.warning("the space that is left cannot be remembered: %s", error)
+
+
+def load(config: Config) -> Summary:
+    """What is remembered; nothing, if nothing can be read."""
+    try:
+        return Summary.model_validate_json(files.read(_file(config)))
+    except FileNotFoundError:
+        return Summary()
+    except (OSError, files.ForeignError, ValidationError) as error:
+        log.warning("%s cannot be read: %s", _file(config), str(error).splitlines()[0])
+        return Summary()
+
+
+def keep(
+    config: Config,
+    reports: list[MirrorReport],
+    finished: float,
+    last_success: dict[str, Success],
+    space: Space | None = None,
+    warnings: Sequence[str] = (),
+) -> Summary:
+    """Remember a run; return what is known now.
+
+    What it did not get to see stays as it was: the last success, what was read back, the space, the other mirrors.
+    """
+    before = load(config)
+    nights, damaged = dict(before.nights), dict(before.damaged)
+    reading = {mirror.name for mirror in config.mirrors if mirror.verify.read_all_within_days}
+    for report in reports:
+        previous = nights.get(report.mirror)
+        success = last_success.get(report.mirror)
+        if success is None and previous is not None and previous.last_success is not None:
+            success = Success(previous.last_success, previous.usual_gap)
+        read_back = report.read_back or (previous.read_back if previous else None)
+        if report.read_back is not None and (previous is None or previous.read_back != report.read_back):
+            # (a report is kept more than once, and a verification may have come in between)
+            damaged[report.mirror] = report.read_back.damaged
+        nights[report.mirror] = Night(
+            finished=finished, result=report.result, exit_code=report.exit_code, snapshot=report.snapshot,
+            seconds=report.seconds, changed_names=report.changed_names, bytes_transferred=report.bytes_transferred,
+            warnings=tuple(report.warnings), error=report.error, hint=report.hint,
+            last_success=success.begun if success else None, usual_gap=success.usual_gap if success else None,
+            read_back=read_back if report.mirror in reading else None,
+        )  # fmt: skip
+    names = {mirror.name for mirror in config.mirrors}
+    known = {name: night for name, night in nights.items() if name in names}
+    kept = Summary(
+        space=space or before.space, nights=known, copied=before.copied, warnings=tuple(warnings),
+        damaged={name: number for name, number in damaged.items() if name in names}, pool_damage=before.pool_damage,
+    )  # fmt: skip
+    _write(config, kept)
+    return kept
+
+
+def keep_copy(config: Config, copy: Copy) -> None:
+    """Remember a copy of the image; one that failed leaves the last good one's time."""
+    before = load(config)
+    if (known := before.copied) is not None:
+        if copy.last_success is None:
+            copy = copy.model_copy(update={"last_success": known.last_success, "before": known.before})
+        elif known.last_success is not None:
+            copy = copy.model_copy(update={"before": (known.last_success, *known.before)[:LOOKED_AT]})
+    _write(config, before.model_copy(update={"copied": copy}))
+
+
+def keep_damaged(config: Config, mirror: str, damaged: int) -> Summary:
+    """Remember, between two nights, how many files of a mirror are known to be damaged.
+
+    Raises OSError and ForeignError.
+    """
+    known = load(config)
+    known = known.model_copy(update={"damaged": {**known.damaged, mirror: damaged}})
+    _write(config, known)
+    return known
+
+
+def forget(config: Config, mirror: str) -> Summary:
+    """Remember nothing of a mirror any more. Raises OSError."""
+    known = load(config)
+    nights = {name: night for name, night in known.nights.items() if name != mirror}
+    damaged = {name: number for name, number in known.damaged.items() if name != mirror}
+    space = known.space
+    if space is not None:
+        names = tuple(name for name in space.histories if name != mirror)
+        space = space.model_copy(update={"histories": names})
+    kept = known.model_copy(update={"nights": nights, "damaged": damaged, "space": space})
+    if kept != known:
+        _write(config, kept)
+    return kept
+
+
+def keep_pool_damage(config: Config, damage: Sequence[str]) -> None:
+    """Remember what a scrub has found. Raises OSError and ForeignError."""
+    known = load(config)
+    if known.pool_damage != tuple(damage):
+        _write(config, known.model_copy(update={"pool_damage": tuple(damage)}))
+
+
+def damage_file(config: Config) -> Path:
+    """What verifications have found, and the store does not know yet: see `damage`."""
+    return state_file(config, ".damage.json")
+
+
+def _write(config: Config, known: Summary) -> None:
+    path = _file(config)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    replace(path, known.model_dump_json(indent=1))
+
+
+def replace(path: Path, text: str) -> None:
+    """A file that others read: the old one or the new one, never a half. Raises OSError and ForeignError."""
+    files.replace(path, text.encode("utf-8", "backslashreplace"), 0o644)
+
+
+def _file(config: Config) -> Path:
+    return state_file(config, ".status.json")

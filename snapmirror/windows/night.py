@@ -1,0 +1,100 @@
+"""The host around a night: kept awake while it runs, told of its result, and, after a good one, its copy task started.
+
+Nothing of this ever ends a night. A host that cannot be asked is a warning, said once: it is not asked again then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from snapmirror.config import Config
+from snapmirror.errors import ExitCode, HostError
+from snapmirror.model import size
+from snapmirror.state.report import RunReport
+from snapmirror.tools.winrm import Held, ScriptError
+from snapmirror.windows.asking import Host, configured
+
+log = logging.getLogger("snapmirror.host")
+
+_LONGEST_NIGHT_SECONDS = 24 * 3600  # then Windows may sleep again, even if nobody tells it that the night is over
+_LONGEST_MESSAGE = 3000
+FIRST_EVENT = 1000  # an event's number is this plus the exit code
+
+
+class HostNight:
+    """The host in one night; warnings go into the run's report."""
+
+    def __init__(self, config: Config, report: RunReport) -> None:
+        self._config, self._report = configured(config), report
+        self._host = Host(self._config)
+        self._held: Held | None = None
+        self._said = False  # that the host cannot be asked
+        self._given_up = False
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Windows does not fall asleep meanwhile."""
+        with ExitStack() as stack:
+            if self._config.keep_awake:
+                try:
+                    self._held = stack.enter_context(self._host.held("awake", seconds=_LONGEST_NIGHT_SECONDS))
+                    log.info("%s is kept awake", self._config.address)
+                except HostError as error:
+                    self._failed("Windows is not kept awake", error)
+            yield
+
+    def finish(self) -> None:
+        """The run is over and the image is closed: start the copy task, and tell the result."""
+        if self._held is not None and (failure := self._held.failure()) is not None:
+            self._warn("Windows was not kept awake to the end", failure)
+            self._said = True  # it may be back by now: it is asked, but what it lacks is not said again
+        task, code = self._config.copy_task, self._report.exit_code
+        if task is not None and code in (ExitCode.DONE, ExitCode.WARNINGS):
+            self._do(f"the task {task} was not started", "task", task=task)
+        if self._config.event_log:
+            code = self._report.exit_code
+            level = {ExitCode.DONE: "Information", ExitCode.WARNINGS: "Warning"}.get(code, "Error")
+            message = _message(self._report)
+            self._do("the event log was not told", "event", id=FIRST_EVENT + code, level=level, message=message)
+
+    def _do(self, otherwise: str, script: str, **parameters: object) -> None:
+        if self._given_up:
+            return
+        try:
+            self._host.ask(script, **parameters)
+        except HostError as error:
+            self._failed(otherwise, error)
+
+    def _failed(self, what: str, error: HostError) -> None:
+        """A script that failed there says nothing of the next; a host that cannot be asked is not asked again."""
+        if isinstance(error, ScriptError):
+            self._warn(what, error)
+            return
+        self._given_up = True
+        if not self._said:
+            self._warn(what, error)
+        self._said = True
+
+    def _warn(self, what: str, error: HostError) -> None:
+        self._report.warnings.append(f"{what}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+
+
+def _message(report: RunReport) -> str:
+    """The result as the event log shows it."""
+    verdict = {ExitCode.DONE: "done", ExitCode.WARNINGS: "done, with warnings"}
+    lines = [f"snapmirror: {verdict.get(report.exit_code, 'failed')} (exit code {int(report.exit_code)})"]
+    for mirror in report.mirrors:
+        if mirror.error:
+            lines.append(f"{mirror.mirror}: failed: {mirror.error}" + (f" ({mirror.hint})" if mirror.hint else ""))
+        else:
+            lines.append(
+                f"{mirror.mirror}: {mirror.snapshot}: {mirror.added} added, {mirror.updated} updated, "
+                f"{mirror.deleted} deleted; {size(mirror.bytes_transferred)} fetched in {mirror.seconds:.0f} s"
+            )
+        lines += [f"{mirror.mirror}: warning: {warning}" for warning in mirror.warnings]
+    copied = report.copy.warnings if report.copy is not None else []
+    lines += [f"warning: {warning}" for warning in (*copied, *report.warnings)]
+    text = "\n".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines)
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"
