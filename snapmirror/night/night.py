@@ -38,7 +38,7 @@ from snapmirror.snapshots.manifest import Header, Reader, rewritten
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Sealed, SnapshotStore
 from snapmirror.snapshots.record import Snapshot, make_id
-from snapmirror.snapshots.retention import by_age_alone
+from snapmirror.snapshots.retention import by_age_alone, expired
 from snapmirror.snapshots.spool import Spool
 from snapmirror.sources import transfer
 from snapmirror.sources.landing import Landed
@@ -253,7 +253,8 @@ class Night:
                 rules=(self.mirror.retention.keep_last, self.mirror.retention.keep_at_least_days),
             )  # fmt: skip
             sealed = Sealed(snapshot, manifest, sums, plan.differing if manifest is plan.manifest else None)
-            published = self.history.publish(sealed, retention_of(self.mirror))
+            expiring = expired([snapshot, *self.history.snapshots()], retention_of(self.mirror))
+            published = self.history.publish(sealed, expiring)
             self.manifest = manifest
         for decision in published.expired:
             log.info("%s: %s expired: %s", self.mirror.name, decision.snapshot.id, decision.reason)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.record import Snapshot
-from snapmirror.snapshots.retention import Decision, Rules
+from snapmirror.snapshots.retention import Decision
 from snapmirror.snapshots.spool import Spool
 from snapmirror.snapshots.staging import KEPT, WAITING, Arrived
 
@@ -63,7 +63,7 @@ class Sealed:
 
 @dataclass
 class Published:
-    """What publishing has done."""
+    """What publishing has done. `expired` are those of the expiring snapshots that are gone now."""
 
     snapshot: Snapshot
     expired: list[Decision] = field(default_factory=list)
@@ -154,8 +154,12 @@ class SnapshotStore(Catalogue, Protocol):
     def pause(self) -> None:
         """The run ends while it fills the slot: have on the device what has come, so that the next may believe it."""
 
-    def publish(self, sealed: Sealed, rules: Rules) -> Published:
-        """Make the slot the newest snapshot, durably, and let retention take its course."""
+    def publish(self, sealed: Sealed, expiring: Sequence[Decision]) -> Published:
+        """Make the slot the newest snapshot, durably, and let the `expiring` snapshots go.
+
+        Retention has decided which these are, by all snapshots that there are (see `retention.expired`). So one that
+        could not go, or that a crash has kept, is among them again in the next night.
+        """
 
     def forget(self, snapshots: Sequence[Snapshot]) -> None:
         """Remove published snapshots, as if they had expired. Raises SnapmirrorError."""

@@ -43,6 +43,11 @@ def decide(snapshots: Sequence[Snapshot], rules: Rules) -> list[Decision]:
     return [Decision(one, one.id in reasons, reasons.get(one.id, gone)) for one in snapshots]
 
 
+def expired(snapshots: Sequence[Snapshot], rules: Rules) -> list[Decision]:
+    """The decisions on those that go, each with its reason; `snapshots` are all that there are, the newest first."""
+    return [decision for decision in decide(snapshots, rules) if not decision.keep]
+
+
 @dataclass(frozen=True)
 class Expiry:
     """What a new snapshot would let expire. `at_once` counts it: what the rules of the last night would let go as well
@@ -60,17 +65,15 @@ def expiry(snapshots: Sequence[Snapshot], tonight: Snapshot, rules: Rules) -> Ex
     """
     there = [tonight, *snapshots]
     before = Rules(*snapshots[0].rules) if snapshots and snapshots[0].rules else rules
-    going = [one for one in decide(there, rules) if not one.keep]
-    usual = {one.snapshot.id for one in decide(there, before) if not one.keep}
+    going = expired(there, rules)
+    usual = {one.snapshot.id for one in expired(there, before)}
     shorter = sum(one.snapshot.id not in usual for one in going)
     return Expiry(going, shorter + (len(going) > shorter))
 
 
 def by_age_alone(snapshots: Sequence[Snapshot], rules: Rules) -> int:
     """How many would expire if their age did not count."""
-    return sum(not decision.keep for decision in decide(snapshots, Rules(rules.last))) - sum(
-        not decision.keep for decision in decide(snapshots, rules)
-    )
+    return len(expired(snapshots, Rules(rules.last))) - len(expired(snapshots, rules))
 
 
 def _by_number(snapshots: Sequence[Snapshot], rules: Rules) -> dict[str, str]:

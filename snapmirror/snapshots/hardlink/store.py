@@ -14,7 +14,7 @@ from threading import Event
 
 from snapmirror import files, interrupts
 from snapmirror.errors import StorageError
-from snapmirror.snapshots import checksums, manifest, names, packed, record, retention, settle, staging
+from snapmirror.snapshots import checksums, manifest, names, packed, record, settle, staging
 from snapmirror.snapshots.entry import BadLine
 from snapmirror.snapshots.hardlink import changes, healing, hints, purging, rotation, slot
 from snapmirror.snapshots.hardlink.discard import discard
@@ -24,6 +24,7 @@ from snapmirror.snapshots.hardlink.stage import stage
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Purge, Snapshot
+from snapmirror.snapshots.retention import Decision
 from snapmirror.snapshots.staging import Arrived
 from snapmirror.threads import one_worker
 from snapmirror.tools import filesystems
@@ -320,7 +321,7 @@ class HardlinkStore:
 
     # --- publishing
 
-    def publish(self, sealed: Sealed, rules: retention.Rules) -> Published:
+    def publish(self, sealed: Sealed, expiring: Sequence[Decision]) -> Published:
         """Write down, flush, rename, and let the expired go.
 
         A flush is dear on a slow store, above all right after a big one, when the file system brings what is in its
@@ -331,9 +332,8 @@ class HardlinkStore:
         manifest.store(layout.manifest(sealed.snapshot.id), sealed.manifest, self._like(sealed.snapshot))
         files.write(layout.checksums(sealed.snapshot.sequence), packed.pack(sealed.checksums))
         changes.write(layout, self._record.newest, sealed)
-        decisions = retention.decide([sealed.snapshot, *self._record.snapshots], rules)
-        kept = [decision.snapshot for decision in decisions if decision.keep]
-        expired = [decision.snapshot for decision in decisions if not decision.keep]
+        expired = [decision.snapshot for decision in expiring]
+        kept = [sealed.snapshot, *(one for one in self._record.snapshots if one not in expired)]
         park = bool(expired) and not layout.parked.exists()
         moved = self._record.model_copy(
             update={
@@ -359,7 +359,7 @@ class HardlinkStore:
             os.unlink(path)
         self._is_copy = False
         self._drop_checksums()
-        return Published(self._record.snapshots[0], [decision for decision in decisions if not decision.keep])
+        return Published(self._record.snapshots[0], list(expiring))
 
     def _remove(self, expired: Sequence[Snapshot]) -> None:
         for snapshot in expired:

@@ -19,11 +19,12 @@ from threading import Event
 
 from snapmirror import files, interrupts
 from snapmirror.errors import StorageError
-from snapmirror.snapshots import checksums, packed, retention
+from snapmirror.snapshots import checksums, packed
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import READ_BACK, Preparing, Published, Sealed, Target
 from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.retention import Decision
 from snapmirror.snapshots.settle import settle
 from snapmirror.snapshots.staging import KEPT, Arrived, move, place
 from snapmirror.snapshots.zfs import sealing
@@ -235,7 +236,7 @@ class ZfsStore:
 
     # --- publishing
 
-    def publish(self, sealed: Sealed, rules: retention.Rules) -> Published:
+    def publish(self, sealed: Sealed, expiring: Sequence[Decision]) -> Published:
         """Write down, seal, and let the expired go."""
         layout, snapshot = self.layout, sealed.snapshot
         files.write(layout.manifest(snapshot.id), sealed.manifest)
@@ -246,8 +247,7 @@ class ZfsStore:
             self._snapshots = self._load()
             self._survey = Survey()
             self._date()
-        decisions = retention.decide(self._snapshots, rules)
-        expired = [decision for decision in decisions if not decision.keep and self._destroy(decision.snapshot)]
+        expired = [decision for decision in expiring if self._destroy(decision.snapshot)]
         if expired:
             self._snapshots = self._load()
             self._date()
