@@ -30,7 +30,7 @@ from snapmirror.snapshots import places, times
 from snapmirror.snapshots.names import remove_tree
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.zfs import retiring as on_zfs
-from snapmirror.state import catalogues, damage, newest, report
+from snapmirror.state import catalogues, damage, newest, report_files
 from snapmirror.storage.open_store import OpenStore
 from snapmirror.tools import filesystems
 from snapmirror.tools.mount import mounts
@@ -160,7 +160,7 @@ def finish(config: Config, store: OpenStore) -> str | None:
         home.rename(trash)
         filesystems.sync(store.path)
     if newest.is_retiring(config, note.mirror):
-        steps = (report.forget, damage.settle, newest.forget, catalogues.forget)
+        steps = (report_files.forget, damage.settle, newest.forget, catalogues.forget)
         _remembering(config, note.mirror, *steps)
     if store.dataset is not None and aside:
         on_zfs.destroy(store.dataset, note.mirror)

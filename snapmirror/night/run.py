@@ -32,8 +32,7 @@ from snapmirror.night.refusals import refusals
 from snapmirror.pipeline import Pipeline
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
-from snapmirror.state import catalogues, logbook, newest, summary
-from snapmirror.state import report as reports
+from snapmirror.state import catalogues, logbook, newest, report_files, summary
 from snapmirror.state.lateness import usual_gap
 from snapmirror.state.report import CopyResult, MirrorReport, RunReport
 from snapmirror.storage.claim import READER_SECONDS
@@ -210,7 +209,7 @@ def _write(
 ) -> None:
     """Write the report files. Where that fails a night stays what it was, published or stuck: it is a warning."""
     try:
-        reports.write(report, config, finished, last_success, space)
+        report_files.write(report, config, finished, last_success, space)
     except StorageError as error:
         if error.message not in report.warnings:
             report.warnings.append(error.message)

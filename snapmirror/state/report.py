@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from snapmirror import files
-from snapmirror.config import Config
-from snapmirror.errors import ExitCode, SnapmirrorError, StorageError
-from snapmirror.lock import state_file
+from snapmirror.errors import ExitCode, SnapmirrorError
 from snapmirror.model import ReadBack
-from snapmirror.state import metrics, summary
 
 if TYPE_CHECKING:
     from snapmirror.storage.copier import CopyReport
@@ -134,41 +129,3 @@ class _Listener(logging.Handler):
         if sentence not in self._report.warnings:
             self._report.warnings.append(sentence)
             self._report.logged.add(sentence)
-
-
-def write(
-    report: RunReport,
-    config: Config,
-    finished: float,
-    last_success: dict[str, summary.Success],
-    space: summary.Space | None = None,
-) -> None:
-    """Write the report files that are configured, and a copy into the state folder, beside the lock.
-
-    `finished` is in seconds since 1970; `space` is what is left, if that could be seen.
-    """
-    text = json.dumps({"finished_at": finished, **report.as_json()}, indent=1)
-    try:
-        summary.replace(state_file(config, ".json"), text)
-        kept = summary.keep(config, report.mirrors, finished, last_success, space, report.warnings)
-        if config.report.json_file:
-            summary.replace(config.report.json_file, text)
-        metrics.write(config, kept)
-    except OSError as error:
-        raise StorageError(
-            f"the report {error.filename} cannot be written: {error.strerror}", hint="check [report]"
-        ) from error
-
-
-def forget(config: Config, mirror: str) -> None:
-    """Take a mirror out of the last run's report, out of what is remembered, and out of the metrics.
-
-    Raises OSError and ForeignError.
-    """
-    for path in filter(None, (state_file(config, ".json"), config.report.json_file)):
-        with suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            last = json.loads(files.read(path))
-            mirrors = [one for one in last["mirrors"] if one["mirror"] != mirror]
-            if len(mirrors) < len(last["mirrors"]):
-                summary.replace(path, json.dumps({**last, "mirrors": mirrors}, indent=1))
-    metrics.write(config, summary.forget(config, mirror))
