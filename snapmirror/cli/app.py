@@ -1,4 +1,4 @@
-"""The command `snapmirror` and its groups of commands."""
+"""The command `snapmirror`, with the options of the whole program; `commands` holds its commands."""
 
 from __future__ import annotations
 
@@ -8,31 +8,14 @@ from typing import Annotated
 import typer
 
 from snapmirror import __version__
-from snapmirror.cli import (
-    config_commands,
-    copy_command,
-    doctor_command,
-    export_commands,
-    history_commands,
-    host_commands,
-    list_commands,
-    log_command,
-    look_commands,
-    removal_commands,
-    restore_command,
-    run_commands,
-    status_command,
-    store_commands,
-    verify_command,
-)
+from snapmirror.cli.commands import Program
 from snapmirror.cli.global_options import SYSTEM_CONFIG, VARIABLE, default_config
-from snapmirror.cli.help import Group
 from snapmirror.cli.output import out
 from snapmirror.cli.shell import Shell
 
 app = typer.Typer(
     name="snapmirror",
-    cls=Group,
+    cls=Program,
     help="Dated, browsable, unchanging backups of remote servers in one sparse image file.",
     epilog=(
         "Exit codes: 0 done; 1 bug; 2 usage or configuration; 3 done with warnings; 10 locked; 11 storage; "
@@ -76,23 +59,3 @@ def options(
         raise typer.BadParameter("--quiet and --verbose exclude each other")
     context.obj = Shell(config or default_config(), quiet, verbose)
     context.obj.speak(steps=False)
-
-
-for group in (
-    store_commands,
-    run_commands,
-    copy_command,
-    status_command,
-    log_command,
-    list_commands,
-    history_commands,
-    look_commands,
-    restore_command,
-    verify_command,
-    removal_commands,
-    doctor_command,
-):
-    group.register(app)
-app.add_typer(export_commands.app, name="export")
-app.add_typer(config_commands.app, name="config")
-app.add_typer(host_commands.app, name="host")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from snapmirror.cli.help import Group
+from snapmirror.cli.commands import Group
 from snapmirror.cli.output import note, out
 from snapmirror.cli.shell import shell_of
 from snapmirror.cli.text import harmless, printable
@@ -14,6 +14,11 @@ from snapmirror.model import count
 app = typer.Typer(
     cls=Group, help="The configuration: a sample, a check, a schema.", no_args_is_help=True, rich_markup_mode=None
 )
+
+
+def register(program: typer.Typer) -> None:
+    """Add this group of commands to the program."""
+    program.add_typer(app, name="config")
 
 
 @app.command()

@@ -6,11 +6,16 @@ from typing import Annotated
 
 import typer
 
-from snapmirror.cli.help import Group
+from snapmirror.cli.commands import Group
 from snapmirror.cli.output import out, out_json
 from snapmirror.cli.shell import Json, shell_of
 
 app = typer.Typer(cls=Group, help="Serve the history read-only over SMB: dated folders, and Previous Versions.")
+
+
+def register(program: typer.Typer) -> None:
+    """Add this group of commands to the program."""
+    program.add_typer(app, name="export")
 
 
 @app.command()

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from snapmirror.cli.commands import Group
 from snapmirror.cli.doctor_command import show
-from snapmirror.cli.help import Group
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.shell import Json, shell_of
 from snapmirror.cli.text import harmless
@@ -22,6 +22,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _FIELDS = ("level", "topic", "message", "mend")
+
+
+def register(program: typer.Typer) -> None:
+    """Add this group of commands to the program."""
+    program.add_typer(app, name="host")
 
 
 @app.command()

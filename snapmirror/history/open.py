@@ -5,7 +5,6 @@ from __future__ import annotations
 from snapmirror.config import MirrorConfig
 from snapmirror.snapshots.hardlink.store import HardlinkStore
 from snapmirror.snapshots.protocol import SnapshotStore
-from snapmirror.snapshots.zfs.store import ZfsStore
 from snapmirror.storage.open_store import OpenStore
 
 
@@ -17,5 +16,7 @@ def history_of(store: OpenStore, mirror: MirrorConfig) -> SnapshotStore:
 def history_called(store: OpenStore, name: str) -> SnapshotStore:
     """The same by its name, whether the configuration has such a mirror or not."""
     if store.dataset is not None:
+        from snapmirror.snapshots.zfs.store import ZfsStore  # not at every start, which is counted in milliseconds
+
         return ZfsStore(store.dataset, store.path, name)
     return HardlinkStore(store.path / name)

@@ -28,7 +28,6 @@ from snapmirror.model import NOTICE, Progress
 from snapmirror.night.copying import copy_and_remember
 from snapmirror.night.night import Night, Options, is_full_due
 from snapmirror.night.planning import Planned, make_plan, next_header
-from snapmirror.night.refusals import refusals
 from snapmirror.pipeline import Pipeline
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
@@ -321,6 +320,8 @@ def plan_mirrors(config: Config, names: Sequence[str], options: Options, progres
 
     Raises SnapmirrorError.
     """
+    from snapmirror.night.refusals import refusals  # not at every start of a night, which is counted in milliseconds
+
     plans = {}
     with Pipeline() as pipeline:
         pipeline.hold("lock", run_lock(config, reading=True))

@@ -30,7 +30,7 @@ log = logging.getLogger("snapmirror.verify")
 class _Learned(BaseModel):
     """What is known of a mirror's damage now, and what its store knew of it by then."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     before: tuple[Damaged, ...]
     now: tuple[Damaged, ...]
@@ -38,6 +38,8 @@ class _Learned(BaseModel):
 
 class _Notes(BaseModel):
     """What stores do not know yet, by mirror."""
+
+    model_config = ConfigDict(defer_build=True)  # most nights, there is nothing to read
 
     format: Literal["snapmirror damage"] = "snapmirror damage"
     version: Literal[1] = 1

@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from snapmirror import __version__
+from snapmirror.cli.app import app
+from snapmirror.cli.commands import MODULES
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALLEST = '[store]\npath = "{0}/store"\nstate_dir = "{0}/state"\n[[mirror]]\nname = "etc"\nsource = "/etc"\n'
@@ -171,6 +175,33 @@ def test_nothing_heavy_is_imported_before_a_night() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_command_is_made_by_the_module_that_the_table_names() -> None:
+    found: dict[str, str] = {}
+    for path in sorted((ROOT / "snapmirror/cli").glob("*.py")):
+        module = import_module(f"snapmirror.cli.{path.stem}")
+        if hasattr(module, "register"):
+            some = typer.Typer()
+            some.callback()(lambda: None)
+            module.register(some)
+            found |= dict.fromkeys(typer.main.get_group(some).commands, path.stem)
+    assert found == MODULES
+    assert list(typer.main.get_group(app).commands) == list(MODULES), "the order of --help"
+
+
+def test_a_command_imports_no_other_one() -> None:
+    """What is counted is what a start costs."""
+    script = (
+        "import snapmirror.cli, sys; snapmirror.cli.run_command(['--quiet', 'status', '--help'])\n"
+        "names = {name for name in sys.modules if name.startswith('snapmirror.')}\n"
+        "sys.stderr.write(' '.join(sorted(name for name in names if name.endswith(('_command', '_commands')))))\n"
+        "sys.stderr.write(f'\\n{len(names)}')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=True)
+    commands, number = done.stderr.splitlines()
+    assert commands == "snapmirror.cli.status_command"
+    assert int(number) <= 26, "--help of a command imports more of ours than it did"
 
 
 @pytest.mark.parametrize("group", [(), ("config",), ("export",), ("host",)])
