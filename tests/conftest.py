@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from snapmirror import interrupts
+from tests.support.durations import Durations
 
 # No deadline: a busy machine must not turn a true test red. `--hypothesis-profile=thorough` searches longer.
 settings.register_profile("usual", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,6 +35,16 @@ for _number, _handler in (
         signal.signal(_number, _handler)
 
 
+durations = Durations()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Setting up and taking down included."""
+    with durations.measured(item.location[0]):
+        return (yield)
+
+
 class Figures:
     """What a test has tried and lost, told at the end of the run."""
 
@@ -52,6 +63,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if Figures.lines:
         terminalreporter.section("tried and lost")
         for line in Figures.lines:
+            terminalreporter.line(line)
+    if lines := durations.lines():
+        terminalreporter.section("what each file took, and of the processor")
+        for line in lines:
             terminalreporter.line(line)
 
 
