@@ -16,7 +16,6 @@ from snapmirror.config.schema import (
     StoreConfig,
     ZfsConfig,
 )
-from snapmirror.config.source import Source
 
 __all__ = [
     "COPY_MOUNT_POINT",
@@ -32,7 +31,6 @@ __all__ = [
     "ReportConfig",
     "RetentionConfig",
     "ShareConfig",
-    "Source",
     "StoreConfig",
     "ZfsConfig",
     "load",

@@ -14,7 +14,7 @@ from snapmirror.config.copy import copy_checks
 from snapmirror.config.export import export_checks
 from snapmirror.config.host import host_checks
 from snapmirror.config.share import Location, Table, share_checks
-from snapmirror.config.source import Source, parse_source
+from snapmirror.config.source import Address, parse_source
 from snapmirror.config.values import parse_size
 
 SSH_ONLY = ("port", "identity", "jump_host", "known_hosts", "rsync_path")
@@ -173,7 +173,7 @@ def _mirror(mirror: Table, store: Table) -> Iterator[tuple[str, str]]:
         return
 
 
-def _local(source: Source, store: Path | None) -> Iterator[tuple[str, str]]:
+def _local(source: Address, store: Path | None) -> Iterator[tuple[str, str]]:
     if source.kind == "local" and store is not None and Path(source.path).is_relative_to(store):
         yield "source", f"{source.path} lies inside the store {store}; a store cannot mirror itself"
 

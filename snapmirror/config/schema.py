@@ -21,7 +21,7 @@ from snapmirror.config.guard import GuardConfig
 from snapmirror.config.host import HostConfig
 from snapmirror.config.section import SHOWN, Section
 from snapmirror.config.share import MOUNT_POINT, parse_unc
-from snapmirror.config.source import Source, parse_source
+from snapmirror.config.source import Address, parse_source
 from snapmirror.config.values import (
     AbsolutePath,
     Bool,
@@ -45,7 +45,7 @@ from snapmirror.config.verify import VerifyConfig
 from snapmirror.errors import UsageError
 
 SourceField = Annotated[
-    Source, PlainValidator(parse_source), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
+    Address, PlainValidator(parse_source), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
 ]
 Unc = Annotated[str, BeforeValidator(parse_unc)]
 

@@ -1,4 +1,4 @@
-"""Where a mirror comes from: one text in the configuration, parsed once into a typed `Source`.
+"""Where a mirror comes from: one text in the configuration, parsed once into a typed `Address`.
 
 user@host:/path   host:/path   ssh://[user@]host[:port]/path     rsync over ssh
 rsync://[user@]host[:port]/module[/path]                         an rsync daemon
@@ -24,8 +24,8 @@ _SSH = re.compile(r"(?:(?P<user>[^/]*)@)?(?P<host>\[[^]/]*\]|[^/:@]*):(?P<path>.
 
 
 @dataclass(frozen=True)
-class Source:
-    """A parsed source. `path` is absolute and has no trailing slash ("/" itself excepted).
+class Address:
+    """Where a source is. `path` is absolute and has no trailing slash ("/" itself excepted).
 
     For a daemon, `module` is the module and `path` the place inside it. `port` is what stands in a URL, else None.
     """
@@ -62,9 +62,9 @@ class Source:
         return f"{text}/" if not text or text.endswith(":") else text
 
 
-def parse_source(text: object) -> Source:
+def parse_source(text: object) -> Address:
     """Raises ValueError with a sentence that names what is wrong and what to write."""
-    if isinstance(text, Source):
+    if isinstance(text, Address):
         return text
     if not isinstance(text, str):
         raise ValueError(f"the source is a text: {FORMS}")
@@ -73,7 +73,7 @@ def parse_source(text: object) -> Source:
     if "\0" in text or "\n" in text:
         raise ValueError("the source cannot hold a NUL or a line break")
     if text.startswith("/"):
-        return Source("local", _folder(text))
+        return Address("local", _folder(text))
     if text.startswith(("rsync://", "ssh://")):
         return _from_url(text)
     if "://" in text:
@@ -85,10 +85,10 @@ def parse_source(text: object) -> Source:
     match = _SSH.fullmatch(text)
     if match is None:
         raise ValueError(f'"{text}" is not a source; write {FORMS}')
-    return Source("ssh", _folder(match["path"]), _host(match["host"]), _user(match["user"]))
+    return Address("ssh", _folder(match["path"]), _host(match["host"]), _user(match["user"]))
 
 
-def _from_url(text: str) -> Source:
+def _from_url(text: str) -> Address:
     scheme, rest = text.split("://", 1)
     authority, slash, path = rest.partition("/")
     _need_brackets(text, authority)
@@ -102,11 +102,11 @@ def _from_url(text: str) -> Source:
     user = authority.rpartition("@")[0]
     host = _host(_host_part(authority.rpartition("@")[2]))
     if scheme == "ssh":
-        return Source("ssh", _folder(slash + path), host, _user(user), port)
+        return Address("ssh", _folder(slash + path), host, _user(user), port)
     module, _, inside = path.partition("/")
     if not module:
         raise ValueError(f'"{text}" names no module; write "rsync://host/module/path"')
-    return Source("daemon", _folder(f"/{inside}"), host, _user(user), port, module)
+    return Address("daemon", _folder(f"/{inside}"), host, _user(user), port, module)
 
 
 def _need_brackets(text: str, place: str) -> None:

@@ -18,7 +18,7 @@ from snapmirror.model import count
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.zfs.layout import Layout as ZfsLayout
-from snapmirror.sources import named_files
+from snapmirror.sources import named_files, settings
 from snapmirror.state import newest, summary
 from snapmirror.state.lateness import CLOCK_TOLERANCE, late_after, usual_gap
 from snapmirror.tools import ssh
@@ -34,7 +34,7 @@ def examine(mirror: MirrorConfig) -> Iterator[Check]:
     yield from broken
     if any(check.level == "fail" for check in broken):
         return
-    answer = reach(mirror)
+    answer = reach(settings.location(mirror))
     if answer.obstacle is None and answer.entries == 0:
         mend = "is it mounted there? the guard would stop a run that finds everything gone"
         yield warn(_topic(mirror), f"{mirror.source} is empty", mend)

@@ -24,8 +24,8 @@ from snapmirror.snapshots.heal import Case, Healer
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.verify import Report
-from snapmirror.sources import floods, named_files, stall
-from snapmirror.tools import rsync
+from snapmirror.sources import floods, named_files, settings, stall
+from snapmirror.tools import rsync, rsync_output
 
 log = logging.getLogger("snapmirror.heal")
 
@@ -126,12 +126,12 @@ def _asked(
     mirror: MirrorConfig, folder: Path, paths: Sequence[bytes], *, most: int | None
 ) -> Iterator[tuple[bytes, tuple[bytes, bytes]]]:
     """Name, size and time of what rsync sends, each file of at most so many bytes; would send, if `most` is None."""
-    names = folder / "names"
-    names.write_bytes(b"".join(rsync.listed_name(mirror, path) + b"\0" for path in paths))
+    names, location = folder / "names", settings.location(mirror)
+    names.write_bytes(b"".join(rsync.listed_name(location, path) + b"\0" for path in paths))
     token = secrets.token_hex(8)
     argv = rsync.transfer_argv(
-        mirror, names, folder / "files", basis=None, scratch=folder / "tmp", partial=folder / "partial", patch=False,
-        token=token,
+        location, settings.options(mirror), names, folder / "files",
+        basis=None, scratch=folder / "tmp", partial=folder / "partial", patch=False, token=token,
     )  # fmt: skip
     what, rest = f"asking {mirror.source} for good copies", b""
 
@@ -146,9 +146,9 @@ def _asked(
         for chunk in stall.printed(child, 1 << 16, seconds=stall.patience(mirror), flood=flood, tick=look):
             *lines, rest = (rest + chunk).split(b"\n")
             for raw in lines:
-                if (sent := rsync.parse_sent(raw, token)) is not None and sent.line[1:2] == b"f":
+                if (sent := rsync_output.parse_sent(raw, token)) is not None and sent.line[1:2] == b"f":
                     fields = sent.line.split(b"|", 6)
                     yield path_of(sent.line), (fields[4], fields[5])
         code, stderr = child.wait(), child.stderr_tail()
-    if code not in {rsync.OK, rsync.PARTIAL, rsync.VANISHED} or rsync.is_full(stderr):
-        raise rsync.failure(code, stderr, what)
+    if code not in {rsync_output.OK, rsync_output.PARTIAL, rsync_output.VANISHED} or rsync_output.is_full(stderr):
+        raise rsync_output.failure(code, stderr, what)

@@ -29,8 +29,8 @@ from snapmirror.history.login_files import is_one as is_login_file
 from snapmirror.history.lookup import ancestors
 from snapmirror.model import Progress, count, size
 from snapmirror.snapshots.entry import BadLine, Entry, join, parent, parse
-from snapmirror.sources import named_files
-from snapmirror.tools import rsync
+from snapmirror.sources import named_files, settings
+from snapmirror.tools import rsync, rsync_output
 
 log = logging.getLogger("snapmirror.restore")
 
@@ -264,8 +264,9 @@ class Restore:
         with tempfile.TemporaryFile() as names:
             names.write(b"".join(b"./" + path + b"\0" for path in paths))  # rsync takes a leading # for a remark
             names.seek(0)
+            mirror = self.found.mirror
             argv = rsync.back_argv(
-                self.found.mirror, self.found.tree, target,
+                settings.location(mirror), settings.options(mirror), self.found.tree, target,
                 dry_run=dry_run, folders_only=folders_only, through_links=through_links, checksum=self.checksum,
                 protected=self._protected(), left_out=LOGIN_FILES if without_login_files else (),
             )  # fmt: skip
@@ -274,7 +275,7 @@ class Restore:
                 assert child.stdout is not None
                 for raw in child.stdout:
                     line = raw.removesuffix(b"\n")
-                    if rsync.is_entry(line):
+                    if rsync_output.is_entry(line):
                         try:
                             one = _entry(line)
                         except BadLine:
@@ -283,28 +284,28 @@ class Restore:
                     elif line.startswith(b"skipping ") and not dry_run:
                         self.skipped += 1
                 code, stderr = child.wait(), child.stderr_tail()
-        if code != rsync.OK:
+        if code != rsync_output.OK:
             raise self._failure(code, stderr, dry_run=dry_run)
 
     def _failure(self, code: int, stderr: bytes, *, dry_run: bool) -> SnapmirrorError:
         what = f"restoring to {self.where}"
-        complaints = rsync.complaints(stderr, most=3)
+        complaints = rsync_output.complaints(stderr, most=3)
         detail = f": {'; '.join(complaints)}" if complaints else ""
-        if rsync.is_full(stderr):
+        if rsync_output.is_full(stderr):
             return StorageError(f"{what}: no room is left there{detail}", hint="make room and run it again: it goes on")
         if b"read-only server" in stderr or b"module is read only" in stderr:  # rrsync -ro, or a daemon's setting
             return TransferError(
                 f"{what}: the server lets us only read{detail}",
                 hint="allow writing for the restore (README: restore a server), or restore with --to",
             )
-        if code == rsync.PARTIAL and dry_run:
+        if code == rsync_output.PARTIAL and dry_run:
             return TransferError(
                 f"{what}: not everything can be restored{detail}",
                 hint="nothing was written; if something is in the way, move it away",
             )
-        if code == rsync.PARTIAL:
+        if code == rsync_output.PARTIAL:
             return TransferError(f"{what}: not everything could be restored{detail}", hint="the rest is restored")
-        return rsync.failure(code, stderr, what)
+        return rsync_output.failure(code, stderr, what)
 
 
 def top_names(found: Found) -> list[bytes]:

@@ -30,7 +30,7 @@ from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.spool import Spool
 from snapmirror.snapshots.staging import Arrived, carry, strays
-from snapmirror.tools import rsync
+from snapmirror.tools import rsync_output
 
 _SECOND = 1_000_000_000
 _IS_KIND: dict[bytes, Callable[[int], bool]] = {
@@ -117,7 +117,7 @@ class Landing:
         self._sums: list[tuple[bytes, bytes]] = []
         self._unchecked: list[bytes] = []
 
-    def take(self, sent: rsync.Sent, landed: Landed) -> int | None:
+    def take(self, sent: rsync_output.Sent, landed: Landed) -> int | None:
         """Note what rsync says of a name; return the bytes of a file that is new, None if that was known before."""
         path = path_of(sent.line)
         one = self.missing.pop(path, None)
@@ -160,7 +160,7 @@ class Landing:
         tree = Tree(self.tree)
         there = self._there(tree)
         if found := strays(self.tree, there, self.missing):
-            raise rsync.unasked([escape(path) for path in found], what(self.mirror))
+            raise rsync_output.unasked([escape(path) for path in found], what(self.mirror))
         self._settle_missing(tree, code, landed)
         present: list[tuple[Wanted, os.stat_result]] = []
         for one in self._wanted:
@@ -180,7 +180,7 @@ class Landing:
                 self._has_gone(tree, one, landed, told=True)
                 self._sent.discard(path)
         self._inspect(present, landed)
-        if code == rsync.PARTIAL:  # of a file that failed rsync's own check it prints a checksum as well
+        if code == rsync_output.PARTIAL:  # of a file that failed rsync's own check it prints a checksum as well
             self._unchecked += [unescape(name) for _, name in self._sums]
             self._sums = []
         landed.checksums.extend(pair for pair in self._sums if unescape(pair[1]) not in landed.gone)
@@ -214,8 +214,8 @@ class Landing:
         for one in self.missing.values():
             if one.new.is_directory:
                 continue  # it may come with what lies in it
-            (landed.unreadable if code == rsync.PARTIAL else landed.vanished).append(one.path)
-            if code == rsync.PARTIAL and one.old is not None:
+            (landed.unreadable if code == rsync_output.PARTIAL else landed.vanished).append(one.path)
+            if code == rsync_output.PARTIAL and one.old is not None:
                 landed.corrections[one.new.line] = one.old
                 landed.kept_old.append(one.path)
                 if self._keep is not None:

@@ -19,9 +19,9 @@ from snapmirror.snapshots.entry import escape, path_of, plain_line
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import checked
 from snapmirror.snapshots.spool import Spool
-from snapmirror.sources import floods, size_limits, stall
+from snapmirror.sources import floods, settings, size_limits, stall
 from snapmirror.sources.odd_times import Disk
-from snapmirror.tools import rsync
+from snapmirror.tools import rsync, rsync_output
 from snapmirror.tools.find import folders_read_ahead
 
 _CHUNK = 1 << 18
@@ -45,7 +45,7 @@ class Listing:
 
     def lines(self) -> Iterator[bytes]:
         """The entries one by one."""
-        return (line for block in self.blocks for line in block if rsync.is_entry(line))
+        return (line for block in self.blocks for line in block if rsync_output.is_entry(line))
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def source_listed(mirror: MirrorConfig, *, expected: int) -> Iterator[Listing]:
 
     `expected`: how many entries it had last time, 0 if that is not known.
     """
-    argv = rsync.listing_argv(mirror, whole=0 < expected <= _MOST_AT_ONCE)
+    argv = rsync.listing_argv(settings.location(mirror), settings.options(mirror), whole=0 < expected <= _MOST_AT_ONCE)
     ahead = folders_read_ahead(mirror.source.rsync_argument) if _is_read_ahead(mirror, expected) else nullcontext()
     with ahead, _listed(argv, f"listing {mirror.source}", mirror, stall.patience(mirror)) as listing:
         if size_limits.are_set(mirror):
@@ -77,7 +77,7 @@ def _is_read_ahead(mirror: MirrorConfig, expected: int) -> bool:
 
 def tree_lines(mirror: MirrorConfig, tree: Path) -> list[bytes]:
     """The entries of a snapshot's own tree in the same form."""
-    with _listed(rsync.tree_argv(mirror, tree), f"listing {tree}", mirror) as listing:
+    with _listed(rsync.tree_argv(settings.options(mirror), tree), f"listing {tree}", mirror) as listing:
         return list(listing.lines())
 
 
@@ -87,11 +87,12 @@ def changed_names(mirror: MirrorConfig, tree: Path, disk: Disk, among: Sequence[
     `among`: only these are looked at.
     """
     what, seconds = f"comparing {mirror.source} with {tree}", stall.patience(mirror)
+    location = settings.location(mirror)
     with tempfile.TemporaryFile() if among is not None else nullcontext() as names:
         if names is not None:
-            names.writelines(rsync.listed_name(mirror, path) + b"\0" for path in among or ())
+            names.writelines(rsync.listed_name(location, path) + b"\0" for path in among or ())
             names.seek(0)
-        argv = rsync.check_argv(mirror, tree, listed=names is not None)
+        argv = rsync.check_argv(location, settings.options(mirror), tree, listed=names is not None)
         with _listed(argv, what, mirror, seconds, root=False, stdin=names) as listing:
             return {path_of(line) for line in listing.lines() if not _is_time_that_cannot_be_kept(line, tree, disk)}
 
@@ -142,13 +143,13 @@ def _read(
             has_root = has_root or any(line.endswith(b"|//./") for line in lines)
             yield lines
         code, stderr = child.wait(), child.stderr_tail()
-    listing.complaints = rsync.complaints(stderr, good=code == rsync.OK)
-    if code not in {rsync.OK, rsync.PARTIAL, rsync.VANISHED}:
-        raise rsync.failure(code, stderr, what)
+    listing.complaints = rsync_output.complaints(stderr, good=code == rsync_output.OK)
+    if code not in {rsync_output.OK, rsync_output.PARTIAL, rsync_output.VANISHED}:
+        raise rsync_output.failure(code, stderr, what)
     if needs_root and not has_root:
         reason = f": {listing.complaints[0]}" if listing.complaints else ""
         raise TransferError(f"{what}: there is no such folder{reason}", hint="check the path in source")
-    listing.partial = code == rsync.PARTIAL
+    listing.partial = code == rsync_output.PARTIAL
 
 
 def _pruned(lines: Iterable[bytes], marker: bytes) -> Iterator[bytes]:

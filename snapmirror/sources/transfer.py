@@ -20,9 +20,9 @@ from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.protocol import Target
 from snapmirror.snapshots.staging import carry
-from snapmirror.sources import floods, stall
+from snapmirror.sources import floods, settings, stall
 from snapmirror.sources.landing import Landed, Landing, Wanted, what
-from snapmirror.tools import rsync
+from snapmirror.tools import rsync, rsync_output
 
 _BATCH = 10_000
 _COMPLAINTS = 100
@@ -77,6 +77,7 @@ class _Fetching:
         self, mirror: MirrorConfig, plan: Plan, target: Target, advance: Advance, watch: Callable[[], None]
     ) -> None:
         self.mirror, self.target, self.advance, self.watch = mirror, target, advance, watch
+        self.location = settings.location(mirror)
         self.number = since_prefix(plan.sequence)
         pairs = (pair for pair in plan.transfer if pair[1] is not None and pair[1][1:2] == b"d")
         self.folders = {one.path: one for one in map(Wanted.of, pairs)}
@@ -90,7 +91,9 @@ class _Fetching:
         folders = {
             path: self.folders[path] for path in [*leading, *(one.path for one in wanted if one.new.is_directory)]
         }
-        listed = (rsync.listed_name(self.mirror, name) for name in dict.fromkeys([*leading, *(w.path for w in wanted)]))
+        listed = (
+            rsync.listed_name(self.location, name) for name in dict.fromkeys([*leading, *(w.path for w in wanted)])
+        )
         files.write(self.target.names, b"".join(name + b"\0" for name in listed))
         landing = self._landing(wanted, folders)
         self._hand_over(wanted, landing.tree)
@@ -124,7 +127,7 @@ class _Fetching:
     def _fetch(self, names: Path | None, landing: Landing, *, patch: bool) -> None:
         token = secrets.token_hex(8)
         argv = rsync.transfer_argv(
-            self.mirror, names, landing.tree, basis=self.target.basis,
+            self.location, settings.options(self.mirror), names, landing.tree, basis=self.target.basis,
             scratch=self.target.scratch, partial=self.target.partial, patch=patch, token=token,
         )  # fmt: skip
         count = len(landing.missing)
@@ -152,9 +155,9 @@ class _Fetching:
             self.ahead = size
 
     def _line(self, raw: bytes, token: str, landing: Landing) -> None:
-        sent = rsync.parse_sent(raw, token)
+        sent = rsync_output.parse_sent(raw, token)
         if sent is None:
-            self.landed.bytes += rsync.literal_bytes(raw)
+            self.landed.bytes += rsync_output.literal_bytes(raw)
             return
         size = landing.take(sent, self.landed)
         if size is not None:
@@ -166,12 +169,14 @@ class _Fetching:
     def _judge(self, code: int, stderr: bytes) -> None:
         """Go on, or raise what ends the night."""
         landed = self.landed
-        if code not in {rsync.OK, rsync.PARTIAL, rsync.VANISHED} or rsync.is_full(stderr):
-            raise rsync.failure(code, stderr, what(self.mirror))
-        if code == rsync.VANISHED:
+        if code not in {rsync_output.OK, rsync_output.PARTIAL, rsync_output.VANISHED} or rsync_output.is_full(stderr):
+            raise rsync_output.failure(code, stderr, what(self.mirror))
+        if code == rsync_output.VANISHED:
             landed.saw_vanishing = True
-        if code == rsync.PARTIAL:
+        if code == rsync_output.PARTIAL:
             if self.mirror.on_unreadable == "fail":
-                raise rsync.failure(code, stderr, what(self.mirror))
+                raise rsync_output.failure(code, stderr, what(self.mirror))
             landed.partial = True
-        landed.complaints = [*landed.complaints, *rsync.complaints(stderr, good=code == rsync.OK)][:_COMPLAINTS]
+        landed.complaints = [*landed.complaints, *rsync_output.complaints(stderr, good=code == rsync_output.OK)][
+            :_COMPLAINTS
+        ]

@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from snapmirror.config import MirrorConfig
 from snapmirror.errors import UsageError
 from snapmirror.process import ProgramTimeout, run
 from snapmirror.tools import rsync
@@ -64,9 +63,9 @@ class Answer:
     refusal: Refusal | None = None
 
 
-def reach(mirror: MirrorConfig) -> Answer:
+def reach(location: rsync.Location) -> Answer:
     """Ask the source for the names in its folder."""
-    argv = ["rsync", "--list-only", "--dirs", "--timeout=30", *rsync.connection(mirror), mirror.source.rsync_argument]
+    argv = ["rsync", "--list-only", "--dirs", "--timeout=30", *rsync.connection(location), location.argument]
     try:
         done = run(argv, ok=range(-64, 256), timeout=SECONDS)
     except ProgramTimeout:

@@ -9,7 +9,8 @@ ssh_config at all (-F none) was rejected: sources are written with aliases.
 
 from __future__ import annotations
 
-from snapmirror.config import MirrorConfig
+from dataclasses import dataclass
+from pathlib import Path
 
 CONNECT_SECONDS = 30
 _ALIVE_SECONDS = 15
@@ -51,15 +52,25 @@ _SESSION = {
 }
 
 
-def argv(mirror: MirrorConfig) -> list[str]:
-    """ssh with the options of a mirror, without the destination."""
-    words = _login(mirror)
-    if port := mirror.port or mirror.source.port:
-        words.append(f"-oPort={port}")
-    if mirror.jump_host:
+@dataclass(frozen=True)
+class Login:
+    """How a server lets us in. What is None is what ssh, and what is configured for it, say."""
+
+    port: int | None = None
+    identity: Path | None = None
+    known_hosts: Path | None = None
+    jump_host: str | None = None
+
+
+def argv(login: Login) -> list[str]:
+    """ssh with the options of a login, without the destination."""
+    words = _login(login)
+    if login.port:
+        words.append(f"-oPort={login.port}")
+    if login.jump_host:
         # not -J: it would ignore our key and our known hosts
-        host, jump_port = jump(mirror.jump_host)
-        gate = [*_login(mirror), *([f"-oPort={jump_port}"] if jump_port else []), "-W", "[%h]:%p", "--", host]
+        host, jump_port = jump(login.jump_host)
+        gate = [*_login(login), *([f"-oPort={jump_port}"] if jump_port else []), "-W", "[%h]:%p", "--", host]
         words += ["-oProxyCommand=" + " ".join(_proxy_word(word) for word in gate), "-oProxyUseFdpass=no"]
     return words
 
@@ -70,23 +81,23 @@ def jump(jump_host: str) -> tuple[str, int | None]:
     return (host, int(port)) if colon and port.isdigit() else (jump_host, None)
 
 
-def rsh(mirror: MirrorConfig) -> str:
+def rsh(login: Login) -> str:
     """The same as rsync's --rsh takes it: one text that rsync itself splits, honouring quotes."""
-    return " ".join(_quoted(word) for word in argv(mirror))
+    return " ".join(_quoted(word) for word in argv(login))
 
 
-def _login(mirror: MirrorConfig) -> list[str]:
+def _login(login: Login) -> list[str]:
     words = [
         "ssh",
         "-k",
         *(f"-o{key}={value}" for key, value in _SESSION.items()),
     ]  # -k: nor are Kerberos' tickets lent
-    if mirror.identity:
-        words += [f"-oIdentityFile={_value(str(mirror.identity))}", "-oIdentitiesOnly=yes"]
+    if login.identity:
+        words += [f"-oIdentityFile={_value(str(login.identity))}", "-oIdentitiesOnly=yes"]
         words += ["-oPubkeyAuthentication=yes", "-oPreferredAuthentications=publickey"]
-    if mirror.known_hosts:
+    if login.known_hosts:
         words.append("-oKnownHostsCommand=none")
-        words.append(f"-oUserKnownHostsFile={_value(str(mirror.known_hosts))}")
+        words.append(f"-oUserKnownHostsFile={_value(str(login.known_hosts))}")
         words.append("-oGlobalKnownHostsFile=none")
     return words
 

@@ -24,7 +24,7 @@ from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import compare
 from snapmirror.storage import claim, sums, update
 from snapmirror.storage.blocks import Shape
-from snapmirror.tools import rsync
+from snapmirror.tools import rsync_output
 from tests.fuzz import seeds
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -60,11 +60,11 @@ def listing(data: bytes) -> None:
 
 def sent(data: bytes) -> None:
     """A line of a transfer."""
-    found = rsync.parse_sent(b"word|" + data, "word")
+    found = rsync_output.parse_sent(b"word|" + data, "word")
     if found is not None:
         entry.parse(found.line)
-    rsync.literal_bytes(data)
-    rsync.complaints(data)
+    rsync_output.literal_bytes(data)
+    rsync_output.complaints(data)
 
 
 def manifest(data: bytes) -> None:

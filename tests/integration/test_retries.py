@@ -16,7 +16,7 @@ import pytest
 from snapmirror.config import load
 from snapmirror.errors import UnreachableError
 from snapmirror.storage.initialise import initialise
-from snapmirror.tools import rsync
+from snapmirror.tools import rsync_output
 from tests.support.runner import Scene
 from tests.support.sshd import free_port, rsync_daemon_running, sshd_running
 from tests.support.storage import TINY, stack_image
@@ -151,4 +151,4 @@ def test_a_run_waits_for_another_one(scene: Scene) -> None:
     ],
 )
 def test_what_may_pass(code: int, stderr: str, passes: bool) -> None:
-    assert isinstance(rsync.failure(code, stderr.encode(), "listing x"), UnreachableError) == passes
+    assert isinstance(rsync_output.failure(code, stderr.encode(), "listing x"), UnreachableError) == passes

@@ -18,6 +18,7 @@ from snapmirror.config.sample import json_schema, reference, sample
 from snapmirror.config.source import parse_source
 from snapmirror.config.values import format_fraction, format_size, parse_fraction, parse_size
 from snapmirror.errors import ConfigError, ExitCode, UsageError
+from snapmirror.sources import settings
 from snapmirror.tools import rsync
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -225,7 +226,7 @@ def test_numbers_that_rsync_takes(key: str, largest: object, too_large: object, 
 
     mirror = parsed(largest)
     limit = [f"--bwlimit={mirror.bandwidth_limit // 1024}"] if mirror.bandwidth_limit else []
-    argv = [*rsync.listing_argv(mirror, whole=False), *limit]
+    argv = [*rsync.listing_argv(settings.location(mirror), settings.options(mirror), whole=False), *limit]
     assert process.run(argv, ok=range(256)).exit_code == 0
     with pytest.raises(ConfigError, match=rf"mirror.a.{key}: .*at most"):
         parsed(too_large)

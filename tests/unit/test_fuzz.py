@@ -26,7 +26,7 @@ from snapmirror.snapshots.manifest import NOTHING, PREFIX, Header, Reader
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import compare
 from snapmirror.snapshots.spool import Spool
-from snapmirror.tools import rsync
+from snapmirror.tools import rsync_output
 from tests.fuzz.seeds import LINES, manifest, unpacked
 
 PIECES = [
@@ -176,11 +176,11 @@ def test_a_configuration(data: st.DataObject) -> None:
 
 @given(st.sampled_from(LINES).map(lambda line: b"0" * 32 + b"|" + line).flatmap(damaged))
 def test_what_rsync_says_of_a_transfer(raw: bytes) -> None:
-    sent = rsync.parse_sent(b"word|" + raw, "word")
+    sent = rsync_output.parse_sent(b"word|" + raw, "word")
     if sent is not None:
         with suppress(entry.BadLine):
             entry.parse(sent.line)
-    rsync.literal_bytes(raw)
+    rsync_output.literal_bytes(raw)
 
 
 def test_the_files_that_the_damage_starts_from_are_good() -> None:

@@ -134,6 +134,17 @@ def test_imports_only_point_downwards() -> None:
     assert not broken, "\n".join(broken)
 
 
+def test_tools_take_plain_values() -> None:
+    broken = [
+        f"{path.relative_to(ROOT)}:{line}: imports {target}"
+        for path in MODULES
+        if layer_of(name_of(path)) == "tools"
+        for target, line in imports_of(path)
+        if f"{target}.".startswith("snapmirror.config.")
+    ]
+    assert not broken, "an adapter of a program does not know the configuration:\n" + "\n".join(broken)
+
+
 def test_imports_have_no_cycle() -> None:
     edges = {
         name_of(path): {t for t, _ in imports_of(path, at_run_time=True) if t in NAMES and t != name_of(path)}

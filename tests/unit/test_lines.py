@@ -15,7 +15,7 @@ from snapmirror.snapshots import checksums, entry, packed
 from snapmirror.snapshots.manifest import DamagedManifest, Header, Reader, Writer
 from snapmirror.snapshots.spool import Spool
 from snapmirror.sources.listing import _pruned
-from snapmirror.tools import rsync
+from snapmirror.tools import rsync_output
 
 TAIL = b"|rw-r--r--|0|0|5|2026/11/20-03:00:00|"
 
@@ -45,26 +45,26 @@ def test_an_entry_is_taken_apart() -> None:
     ],
 )
 def test_what_was_sent_reads_as_a_listing(raw: bytes, expected: bytes, checksum: bytes) -> None:
-    assert rsync.parse_sent(b"word|" + raw, "word") == rsync.Sent(expected, checksum)
-    assert rsync.parse_sent(raw, "word") is None and rsync.parse_sent(b"other|" + raw, "word") is None
+    assert rsync_output.parse_sent(b"word|" + raw, "word") == rsync_output.Sent(expected, checksum)
+    assert rsync_output.parse_sent(raw, "word") is None and rsync_output.parse_sent(b"other|" + raw, "word") is None
 
 
 def test_messages_are_no_entries() -> None:
-    assert rsync.parse_sent(b"Literal data: 5 bytes", "word") is None
-    assert rsync.literal_bytes(b"Literal data: 5 bytes") == 5
-    assert not rsync.is_entry(b"*deleting  " + TAIL + b"//x")
+    assert rsync_output.parse_sent(b"Literal data: 5 bytes", "word") is None
+    assert rsync_output.literal_bytes(b"Literal data: 5 bytes") == 5
+    assert not rsync_output.is_entry(b"*deleting  " + TAIL + b"//x")
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 20, 21, 22, 23, 25, 30, 35, 99, 124, 127, 255, -9])
 def test_every_exit_code_is_a_sentence_with_a_hint(code: int) -> None:
-    error = rsync.failure(code, b"rsync: something broke\nrsync error: verdict (code 12)\n", "it stopped")
+    error = rsync_output.failure(code, b"rsync: something broke\nrsync error: verdict (code 12)\n", "it stopped")
     assert isinstance(error, TransferError)
     assert error.message.startswith("it stopped: ") and "verdict" not in error.message and error.hint
 
 
 def test_a_full_disk_is_the_stores_fault_whatever_the_code() -> None:
     for code in (11, 12, 23):
-        error = rsync.failure(code, b'rsync: write failed on "/x": No space left on device (28)\n', "it stopped")
+        error = rsync_output.failure(code, b'rsync: write failed on "/x": No space left on device (28)\n', "it stopped")
         assert isinstance(error, StorageError)
 
 
@@ -73,7 +73,7 @@ def test_the_telling_line_of_ssh_is_shown() -> None:
         b"@@@@@@@@@@\n@  WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!  @\n@@@@@\nHost key verification failed.\n"
     )
     closing = b"rsync: connection unexpectedly closed (0 bytes received so far) [Receiver]\nrsync error: x (code 255)\n"
-    assert "Host key verification failed" in rsync.failure(255, frame + closing, "listing").message
+    assert "Host key verification failed" in rsync_output.failure(255, frame + closing, "listing").message
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_telling_line_of_ssh_is_shown() -> None:
 def test_ssh_is_believed_whichever_end_rsync_notices_first(said: bytes, by_ssh: bool) -> None:
     """On a busy machine rsync reads the end of the data before ssh has ended, and calls that 12 instead of 255."""
     closing = b"rsync: connection unexpectedly closed (0 bytes received so far) [Receiver]\nrsync error: x (code 12)\n"
-    message = rsync.failure(12, said + closing, "listing").message
+    message = rsync_output.failure(12, said + closing, "listing").message
     assert ("ssh could not connect" in message) == by_ssh
     assert said.splitlines()[-1].decode() in message
 

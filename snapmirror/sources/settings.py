@@ -1,0 +1,42 @@
+"""What a mirror's configuration means for rsync and ssh, as the plain values that their adapters in `tools` take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from snapmirror.config import MirrorConfig
+from snapmirror.tools import rsync, ssh
+
+
+def location(mirror: MirrorConfig) -> rsync.Location:
+    """Where its source is, and how it is reached."""
+    source = mirror.source
+    is_daemon = source.kind == "daemon"
+    return rsync.Location(
+        kind=source.kind,
+        argument=source.rsync_argument,
+        base=(replace(source, path="/") if is_daemon else source).rsync_argument,
+        inside=source.path.strip("/") if is_daemon else "",
+        login=ssh.Login(mirror.port or source.port, mirror.identity, mirror.known_hosts, mirror.jump_host),
+        rsync_path=mirror.rsync_path,
+        password_file=mirror.password_file,
+    )
+
+
+def options(mirror: MirrorConfig) -> rsync.Options:
+    """What is taken of its source and kept."""
+    return rsync.Options(
+        hard_links=mirror.hard_links,
+        acls=mirror.acls,
+        xattrs=mirror.xattrs,
+        fake_super=mirror.fake_super,
+        timeout_seconds=mirror.timeout_seconds,
+        bandwidth_limit=mirror.bandwidth_limit,
+        include=mirror.include,
+        include_from=mirror.include_from,
+        exclude=mirror.exclude,
+        exclude_from=mirror.exclude_from,
+        one_file_system=mirror.one_file_system,
+        max_size=mirror.max_size,
+        min_size=mirror.min_size,
+    )
