@@ -35,6 +35,9 @@ class MirrorFields(TypedDict):
     read_back_completed_at: str | None
     read_back_behind_seconds: int | None
     damaged_files: int | None
+    next_try_at: str | None
+    next_try: int | None
+    retries: int | None
 
 
 class StatusFields(TypedDict):
@@ -108,6 +111,8 @@ def _row(mirror: MirrorStatus, now: datetime) -> list[str]:
     result = mirror.result or ""
     if mirror.warnings:
         result = f"{result}, {count(len(mirror.warnings), 'warning')}"
+    if mirror.waiting is not None:
+        result = f"{result} (try {mirror.waiting.tried} of {mirror.waiting.retries})"
     if mirror.exit_code and mirror.result == "failed":
         result = f"{result} ({mirror.exit_code})"
     return [
@@ -153,6 +158,9 @@ def _mirror(mirror: MirrorStatus, now: datetime) -> MirrorFields:
         "read_back_completed_at": _utc(_moment(known.completed)) if known else None,
         "read_back_behind_seconds": int(known.behind_seconds) if known else None,
         "damaged_files": mirror.damaged,
+        "next_try_at": _utc(_moment(mirror.waiting.until)) if mirror.waiting else None,
+        "next_try": mirror.waiting.tried if mirror.waiting else None,
+        "retries": mirror.waiting.retries if mirror.waiting else None,
     }
 
 

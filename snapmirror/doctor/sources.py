@@ -86,7 +86,9 @@ def last_success(config: Config, store: Path | None, now: datetime) -> Iterator[
             gap = timedelta(seconds=night.usual_gap)
         if behind is not None:
             yield fail(_topic(mirror), behind, newest.HINT, ExitCode.GUARD)
-        if night is not None and night.result == "failed":
+        if night is not None and night.waiting is not None and night.waiting.is_alive:
+            yield ok(_topic(mirror), f"{night.waiting.what_next(now)}: {night.error}")
+        elif night is not None and night.result == "failed":
             yield _failed_night(mirror, night, record.parse_id(last) if last else None, now)
         elif last is not None:
             yield _age(mirror, gap, f"the newest snapshot is {last}", record.parse_id(last), now)
@@ -103,7 +105,9 @@ def _failed_night(mirror: MirrorConfig, night: summary.Night, last: datetime | N
     good = f"the last success is from {_ago(last, now)}" if last is not None else "none has succeeded yet"
     when = _ago(datetime.fromtimestamp(night.finished, UTC), now)
     message = f"the last run, {when}, failed: {night.error}; {good}"
-    return warn(_topic(mirror), message, night.hint or "look at the log of the last run")
+    # (its hint is of that time: what it names may be mended by now, or over)
+    hint = f"; the hint of that run was: {night.hint}" if night.hint else ""
+    return warn(_topic(mirror), message, f"'snapmirror run {mirror.name}' tries again{hint}")
 
 
 def _age(mirror: MirrorConfig, gap: timedelta | None, what: str, when: datetime, now: datetime) -> Check:

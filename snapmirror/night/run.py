@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
@@ -122,7 +123,7 @@ class _Run:
     def again(self, mirrors: Sequence[MirrorConfig]) -> None:
         """Try those again whose server was away, as often as is configured, and each after its time."""
         while due := {one.name: self._due(one) for one in mirrors if self._is_waiting(one)}:
-            self.write(time.time())  # a cut of the power leaves no run without a report
+            self._write_waiting(mirrors, due)  # a cut of the power leaves no run without a report
             first = min(due.values())
             for one in mirrors:
                 if one.name in due:
@@ -159,6 +160,19 @@ class _Run:
     def write(self, finished: float) -> None:
         """Write the report files, as of `finished`, seconds since 1970."""
         _write(self.report, self.config, finished, self.last_success, self.space)
+
+    def _write_waiting(self, mirrors: Sequence[MirrorConfig], due: Mapping[str, float]) -> None:
+        """The same between two rounds, so that `status` tells of a run that waits instead of one that has failed."""
+        now, started = time.time(), time.monotonic()
+        waiting = {
+            one.name: summary.Waiting(
+                until=now + due[one.name] - started, tried=self.report.of(one.name).attempts, retries=one.retries,
+                pid=os.getpid(),
+            )
+            for one in mirrors
+            if one.name in due
+        }  # fmt: skip
+        _write(self.report, self.config, now, self.last_success, self.space, waiting)
 
     def write_down(self, finished: float) -> None:
         """Write a line of the logbook: once, when all is known. Where that fails, the reports tell."""
@@ -205,10 +219,11 @@ def _write(
     finished: float,
     last_success: dict[str, summary.Success],
     space: summary.Space | None,
+    waiting: Mapping[str, summary.Waiting] | None = None,
 ) -> None:
     """Write the report files. Where that fails a night stays what it was, published or stuck: it is a warning."""
     try:
-        report_files.write(report, config, finished, last_success, space)
+        report_files.write(report, config, finished, last_success, space, waiting)
     except StorageError as error:
         if error.message not in report.warnings:
             report.warnings.append(error.message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 
 from snapmirror import files
@@ -19,15 +20,17 @@ def write(
     finished: float,
     last_success: dict[str, summary.Success],
     space: summary.Space | None = None,
+    waiting: Mapping[str, summary.Waiting] | None = None,
 ) -> None:
     """Write the report files that are configured, and a copy into the state folder, beside the lock.
 
-    `finished` is in seconds since 1970; `space` is what is left, if that could be seen.
+    `finished` is in seconds since 1970; `space` is what is left, if that could be seen; `waiting` are the mirrors that
+    the run is going to try again.
     """
     text = json.dumps({"finished_at": finished, **report.as_json()}, indent=1)
     try:
         summary.replace(state_file(config, ".json"), text)
-        kept = summary.keep(config, report.mirrors, finished, last_success, space, report.warnings)
+        kept = summary.keep(config, report.mirrors, finished, last_success, space, report.warnings, waiting)
         if config.report.json_file:
             summary.replace(config.report.json_file, text)
         metrics.write(config, kept)

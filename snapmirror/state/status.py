@@ -43,6 +43,7 @@ class MirrorStatus:
     hint: str | None = None
     read_back: ReadBack | None = None
     damaged: int | None = None  # files
+    waiting: summary.Waiting | None = None  # its server was away, and the run that goes on is to try it again
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,11 @@ def _mirror(config: Config, mirror: MirrorConfig, remembered: summary.Summary) -
     if night is None:
         return MirrorStatus(mirror.name, newest, limit, damaged=damaged)
     known = None if night.read_back is None else replace(night.read_back, damaged=damaged or 0)
+    waiting = night.waiting if night.waiting is not None and night.waiting.is_alive else None
     return MirrorStatus(
-        mirror.name, newest or _moment(night.last_success), limit, _moment(night.finished), night.result,
-        night.exit_code, night.snapshot, night.warnings, night.error, night.hint, known, damaged,
+        mirror.name, newest or _moment(night.last_success), limit, _moment(night.finished),
+        "waiting" if waiting else night.result, night.exit_code, night.snapshot, night.warnings, night.error,
+        night.hint, known, damaged, waiting,
     )  # fmt: skip
 
 
@@ -137,7 +140,9 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
         elif mirror.last_success - now > _AHEAD:
             ahead = mirror.last_success - now
             yield f"{mirror.mirror}: the newest snapshot is dated {ahead.days} days ahead of the clock; is it right?"
-        if mirror.result == "failed":
+        if mirror.waiting is not None:
+            yield f"{mirror.mirror}: {mirror.waiting.what_next(now)}: {mirror.error}"
+        elif mirror.result == "failed":
             yield f"{mirror.mirror}: the last run failed: {mirror.error}"
         elif mirror.warnings:
             number = len(mirror.warnings)

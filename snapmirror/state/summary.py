@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from snapmirror import files, folder
+from snapmirror import files, folder, lockfile
 from snapmirror.config import Config
 from snapmirror.lock import state_file
 from snapmirror.model import ReadBack
@@ -26,6 +27,33 @@ if TYPE_CHECKING:
     from snapmirror.state.report import MirrorReport
 
 log = logging.getLogger("snapmirror.summary")
+
+
+class Waiting(BaseModel):
+    """A run that waits to try a mirror again whose server was away: until when (seconds since 1970), how often it has
+    been tried, how often it is to be tried again at most, and the run's process id."""
+
+    model_config = ConfigDict(frozen=True)
+
+    until: float
+    tried: int
+    retries: int
+    pid: int
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether that run is still there: a killed one leaves its note."""
+        return lockfile.is_ours(Path(f"/proc/{self.pid}"))
+
+    def what_next(self, now: datetime) -> str:
+        """What that run is going to do, and when: in the zone of this machine."""
+        until, which = (
+            datetime.fromtimestamp(self.until, UTC),
+            f"its try {self.tried} of {self.retries} after the first",
+        )
+        if until <= now:
+            return f"the run makes {which} now"
+        return f"the run waits until {until.astimezone():%Y-%m-%d %H:%M:%S %Z} for {which}"
 
 
 class Night(BaseModel):
@@ -50,6 +78,7 @@ class Night(BaseModel):
     last_success: float | None = None
     usual_gap: float | None = None
     read_back: ReadBack | None = None
+    waiting: Waiting | None = None
 
 
 class Space(BaseModel):
@@ -154,8 +183,9 @@ def keep(
     last_success: dict[str, Success],
     space: Space | None = None,
     warnings: Sequence[str] = (),
+    waiting: Mapping[str, Waiting] | None = None,
 ) -> Summary:
-    """Remember a run; return what is known now.
+    """Remember a run; return what is known now. `waiting`: its mirrors that it is going to try again.
 
     What it did not get to see stays as it was: the last success, what was read back, the space, the other mirrors.
     """
@@ -177,6 +207,7 @@ def keep(
             warnings=tuple(report.warnings), error=report.error, hint=report.hint,
             last_success=success.begun if success else None, usual_gap=success.usual_gap if success else None,
             read_back=read_back if report.mirror in reading else None,
+            waiting=(waiting or {}).get(report.mirror),
         )  # fmt: skip
     names = {mirror.name for mirror in config.mirrors}
     known = {name: night for name, night in nights.items() if name in names}

@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,41 @@ def test_a_server_that_comes_back_is_mirrored_and_meanwhile_the_store_is_closed(
         assert (first["mirror"], first["result"], first["warnings"]) == ("web", "published", [])
         assert first["attempts"] >= 2 and second["attempts"] == 1
     assert scene.leftovers() == []
+
+
+def test_a_run_that_waits_is_not_told_to_have_failed(scene: Scene) -> None:
+    """status and doctor say that it waits, until when, and for which try; once it was killed, that it has failed."""
+    scene.configure(source=f"rsync://127.0.0.1:{free_port()}/data", retries=3, retry_after="10h")
+    night = scene.start("run")
+    await_line(night, "trying again (1 of 3)")
+    status = scene.command("status", "--json")
+    [mirror] = status.json["mirrors"]
+    assert status.exit_code == 3
+    assert (mirror["result"], mirror["next_try"], mirror["retries"]) == ("waiting", 1, 3)
+    left = datetime.fromisoformat(mirror["next_try_at"]) - datetime.now(UTC)
+    assert timedelta(hours=9) < left < timedelta(hours=10, seconds=2)
+    [finding] = [one for one in status.json["findings"] if "the run" in one]
+    assert "the run waits until 20" in finding and "for its try 1 of 3 after the first" in finding
+    shown = scene.command("status").stdout
+    assert "waiting (try 1 of 3)" in shown and "run failed" not in shown
+    doctor = scene.command("doctor").stdout
+    assert "the run waits until 20" in doctor and "ago, failed" not in doctor
+    night.kill()
+    night.communicate()
+    [mirror] = scene.command("status", "--json").json["mirrors"]
+    assert (mirror["result"], mirror["next_try_at"], mirror["next_try"]) == ("failed", None, None)
+
+
+def test_doctor_gives_the_hint_of_a_failed_run_as_that_runs(scene: Scene) -> None:
+    """It is of that time; what is wrong now is told by the other lines."""
+    scene.configure(source=f"rsync://127.0.0.1:{free_port()}/data", retries=0)
+    hint = scene.night(expect=[12]).mirror["hint"]
+    scene.configure(source=str(scene.source))
+    doctor = scene.command("doctor")
+    assert doctor.exit_code == 3, str(doctor)
+    lines = [line.strip() for line in doctor.stdout.splitlines()]
+    assert hint and hint not in lines
+    assert f"'snapmirror run web' tries again; the hint of that run was: {hint}" in lines
 
 
 def test_it_is_tried_as_often_as_configured_and_no_more(scene: Scene) -> None:
