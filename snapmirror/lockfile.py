@@ -62,6 +62,11 @@ def take(file: IO[Any], kind: int) -> bool:
     return True
 
 
+def let_go(file: IO[Any]) -> None:
+    """Unlock the file, and leave it open."""
+    fcntl.flock(file, fcntl.LOCK_UN)
+
+
 def holders(descriptor: int) -> str:
     """Who holds a lock on this open file: "another snapmirror (pid 31727)", or "flock (pid 4711)"."""
     path = str(Path(f"/proc/self/fd/{descriptor}").readlink())

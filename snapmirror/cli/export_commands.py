@@ -42,12 +42,12 @@ def serve(
 def status(context: typer.Context, json: Json = False) -> None:
     """Say whether the history is served, to whom, and where."""
     from snapmirror.config import load
-    from snapmirror.storage import turns
+    from snapmirror.storage import export_lock
 
     config = load(shell_of(context).config_path)
     export = config.export
-    serving = export is not None and turns.is_serving(config)
-    state = "off" if not serving else "on" if turns.is_exported(config) else "paused"
+    serving = export is not None and export_lock.is_serving(config)
+    state = "off" if not serving else "on" if export_lock.is_exported(config) else "paused"
     shares = [export.share, *(mirror.name for mirror in config.mirrors)] if export else []
     if json:
         fields = {"state": state, "enabled": bool(export and export.enabled), "shares": shares}

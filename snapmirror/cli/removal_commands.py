@@ -146,10 +146,10 @@ def retire(
     """
     from snapmirror.history import retiring
     from snapmirror.history.histories import complete_removal
-    from snapmirror.lock import run_lock
     from snapmirror.state import summary
-    from snapmirror.storage.claim import READER_SECONDS
+    from snapmirror.storage.locks import READER_SECONDS
     from snapmirror.storage.open_store import open_store
+    from snapmirror.storage.run_lock import run_lock
 
     shell = shell_of(context)
     config = shell.config

@@ -29,8 +29,8 @@ def init(context: typer.Context) -> None:
 
     Makes the image, its encryption and its file system; without [image], the folder. Refuses what it did not make.
     """
-    from snapmirror.lock import run_lock
     from snapmirror.storage.initialise import initialise
+    from snapmirror.storage.run_lock import run_lock
 
     shell = shell_of(context)
     with run_lock(shell.config, making=True):
@@ -85,12 +85,12 @@ def umount(context: typer.Context) -> None:
     """End what 'snapmirror mount' began, and check that all is released."""
     from snapmirror.errors import LockedError
     from snapmirror.history.histories import refuse_busy
-    from snapmirror.storage import turns
+    from snapmirror.storage import export_lock
     from snapmirror.storage.open_store import umount_store
 
     shell = shell_of(context, steps=True)
     config = shell.config
-    if config.export is not None and turns.is_exported(config):
+    if config.export is not None and export_lock.is_exported(config):
         raise LockedError(
             "the export has the store open",
             hint="end 'snapmirror export serve'; in the helper VM: 'systemctl stop snapmirror-export'",

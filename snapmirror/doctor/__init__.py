@@ -16,8 +16,8 @@ from snapmirror.check import Check, fail, failed, ok, verdict, warn
 from snapmirror.config import Config, Loaded, look
 from snapmirror.doctor import programs, share, sources, store
 from snapmirror.errors import ConfigError, ExitCode, SnapmirrorError
-from snapmirror.lock import run_lock
 from snapmirror.storage.open_store import open_store
+from snapmirror.storage.run_lock import run_lock
 from snapmirror.storage.selftest import selftest
 
 __all__ = ["Check", "examine", "verdict"]

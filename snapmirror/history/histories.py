@@ -21,14 +21,14 @@ from snapmirror import folder
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, TakenError
 from snapmirror.history.open import history_of
-from snapmirror.lock import refusal, run_lock
 from snapmirror.snapshots.protocol import Catalogue, SnapshotStore
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.select import choose
 from snapmirror.state import catalogues, newest, summary
 from snapmirror.state.catalogues import KeptCatalogue
-from snapmirror.storage.claim import READER_SECONDS
+from snapmirror.storage.locks import READER_SECONDS
 from snapmirror.storage.open_store import OpenStore, open_store
+from snapmirror.storage.run_lock import refusal, run_lock
 
 log = logging.getLogger("snapmirror.histories")
 

@@ -24,7 +24,6 @@ from snapmirror.errors import (
 )
 from snapmirror.history.histories import complete_removal
 from snapmirror.history.open import history_of
-from snapmirror.lock import run_lock
 from snapmirror.model import NOTICE, Progress
 from snapmirror.night.copying import copy_and_remember
 from snapmirror.night.night import Night, Options, is_full_due
@@ -35,8 +34,9 @@ from snapmirror.snapshots.record import Snapshot
 from snapmirror.state import catalogues, logbook, newest, report_files, summary
 from snapmirror.state.lateness import usual_gap
 from snapmirror.state.report import CopyResult, MirrorReport, RunReport
-from snapmirror.storage.claim import READER_SECONDS
+from snapmirror.storage.locks import READER_SECONDS
 from snapmirror.storage.open_store import OpenStore, open_store
+from snapmirror.storage.run_lock import run_lock
 
 log = logging.getLogger("snapmirror.run")
 _A_DAY, _A_MOMENT = 86_400.0, 600.0  # to wait for a lock: if that is asked for; before a mirror is tried again

@@ -26,11 +26,11 @@ from pydantic import BaseModel, Field, ValidationError
 from snapmirror import files, folder, lockfile
 from snapmirror.config import Config
 from snapmirror.errors import Interrupted, SnapmirrorError
-from snapmirror.lock import state_file
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.protocol import READ_BACK, Catalogue
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.zfs.layout import Layout as ZfsLayout
+from snapmirror.state_folder import state_file
 from snapmirror.storage.open_store import OpenStore
 
 log = logging.getLogger("snapmirror.catalogues")

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from snapmirror import files
 from snapmirror.config import Config
-from snapmirror.lock import state_file
 from snapmirror.state.summary import Space
+from snapmirror.state_folder import state_file
 
 if TYPE_CHECKING:
     from snapmirror.state.report import RunReport

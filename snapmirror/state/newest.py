@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from snapmirror import files
 from snapmirror.config import Config
 from snapmirror.errors import GuardError
-from snapmirror.lock import state_file
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.record import Id, Snapshot
+from snapmirror.state_folder import state_file
 
 log = logging.getLogger("snapmirror.newest")
 

@@ -9,9 +9,9 @@ from contextlib import suppress
 from snapmirror import files
 from snapmirror.config import Config
 from snapmirror.errors import StorageError
-from snapmirror.lock import state_file
 from snapmirror.state import metrics, summary
 from snapmirror.state.report import RunReport
+from snapmirror.state_folder import state_file
 
 
 def write(

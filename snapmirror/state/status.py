@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from snapmirror import folder
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
-from snapmirror.lock import owner_of
 from snapmirror.model import ReadBack, size
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.state import newest, summary
 from snapmirror.state.lateness import NIGHTLY, late_after, usual_gap
 from snapmirror.state.trend import days_until_full
+from snapmirror.storage.run_lock import owner_of
 
 _AHEAD = timedelta(hours=1)  # (a clock may be set right by some seconds)
 _BEHIND = timedelta(days=3)

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from snapmirror import files, folder, lockfile
 from snapmirror.config import Config
-from snapmirror.lock import state_file
 from snapmirror.model import ReadBack
 from snapmirror.state.lateness import LOOKED_AT
+from snapmirror.state_folder import state_file
 from snapmirror.storage.open_store import OpenStore
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from snapmirror.storage import blocks, former, image, sums, update
 from snapmirror.storage.blocks import Reader, Run, Shape
 from snapmirror.storage.destination import Target
 from snapmirror.storage.image import ImageRecord
+from snapmirror.storage.locks import Rank
 
 log = logging.getLogger("snapmirror.copy")
 
@@ -84,7 +85,7 @@ class Copier:
             self._check_room(self._data_bytes())
             record = self.record.model_dump_json(indent=2) + "\n"
             update.write_file(image.record_file(self.copy), record.encode())
-        with image.held(self.copy):  # somebody may have opened the copy itself
+        with image.held(self.copy, rank=Rank.COPY):  # somebody may have opened the copy itself
             if update.is_there(self.copy):
                 self._replay()
             if self.copy.exists():

@@ -26,15 +26,15 @@ from pathlib import Path
 
 from snapmirror.config import Config, CopyConfig, Destination, ImageConfig
 from snapmirror.errors import StorageError, UsageError
-from snapmirror.lock import run_lock
 from snapmirror.model import Progress, Silent
-from snapmirror.storage import image, known_header, turns
-from snapmirror.storage.claim import READER_SECONDS
+from snapmirror.storage import export_lock, image, known_header
 from snapmirror.storage.copier import Copier, CopyReport
 from snapmirror.storage.destination import Target, mounted
 from snapmirror.storage.image import ImageRecord
+from snapmirror.storage.locks import READER_SECONDS
 from snapmirror.storage.look import looked_into
 from snapmirror.storage.open_store import OpenStore, held, is_browsed, need_root, recover
+from snapmirror.storage.run_lock import run_lock
 
 
 def copy_image(
@@ -65,7 +65,7 @@ def copy_image(
     started = time.monotonic()
     with (
         run_lock(config),
-        turns.closed(config),
+        export_lock.closed(config),
         held(config, config.image, READER_SECONDS) as record,
         mounted(config, destination) as target,
     ):

@@ -14,6 +14,7 @@ from pathlib import Path
 from snapmirror.config import Config, CopyConfig, Destination, ShareConfig
 from snapmirror.errors import StorageError, UsageError
 from snapmirror.storage import share
+from snapmirror.storage.locks import Rank
 
 _FORBIDDEN = re.compile(r'[\\:*?"<>|]')
 
@@ -49,7 +50,7 @@ def mounted(config: Config, destination: Destination) -> Iterator[Target]:
     """The destination can be written to. Raises StorageError when it is not there."""
     assert config.image is not None
     name, place = config.image.file.name, share_of(config, destination)
-    with share.mounted(place):
+    with share.mounted(place, Rank.COPY_SHARE):
         if place is None:
             folder = Path(destination)
             if not folder.is_dir():

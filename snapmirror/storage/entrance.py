@@ -14,16 +14,16 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from snapmirror import lock
 from snapmirror.errors import StorageError
 from snapmirror.folder import histories
 from snapmirror.model import NOTICE
+from snapmirror.storage import run_lock
 
 log = logging.getLogger("snapmirror.store")
 
 CLOSED, READABLE = 0o700, 0o755
 _OTHERS = 0o077  # an ACL, too, lets in nobody whom the bits of the group do not
-_EVERYBODYS = frozenset({"lost+found", lock.NAME, ".snapmirror-selftest"})
+_EVERYBODYS = frozenset({"lost+found", run_lock.NAME, ".snapmirror-selftest"})
 
 
 def is_closed(root: Path, mode: int = CLOSED) -> bool:

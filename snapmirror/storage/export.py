@@ -3,9 +3,11 @@
     \\\\vm\\history\\web1\\by-date\\2026-11-21T031414Z     every snapshot
     \\\\vm\\web1                                        the newest one; a right click shows the older ones
 
-A night and the export exclude each other (see `turns`): when somebody needs the store, smbd ends, with its connections,
-and the store is closed; afterwards both come back, and Explorer connects anew by itself. A server that went on over a
-night would keep the store from being closed, and would show what is half rotated. Runs no program itself.
+A night and the export exclude each other (see `export_lock`): when somebody needs the store, smbd ends, with its
+connections, and the store is closed; afterwards both come back, and Explorer connects anew by itself. A server that
+went on over a night would keep the store from being closed, and would show what is half rotated.
+
+Runs no program itself.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pathlib import Path
 from snapmirror import interrupts
 from snapmirror.config import Config, ExportConfig
 from snapmirror.errors import StorageError, UsageError
-from snapmirror.storage import turns, view
+from snapmirror.storage import export_lock, view
 from snapmirror.storage.open_store import mount_for_browsing, need_root, umount_store
 from snapmirror.tools import samba
 
@@ -134,11 +136,11 @@ def serve(config: Config) -> None:
         raise UsageError("nothing is to be exported", hint="add [export] to the configuration: see the README")
     need_root()
     passwords = {name: _password(file) for name, file in export.users.items()}
-    with turns.serving(config):
+    with export_lock.serving(config):
         served = False
         while True:
             try:
-                with turns.opening(config), _shown(config) as folder:
+                with export_lock.opening(config), _shown(config) as folder:
                     _serve_once(config, export, passwords, folder)
                     served = True
             except StorageError as error:
@@ -159,7 +161,7 @@ def _serve_once(config: Config, export: ExportConfig, passwords: dict[str, bytes
     with samba.serving(settings, export.port) as server:
         log.info("the history is served on port %d", export.port)
         while samba.is_alive(server):
-            if turns.is_wanted(config):
+            if export_lock.is_wanted(config):
                 log.info("the store is needed: the history pauses")
                 return
             _sleep(_LOOK_SECONDS)

@@ -23,7 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from snapmirror import files, lockfile
 from snapmirror.config import ImageConfig
 from snapmirror.errors import StorageError
-from snapmirror.storage.claim import claimed_here, claimed_on_server
+from snapmirror.storage import image_lock
+from snapmirror.storage.locks import Rank
 from snapmirror.tools import cifs
 from snapmirror.tools.loop import SECTOR_BYTES, attached_to
 from snapmirror.tools.mount import mount_of
@@ -162,12 +163,16 @@ def read_record(image: Path) -> ImageRecord:
 
 
 @contextmanager
-def held(image: Path) -> Iterator[ImageRecord]:
-    """The image is ours alone, as long as everyone asks: two configurations, or machines, may name the same image."""
+def held(image: Path, patience: float = 0.0, rank: Rank = Rank.IMAGE) -> Iterator[ImageRecord]:
+    """The image is ours alone, as long as everyone asks: two configurations, or machines, may name the same image.
+
+    `patience`: for so many seconds another snapmirror of this machine is waited for. Raises TakenError.
+    """
     path = record_file(image)
     if not path.exists():
         read_record(image)  # says what is wrong
-    with claimed_on_server(image) if on_share(image) else claimed_here(image, path):
+    lock = image_lock.on_server(image, patience, rank)
+    with lock if on_share(image) else image_lock.here(image, path, patience, rank):
         yield read_record(image)
 
 

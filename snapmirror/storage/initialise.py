@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from snapmirror import folder, lock
+from snapmirror import folder
 from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import StorageError
 from snapmirror.model import size
-from snapmirror.storage import encryption, entrance, filesystem, image, known_header, pool, share
+from snapmirror.storage import encryption, entrance, filesystem, image, known_header, pool, run_lock, share
 from snapmirror.storage.encryption import BlockDevice, How, Places
 from snapmirror.storage.image import ImageRecord
 from snapmirror.storage.open_store import failures_of, need_root, pool_standing, recover
@@ -192,7 +192,7 @@ def _make_store_folder(path: Path, made: list[Path]) -> None:
         if not path.exists():
             path.mkdir(mode=0o700, parents=True)
             made.append(path)
-        foreign = sorted({entry.name for entry in path.iterdir()} - {"lost+found", lock.NAME})
+        foreign = sorted({entry.name for entry in path.iterdir()} - {"lost+found", run_lock.NAME})
     except OSError as error:
         raise StorageError(f"the folder {path} cannot be used: {error.strerror}") from error
     if foreign:

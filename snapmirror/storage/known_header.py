@@ -19,8 +19,8 @@ from typing import Literal
 
 from snapmirror.config import Config
 from snapmirror.errors import StorageError
-from snapmirror.lock import state_file
 from snapmirror.model import NOTICE
+from snapmirror.state_folder import state_file
 from snapmirror.storage import header
 from snapmirror.storage.header import Header
 from snapmirror.storage.image import ImageRecord

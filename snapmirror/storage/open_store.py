@@ -21,7 +21,7 @@ from snapmirror.config import Config, ImageConfig, ZfsConfig
 from snapmirror.errors import SnapmirrorError, StorageError, StuckError, UsageError, denied, shortage
 from snapmirror.model import NOTICE
 from snapmirror.process import ProgramFailed
-from snapmirror.storage import claim, encryption, entrance, filesystem, image, known_header, pool, share, turns, view
+from snapmirror.storage import encryption, entrance, export_lock, filesystem, image, known_header, pool, share, view
 from snapmirror.storage.encryption import BlockDevice, Places
 from snapmirror.storage.image import ImageRecord
 from snapmirror.tools import filesystems, loop, luks, zpool
@@ -125,7 +125,7 @@ def open_store(config: Config, *, read_only: bool = False, patience: float = 0.0
     """
     with failures_of(config.store.path), ExitStack() as stack:
         if not read_only:
-            stack.enter_context(turns.closed(config))
+            stack.enter_context(export_lock.closed(config))
         if config.image is None:
             on_pool = _on_pool(config, config.zfs, patience, read_only=read_only) if config.zfs else None
             yield stack.enter_context(on_pool) if on_pool else _plain(config, read_only=read_only)
@@ -176,7 +176,7 @@ def mount_for_browsing(config: Config, *, readable: bool | None = None) -> bool:
 def umount_store(config: Config) -> bool:
     """Release whatever stands of the store, and verify. False when nothing did."""
     with failures_of(config.store.path):
-        if not turns.is_exported(config):
+        if not export_lock.is_exported(config):
             view.release(config.store.path)
         if config.image is None:
             return config.zfs is not None and _release_pool(config, config.zfs)
@@ -190,7 +190,7 @@ def umount_store(config: Config) -> bool:
 @contextmanager
 def held(config: Config, image_config: ImageConfig, patience: float = 0.0) -> Iterator[ImageRecord]:
     """The image is there, on its share where it has one, and nobody else's."""
-    with share.mounted(config.share), claim.patient(lambda: image.held(image_config.file), patience) as record:
+    with share.mounted(config.share), image.held(image_config.file, patience) as record:
         yield record
 
 
@@ -258,7 +258,7 @@ def _on_pool(config: Config, settings: ZfsConfig, patience: float, *, read_only:
     """The store on disks of its own, or in somebody's pool."""
     need_root()
     place = pool.Place(settings, config.store.path)
-    with claim.patient(lambda: pool.held(place), patience):
+    with pool.held(place, patience):
         if read_only and pool.is_browsed(place):
             yield OpenStore(place.path, read_only=True, dataset=place.base)
             return

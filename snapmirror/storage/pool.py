@@ -12,7 +12,6 @@ somebody else nothing but these datasets is. A store becomes `org.snapmirror:rea
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import stat
 import uuid
@@ -21,10 +20,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from snapmirror import files, lockfile
+from snapmirror import files
 from snapmirror.config import ZfsConfig
-from snapmirror.errors import StorageError, TakenError
-from snapmirror.storage import encryption, entrance
+from snapmirror.errors import StorageError
+from snapmirror.storage import encryption, entrance, locks
+from snapmirror.storage.locks import Rank
 from snapmirror.tools import zfs, zpool
 from snapmirror.tools.mount import mount_at
 from snapmirror.tools.undo import undone_by
@@ -274,13 +274,16 @@ def _is_open(place: Place) -> bool:
 
 
 @contextmanager
-def held(place: Place) -> Iterator[None]:
-    """A store without an image is ours alone, as long as everyone asks: two configurations may name the same one."""
-    folder = lockfile.private_folder(encryption.RUNTIME_FOLDER)
-    with lockfile.opened(folder / f"zfs-{place.base.replace('/', '.')}.lock") as file:
-        if not lockfile.take(file, fcntl.LOCK_EX):
-            by = lockfile.holders(file.fileno())
-            raise TakenError(place.base, by, is_near="snapmirror" in by)
+def held(place: Place, patience: float = 0.0) -> Iterator[None]:
+    """A store without an image is ours alone, as long as everyone asks: two configurations may name the same one.
+
+    `patience`: for so many seconds another snapmirror is waited for. Raises TakenError.
+    """
+    path = encryption.RUNTIME_FOLDER / f"zfs-{place.base.replace('/', '.')}.lock"
+    with (
+        locks.file_at(path, is_private=True) as file,
+        locks.held(Rank.POOL, lambda: locks.exclusive(file, place.base, patience)),
+    ):
         yield
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from snapmirror.config import Config, ImageConfig
 from snapmirror.errors import StorageError
-from snapmirror.storage import encryption, filesystem, image, known_header, pool, turns
+from snapmirror.storage import encryption, export_lock, filesystem, image, known_header, pool
 from snapmirror.storage.image import ImageRecord
 from snapmirror.storage.open_store import OpenStore, held, open_store, recover, standing
 from snapmirror.tools import filesystems
@@ -94,7 +94,7 @@ def selftest(config: Config, workload: Workload = DEFAULT_WORKLOAD) -> SelftestR
     if config.image is None:
         with open_store(config) as store:
             return prove(lambda: nullcontext(store), workload)
-    with turns.closed(config), held(config, config.image) as record:
+    with export_lock.closed(config), held(config, config.image) as record:
         recover(config, config.image)
         image.compare(config.image.file, record, config.image)
         return selftest_held(config, config.image, record, workload)

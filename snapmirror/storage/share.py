@@ -12,16 +12,17 @@ import fcntl
 import hashlib
 import logging
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
 from snapmirror import lockfile
 from snapmirror.config import ShareConfig
 from snapmirror.errors import ShareLost, StorageError, StuckError
+from snapmirror.storage import locks
 from snapmirror.storage.encryption import RUNTIME_FOLDER
+from snapmirror.storage.locks import Rank, Refusal
 from snapmirror.tools import cifs, loop
 from snapmirror.tools.mount import mount_at, umount
 from snapmirror.tools.undo import undone_by
@@ -33,15 +34,15 @@ _PAUSE_SECONDS = 0.05
 
 
 @contextmanager
-def mounted(share: ShareConfig | None) -> Iterator[None]:
+def mounted(share: ShareConfig | None, rank: Rank = Rank.SHARE) -> Iterator[None]:
     """The share is mounted on its mount point. Without one there is nothing to do."""
     if share is None:
         yield
         return
     with _users(share.mount_point) as users, undone_by(lambda: _release(users, share.mount_point)):
         try:
-            _join(users, share)
-            yield
+            with locks.held(rank, lambda: _join(users, share), pause=_PAUSE_SECONDS):
+                yield
         except ShareLost as lost:
             _check_left(users, share.mount_point, lost)
             raise
@@ -57,22 +58,22 @@ def is_mounted(share: ShareConfig) -> bool:
     return mount_at(share.mount_point) is not None
 
 
-def _join(users: IO[bytes], share: ShareConfig) -> None:
-    """Use the mount that is there, or make it."""
-    deadline = time.monotonic() + _TURN_SECONDS
-    while True:
-        if lockfile.take(users, fcntl.LOCK_SH) and is_mounted(share):
-            cifs.check_mounted(place(share), share.mount_point)
-            return
-        if lockfile.take(users, fcntl.LOCK_EX):
-            if not is_mounted(share):
-                _mount(share)
-            lockfile.take(users, fcntl.LOCK_SH)
-            return
-        if time.monotonic() >= deadline:
-            by = lockfile.holders(users.fileno())
-            raise StorageError(f"{by} is busy mounting or unmounting {share.unc}", hint="wait for it, or stop it")
-        time.sleep(_PAUSE_SECONDS)
+def _join(users: IO[bytes], share: ShareConfig) -> Refusal | None:
+    """Use the mount that is there, or make it, unless somebody else is just mounting or unmounting it."""
+    if lockfile.take(users, fcntl.LOCK_SH) and is_mounted(share):
+        cifs.check_mounted(place(share), share.mount_point)
+        return None
+    if lockfile.take(users, fcntl.LOCK_EX):
+        if not is_mounted(share):
+            _mount(share)
+        lockfile.take(users, fcntl.LOCK_SH)
+        return None
+    return Refusal(lambda: _busy(users, share), _TURN_SECONDS, notice=None)
+
+
+def _busy(users: IO[bytes], share: ShareConfig) -> StorageError:
+    by = lockfile.holders(users.fileno())
+    return StorageError(f"{by} is busy mounting or unmounting {share.unc}", hint="wait for it, or stop it")
 
 
 def _mount(share: ShareConfig) -> None:
@@ -101,14 +102,6 @@ def _check_left(users: IO[bytes], mount_point: Path, lost: ShareLost) -> None:
         raise lost.stuck(StuckError(f"{left[0]} is still attached")) from lost
 
 
-@contextmanager
-def _users(mount_point: Path) -> Iterator[IO[bytes]]:
+def _users(mount_point: Path) -> AbstractContextManager[IO[bytes]]:
     mark = hashlib.sha256(os.fsencode(mount_point)).hexdigest()[:12]
-    path = RUNTIME_FOLDER / f"share-{mark}.lock"
-    try:
-        lockfile.private_folder(RUNTIME_FOLDER)
-        file = lockfile.opened(path)
-    except OSError as error:
-        raise StorageError(f"the lock file {path} cannot be made: {error.strerror}") from error
-    with file:
-        yield file
+    return locks.file_at(RUNTIME_FOLDER / f"share-{mark}.lock", is_private=True)

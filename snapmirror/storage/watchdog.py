@@ -25,7 +25,7 @@ from pathlib import Path
 from snapmirror import interrupts, worker
 from snapmirror.config import COPY_MOUNT_POINT, Config, ShareConfig
 from snapmirror.errors import WAY_OUT, ShareLost, StuckError
-from snapmirror.lock import mark_stuck
+from snapmirror.storage.run_lock import mark_stuck
 from snapmirror.tools.mount import mount_at
 
 log = logging.getLogger("snapmirror.watchdog")

@@ -54,7 +54,7 @@ from pathlib import Path
 from snapmirror import machine
 from snapmirror.config import load
 from snapmirror.errors import StorageError
-from snapmirror.storage import claim, share
+from snapmirror.storage import image_lock, share
 from snapmirror.tools import cifs, mount
 config = load(Path("/etc/snapmirror/snapmirror.toml"))
 target = Path("/mnt/other")
@@ -62,7 +62,7 @@ target.mkdir()
 cifs.mount(share.place(config.share), target, config.share.credentials)
 machine._MACHINE = (Path("/proc/version"),)
 try:
-    with claim.claimed_on_server(target / config.image.file.name):
+    with image_lock.on_server(target / config.image.file.name):
         print("it is free")
 except StorageError as error:
     print(error.message)

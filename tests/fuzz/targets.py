@@ -12,7 +12,6 @@ from pathlib import Path
 
 import zstandard
 
-from snapmirror import lock
 from snapmirror.config import load as load_config
 from snapmirror.errors import SnapmirrorError
 from snapmirror.snapshots import checksums, entry, record
@@ -22,7 +21,7 @@ from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Read
 from snapmirror.snapshots.manifest.pieces import gap_to, nothing
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import compare
-from snapmirror.storage import claim, sums, update
+from snapmirror.storage import image_lock, run_lock, sums, update
 from snapmirror.storage.blocks import Shape
 from snapmirror.tools import rsync_output
 from tests.fuzz import seeds
@@ -144,13 +143,13 @@ def copy_sums(data: bytes) -> None:
 def claim_file(data: bytes) -> None:
     """Who has an image: the file on the share, which anybody there can write."""
     with _file("image.lock", data).open("rb") as file:
-        claim._owner_in(file.fileno())
+        image_lock._owner_in(file.fileno())
 
 
 def lock_owner(data: bytes) -> None:
     """Who holds the store, as the lock file says."""
-    lock._describe(lock._owner_in(data.decode("utf-8", "replace")), "flock (pid 1)")
-    lock._describe(lock._owner_in(data.decode("utf-8", "replace")), "")
+    run_lock._describe(run_lock._owner_in(data.decode("utf-8", "replace")), "flock (pid 1)")
+    run_lock._describe(run_lock._owner_in(data.decode("utf-8", "replace")), "")
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

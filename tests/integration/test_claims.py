@@ -26,14 +26,14 @@ CLAIM = """
 import logging, sys
 from pathlib import Path
 from snapmirror.errors import StorageError
-from snapmirror.storage import claim
+from snapmirror.storage import image_lock
 logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
 logging.getLogger().handlers[0].flush = sys.stdout.flush
 image, how = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    with claim.claimed_on_server(image) if how == "server" else claim.claimed_here(image, Path(f"{image}.json")):
+    with image_lock.on_server(image) if how == "server" else image_lock.here(image, Path(f"{image}.json")):
         print("claimed", flush=True)
         sys.stdin.read()
 except StorageError as error:

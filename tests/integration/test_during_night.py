@@ -19,10 +19,10 @@ import pytest
 import zstandard
 
 from snapmirror.config import load
-from snapmirror.lock import run_lock
 from snapmirror.state import catalogues
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
+from snapmirror.storage.run_lock import run_lock
 from tests.support import fake_rsync
 from tests.support.crash import Point, changed_at
 from tests.support.runner import Result, Scene

@@ -19,7 +19,7 @@ import pytest
 from snapmirror.config import load
 from snapmirror.errors import StorageError
 from snapmirror.model import NOTICE
-from snapmirror.storage import turns
+from snapmirror.storage import export_lock
 from snapmirror.storage.encryption import Places
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
@@ -382,7 +382,7 @@ def test_every_lock_is_its_owners_alone_and_names_who_holds_it(make: Make, place
     refused = scene.night(expect=(10,))
     assert f"the store is held by flock (pid {stranger.pid})" in refused.stderr
     stranger.communicate()
-    with turns.serving(load(scene.config)):
+    with export_lock.serving(load(scene.config)):
         again = scene.command("export", "serve")
     assert f"exported already, by python (pid {os.getpid()})" in again.stderr
 

@@ -168,14 +168,15 @@ def test_the_lock_is_its_owners_and_empty_between_runs(scene: Scene) -> None:
 
 NETWORK = """
 import json, sys
-from snapmirror import lock, machine
+from snapmirror import machine
 from snapmirror.config import load
 from snapmirror.errors import LockedError
+from snapmirror.storage.run_lock import run_lock
 from pathlib import Path
 mounts, config = Path(sys.argv[1]), load(Path(sys.argv[2]))
 machine._MOUNTINFO = mounts
 try:
-    with lock.run_lock(config):
+    with run_lock(config):
         print("taken over")
 except LockedError as error:
     print(error.message, error.hint)

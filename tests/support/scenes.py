@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from snapmirror.config import load
-from snapmirror.lock import state_file
+from snapmirror.state_folder import state_file
 from snapmirror.storage.initialise import initialise
 from tests.support.runner import Scene
 from tests.support.storage import TINY, stack_image

@@ -11,7 +11,7 @@ import pytest
 from snapmirror import machine
 from snapmirror.config import ShareConfig
 from snapmirror.errors import ShareLost, StorageError, StuckError
-from snapmirror.storage import claim, image, share
+from snapmirror.storage import image, image_lock, share
 from snapmirror.tools import loop, mount
 from snapmirror.tools.undo import LeaveStanding, undone_by
 from tests.support.storage import put_first_on_path
@@ -146,35 +146,35 @@ def test_what_a_dead_run_left_on_a_share_that_is_away_is_stuck(scene: Scene) -> 
 
 def test_one_machine_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = tmp_path / "x.img"
-    with claim.claimed_on_server(picture):
+    with image_lock.on_server(picture):
         with (
             pytest.raises(StorageError, match="is in use by snapmirror on") as caught,
-            claim.claimed_on_server(picture),
+            image_lock.on_server(picture),
         ):
             pass
         assert "it has had the image since 20" in caught.value.hint
         monkeypatch.setattr(machine, "_MACHINE", (tmp_path / "other",))
         (tmp_path / "other").write_text("another machine")
-        with pytest.raises(StorageError, match="is in use by"), claim.claimed_on_server(picture):
+        with pytest.raises(StorageError, match="is in use by"), image_lock.on_server(picture):
             pass
-    with claim.claimed_on_server(picture):
+    with image_lock.on_server(picture):
         pass
 
 
 def test_the_lock_of_our_own_last_life_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A VM lost its power, and its server has not noticed yet."""
     picture = tmp_path / "x.img"
-    with claim.claimed_on_server(picture):
+    with image_lock.on_server(picture):
         boot = tmp_path / "boot"
         boot.write_text("another boot")
         monkeypatch.setattr(machine, "_BOOT", boot)
-        with claim.claimed_on_server(picture):
+        with image_lock.on_server(picture):
             pass
 
 
 def test_a_folder_that_takes_no_lock_file(tmp_path: Path) -> None:
     place = tmp_path / "missing" / "x.img"
-    with pytest.raises(StorageError, match=r"x.img.lock cannot be opened"), claim.claimed_on_server(place):
+    with pytest.raises(StorageError, match=r"x.img.lock cannot be opened"), image_lock.on_server(place):
         pass
 
 

@@ -39,7 +39,7 @@ from pathlib import Path
 from snapmirror import interrupts
 from snapmirror.config import parse
 from snapmirror.errors import SnapmirrorError
-from snapmirror.lock import run_lock
+from snapmirror.storage.run_lock import run_lock
 from snapmirror.storage import watchdog
 from snapmirror.tools import mount
 folder = Path({folder!r})
@@ -151,7 +151,7 @@ def test_a_worker_that_cannot_leave_is_stuck_and_is_waited_for_by_the_next_run_a
         until(lambda: os.readlink(f"/proc/{worker.pid}/fd/1") == os.devnull, "it has let go of its streams")
         code = f"""{SHARED.split("try:")[0]}
 import logging
-from snapmirror import lock
+from snapmirror.storage import run_lock as lock
 from snapmirror.model import NOTICE
 logging.basicConfig(level=NOTICE)
 lock._LAST_RUN_SECONDS = {{seconds}}

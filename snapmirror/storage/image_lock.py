@@ -1,4 +1,4 @@
-"""Who has the image: one program at a time, of this machine or of another. Runs no program.
+"""The lock of an image: one program at a time has it open, of this machine or of another. Runs no program.
 
 On a disk of this machine it is a flock on the image's record. On a share it is a byte-range lock that the server keeps
 and drops with the connection, so that two machines do not open one image; Windows makes such locks binding, so it lies
@@ -16,15 +16,17 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
-from snapmirror import files, interrupts, lockfile, machine
+from snapmirror import files, lockfile, machine
 from snapmirror.errors import StorageError, TakenError
 from snapmirror.interrupts import deferred
 from snapmirror.model import NOTICE
+from snapmirror.storage import locks
+from snapmirror.storage.locks import Rank, Refusal
 from snapmirror.threads import started
 
 log = logging.getLogger("snapmirror.image")
@@ -33,75 +35,63 @@ _F_OFD_SETLK = 37  # belongs to the open file, not to the process; Python has no
 _BEHIND_THE_END = 1 << 40
 _OWNER_BYTES = 512
 _ASK_SECONDS = 2.0
-_PAUSE_SECONDS = 0.2
-READER_SECONDS = 300.0
-"""So long a run waits for a command that only reads. It has the lock of runs, so nothing else is to be expected."""
-_T = TypeVar("_T")
 
 
 @contextmanager
-def patient(claim: Callable[[], AbstractContextManager[_T]], seconds: float) -> Iterator[_T]:
-    """A claim that waits so long for a snapmirror of this machine, such as a `find`. Raises TakenError."""
-    deadline, told = time.monotonic() + seconds, False
-    with ExitStack() as stack:
-        while True:
-            try:
-                claimed = stack.enter_context(claim())
-                break
-            except TakenError as error:
-                if not error.is_near or time.monotonic() >= deadline:
-                    raise
-                if not told:
-                    log.info("%s; waiting for it", error.message)
-                    told = True
-            interrupts.check()
-            time.sleep(_PAUSE_SECONDS)
-        yield claimed
+def here(image: Path, record: Path, patience: float = 0.0, rank: Rank = Rank.IMAGE) -> Iterator[None]:
+    """The image on a disk of this machine is ours, as long as everyone asks. Raises TakenError when it is not.
 
-
-@contextmanager
-def claimed_here(image: Path, record: Path) -> Iterator[None]:
-    """The image on a disk of this machine is ours, as long as everyone asks. Raises TakenError when it is not."""
+    `patience`: for so many seconds another snapmirror of this machine is waited for.
+    """
     with files.reading(record) as file:
         lockfile.narrow(file.fileno(), record)
-        if not lockfile.take(file, fcntl.LOCK_EX):
-            by = lockfile.holders(file.fileno())
-            raise TakenError(str(image), by, is_near="snapmirror" in by)
-        yield
+        with locks.held(rank, lambda: locks.exclusive(file, str(image), patience)):
+            yield
 
 
 @contextmanager
-def claimed_on_server(image: Path) -> Iterator[None]:
-    """The image on a share is ours, on whatever machine others ask. Raises TakenError when it is not."""
+def on_server(image: Path, patience: float = 0.0, rank: Rank = Rank.IMAGE) -> Iterator[None]:
+    """The image on a share is ours, on whatever machine others ask. Raises TakenError when it is not.
+
+    `patience`: for so many seconds another snapmirror of this machine is waited for.
+    """
     path = image.with_name(image.name + ".lock")
-    with _opened(path) as file, ExitStack() as stack:
+    with _opened(path) as file, ExitStack() as asking:
         descriptor = file.fileno()
+        with locks.held(rank, lambda: _attempt(descriptor, image, patience, asking)):
+            _write_owner(
+                descriptor,
+                {"host": os.uname().nodename, "since": _now(), "machine": machine.identity(), "boot": machine.boot()},
+            )
+            try:
+                yield
+            finally:
+                _write_owner(descriptor, {})
+
+
+def _attempt(descriptor: int, image: Path, patience: float, asking: ExitStack) -> Refusal | None:
+    """Lock it, unless a live one has it. `asking` ends the thread that asks on where a lost connection has the lock."""
+    locked = _lock(descriptor)
+    owner = _owner_in(descriptor)
+    if locked and owner and owner.get("machine") != machine.identity():
+        # It did not leave, so it died; or it is back, and works while the server holds its last life's lock for it.
+        log.info("%s was not closed by %s; making sure that it is gone", image, owner.get("host"))
+        _lock(descriptor, fcntl.F_UNLCK)
+        time.sleep(3 * _ASK_SECONDS)
         locked = _lock(descriptor)
         owner = _owner_in(descriptor)
-        if locked and owner and owner.get("machine") != machine.identity():
-            # It did not leave, so it died; or it is back, and works while the server holds its last life's lock for it.
-            log.info("%s was not closed by %s; making sure that it is gone", image, owner.get("host"))
-            _lock(descriptor, fcntl.F_UNLCK)
-            time.sleep(3 * _ASK_SECONDS)
-            locked = _lock(descriptor)
-            owner = _owner_in(descriptor)
-        if not locked:
-            if owner.get("machine") != machine.identity() or owner.get("boot") == machine.boot():
-                name = owner.get("host") or "another machine"
-                hint = f"wait for it, or stop it; it has had the image since {owner.get('since') or 'some time'}"
-                is_near = owner.get("machine") == machine.identity()
-                raise TakenError(str(image), f"snapmirror on {name}", hint=hint, is_near=is_near)
-            # A VM that lost its power: the server keeps the lock of the dead connection until it notices.
-            log.log(NOTICE, "%s is still locked by this machine's last life; going on", image)
-            stack.enter_context(_asking_on(descriptor, image))
-        _write_owner(
-            descriptor,
-            {"host": os.uname().nodename, "since": _now(), "machine": machine.identity(), "boot": machine.boot()},
-        )
-        try:
-            yield
-        finally:
-            _write_owner(descriptor, {})
+    if locked:
+        return None
+    is_near = owner.get("machine") == machine.identity()
+    if not is_near or owner.get("boot") == machine.boot():
+        name = owner.get("host") or "another machine"
+        hint = f"wait for it, or stop it; it has had the image since {owner.get('since') or 'some time'}"
+        error = TakenError(str(image), f"snapmirror on {name}", hint=hint, is_near=is_near)
+        return Refusal(lambda: error, patience if is_near else 0.0)
+    # A VM that lost its power: the server keeps the lock of the dead connection until it notices.
+    log.log(NOTICE, "%s is still locked by this machine's last life; going on", image)
+    asking.enter_context(_asking_on(descriptor, image))
+    return None
 
 
 def _lock(descriptor: int, kind: int = fcntl.F_WRLCK) -> bool:

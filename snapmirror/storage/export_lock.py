@@ -1,4 +1,4 @@
-"""Whose turn it is with the store: the export's, which has it open for a long time, or anybody's who needs it closed.
+"""The locks between the export, which has the store open for a long time, and whoever needs the store closed.
 
 Lock files, beside that of the runs. Who wants the store holds WANTED for as long as it takes; the export looks at that
 twice a second, closes what it has open and lets go of OPEN, which the other one waits for and holds as well. The kernel
@@ -8,20 +8,19 @@ lets go of a dead one's, so a night that is killed does not keep the history awa
 from __future__ import annotations
 
 import fcntl
-import logging
+import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
-from snapmirror import interrupts, lockfile
+from snapmirror import lockfile
 from snapmirror.config import Config
 from snapmirror.errors import LockedError, StorageError
-from snapmirror.lock import state_file
-from snapmirror.storage import view
-
-log = logging.getLogger("snapmirror.turns")
+from snapmirror.state_folder import state_file
+from snapmirror.storage import locks, view
+from snapmirror.storage.locks import Rank, Refusal
 
 _PAUSE_SECONDS = 0.1
 _TURN_SECONDS = 300.0  # that the export may take to let go; it may just be opening the store, on a slow machine
@@ -39,27 +38,34 @@ def closed(config: Config) -> Iterator[None]:
             view.release(config.store.path)
         yield
         return
-    with _file(config, "wanted") as wanted, _file(config, "open") as opened:
-        deadline = time.monotonic() + _TURN_SECONDS
-        for file in wanted, opened:  # shared: several may want it closed, and have locks of their own among them
-            _wait(file, deadline)
+    deadline = time.monotonic() + _TURN_SECONDS
+    with (
+        _file(config, "wanted") as wanted,
+        _file(config, "open") as opened,
+        _shared(Rank.WANTED, wanted, deadline),
+        _shared(Rank.OPEN, opened, deadline),
+    ):
         view.release(config.store.path)
         yield
 
 
-def _wait(file: IO[bytes], deadline: float) -> None:
-    asked = False
-    while not lockfile.take(file, fcntl.LOCK_SH):
-        if not asked:
-            log.info("waiting for the export to close the store")
-            asked = True
-        if time.monotonic() >= deadline:
-            raise StorageError(
-                f"the export does not close the store: {lockfile.holders(file.fileno())} holds it",
-                hint="stop it: 'systemctl stop snapmirror-export'",
-            )
-        interrupts.check()
-        time.sleep(_PAUSE_SECONDS)
+def _shared(rank: Rank, file: IO[bytes], deadline: float) -> AbstractContextManager[None]:
+    """The lock, shared: several may want the store closed, and have locks of their own among them."""
+    seconds = deadline - time.monotonic()
+
+    def attempt() -> Refusal | None:
+        if lockfile.take(file, fcntl.LOCK_SH):
+            return None
+        return Refusal(lambda: _not_closed(file), seconds, "waiting for the export to close the store")
+
+    return locks.held(rank, attempt, pause=_PAUSE_SECONDS)
+
+
+def _not_closed(file: IO[bytes]) -> StorageError:
+    return StorageError(
+        f"the export does not close the store: {lockfile.holders(file.fileno())} holds it",
+        hint="stop it: 'systemctl stop snapmirror-export'",
+    )
 
 
 def is_wanted(config: Config) -> bool:
@@ -75,27 +81,36 @@ def is_exported(config: Config) -> bool:
 @contextmanager
 def opening(config: Config) -> Iterator[None]:
     """The export may open the store: nobody has wanted it closed for some seconds."""
-    with _file(config, "open") as opened:
-        quiet_since = time.monotonic() - _GRACE_SECONDS
-        while True:
-            if is_wanted(config):
-                quiet_since = time.monotonic()
-            elif time.monotonic() - quiet_since >= _GRACE_SECONDS and lockfile.take(opened, fcntl.LOCK_EX):
-                if not is_wanted(config):
-                    break
-                fcntl.flock(opened, fcntl.LOCK_UN)
-            time.sleep(_PAUSE_SECONDS)
+    quiet_since = time.monotonic() - _GRACE_SECONDS
+
+    def attempt(opened: IO[bytes]) -> Refusal | None:
+        nonlocal quiet_since
+        if is_wanted(config):
+            quiet_since = time.monotonic()
+        elif time.monotonic() - quiet_since >= _GRACE_SECONDS and lockfile.take(opened, fcntl.LOCK_EX):
+            if not is_wanted(config):
+                return None
+            lockfile.let_go(opened)
+        return Refusal(lambda: _not_closed(opened), wait=math.inf, notice=None)
+
+    with _file(config, "open") as file, locks.held(Rank.OPEN, lambda: attempt(file), pause=_PAUSE_SECONDS):
         yield
 
 
 @contextmanager
 def serving(config: Config) -> Iterator[None]:
     """This is the one export of the store. Raises LockedError when there is one already."""
-    with _file(config, "serving") as file:
-        if not lockfile.take(file, fcntl.LOCK_EX):
-            by = lockfile.holders(file.fileno())
-            raise LockedError(f"the history of this store is exported already, by {by}", hint="stop that one first")
+    with _file(config, "serving") as file, locks.held(Rank.SERVING, lambda: _only(file)):
         yield
+
+
+def _only(file: IO[bytes]) -> Refusal | None:
+    if lockfile.take(file, fcntl.LOCK_EX):
+        return None
+    by = lockfile.holders(file.fileno())
+    return Refusal(
+        lambda: LockedError(f"the history of this store is exported already, by {by}", hint="stop that one first")
+    )
 
 
 def is_serving(config: Config) -> bool:
@@ -107,19 +122,8 @@ def _path(config: Config, name: str) -> Path:
     return state_file(config, f".export-{name}.lock")
 
 
-@contextmanager
-def _file(config: Config, name: str) -> Iterator[IO[bytes]]:
-    path = _path(config, name)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        opened = lockfile.opened(path)
-    except OSError as error:
-        raise StorageError(
-            f"the lock file {path} cannot be made: {error.strerror}",
-            hint="set state_dir in [store], or run it as root",
-        ) from error
-    with opened as file:
-        yield file
+def _file(config: Config, name: str) -> AbstractContextManager[IO[bytes]]:
+    return locks.file_at(_path(config, name), hint="set state_dir in [store], or run it as root")
 
 
 def _is_held(config: Config, name: str, against: int) -> bool:

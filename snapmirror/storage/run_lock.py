@@ -1,11 +1,11 @@
-"""One run per store at a time.
+"""The lock of runs: one run per store at a time. Runs no program, but ends those that a killed run has left.
 
 A flock on a small file: the kernel lets go of it when its owner dies, however that happens, so there is no stale lock
 to judge. The file names the owner, for the message to whoever comes second, and for the next run, which must end what
 a killed owner left running before it touches the store.
 
 A store that is a plain folder has the file inside, so that it is one lock however many configurations, names, mounts,
-containers and users lead there. (Of an image or a pool the claim comes on top: see `storage.claim` and `storage.pool`.)
+containers and users lead there. (An image and a pool have a lock of their own besides: see `image_lock` and `pool`.)
 A machine that reaches the folder by a network which keeps no locks has left its name there: as long as that stands,
 nobody else can know whether it is alive.
 """
@@ -26,10 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from snapmirror import folder, interrupts, lockfile, machine, process
+from snapmirror import folder, lockfile, machine, process, state_folder
 from snapmirror.config import Config
 from snapmirror.errors import WAY_OUT, LockedError, StorageError, StoreMissing, StuckError
 from snapmirror.model import NOTICE
+from snapmirror.state_folder import state_file
+from snapmirror.storage import locks
+from snapmirror.storage.locks import Rank, Refusal
 
 log = logging.getLogger("snapmirror.lock")
 _LAST_RUN_SECONDS = 120  # that what was stuck may take to end: the client asks a server that is back every few seconds
@@ -46,7 +49,7 @@ def run_lock(config: Config, *, reading: bool = False, making: bool = False, wai
     `reading`: the store is not written to, and may be read-only or full. `making`: it need not be there yet.
     `wait`: for so many seconds it is waited for.
     """
-    _make_state_folder(config)
+    state_folder.make(config)
     try:
         descriptor = _open(config, reading=reading)
     except StoreMissing:
@@ -56,8 +59,11 @@ def run_lock(config: Config, *, reading: bool = False, making: bool = False, wai
     if descriptor is None:  # nobody can write there, or nothing is there
         yield
         return
-    with os.fdopen(descriptor, "r") as file:
-        _take(file, config, wait)
+    with (
+        os.fdopen(descriptor, "r") as file,
+        locks.held(Rank.RUN, lambda: _attempt(file, config, wait), pause=_POLL_SECONDS),
+    ):
+        _refuse_other_machine(file, config)
         _end_leftovers(_text(file))
         try:
             _write(descriptor, _owner(config), reading=reading)
@@ -65,17 +71,6 @@ def run_lock(config: Config, *, reading: bool = False, making: bool = False, wai
         finally:
             with suppress(OSError):  # a disk that fails has been told of; the next one sees that we are gone
                 os.pwrite(descriptor, b" " * _TEXT_BYTES, 0)
-
-
-def _make_state_folder(config: Config) -> None:
-    folder = config.store.state_dir
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise StorageError(
-            f"the folder {folder} for locks and reports cannot be made: {error.strerror}",
-            hint="set state_dir in [store]",
-        ) from error
 
 
 def _open(config: Config, *, reading: bool) -> int | None:
@@ -123,32 +118,28 @@ def _owner(config: Config) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _take(file: TextIO, config: Config, wait: float) -> None:
+def _attempt(file: TextIO, config: Config, wait: float) -> Refusal | None:
     """A live owner is waited for if that is asked for (`wait`, in seconds); one that could not end always is: its
     server may be back, and it on its way out."""
-    began, told = time.monotonic(), False
-    while True:
-        if lockfile.take(file, fcntl.LOCK_EX):
-            _refuse_other_machine(file, config)
-            return
-        owner = _owner_in(_text(file))
-        stuck = owner.get("stuck")
-        waited = time.monotonic() - began
-        if not stuck and waited >= wait:
-            raise LockedError(
-                _describe(owner, lockfile.holders(file.fileno())),
-                hint="wait for it, or stop it",
-                elsewhere=owner.get("state") not in (None, _owner(config)["state"]),
-            )
-        if stuck and waited > _LAST_RUN_SECONDS:
-            raise StuckError(f"the last run has not ended: {stuck}", hint=WAY_OUT)
-        if not told and stuck:
-            log.log(NOTICE, "the last run has not ended yet, it has %d seconds to do so: %s", _LAST_RUN_SECONDS, stuck)
-        elif not told:
-            log.log(NOTICE, "%s; waiting for it", _describe(owner, lockfile.holders(file.fileno())))
-        told = True
-        interrupts.check()  # the log swallows an interruption that comes while it writes
-        time.sleep(_POLL_SECONDS)
+    if lockfile.take(file, fcntl.LOCK_EX):
+        return None
+    owner = _owner_in(_text(file))
+    if stuck := owner.get("stuck"):
+        return Refusal(
+            lambda: StuckError(f"the last run has not ended: {stuck}", hint=WAY_OUT),
+            _LAST_RUN_SECONDS,
+            f"the last run has not ended yet, it has {_LAST_RUN_SECONDS} seconds to do so: {stuck}",
+            NOTICE,
+        )
+    return Refusal(lambda: _locked(file, owner, config), wait, level=NOTICE)
+
+
+def _locked(file: TextIO, owner: dict[str, Any], config: Config) -> LockedError:
+    return LockedError(
+        _describe(owner, lockfile.holders(file.fileno())),
+        hint="wait for it, or stop it",
+        elsewhere=owner.get("state") not in (None, _owner(config)["state"]),
+    )
 
 
 def _refuse_other_machine(file: TextIO, config: Config) -> None:
@@ -194,12 +185,6 @@ def lock_file(config: Config) -> Path:
     Raises StorageError where the folder cannot be reached, StoreMissing where it is not there.
     """
     return folder.found(config.store.path) / NAME if config.is_plain else state_file(config, ".lock")
-
-
-def state_file(config: Config, suffix: str) -> Path:
-    """A file of this store in the state folder, called by the image where there is one, else by the folder."""
-    what = str(config.image.file if config.image else config.store.path)
-    return config.store.state_dir / f"{hashlib.sha256(os.fsencode(what)).hexdigest()[:16]}{suffix}"
 
 
 @dataclass(frozen=True)
