@@ -58,7 +58,7 @@ def schema() -> None:
 
 @app.command(hidden=True)
 def reference() -> None:
-    """Print every option as Markdown tables; the README's reference is made with it."""
+    """Print every option as Markdown tables; the page 'configuration' is made with it."""
     from snapmirror.config.sample import reference as text
 
     out(text().rstrip("\n"))

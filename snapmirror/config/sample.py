@@ -45,7 +45,7 @@ def reference() -> str:
     """Every option as a line of a Markdown table, section by section."""
     lines: list[str] = []
     for path, model in _all_sections(Config, ""):
-        lines += ["", f"### {_heading(path) if path else 'Before the first section'}", "", _doc(model), ""]
+        lines += ["", f"## {_heading(path) if path else 'Before the first section'}", "", _doc(model), ""]
         if model is DefaultsConfig:
             continue
         lines += ["| key | default | meaning | example |", "|---|---|---|---|"]

@@ -4,7 +4,7 @@
     snapmirror.img.update.list    which they are; there only when the blocks are complete, on the disk, and read back
 
 A redo journal: until the list is there the copy is the old one, and from then on it can be made the new one, again and
-again, by the next run or by hand, with no other program than `dd` (README). Two whole copies in turn would promise the
+again, by the next run or by hand, with `dd` alone (page `copy`). Two whole copies in turn would promise the
 same and take twice the disk; writing into the only copy without a journal would promise nothing. Runs no program.
 
 The list: a line of JSON, then a line for each run of blocks: first block, count, BLAKE2b (128 bits) of the content, or

@@ -107,7 +107,7 @@ def verdicts(document: dict[str, Any], baseline: dict[str, Any] | None = None) -
 
 
 def markdown(body: list[list[str]]) -> str:
-    """A table for the README."""
+    """A table for tests/README.md."""
     head, *rest = body
     rule = ["---", *["--:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rest])

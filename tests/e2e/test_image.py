@@ -94,7 +94,7 @@ def test_the_kernel_has_what_the_pages_name(image: Image, root: Path) -> None:
         "nvme",
         "vmxnet3",
     } <= names
-    assert not {"ahci", "e1000"} & names, "README says otherwise"
+    assert not {"ahci", "e1000"} & names, "the page `virtualbox` says otherwise"
 
 
 def test_the_list_of_packages_is_true(image: Image, root: Path) -> None:

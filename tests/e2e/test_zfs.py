@@ -147,7 +147,7 @@ def test_nights_in_a_pool_on_the_share(up: Guest, around: Chain) -> None:
     verdict = json.loads(up.run(["snapmirror", "verify", "--full", "--json"]).stdout)
     assert verdict["scrub"] == [], verdict
     assert life.standing() == ""
-    up.run(["sh", "-c", BY_HAND, "sh", around.samba.unc(HOST), str(around.samba.port)])  # as README says it
+    up.run(["sh", "-c", BY_HAND, "sh", around.samba.unc(HOST), str(around.samba.port)])  # as the page `zfs` says it
     marks = marks_of(up, f"/mnt/store/.zfs/snapshot/{name}/tree")
     assert compare(day, marks, ignore=("xattrs",)) == [], name
     up.run(["sh", "-e", "-c", NO_LONGER])

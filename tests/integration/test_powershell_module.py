@@ -147,7 +147,7 @@ def test_a_vm_that_does_not_answer(host: WindowsHost) -> None:
 
 
 def test_one_file_instead_of_the_module(host: WindowsHost) -> None:
-    """Started as a task would; exit codes by the table of the README; with blanks in its paths."""
+    """Started as a task would; exit codes by the table of the page `exit-codes`; with blanks in its paths."""
     data = host.folder / "Program Data/SnapMirror"
 
     def started(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -588,7 +588,7 @@ def test_a_copy_that_is_mounted_by_hand_is_named(make: Make, tmp_path: Path) -> 
 
 
 def test_an_encrypted_image_that_is_open_by_hand_is_named(make: Make, tmp_path: Path, daemon: None) -> None:
-    """By QEMU's daemon, for a look, as the README says for a kernel without dm-crypt."""
+    """By QEMU's daemon, for a look, as the page `read-by-hand` says for a kernel without dm-crypt."""
     scene = make("luks1")
     export, place = tmp_path / "export", tmp_path / "place"
     place.mkdir()

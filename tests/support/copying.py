@@ -1,4 +1,4 @@
-"""A store in an image, and a folder that stands for the USB disk it is copied to; also by hand, as the README says."""
+"""A store in an image, and a folder that stands for the USB disk it is copied to; by hand, too, by the page `copy`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from snapmirror import pages
 from snapmirror.config import load
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
-from tests.support.runner import REPOSITORY, Result, Scene
+from tests.support.runner import Result, Scene
 from tests.support.storage import TINY
 
 WHOLE = {"store.img", "store.img.json", "store.img.sums"}
@@ -81,8 +82,8 @@ def whole_copy(source: str, target: str) -> str:
 
 
 def by_hand(disk: Path, *former: str) -> Path:
-    """The update, or former generations one after the other, applied by stock tools, with the lines of the README."""
-    page = (REPOSITORY / "README.md").read_text().split("## Copy to a USB disk")[1].split("\n## ")[0]
+    """The update, or former generations in turn, applied by stock tools, by the lines of the page `copy`."""
+    page = pages.text("copy")
     match = re.search(r"\n\n((?:    .*\n)*    .*dd if=(?:.*\n)(?:    .*\n)*)", page)
     assert match, "the page has the commands"
     script = re.sub(r"(?m)^    ", "", match[1]).replace("snapmirror.img", "store.img")

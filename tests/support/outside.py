@@ -1,4 +1,4 @@
-"""An image looked at without snapmirror, with stock programs, as the README's page on it does.
+"""An image looked at without snapmirror, with stock programs, as the page `read-by-hand` does.
 
 Programs: qemu-storage-daemon, mount, umount. A LUKS1 image opens on any kernel this way; LUKS2 would need dm-crypt.
 """

@@ -14,7 +14,7 @@ from tests.support.runner import History, Scene
 from tests.support.trees import Tree
 
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
-# what the README says may lie beside the manifests between two nights
+# what the page `formats` says may lie beside the manifests between two nights
 PRIVATE = {
     "record.json", "manifests", "sums", "hints", "changes", "slot", "parked", "staging", "record.json.previous",
     "read-back.json",
@@ -55,7 +55,7 @@ class Victim:
         self.tree.published()
 
     def check_private(self, ids: list[str]) -> None:
-        """Nothing is left in .snapmirror that the README does not name, and nothing of the killed run."""
+        """Nothing is left in .snapmirror that the page `formats` does not name, and nothing of the killed run."""
         private = self.scene.home / ".snapmirror"
         assert {entry.name for entry in private.iterdir()} <= PRIVATE
         manifests = {entry.name.split(".")[0] for entry in (private / "manifests").iterdir()}

@@ -35,6 +35,7 @@ GROUND = (
     "machine",
     "model",
     "state_folder",
+    "pages",
     "threads",
     "worker",
     "environment",

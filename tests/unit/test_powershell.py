@@ -48,7 +48,7 @@ MANIFEST = data(MODULE / "SnapMirror.psd1")
 CONTRACT = data(MODULE / "SnapMirror.Contract.psd1")
 FUNCTIONS = {function.name: function for path in OURS if path.suffix == ".ps1" for function in functions(path)}
 EXPORTED = sorted(path.stem for path in (MODULE / "Public").glob("*.ps1"))
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
 SEED = ("New-SnapMirrorSeed", "Get-SnapMirrorSeedSecret")
 gate = program("gate")
 

@@ -53,7 +53,7 @@ def test_nothing_is_both_and_nothing_raises(data: bytes) -> None:
 
 @given(st.integers(0, 2**32), st.integers(512, 2 * WINDOW))
 def test_what_is_written_in_letters_is_not_random(seed: int, length: int) -> None:
-    """So encrypted data in base64 or hexadecimal is not seen: the README says so."""
+    """So encrypted data in base64 or hexadecimal is not seen: the page `ransomware` says so."""
     data = random.Random(seed).randbytes(length)
     for text in (base64.b64encode(data)[:length], data.hex().encode()[:length]):
         assert is_plain(text)

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
+INSTALL = ROOT / "snapmirror" / "pages" / "install.md"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 ASKED = {
@@ -61,14 +62,14 @@ def test_the_locks_agree() -> None:
 
 def test_no_registry_is_named_and_nothing_is_installed_past_the_locks() -> None:
     files = [ROOT / "pyproject.toml", *(ROOT / "scripts").glob("requirements-*.txt"), ROOT / "scripts" / "setup.sh"]
-    files += [ROOT / "vm" / "build", ROOT / "tests" / "e2e" / "containers" / "debian.py", ROOT / "README.md"]
+    files += [ROOT / "vm" / "build", ROOT / "tests" / "e2e" / "containers" / "debian.py", INSTALL]
     for file in files:
         text = file.read_text()
         assert "index-url" not in text.replace("PIP_INDEX_URL", ""), file
         assert "pythonhosted" not in text, file
         if "://" in text and file.suffix == ".txt":
             pytest.fail(f"{file} names an address")
-    installing = [ROOT / "scripts" / "setup.sh", ROOT / "vm" / "build", ROOT / "README.md"]
+    installing = [ROOT / "scripts" / "setup.sh", ROOT / "vm" / "build", INSTALL]
     for file in installing:
         joined = file.read_text().replace("\\\n", " ")
         for line in joined.splitlines():

@@ -133,7 +133,7 @@ class Containers:
         (self.folder / f"manager/{file or name}.toml").write_text(text)
 
     def trust_server(self) -> None:
-        """Take over the server's host key the way the README says: read on the server itself."""
+        """Take over the server's host key the way the page `first-backup` says: read on the server itself."""
         key = self.run("server", "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
         (self.folder / "manager/known_hosts").write_text(f"server {key}")
 
