@@ -267,6 +267,20 @@ def run(
     return completed
 
 
+def become(argv: Sequence[str], *, stdin: bytes, env: Mapping[str, str]) -> None:
+    """This process becomes the program, with the terminal and `env` as they are; returns where it is not installed.
+
+    For what a person looks at and ends, such as a pager: no child is left that a signal could separate from us.
+    """
+    program = find(argv[0])
+    if program is None:
+        return
+    log.debug("+ %s", shlex.join(argv))
+    with _input(stdin) as source, suppress(OSError):  # (a script without an interpreter, a file that may not be run)
+        os.dup2(source.fileno(), 0)
+        os.execve(program, list(argv), dict(env))
+
+
 def kill_leftovers(run_id: str) -> int:
     """Kill every process that a dead run left behind (its descendants carry `run_id`); return how many.
 

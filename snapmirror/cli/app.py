@@ -16,7 +16,10 @@ from snapmirror.cli.shell import Shell
 app = typer.Typer(
     name="snapmirror",
     cls=Program,
-    help="Dated, browsable, unchanging backups of remote servers in one sparse image file.",
+    help=(
+        "Dated, browsable, unchanging backups of remote servers in one sparse image file.\n\n"
+        "'snapmirror help' lists the pages that explain each task."
+    ),
     epilog=(
         "Exit codes: 0 done; 1 bug; 2 usage or configuration; 3 done with warnings; 10 locked; 11 storage; "
         "12 transfer failed; 13 guard stopped the run; 14 damage found; 20 still mounted or attached; "

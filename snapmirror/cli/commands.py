@@ -36,6 +36,7 @@ MODULES = {
     "export": "export_commands",
     "config": "config_commands",
     "host": "host_commands",
+    "help": "help_command",
 }
 _WHOLE = 1000  # no summary is as long
 

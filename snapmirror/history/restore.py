@@ -296,7 +296,7 @@ class Restore:
         if b"read-only server" in stderr or b"module is read only" in stderr:  # rrsync -ro, or a daemon's setting
             return TransferError(
                 f"{what}: the server lets us only read{detail}",
-                hint="allow writing for the restore (README: restore a server), or restore with --to",
+                hint="allow writing for the restore ('snapmirror help restore-server'), or restore with --to",
             )
         if code == rsync_output.PARTIAL and dry_run:
             return TransferError(

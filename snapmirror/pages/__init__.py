@@ -1,4 +1,4 @@
-"""The pages that travel with the program: one Markdown file per task beside this module.
+"""The pages that travel with the program: one Markdown file per task beside this module, shown by `snapmirror help`.
 
 A page is named after its file. Its first line is its title, its third line says in one sentence what it tells. The
 order here is the order in which a reader needs them; the README lists them in the same order.

@@ -133,7 +133,9 @@ def serve(config: Config) -> None:
     """Serve until a signal comes; whenever anybody needs the store, close it and come back. Raises SnapmirrorError."""
     export = config.export
     if export is None:
-        raise UsageError("nothing is to be exported", hint="add [export] to the configuration: see the README")
+        raise UsageError(
+            "nothing is to be exported", hint="add [export] to the configuration: 'snapmirror help explorer'"
+        )
     need_root()
     passwords = {name: _password(file) for name, file in export.users.items()}
     with export_lock.serving(config):

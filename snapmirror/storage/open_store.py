@@ -149,7 +149,8 @@ def mount_for_browsing(config: Config, *, readable: bool | None = None) -> bool:
     """
     if readable and (config.image is None or config.zfs is not None):
         raise UsageError(
-            "only the file system of an image can be mounted for other users", hint="see 'Who may read' in the README"
+            "only the file system of an image can be mounted for other users",
+            hint="'snapmirror help who-may-read' tells how to let others read",
         )
     mode = entrance.READABLE if readable else entrance.CLOSED
     with failures_of(config.store.path):

@@ -168,7 +168,7 @@ def _failure(login: Login, kind: str, detail: str) -> HostError:
         case "denied":
             return HostError(
                 f"the Windows host {host} lets {login.user or 'the certificate'} log in, but run nothing",
-                hint="it needs Read and Execute in WinRM's RootSDDL (see the README), or to be an administrator",
+                hint="it needs Read and Execute in WinRM's RootSDDL ('snapmirror help host'), or an administrator",
             )
         case "certificate":
             return HostError(

@@ -45,7 +45,7 @@ class Host:
                 if path is not None and not os.access(path, os.R_OK):
                     raise HostError(
                         f"{path} is missing, or cannot be read",
-                        hint="it is named in [host]; the README tells how to make it",
+                        hint="it is named in [host]; 'snapmirror help host' tells how to make it",
                     )
             if config.certificate_key is not None:
                 _check_mode(config.certificate_key)
@@ -77,9 +77,7 @@ def _one_sentence() -> Iterator[None]:
 def configured(config: Config) -> HostConfig:
     """The section [host]. Raises UsageError when there is none."""
     if config.host is None:
-        raise UsageError(
-            "the configuration has no section [host]", hint="the README's page 'The Windows host' tells what goes there"
-        )
+        raise UsageError("the configuration has no section [host]", hint="'snapmirror help host' tells what goes there")
     return config.host
 
 

@@ -16,7 +16,7 @@ function Assert-SnapMirrorChange {
         if ($journal.Argument.ContainsKey($name) -and $journal.Argument[$name] -ne $Argument[$name]) {
             $how = 'Uninstall-SnapMirror first: it leaves the image and the keys.'
             if ('MirrorName', 'ImageSize' -contains $name) {
-                $how = "Change it in $(Join-Path $root 'seed/snapmirror.toml'), as the page of configuration says."
+                $how = "Change it in $(Join-Path $root 'seed/snapmirror.toml'), as 'snapmirror help configuration' in the VM says."
             }
             throw "This host has -$name $($journal.Argument[$name]), and not $($Argument[$name]); nothing was changed. $how"
         }

@@ -8,7 +8,7 @@ function Restore-SnapMirrorItem {
         cannot be copied does not stop the others: each is an error SnapMirror.TRANSFER at the end, and $LASTEXITCODE 12.
 
         With -ToServer, 'snapmirror restore --push' writes them back to where they came from, with all attributes. It
-        shows first what would be written, and asks. Nothing is deleted. The nightly key of the README may only read: this
+        shows first what would be written, and asks. Nothing is deleted. The key of the nights may only read: this
         needs one that may write.
     .PARAMETER Path
         Names as they are on the server, such as /etc/hosts. '/' is everything.

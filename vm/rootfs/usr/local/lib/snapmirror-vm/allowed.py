@@ -122,7 +122,7 @@ def read(request: list[str], admin: bool, config: Mapping[str, Any]) -> Asked:
         if not admin and _read_or_none(request, ADMIN) is not None:
             raise RefusedError(
                 f"{request[0]} with these words is not for this key",
-                "it asks for the administrator's key: page 'Two keys' of the README",
+                "it asks for the administrator's key: 'snapmirror help two-keys'",
             ) from None
         raise
     if asked.command == "copy-image" and asked.words:
