@@ -136,7 +136,7 @@ def _make_image(config: Config, image_config: ImageConfig, progress: Progress, w
                     _make_inside(config, file, block, record)
             image.mark_ready(file, record)
         made.clear()
-    return InitReport(path, file, how, taken, seconds, report, _warnings(config, file, record))
+    return InitReport(path, file, how, taken, seconds, report, _warnings(config, file, record, report.free_bytes))
 
 
 def _check_room(image_config: ImageConfig, record: ImageRecord) -> None:
@@ -208,11 +208,15 @@ def _remove(made: list[Path]) -> None:
             path.rmdir() if path.is_dir() else path.unlink()
 
 
-def _warnings(config: Config, file: Path, record: ImageRecord) -> tuple[str, ...]:
+def _warnings(config: Config, file: Path, record: ImageRecord, inside: int) -> tuple[str, ...]:
+    """`inside` is what its file system has to give: it keeps a part of the image for itself."""
     status, found = os.statvfs(file.parent), list[str]()
     free, kept = status.f_bavail * status.f_frsize, config.min_free
     if free < record.size:
         found.append(f"the image may grow to {size(record.size)}, but its disk has only {size(free)} left")
-    if record.size <= kept:
-        found.append(f"no night has room in an image of {size(record.size)}, as {size(kept)} stay free (min_free)")
+    if inside <= kept:
+        found.append(
+            f"no night has room in an image of {size(record.size)}, as {size(kept)} stay free (min_free), and its file "
+            f"system has {size(inside)}"
+        )
     return tuple(found)

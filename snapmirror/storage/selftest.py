@@ -72,12 +72,13 @@ DEFAULT_WORKLOAD = Workload()
 
 @dataclass(frozen=True)
 class SelftestReport:
-    """A self-test that passed."""
+    """A self-test that passed. `free_bytes` is what the store had left before it."""
 
     files: int
     bytes: int
     seconds: float
     remounted: bool
+    free_bytes: int
 
     def __str__(self) -> str:
         how = "remounted, read back, checked" if self.remounted else "read back"
@@ -123,7 +124,8 @@ def prove(
         with opened() as store:
             folder = store.path / FOLDER
             shutil.rmtree(folder, ignore_errors=True)  # of a self-test that was killed
-            tree = _Tree(folder, workload.fitting(store.free_bytes(), store.free_inodes()))
+            free = store.free_bytes()
+            tree = _Tree(folder, workload.fitting(free, store.free_inodes()))
             try:
                 tree.write()
                 filesystems.flush(folder)
@@ -146,7 +148,7 @@ def prove(
             f"the first is {different[0]}",
             hint=_HINT,
         )
-    report = SelftestReport(len(tree.content_of), tree.written_bytes, time.monotonic() - started, remounted)
+    report = SelftestReport(len(tree.content_of), tree.written_bytes, time.monotonic() - started, remounted, free)
     log.info("storage self-test: %s", report)
     return report
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from snapmirror.errors import StorageError
+from snapmirror.doctor import store
+from snapmirror.errors import ExitCode, StorageError
 from snapmirror.storage import encryption, image
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
@@ -177,6 +178,16 @@ def test_a_size_that_stays_free(make: Make) -> None:
     """min_free is 1 GiB, if nothing is said: a night would end with 11 as long as there is such an image."""
     report = initialise(make(size="512M").config, workload=TINY)
     assert [one.partition(",")[0] for one in report.warnings] == ["no night has room in an image of 512.0 MiB"]
+
+
+def test_a_size_hardly_larger_than_what_stays_free(make: Make) -> None:
+    """The file system keeps a part for itself; what is left is less than min_free. doctor sees it before a night."""
+    scene = make(size="1100M")
+    [warning] = initialise(scene.config, workload=TINY).warnings
+    assert warning.startswith("no night has room in an image of 1.1 GiB, as 1.0 GiB stay free (min_free)")
+    [check] = [one for one in store.examine(scene.config) if one.topic == "room"]
+    assert (check.level, check.code) == ("fail", ExitCode.STORAGE)
+    assert "no night has room in the image: it is of 1.1 GiB" in check.message
 
 
 def test_a_size_that_the_disk_cannot_have(make: Make) -> None:
