@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from snapmirror.snapshots.browse import Version
     from snapmirror.snapshots.difference import Difference
     from snapmirror.snapshots.entry import Entry
-    from snapmirror.snapshots.protocol import Catalogue
+    from snapmirror.snapshots.history import Catalogue
     from snapmirror.snapshots.record import Snapshot
 
 SNAPSHOT_HELP = "An id, the beginning of one (a date), a slot number, or 'newest'."

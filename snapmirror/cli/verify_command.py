@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from snapmirror.errors import ExitCode
     from snapmirror.history.histories import Histories
     from snapmirror.model import Progress
-    from snapmirror.snapshots.protocol import SnapshotStore
+    from snapmirror.snapshots.history import History
     from snapmirror.snapshots.record import Snapshot
     from snapmirror.snapshots.verify import Depth, Finding, Report
     from snapmirror.snapshots.verify.rolling import Round
@@ -155,11 +155,11 @@ def _depth(full: bool, sample: str | None, seed: int | None) -> Depth:
     return Depth(share, secrets.randbelow(1_000_000) if seed is None else seed)
 
 
-def _chosen(histories: Histories, words: list[str]) -> dict[str, tuple[SnapshotStore, list[Snapshot]]]:
+def _chosen(histories: Histories, words: list[str]) -> dict[str, tuple[History, list[Snapshot]]]:
     """What to verify, by mirror; everything if nothing is named."""
     if not words:
         return {config.name: (history, history.snapshots()) for config, history in histories}
-    chosen: dict[str, tuple[SnapshotStore, list[Snapshot]]] = {}
+    chosen: dict[str, tuple[History, list[Snapshot]]] = {}
     for word in words:
         found = histories.find(word)
         _, snapshots = chosen.setdefault(found.mirror.name, (histories.histories[found.mirror.name], []))

@@ -19,10 +19,9 @@ from snapmirror.history.verify import rules_of
 from snapmirror.model import NOTICE, Progress, count
 from snapmirror.snapshots import checksums, times
 from snapmirror.snapshots.entry import path_of
-from snapmirror.snapshots.hardlink.store import HardlinkStore
 from snapmirror.snapshots.heal import Case, Healer
+from snapmirror.snapshots.history import History, SupportsHealing
 from snapmirror.snapshots.names import Tree, remove_tree
-from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.verify import Report
 from snapmirror.sources import floods, named_files, settings, stall
 from snapmirror.tools import rsync, rsync_output
@@ -30,25 +29,23 @@ from snapmirror.tools import rsync, rsync_output
 log = logging.getLogger("snapmirror.heal")
 
 
-def ready(history: SnapshotStore) -> None:
+def ready(history: History) -> None:
     """Finish what a run that died while it was healing has left; to be called before the snapshots are looked at.
 
     Raises SnapmirrorError.
     """
-    if not isinstance(history, HardlinkStore):
+    if history.healing is None:
         raise UsageError(
             "snapshots of ZFS cannot be written, so --heal can do nothing there",
             hint="'zpool scrub' heals from the redundancy of the pool; without any, restore the file from the source",
         )
     if history.snapshots():
-        history.layout.make()
-        history.finish_healing()
-        history.clear_scratch()
+        history.healing.ready()
 
 
 def heal(
     mirror: MirrorConfig,
-    history: SnapshotStore,
+    history: History,
     report: Report,
     progress: Progress,
     check_room: Callable[[int, int], None] | None = None,
@@ -58,14 +55,14 @@ def heal(
     `check_room` raises SnapmirrorError where so many bytes and files had better not come from the source. The caller
     holds the lock, and the store open for writing. Raises SnapmirrorError.
     """
-    if not report.findings or not isinstance(history, HardlinkStore):
+    if not report.findings or history.healing is None:
         return
-    healer = Healer(history, report, rules_of(mirror, history, history.snapshots()))
+    healer = Healer(history, history.healing, report, rules_of(mirror, history, history.snapshots()))
     progress.begin(f"healing {mirror.name}")
     try:
         healer.look()
         lacking = healer.lacking()
-        with _scratch(history) as folder:
+        with _scratch(history.healing) as folder:
             fetched, why_not = _fetched(mirror, folder, lacking, check_room) if lacking else ({}, "")
             healer.mend(fetched, why_not, str(mirror.source), progress.advance)
     finally:
@@ -75,9 +72,9 @@ def heal(
 
 
 @contextmanager
-def _scratch(history: HardlinkStore) -> Iterator[Path]:
+def _scratch(healing: SupportsHealing) -> Iterator[Path]:
     """A folder on the store; what a crash leaves of it the next run removes, as all in that place."""
-    folder = history.layout.scratch / "heal"
+    folder = healing.scratch / "heal"
     try:
         for path in (folder, folder / "files", folder / "tmp", folder / "partial"):
             path.mkdir()

@@ -21,7 +21,7 @@ from snapmirror import folder
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, TakenError
 from snapmirror.history.open import history_of
-from snapmirror.snapshots.protocol import Catalogue, SnapshotStore
+from snapmirror.snapshots.history import Catalogue, History
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.select import choose
 from snapmirror.state import catalogues, newest, summary
@@ -94,10 +94,10 @@ class Catalogues:
 class Histories(Catalogues):
     """The same in a store that is open."""
 
-    histories: Mapping[str, SnapshotStore]
+    histories: Mapping[str, History]
     store: OpenStore
 
-    def __iter__(self) -> Iterator[tuple[MirrorConfig, SnapshotStore]]:
+    def __iter__(self) -> Iterator[tuple[MirrorConfig, History]]:
         for name, history in self.histories.items():
             yield self.mirrors[name], history
 
@@ -190,8 +190,8 @@ def complete_removal(config: Config, store: OpenStore) -> None:
             log.info("removed what was left of the history of %s, which is retired", name)
 
 
-def _check_order(name: str, history: SnapshotStore, *, read_only: bool) -> None:
-    if not history.unfinished():
+def _check_order(name: str, history: History, *, read_only: bool) -> None:
+    if not history.unfinished:
         return
     if read_only:
         raise StorageError(

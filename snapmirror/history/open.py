@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from snapmirror.config import MirrorConfig
-from snapmirror.snapshots.hardlink.store import HardlinkStore
-from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.hardlink.history import HardlinkHistory
+from snapmirror.snapshots.history import History
 from snapmirror.storage.open_store import OpenStore
 
 
-def history_of(store: OpenStore, mirror: MirrorConfig) -> SnapshotStore:
+def history_of(store: OpenStore, mirror: MirrorConfig) -> History:
     """The history of a mirror on an open store."""
     return history_called(store, mirror.name)
 
 
-def history_called(store: OpenStore, name: str) -> SnapshotStore:
+def history_called(store: OpenStore, name: str) -> History:
     """The same by its name, whether the configuration has such a mirror or not."""
     if store.dataset is not None:
-        from snapmirror.snapshots.zfs.store import ZfsStore  # not at every start, which is counted in milliseconds
+        from snapmirror.snapshots.zfs.history import ZfsHistory  # not at every start, which is counted in milliseconds
 
-        return ZfsStore(store.dataset, store.path, name)
-    return HardlinkStore(store.path / name)
+        return ZfsHistory(store.dataset, store.path, name)
+    return HardlinkHistory(store.path / name)

@@ -16,15 +16,14 @@ from snapmirror.errors import ACCEPT, GuardError, UsageError
 from snapmirror.snapshots import times
 from snapmirror.snapshots.entry import escape
 from snapmirror.snapshots.hardlink.purging import Held, held
-from snapmirror.snapshots.hardlink.store import HardlinkStore
-from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.record import Purge, Snapshot
 from snapmirror.state import newest
 
 _MOST_AT_ONCE = 3
 
 
-def check_forget(history: SnapshotStore, chosen: Sequence[Snapshot], *, accept: bool) -> None:
+def check_forget(history: History, chosen: Sequence[Snapshot], *, accept: bool) -> None:
     """Raises UsageError for a pinned snapshot, GuardError where too little would stay."""
     if pinned := [one.id for one in chosen if one.pinned]:
         raise UsageError(f"{pinned[0]} is pinned", hint=f"'snapmirror unpin {pinned[0]}' lets it go")
@@ -39,7 +38,7 @@ def check_forget(history: SnapshotStore, chosen: Sequence[Snapshot], *, accept: 
         raise GuardError(f"{len(gone)} of {len(gone) + len(stay)} snapshots would go", hint=ACCEPT)
 
 
-def forget(config: Config, mirror: MirrorConfig, history: SnapshotStore, chosen: Sequence[Snapshot]) -> None:
+def forget(config: Config, mirror: MirrorConfig, history: History, chosen: Sequence[Snapshot]) -> None:
     """Remove snapshots. Raises SnapmirrorError."""
     gone = {one.id for one in chosen}
     stay = [one for one in history.snapshots() if one.id not in gone]
@@ -61,7 +60,7 @@ class Names:
         return sorted({path for one in self.held for path in one.others})
 
 
-def find_names(mirror: MirrorConfig, history: SnapshotStore, paths: Sequence[bytes], *, accept: bool) -> Names:
+def find_names(mirror: MirrorConfig, history: History, paths: Sequence[bytes], *, accept: bool) -> Names:
     """What a purge of these paths would take out. Raises UsageError, GuardError, DamagedManifest."""
     if b"." in paths:
         raise UsageError("that is everything", hint=f"'snapmirror retire {mirror.name}' removes all of it")
@@ -70,7 +69,7 @@ def find_names(mirror: MirrorConfig, history: SnapshotStore, paths: Sequence[byt
     if not found:
         shown = ", ".join(map(_shown, paths))
         raise UsageError(f"no snapshot of {mirror.name} holds {shown}", hint="'snapmirror find' looks for names")
-    if not isinstance(history, HardlinkStore):
+    if history.purging is None:
         raise UsageError(
             f"snapshots of ZFS cannot be changed; {', '.join(one.snapshot.id for one in found)} hold it",
             hint="'snapmirror forget' removes these snapshots as a whole",
@@ -88,16 +87,16 @@ def find_names(mirror: MirrorConfig, history: SnapshotStore, paths: Sequence[byt
     return Names(list(paths), found)
 
 
-def purge(history: SnapshotStore, names: Names) -> None:
+def purge(history: History, names: Names) -> None:
     """Take them out of all snapshots, with a note in the record. Raises SnapmirrorError."""
-    assert isinstance(history, HardlinkStore)
+    assert history.purging is not None
     note = Purge(
         at=times.iso(int(time.time())),
         by=machine.who(),
         paths=tuple(map(_shown, names.paths)),
         snapshots={one.snapshot.id: len(one.entries) for one in names.held},
     )
-    history.purge(names.paths, note)
+    history.purging.purge(names.paths, note)
 
 
 def _shown(path: bytes) -> str:

@@ -14,11 +14,11 @@ from snapmirror import files
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import DamageError
 from snapmirror.snapshots.entry import parse, size_of
+from snapmirror.snapshots.history import Catalogue
 from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan, classify
-from snapmirror.snapshots.protocol import Catalogue
 from snapmirror.storage.open_store import OpenStore
 from snapmirror.tools import extents
 

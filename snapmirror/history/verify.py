@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import StorageError
 from snapmirror.model import Progress, count
-from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.verify import Depth, Report, Rules, checksums_wrong, rolling, spread, verify
 from snapmirror.snapshots.verify.findings import CHECKSUMS
@@ -19,7 +19,7 @@ log = logging.getLogger("snapmirror.verify")
 
 
 def check(
-    mirror: MirrorConfig, history: SnapshotStore, chosen: Sequence[Snapshot], depth: Depth, progress: Progress
+    mirror: MirrorConfig, history: History, chosen: Sequence[Snapshot], depth: Depth, progress: Progress
 ) -> Report:
     """Verify snapshots of a mirror. The caller holds the lock."""
     report = verify(mirror.name, history, chosen, depth, rules_of(mirror, history, chosen), progress)
@@ -30,7 +30,7 @@ def check(
 
 
 def check_found(
-    mirror: MirrorConfig, history: SnapshotStore, state: rolling.Round | None, progress: Progress
+    mirror: MirrorConfig, history: History, state: rolling.Round | None, progress: Progress
 ) -> tuple[Report, rolling.Round]:
     """Look again at what is known to be damaged (`state`); also returns what is known of contents afterwards.
 
@@ -54,7 +54,7 @@ def check_found(
 
 
 def _look_at_names(
-    mirror: MirrorConfig, history: SnapshotStore, state: rolling.Round, report: Report, progress: Progress
+    mirror: MirrorConfig, history: History, state: rolling.Round, report: Report, progress: Progress
 ) -> None:
     """What is known to be wrong with names, attributes and records is looked at, in all snapshots that it hits.
 
@@ -76,12 +76,12 @@ def _look_at_names(
     report.unchecked += found.unchecked
 
 
-def rules_of(mirror: MirrorConfig, history: SnapshotStore, chosen: Sequence[Snapshot]) -> Rules:
+def rules_of(mirror: MirrorConfig, history: History, chosen: Sequence[Snapshot]) -> Rules:
     """What can be compared in these snapshots."""
     return Rules(owners=_by_root(history, chosen) and not mirror.fake_super, fake_super=mirror.fake_super)
 
 
-def _by_root(history: SnapshotStore, chosen: Sequence[Snapshot]) -> bool:
+def _by_root(history: History, chosen: Sequence[Snapshot]) -> bool:
     """Whether root has written this store: anybody else cannot keep owners, and is not blamed for that."""
     for snapshot in chosen:
         try:

@@ -18,11 +18,11 @@ from snapmirror.model import size
 from snapmirror.snapshots import losses
 from snapmirror.snapshots.ages import ages
 from snapmirror.snapshots.entry import path_of
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.losses import Losses
 from snapmirror.snapshots.manifest import DamagedManifest, Reader, taken_apart
 from snapmirror.snapshots.merge import OutOfOrder, Pair, differences, link_differences
 from snapmirror.snapshots.plan import Plan, classify
-from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
 
 log = logging.getLogger("snapmirror.guard")
@@ -31,7 +31,7 @@ _LOST = ("updated", "linked", "deleted")
 _UNKNOWN = 1 << 62
 
 
-def check(mirror: MirrorConfig, history: SnapshotStore, plan: Plan, clock: datetime) -> list[str]:
+def check(mirror: MirrorConfig, history: History, plan: Plan, clock: datetime) -> list[str]:
     """Raises GuardError when too much is lost, tonight or within the days that add up; returns warnings before that.
 
     `clock` is the time of tonight.
@@ -94,7 +94,7 @@ def _rest_before(mirror: MirrorConfig, snapshot: Snapshot) -> bytes:
     return losses.time_text(snapshot.taken_at - timedelta(days=mirror.guard.within_days))
 
 
-def _since(mirror: MirrorConfig, history: SnapshotStore, base: Snapshot, plan: Plan) -> Losses | None:
+def _since(mirror: MirrorConfig, history: History, base: Snapshot, plan: Plan) -> Losses | None:
     """What is lost since `base` by the manifests; None, with a word to the log, if they do not tell."""
     restless = {
         path_of(losses.unnumbered(before))

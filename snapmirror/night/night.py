@@ -11,7 +11,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -33,12 +33,14 @@ from snapmirror.night import guard, losses, scrambled
 from snapmirror.night.planning import Planned, make_plan, next_header, retention_of
 from snapmirror.pipeline import Pipeline
 from snapmirror.process import ProgramFailed
+from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import escape, parse
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.manifest import Header, Reader, rewritten
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.protocol import Sealed, SnapshotStore
 from snapmirror.snapshots.record import Snapshot, make_id
 from snapmirror.snapshots.retention import by_age_alone, expired
+from snapmirror.snapshots.slot import Sealed
 from snapmirror.snapshots.spool import Spool
 from snapmirror.sources import transfer
 from snapmirror.sources.landing import Landed
@@ -68,12 +70,12 @@ class Night:
         self,
         mirror: MirrorConfig,
         store: OpenStore,
-        history: SnapshotStore,
+        history: History,
         options: Options,
         pipeline: Pipeline,
         progress: Progress,
     ) -> None:
-        self.mirror, self.store, self.history = mirror, store, history
+        self.mirror, self.store, self.history, self.slot = mirror, store, history, history.slot()
         self.options, self.pipeline, self.progress = options, pipeline, progress
         self.report = MirrorReport(mirror.name)
         self.manifest: bytes | None = None  # of what was published
@@ -136,7 +138,7 @@ class Night:
 
     def _plan_and_prepare(self, header: Header, *, full: bool) -> tuple[Planned, bool]:
         """List, plan and guard, while the slot is made beside it."""
-        with self.history.preparing() as ready:
+        with self.slot.preparing() as ready:
             try:
                 with self.pipeline.step(f"{self.mirror.name}: list and plan"):
                     planned = make_plan(self.mirror, self.history, header, full=full, progress=self.progress)
@@ -147,17 +149,22 @@ class Night:
             except SnapmirrorError as error:
                 if not isinstance(error, Interrupted):  # an interrupted run does not wait for the slot
                     ready()
-                    self.history.leave()
+                    self._leave()
                 raise
             with self.pipeline.step(f"{self.mirror.name}: prepare the slot"):
                 whole = ready()
             try:  # not sooner: the slot's folders will have to be read, the newest snapshot's will not
                 if self.history.snapshots():
-                    guard.check_names(self.mirror, planned.plan, self.history.slot())
+                    guard.check_names(self.mirror, planned.plan, self.slot.tree)
             except SnapmirrorError:
-                self.history.leave()
+                self._leave()
                 raise
             return planned, whole
+
+    def _leave(self) -> None:
+        """The slot is not changed tonight: where that spares the next night its preparation, write it down."""
+        if self.slot.resuming is not None:
+            self.slot.resuming.leave()
 
     def _losses(self, plan: Plan) -> list[str]:
         return losses.check(self.mirror, self.history, plan, self._clock)
@@ -186,9 +193,10 @@ class Night:
 
     def _make_room(self, plan: Plan | None = None) -> bool:
         """Let go of what this night or an interrupted one has fetched: it is worth less than the next night."""
+        if (resuming := self.slot.resuming) is None:
+            return False
         for everything in (False, True):
-            if not self.history.discard(everything=everything):
-                return False
+            resuming.discard(everything=everything)
             if any(self._has_room(plan) for _ in _moments()):
                 what = "all that" if everything else "what in part"
                 log.info("%s: %s had been fetched makes room", self.mirror.name, what)
@@ -197,7 +205,8 @@ class Night:
 
     def _has_room(self, plan: Plan | None) -> bool:
         """Whether there is room for what is still to come of a plan; without one, whether what stays free is free."""
-        needed = (max(0, self._to_come - self.history.fetched()), plan.requested) if plan else (0, 0)
+        fetched = self.slot.resuming.fetched() if plan and self.slot.resuming is not None else 0
+        needed = (max(0, self._to_come - fetched), plan.requested) if plan else (0, 0)
         try:
             guard.check_room(self.mirror, self.store, *needed)
         except NoRoomError:
@@ -217,7 +226,7 @@ class Night:
 
     def _fill_and_publish(self, planned: Planned, header: Header) -> Snapshot:
         plan, report = planned.plan, self.report
-        target = self.history.stage(plan, self.mirror.clone_above)
+        target = self.slot.stage(plan, self.mirror.clone_above)
         with self.pipeline.step(f"{self.mirror.name}: transfer"):
             self.progress.begin(f"fetching {self.mirror.name}", names=plan.requested, size=report.bytes)
             try:
@@ -228,17 +237,16 @@ class Night:
             finally:
                 self.progress.end()
         self._note_landed(landed, plan.requested)
-        self.history.place(plan, landed.trees, landed.gone, landed.kept_old)
-        self.history.settle(plan)
-        self._ask(lambda: scrambled.check(self.mirror, self.history, plan))
-        if (unkept := as_on_disk(plan, landed.corrections, self.history.slot())) is not None:
+        copies = self.slot.fill(plan, landed.trees, landed.gone, landed.kept_old)
+        self._ask(lambda: scrambled.check(self.mirror, self.history, self.slot.tree, plan))
+        if (unkept := as_on_disk(plan, landed.corrections, self.slot.tree)) is not None:
             report.warnings.append(unkept)
         with self.pipeline.step(f"{self.mirror.name}: seal"):
-            sums = self._checksums(plan, landed)
-            manifest = self._manifest(plan, landed, header)
+            sums = self._checksums(plan, landed, copies)
+            manifest = self._manifest(plan, landed, header, copies)
             totals = Reader(manifest).totals
-            shared = room.shared_bytes(self.history.slot(), target.patch, self.mirror.clone_above or 0)
-            self._check_sharing(plan)
+            shared = room.shared_bytes(self.slot.tree, target.patch, self.mirror.clone_above or 0)
+            self._check_sharing(plan, copies)
             clock = make_id(self._clock)
             snapshot = Snapshot(
                 id=header.id, sequence=header.sequence, slot=0,
@@ -254,7 +262,7 @@ class Night:
             )  # fmt: skip
             sealed = Sealed(snapshot, manifest, sums, plan.differing if manifest is plan.manifest else None)
             expiring = expired([snapshot, *self.history.snapshots()], retention_of(self.mirror))
-            published = self.history.publish(sealed, expiring)
+            published = self.slot.publish(sealed, expiring)
             self.manifest = manifest
         for decision in published.expired:
             log.info("%s: %s expired: %s", self.mirror.name, decision.snapshot.id, decision.reason)
@@ -270,8 +278,10 @@ class Night:
         """Spare the next night what this one has fetched, unless it is the store that has failed."""
         if error.exit_code == ExitCode.STORAGE:
             return
+        if self.slot.resuming is None:
+            return
         try:
-            self.history.pause()
+            self.slot.resuming.pause()
         except (StorageError, OSError) as problem:
             log.warning(
                 "%s: what was fetched may not be whole, the next run compares it: %s", self.mirror.name, problem
@@ -302,29 +312,27 @@ class Night:
         if landed.kept_old:
             report.warnings.append(f"{len(landed.kept_old)} of them keep their last version: {_some(landed.kept_old)}")
 
-    def _checksums(self, plan: Plan, landed: Landed) -> Spool:
+    def _checksums(self, plan: Plan, landed: Landed, copies: Set[bytes]) -> Spool:
         """The checksum of every file with a new number; those whose content did not travel are read."""
         linked = [parse(new).path for (_, new), _ in plan.links if new is not None and new[1:2] == b"f"]
-        for path in [*landed.unchecked, *linked, *self.history.copies()]:
-            if (checksum := self.history.checksum(path)) is not None:
+        for path in [*landed.unchecked, *linked, *copies]:
+            if (checksum := checksums.in_tree(self.slot.tree, path)) is not None:
                 landed.checksums.append((checksum, escape(path)))
         return landed.checksums
 
-    def _manifest(self, plan: Plan, landed: Landed, header: Header) -> bytes:
+    def _manifest(self, plan: Plan, landed: Landed, header: Header, copies: Set[bytes]) -> bytes:
         """The manifest as planned, or, where something turned out otherwise, as it is."""
         corrections = {**plan.corrections, **landed.corrections}
-        copies = self.history.copies()
         if not corrections and not copies and not plan.held_back:
             return plan.manifest
         return rewritten(plan.manifest, header, corrections=corrections, renumbered=copies, added=plan.held_back)
 
-    def _check_sharing(self, plan: Plan) -> None:
+    def _check_sharing(self, plan: Plan, copies: Set[bytes]) -> None:
         """A few unchanged files must share their space with the last snapshot; else history costs its full size."""
         if not self.history.snapshots():
             return
-        copies = self.history.copies()
         files = [parse(line).path for line in plan.sample if line not in plan.corrections]
-        alone = [path for path in files if path not in copies and not self.history.is_shared(path)]
+        alone = [path for path in files if path not in copies and not self.slot.is_shared(path)]
         if alone:
             self.report.warnings.append(
                 f"{len(alone)} of {len(files)} unchanged files do not share their space with the last snapshot"

@@ -15,10 +15,10 @@ from snapmirror.config import MirrorConfig
 from snapmirror.errors import ListingError, SnapmirrorError, TransferError
 from snapmirror.model import NOTICE, Progress, count
 from snapmirror.snapshots import entry, times
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import Doubt, Manifest, Plan, compare, hold_back_deletions, in_order
-from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot, make_id
 from snapmirror.snapshots.retention import Expiry, Rules, expiry
 from snapmirror.sources import listing, named_files, size_limits
@@ -47,9 +47,7 @@ class Planned:
     refusals: Sequence[SnapmirrorError] = ()
 
 
-def make_plan(
-    mirror: MirrorConfig, history: SnapshotStore, header: Header, *, full: bool, progress: Progress
-) -> Planned:
+def make_plan(mirror: MirrorConfig, history: History, header: Header, *, full: bool, progress: Progress) -> Planned:
     """List the source and compare. Without a usable manifest, the newest snapshot's own tree is listed instead.
 
     `full` compares the source with that tree by rsync as well, which sees changed ACLs and xattrs.
@@ -59,7 +57,7 @@ def make_plan(
     newest = history.snapshots()[0] if history.snapshots() else None
     warnings: list[str] = []
     marked: set[bytes] = set()
-    disk = Disk(history.slot().parent)
+    disk = Disk(history.slot().tree.parent)
     if full and newest is not None:
         marked = listing.changed_names(mirror, history.tree(newest), disk)
     try:
@@ -96,7 +94,7 @@ def make_plan(
     return Planned(plan, full, going, listed.partial, warnings, listed.complaints)
 
 
-def next_header(history: SnapshotStore, now: datetime) -> Header:
+def next_header(history: History, now: datetime) -> Header:
     """Name and number of the next snapshot: the time `now`, unless the last one is as new: then a second after that."""
     snapshots = history.snapshots()
     when = max(now, snapshots[0].taken_at + timedelta(seconds=1)) if snapshots else now
@@ -108,7 +106,7 @@ def retention_of(mirror: MirrorConfig) -> Rules:
     return Rules(mirror.retention.keep_last, mirror.retention.keep_at_least_days)
 
 
-def _expiry(mirror: MirrorConfig, history: SnapshotStore, header: Header, plan: Plan, partial: bool) -> Expiry:
+def _expiry(mirror: MirrorConfig, history: History, header: Header, plan: Plan, partial: bool) -> Expiry:
     tonight = Snapshot(
         id=header.id, sequence=header.sequence, slot=0,
         files=plan.totals.files, entries=plan.totals.entries, bytes=plan.totals.size, new_bytes=0, degraded=partial,
@@ -138,7 +136,7 @@ def _hidden(mirror: MirrorConfig, tree: Path, disk: Disk, plan: Plan) -> set[byt
     return hidden
 
 
-def _manifest(history: SnapshotStore, newest: Snapshot | None) -> Manifest:
+def _manifest(history: History, newest: Snapshot | None) -> Manifest:
     return NOTHING if newest is None else Reader(history.manifest(newest))
 
 

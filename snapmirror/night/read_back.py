@@ -21,7 +21,6 @@ from snapmirror.history.open import history_of
 from snapmirror.model import Progress, count, size
 from snapmirror.night import guard
 from snapmirror.pipeline import Pipeline
-from snapmirror.snapshots.hardlink.store import HardlinkStore
 from snapmirror.snapshots.verify import Finding, Report, rolling, spread
 from snapmirror.snapshots.verify.findings import CONTENT
 from snapmirror.state import damage
@@ -78,7 +77,7 @@ def _look(
                 _heal(mirror, store, reading, now)
     finally:
         night.read_back = replace(reading.state.told(now), files=report.files_read, bytes=report.bytes_read)
-        _tell(report, night, healable=isinstance(history, HardlinkStore))
+        _tell(report, night, healable=history.healing is not None)
 
 
 @contextmanager

@@ -13,12 +13,12 @@ from snapmirror.errors import GuardError, NoRoomError
 from snapmirror.history import room
 from snapmirror.night import guard, losses
 from snapmirror.night.planning import Planned
-from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.history import History
 from snapmirror.storage.open_store import OpenStore
 
 
 def refusals(
-    mirror: MirrorConfig, store: OpenStore, history: SnapshotStore, planned: Planned, clock: datetime
+    mirror: MirrorConfig, store: OpenStore, history: History, planned: Planned, clock: datetime
 ) -> list[GuardError | NoRoomError]:
     """What a night with this plan would end with, if it began at `clock`. The plan gets the guards' warnings."""
     plan, found = planned.plan, list[GuardError | NoRoomError]()
@@ -36,7 +36,7 @@ def refusals(
     return found
 
 
-def _check_room(mirror: MirrorConfig, store: OpenStore, history: SnapshotStore, planned: Planned) -> None:
+def _check_room(mirror: MirrorConfig, store: OpenStore, history: History, planned: Planned) -> None:
     """Sparse files take less than their size. What an interrupted night has fetched is not looked at."""
     plan = planned.plan
     try:

@@ -29,7 +29,7 @@ from snapmirror.night.copying import copy_and_remember
 from snapmirror.night.night import Night, Options, is_full_due
 from snapmirror.night.planning import Planned, make_plan, next_header
 from snapmirror.pipeline import Pipeline
-from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.state import catalogues, logbook, newest, report_files, summary
 from snapmirror.state.lateness import usual_gap
@@ -102,7 +102,7 @@ class _Run:
             pipeline.hold("lock", run_lock(self.config, wait=wait))
             store = pipeline.hold("open the store", open_store(self.config, patience=READER_SECONDS))
             complete_removal(self.config, store)
-            histories: dict[str, SnapshotStore] = {}
+            histories: dict[str, History] = {}
             for mirror in mirrors:
                 history = histories[mirror.name] = history_of(store, mirror)
                 catalogues.keep(self.config, store, {mirror.name: history})
@@ -185,7 +185,7 @@ class _Run:
     def _due(self, mirror: MirrorConfig) -> float:
         return self._away[mirror.name] + mirror.retry_after.total_seconds()
 
-    def _one(self, mirror: MirrorConfig, store: OpenStore, history: SnapshotStore, pipeline: Pipeline) -> Night:
+    def _one(self, mirror: MirrorConfig, store: OpenStore, history: History, pipeline: Pipeline) -> Night:
         before = self.report.of(mirror.name).attempts if mirror.name in self._away else 0
         self._away.pop(mirror.name, None)
         try:
@@ -290,7 +290,7 @@ def _success(snapshots: Sequence[Snapshot]) -> summary.Success:
     return summary.Success(snapshots[0].taken_at.timestamp(), gap.total_seconds() if gap is not None else None)
 
 
-def _check_newest(config: Config, mirror: MirrorConfig, history: SnapshotStore, options: Options) -> None:
+def _check_newest(config: Config, mirror: MirrorConfig, history: History, options: Options) -> None:
     """Before anything is changed, what a dead run has left included: is this the store that this machine knows?"""
     if not options.accept_changes:
         newest.check(config, mirror.name, history.snapshots())
@@ -298,7 +298,7 @@ def _check_newest(config: Config, mirror: MirrorConfig, history: SnapshotStore, 
         log.log(NOTICE, "%s; going on, as that is accepted", sentence)
 
 
-def _remember_newest(config: Config, history: SnapshotStore, report: MirrorReport) -> None:
+def _remember_newest(config: Config, history: History, report: MirrorReport) -> None:
     """Only what was published: a night that failed, or was refused, says nothing about the store."""
     try:
         newest.remember(config, report.mirror, history.snapshots()[0])

@@ -20,10 +20,10 @@ from snapmirror.config import MirrorConfig
 from snapmirror.errors import ACCEPT, GuardError, SnapmirrorError
 from snapmirror.night import randomness
 from snapmirror.snapshots.entry import parent, path_of, size_of
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.losses import unnumbered
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan, classify
-from snapmirror.snapshots.protocol import SnapshotStore
 
 _SAMPLE = 128
 _FEWEST = 20
@@ -53,8 +53,8 @@ class Verdict:
     scrambled: list[bytes] = field(default_factory=list)
 
 
-def check(mirror: MirrorConfig, history: SnapshotStore, plan: Plan) -> None:
-    """Raises GuardError when more of what was replaced than `max_scrambled` has turned random."""
+def check(mirror: MirrorConfig, history: History, slot: Path, plan: Plan) -> None:
+    """Raises GuardError when more of what was replaced in the tree `slot` than `max_scrambled` has turned random."""
     limit, snapshots = mirror.guard.max_scrambled, history.snapshots()
     counts = plan.counts
     if limit >= 1 or not snapshots or counts["updated"] + min(counts["added"], counts["deleted"]) < _FEWEST:
@@ -62,7 +62,7 @@ def check(mirror: MirrorConfig, history: SnapshotStore, plan: Plan) -> None:
     chosen = sample(plan, random.SystemRandom())
     if len(chosen) < _FEWEST:
         return
-    found = look(chosen, history.mounted(snapshots[0]), history.slot(), limit)
+    found = look(chosen, history.mounted(snapshots[0]), slot, limit)
     if found.plain >= _FEWEST and len(found.scrambled) > limit * found.plain:
         names = ", ".join(repr(os.fsdecode(path)) for path in found.scrambled[:3])
         raise GuardError(

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from snapmirror.snapshots.entry import Entry, escape, parent
+from snapmirror.snapshots.history import Catalogue
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
-from snapmirror.snapshots.protocol import Catalogue
 from snapmirror.snapshots.record import Snapshot
 
 _WILD = re.compile(rb"[*?\[]")

@@ -18,6 +18,7 @@ from pathlib import Path
 from snapmirror.snapshots import packed
 from snapmirror.snapshots.entry import unescape
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
+from snapmirror.snapshots.names import Tree
 
 
 def of_file(path: bytes | Path) -> bytes:
@@ -25,6 +26,12 @@ def of_file(path: bytes | Path) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest().encode()
+
+
+def in_tree(tree: Path, path: bytes) -> bytes | None:
+    """The checksum of a file in a tree; None if there is none."""
+    here = Tree(tree)
+    return of_file(here.at(path)) if here.is_file(path) else None
 
 
 def drop_unused(sums: Path, manifests: Path) -> int | None:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import Entry, join
+from snapmirror.snapshots.history import Catalogue
 from snapmirror.snapshots.manifest import Reader
 from snapmirror.snapshots.merge import differences, link_differences
-from snapmirror.snapshots.protocol import Catalogue
 from snapmirror.snapshots.record import Snapshot
 
 ADDED, REMOVED, MOVED = "added", "removed", "moved"

@@ -24,7 +24,7 @@ from snapmirror.snapshots.names import FolderAttributes, Tree, remove_tree, xatt
 from snapmirror.snapshots.plan import Plan
 
 WAITING, KEPT = "waiting", "kept"
-"""Trees that are not an rsync's: see `protocol.Target`."""
+"""Trees that are not an rsync's: see `slot.Target`."""
 TMP, PARTIAL = "tmp", "partial"
 """Folders that are no trees: of files that rsync is receiving, and of those that it has received in part."""
 _OTHER_KIND = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST})

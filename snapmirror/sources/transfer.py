@@ -18,7 +18,7 @@ from snapmirror.snapshots.entry import parent
 from snapmirror.snapshots.manifest import since_prefix
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.protocol import Target
+from snapmirror.snapshots.slot import Target
 from snapmirror.snapshots.staging import carry
 from snapmirror.sources import floods, settings, stall
 from snapmirror.sources.landing import Landed, Landing, Wanted, what

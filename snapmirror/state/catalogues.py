@@ -27,7 +27,7 @@ from snapmirror import files, folder, lockfile
 from snapmirror.config import Config
 from snapmirror.errors import Interrupted, SnapmirrorError
 from snapmirror.snapshots.hardlink.layout import Layout
-from snapmirror.snapshots.protocol import READ_BACK, Catalogue
+from snapmirror.snapshots.history import READ_BACK, Catalogue
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.zfs.layout import Layout as ZfsLayout
 from snapmirror.state_folder import state_file
@@ -233,7 +233,7 @@ def _manifest_of(snapshot: Snapshot) -> str:
 
 
 class KeptCatalogue:
-    """What is known of one mirror. See `protocol.Catalogue`. The trees are in the store, and not to be looked into."""
+    """What is known of one mirror. See `history.Catalogue`. The trees are in the store, and not to be looked into."""
 
     def __init__(self, config: Config, mirror: str) -> None:
         self._home = folder_of(config) / mirror

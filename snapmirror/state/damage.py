@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from snapmirror import files
 from snapmirror.config import Config
 from snapmirror.model import Progress
-from snapmirror.snapshots.protocol import Catalogue, SnapshotStore
+from snapmirror.snapshots.history import Catalogue, History
 from snapmirror.snapshots.verify import Report, rolling
 from snapmirror.snapshots.verify.rolling import Damaged, Round
 from snapmirror.state import metrics, summary
@@ -57,7 +57,7 @@ def load(config: Config, mirror: str, history: Catalogue) -> Round | None:
     return state.model_copy(update={"damaged": tuple(known.values())})
 
 
-def save(config: Config, mirror: str, history: SnapshotStore, state: Round) -> None:
+def save(config: Config, mirror: str, history: History, state: Round) -> None:
     """Write it down in the store, which is open for writing. Raises OSError and ForeignError."""
     if state != rolling.load(history.read_back()):
         rolling.save(state, history.read_back())
@@ -73,7 +73,7 @@ def settle(config: Config, mirror: str) -> None:
 
 def learn(
     config: Config,
-    history: SnapshotStore,
+    history: History,
     report: Report,
     progress: Progress,
     *,
@@ -117,7 +117,7 @@ def learn_of_pool(config: Config, damage: Sequence[str]) -> None:
         log.warning("what the scrub has found is not remembered: %s", _said(error))
 
 
-def refresh(config: Config, mirror: str, history: SnapshotStore, gone: Sequence[bytes], progress: Progress) -> None:
+def refresh(config: Config, mirror: str, history: History, gone: Sequence[bytes], progress: Progress) -> None:
     """After snapshots, or these names and what lies below them, were removed: forget what was damaged of it.
 
     The caller holds the lock, and the store open for writing. What goes wrong is logged: the next night looks again.
@@ -144,7 +144,7 @@ def _is_below(name: bytes, path: bytes) -> bool:
     return name == path or name.startswith(path + b"/")
 
 
-def _keep(config: Config, mirror: str, history: SnapshotStore, state: Round, *, writable: bool) -> None:
+def _keep(config: Config, mirror: str, history: History, state: Round, *, writable: bool) -> None:
     stored = rolling.load(history.read_back())
     before = stored.damaged if stored is not None else ()
     if writable and (stored is not None or state.damaged):

@@ -18,8 +18,8 @@ import pytest
 from snapmirror.config import load
 from snapmirror.errors import SnapmirrorError
 from snapmirror.history.histories import opened
+from snapmirror.snapshots.hardlink.history import HardlinkHistory
 from snapmirror.snapshots.hardlink.layout import Layout
-from snapmirror.snapshots.hardlink.store import HardlinkStore
 from snapmirror.snapshots.manifest import Reader
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
@@ -107,11 +107,11 @@ def test_opening_a_history_goes_nowhere_else(crafted: Crafted, tmp_path: Path) -
         victims = Victims(tmp_path / place.relative_to(crafted.scene.store) / one)
         victims.plant(place, kind)
         try:
-            history = HardlinkStore(crafted.scene.home)
+            history = HardlinkHistory(crafted.scene.home)
             history.recover()
             for snapshot in history.snapshots():
                 assert list(Reader(history.manifest(snapshot)))
-            with history.preparing() as ready:
+            with history.slot().preparing() as ready:
                 ready()
             for snapshot in history.snapshots()[:1]:
                 history.set_pinned(snapshot, True)
@@ -142,7 +142,7 @@ def test_another_device_in_the_place_of_a_folder(crafted: Crafted, name: str) ->
         stack.callback(lambda: subprocess.run(["umount", place], check=True))
         (place / "victim").write_text("not ours")
         with pytest.raises(SnapmirrorError, match=name + ".* lies on another device") as refused:
-            HardlinkStore(crafted.scene.home)
+            HardlinkHistory(crafted.scene.home)
         assert refused.value.exit_code == 11
         assert [path.name for path in place.iterdir()] == ["victim"]
     if name == FOLDERS[0]:

@@ -22,7 +22,7 @@ import pytest
 
 from snapmirror.config import load
 from snapmirror.snapshots.entry import join
-from snapmirror.snapshots.hardlink.store import HardlinkStore
+from snapmirror.snapshots.hardlink.history import HardlinkHistory
 from snapmirror.snapshots.verify import Report
 from snapmirror.snapshots.verify.draw import WHOLE, draw, names
 from snapmirror.storage.initialise import initialise
@@ -161,7 +161,7 @@ def test_every_inode_that_is_stored_has_its_turn(scene: Scene) -> None:
         tree.published()
         if night == 3:
             assert scene.command("pin", result.mirror["snapshot"]).exit_code == 0
-        history, report = HardlinkStore(scene.home), Report("web")
+        history, report = HardlinkHistory(scene.home), Report("web")
         drawn = {
             os.lstat(join(os.fsencode(history.tree(one.snapshot)), one.path)).st_ino
             for one in names(history, draw(history, 0, WHOLE, 1_000_000), report)

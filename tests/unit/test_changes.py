@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.snapshots import entry, packed
-from snapmirror.snapshots.hardlink import changes, hints, slot
+from snapmirror.snapshots.hardlink import changes, hints, prepare
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import NOTHING, PREFIX, Header, Reader, rewritten
 from snapmirror.snapshots.plan import MOST_CHANGES, compare
-from snapmirror.snapshots.protocol import Sealed
 from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.slot import Sealed
 from snapmirror.snapshots.spool import Spool
 from tests.unit.test_plan import TREE, Node, Tree, blocks, lines_of
 
@@ -182,6 +182,6 @@ def test_a_name_that_cannot_be_is_refused_before_the_slot_is_touched(
     (layout.slot / "a").touch()
     (layout.slot.parent / "a").touch()
     with hints.opened(layout) as known, pytest.raises(entry.BadLine):
-        slot.recycled(differing, layout.slot, layout.slot, known, Event())
+        prepare.recycled(differing, layout.slot, layout.slot, known, Event())
     assert (layout.slot / "a").exists()
     assert (layout.slot.parent / "a").exists()

@@ -10,7 +10,7 @@ from threading import Event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snapmirror.snapshots.hardlink import slot
+from snapmirror.snapshots.hardlink import prepare
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.hardlink.stage import stage
 from snapmirror.snapshots.plan import Plan
@@ -75,7 +75,7 @@ def test_a_slot_is_put_right_whatever_it_holds(snapshot: dict[str, str], left: d
         build(place, left, tree)
         before = seen(tree)
         plan = Plan("2026-11-20T030000Z", 2)  # of a night in which nothing has changed
-        prepared = slot.repaired(tree, place, Event())
+        prepared = prepare.repaired(tree, place, Event())
         assert all(prepared.leftovers.values()), "a leftover has a name"
         stage(plan, prepared, tree, layout, None)
         put_in_place(plan, [], place, frozenset())

@@ -28,8 +28,8 @@ from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
 from snapmirror.snapshots.merge import OutOfOrder, Pair, differences, link_differences
 from snapmirror.snapshots.plan import MOST_CHANGES
-from snapmirror.snapshots.protocol import Sealed
 from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.slot import Sealed
 from snapmirror.snapshots.spool import Spool
 
 log = logging.getLogger("snapmirror.store")

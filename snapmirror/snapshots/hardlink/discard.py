@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Event
 
-from snapmirror.snapshots.hardlink import slot
+from snapmirror.snapshots.hardlink import prepare
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.names import Tree
 
 
-def discard(layout: Layout, newest: Path | None) -> slot.Prepared:
+def discard(layout: Layout, newest: Path | None) -> prepare.Prepared:
     """Remove all from the slot that is not the newest snapshot's (`newest`: its tree)."""
-    found = slot.repaired(newest, layout.slot, Event())
+    found = prepare.repaired(newest, layout.slot, Event())
     for paths in found.leftovers.values():
-        slot.restore(newest, layout.slot, paths, found)
+        prepare.restore(newest, layout.slot, paths, found)
     here = Tree(layout.slot)
     for folder in reversed(found.strange_folders):
         here.remove_folder(folder)
     if newest is not None:
         for folder in sorted(set(found.touched) - set(found.strange_folders)):
             here.copy_attributes(Tree(newest), folder)
-    return slot.Prepared(copies=found.copies, lost=found.lost)
+    return prepare.Prepared(copies=found.copies, lost=found.lost)

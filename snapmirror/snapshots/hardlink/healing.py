@@ -13,30 +13,73 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from pathlib import Path
 
-from snapmirror import files
+from snapmirror import files, interrupts
 from snapmirror.errors import StorageError
-from snapmirror.snapshots.entry import parent
 from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.ledger import Ledger
+from snapmirror.snapshots.hardlink.scratch import save_interrupted
+from snapmirror.snapshots.history import Place
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.record import Healing
 from snapmirror.tools import filesystems
 from snapmirror.tools.filesystems import sync
 
-
-@dataclass(frozen=True)
-class Place:
-    """A name to be given to the healed file; `snapshot` is None in a tree that is not published."""
-
-    tree: Tree
-    path: bytes
-    snapshot: str | None
+_HEALINGS = 1000
+"""So many are remembered."""
 
 
-def new_file(layout: Layout) -> bytes:
-    """Where a healed file is made. (What a crash leaves there is removed as all of this folder is.)"""
-    return os.fsencode(layout.scratch / "heal.new")
+class HardlinkHealing:
+    """Healing in the history with this record. See `history.SupportsHealing`."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._layout = ledger, ledger.layout
+
+    def ready(self) -> None:
+        """Complete a healing that was begun; hand other files in the making to the next night, or remove them."""
+        self._layout.make()
+        self.finish()
+        save_interrupted(self._layout)
+
+    @property
+    def scratch(self) -> Path:
+        """The folder of files that are being received."""
+        return self._layout.scratch
+
+    def new_file(self) -> bytes:
+        """Where a healed file is made. (What a crash leaves there is removed as all of this folder is.)"""
+        return os.fsencode(self.scratch / "heal.new")
+
+    def private_places(self, paths: Sequence[bytes], damaged: set[int]) -> list[Place]:
+        """Names of the slot and of the parked snapshot that lead to damaged inodes: the next night builds on them."""
+        places = []
+        for root in (self._layout.slot, self._layout.parked):
+            tree = Tree(root)
+            if root.is_dir():
+                places += [Place(tree, path, None) for path in paths if tree.inode(path) in damaged]
+        return places
+
+    def replace(self, healed: bytes, places: Sequence[Place], note: Healing) -> None:
+        """Give the healed file these names, by the journal."""
+        with interrupts.deferred():
+            begin(self._layout, healed, places, note)
+            self.finish()
+
+    def finish(self) -> bool:
+        """Heal the file that the journal tells of, and write that down; False if there is no journal."""
+        note, record = complete(self._layout), self._ledger.record
+        if note is None:
+            return False
+        if note.snapshots and note not in record.healed:
+            record.healed = [*record.healed, note][-_HEALINGS:]
+            record.snapshots = [
+                one.model_copy(update={"healed": one.healed + note.snapshots.get(one.id, 0)})
+                for one in record.snapshots
+            ]
+            self._ledger.save()
+        forget(self._layout)
+        return True
 
 
 def begin(layout: Layout, healed: bytes, places: Sequence[Place], note: Healing) -> None:
@@ -124,18 +167,3 @@ def forget(layout: Layout) -> None:
     for path in layout.scratch.glob("heal.*"):
         if path.is_file():
             path.unlink()
-
-
-def private_places(layout: Layout, paths: Sequence[bytes], damaged: set[int]) -> list[Place]:
-    """Names of the slot and of the parked snapshot that lead to damaged inodes: the next night builds on them."""
-    places = []
-    for root in (layout.slot, layout.parked):
-        tree = Tree(root)
-        if root.is_dir():
-            places += [Place(tree, path, None) for path in paths if tree.inode(path) in damaged]
-    return places
-
-
-def can_stand(tree: Tree, path: bytes) -> bool:
-    """Whether the folder of a name is there, and no folder has the name."""
-    return tree.is_folder(parent(path)) and not tree.is_folder(path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snapmirror.snapshots import places
-from snapmirror.snapshots.protocol import READ_BACK
+from snapmirror.snapshots.history import READ_BACK
 from snapmirror.snapshots.staging import PARTIAL, TMP
 
 

@@ -20,11 +20,35 @@ from snapmirror.errors import StorageError
 from snapmirror.snapshots import entry, packed
 from snapmirror.snapshots.entry import Entry, escape, parent, unescape
 from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.ledger import Ledger
 from snapmirror.snapshots.manifest import PREFIX, Reader, Totals, rewritten
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.record import Purge, Record, Snapshot
 from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import filesystems
+
+
+class HardlinkPurging:
+    """Purging in the history with this record. See `history.SupportsPurging`."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._layout = ledger, ledger.layout
+
+    def purge(self, paths: Sequence[bytes], note: Purge) -> None:
+        """Take names, and what lies below them, out of all snapshots, by the journal."""
+        self._layout.make()
+        begin(self._layout, self._ledger.record, note, paths)
+        self.finish()
+
+    def finish(self) -> bool:
+        """Complete a purge that was begun; False if there is none."""
+        record = complete(self._layout, self._ledger.record)
+        if record is None:
+            return False
+        self._ledger.record = record
+        self._ledger.save()
+        forget_journal(self._layout)
+        return True
 
 
 @dataclass

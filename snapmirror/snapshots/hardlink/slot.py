@@ -1,262 +1,197 @@
-"""Making the slot: a tree that is equal to the newest snapshot, sharing every inode but the folders'.
+"""The slot of one night in the hard link store: a folder beside the snapshots, which becomes `backup.1`.
 
-Three ways, by what there is: `copied` (cp --archive --link) while nothing has expired yet; `recycled` from an expired
-snapshot, of which the nights since or two manifests tell what differs; and `repaired`, by walking both trees, when a
-run has failed in between and nothing is sure. All three may be interrupted at any point: what they leave is repaired by
-the next run.
+See `prepare` for how it is made equal to the newest snapshot, `stage` for what rsync begins with, `publish` for how it
+becomes a snapshot.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from snapmirror import process
+from snapmirror import interrupts
 from snapmirror.errors import StorageError
-from snapmirror.snapshots import entry
-from snapmirror.snapshots.entry import join, parent
-from snapmirror.snapshots.hardlink.changes import Differing
-from snapmirror.snapshots.hardlink.hints import Hints
-from snapmirror.snapshots.manifest import taken_apart
-from snapmirror.snapshots.names import FolderAttributes, Tree
+from snapmirror.snapshots import names, settle, staging
+from snapmirror.snapshots.entry import BadLine
+from snapmirror.snapshots.hardlink import changes, hints, prepare
+from snapmirror.snapshots.hardlink.discard import discard
+from snapmirror.snapshots.hardlink.ledger import Ledger
+from snapmirror.snapshots.hardlink.publish import publish
+from snapmirror.snapshots.hardlink.scratch import names_in
+from snapmirror.snapshots.hardlink.stage import stage
+from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.record import Snapshot
+from snapmirror.snapshots.retention import Decision
+from snapmirror.snapshots.slot import Preparing, Published, Sealed, SupportsResuming, Target
+from snapmirror.snapshots.staging import Arrived
+from snapmirror.threads import one_worker
+from snapmirror.tools import filesystems
 
-_POLL_SECONDS = 0.1
+log = logging.getLogger("snapmirror.store")
 
 
-class Stopped(Exception):  # noqa: N818
-    """The run is ending; the slot is left as it is, to be repaired."""
+class HardlinkSlot:
+    """The slot of a mirror with this record. See `slot.Slot`, and `slot.SupportsResuming`, which it is itself."""
 
-
-@dataclass
-class Prepared:
-    """What is known of a slot that is ready.
-
-    `copies` are names whose inode is a copy because the old one has all the names it can have. `leftovers` are names
-    of an interrupted night's files, by inode: no snapshot knows these inodes. `strange_folders` came with them. `lost`
-    counts names that the newest snapshot lacks although its manifest lists them.
-    """
-
-    copies: set[bytes] = field(default_factory=set)
-    leftovers: dict[int, list[bytes]] = field(default_factory=dict)
-    strange_folders: list[bytes] = field(default_factory=list)
-    lost: int = 0
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._layout = ledger, ledger.layout
+        self._prepared = prepare.Prepared()
+        self._is_copy = False  # the slot is known to equal the newest snapshot
+        self._before: settle.Folders = {}
 
     @property
-    def touched(self) -> Iterator[bytes]:
-        """The folders that leftovers lie in: an interrupted night has changed them."""
-        yield from (parent(path) for paths in self.leftovers.values() for path in paths)
-        yield from map(parent, self.strange_folders)
+    def tree(self) -> Path:
+        """The tree that is being made."""
+        return self._layout.slot
 
+    # --- making it equal to the newest snapshot
 
-def copied(newest: Path, slot: Path, stop: Event) -> Prepared:
-    """Make the slot as a copy of the newest snapshot's names."""
-    argv: list[process.Argument] = ["cp", "--archive", "--link", "--no-target-directory", "--", newest, slot]
-    with process.running(argv, capture=False) as child:
-        while True:
+    @contextmanager
+    def preparing(self) -> Iterator[Preparing]:
+        """Makes the slot in a thread of its own, while the source is being listed."""
+        stop = Event()
+        with one_worker("slot") as pool:
             try:
-                code = child.wait(_POLL_SECONDS)
-                break
-            except process.ProgramTimeout:
-                if stop.is_set():
-                    raise Stopped from None
-        complaint = child.stderr_tail()
-    if code == 0:
-        return Prepared()
-    if b"Too many links" in complaint:
-        return repaired(newest, slot, stop)
-    last = complaint.decode("utf-8", "backslashreplace").strip().splitlines()[-1:] or [f"exit code {code}"]
-    raise StorageError(f"the new slot could not be made: {last[0]}", hint="look at the space and the log of the store")
+                with interrupts.deferred():  # a thread that is being started must not be lost
+                    ready = pool.submit(self._prepare, stop)
 
+                def wait() -> bool:
+                    self._prepared = ready.result()
+                    self._is_copy = self._prepared == prepare.Prepared()
+                    return not self._prepared.lost
 
-def recycled(differing: Differing, tree: Path, slot: Path, hints: Hints, stop: Event) -> Prepared:
-    """Turn the slot, which is the expired snapshot's tree, into the newest's: only what differs is touched.
+                yield wait
+            finally:
+                stop.set()
 
-    What `hints` know is not looked up in the newest tree. Raises BadLine before anything is touched.
-    """
-    prepared = Prepared()
-    gone = [(entry.inside(name), name.endswith(b"/")) for name in differing.gone]
-    come = [taken_apart(line) for line in differing.new]
-    had = {path for path, is_directory in gone if is_directory}
-    has = {after.path for _, after in come if after.is_directory}
-    here, there = Tree(slot), Tree(tree)
-    own: dict[bytes, FolderAttributes | None] = {}  # of folders in which a name changes, before it does
-    known: dict[bytes, FolderAttributes | None] = {}  # of those that differ themselves, as far as hints know
+    def _prepare(self, stop: Event) -> prepare.Prepared:
+        record, layout = self._ledger.record, self._layout
+        newest = record.newest
+        if newest is None:
+            if layout.slot.exists():
+                return prepare.repaired(None, layout.slot, stop)
+            layout.slot.mkdir()
+            return prepare.Prepared()
+        tree = self._ledger.tree(newest)
+        if not tree.is_dir():
+            raise StorageError(f"the newest snapshot {tree} is missing", hint="was it moved by hand?")
+        if layout.slot.exists():
+            if record.slot_equals == newest.id:
+                return prepare.Prepared()
+            return prepare.repaired(tree, layout.slot, stop)
+        if not layout.parked.exists():
+            return prepare.copied(tree, layout.slot, stop)
+        return self._recycle(newest, tree, stop)
 
-    def touch(path: bytes) -> None:
-        if (folder := parent(path)) not in own:
-            own[folder] = here.attributes(folder)
-
-    for path, is_directory in gone:
-        _check(stop)
-        if not is_directory:
-            touch(path)
-            here.unlink(path)
-    for path in sorted(had - has, reverse=True):
-        touch(path)
-        here.remove_folder(path)
-    for number, after in come:
-        _check(stop)
-        touch(after.path)
-        if after.is_directory:
-            known[after.path] = hints.folder(number, after)
-            if after.path not in had:
-                here.make_folder(after.path)
-            continue
-        if hints.link(number, after, here):
-            continue
+    def _recycle(self, newest: Snapshot, tree: Path, stop: Event) -> prepare.Prepared:
+        record, layout = self._ledger.record, self._layout
+        parked = record.parked
+        differing = None if parked is None else self._differing(parked, newest)
+        record.parked = None  # (not saved yet: a name of what is not there does no harm)
+        os.rename(layout.parked, layout.slot)
+        # After half a minute's rest XFS brings all that its journal holds to its place at the first flush. Let it do so
+        # now, while that is next to nothing, and not when the end of the night waits behind it.
+        filesystems.sync(layout.private)
+        if parked is not None:
+            layout.manifest(parked).unlink(missing_ok=True)
+        if differing is None:
+            return prepare.repaired(tree, layout.slot, stop)
         try:
-            if not here.link(there.at(after.path), after.path):
-                prepared.copies.add(after.path)
-        except (FileNotFoundError, NotADirectoryError):
-            prepared.lost += 1
-    moved = set(map(parent, _united(here, there, prepared)))
-    for path in sorted(own.keys() | known.keys() | moved):
-        if path in known and (attributes := known[path]) is not None:
-            here.set_attributes(path, attributes, xattrs={})
-        elif path not in known and (attributes := own.get(path)) is not None:
-            here.set_attributes(path, attributes)
-        else:
-            here.copy_attributes(there, path)
-    return prepared
+            with hints.opened(layout) as known:
+                return prepare.recycled(differing, tree, layout.slot, known, stop)
+        except BadLine as problem:
+            log.warning("%s; the slot is made by walking both trees", problem.message)
+            return prepare.repaired(tree, layout.slot, stop)
 
+    def _differing(self, expired: str, newest: Snapshot) -> changes.Differing | None:
+        """What differs between an expired snapshot and the newest; None if nothing tells."""
+        layout = self._layout
+        by_nights = changes.between(layout, expired, newest)
+        return by_nights or changes.compared(layout.manifest(expired), layout.manifest(newest.id))
 
-def repaired(tree: Path | None, slot: Path, stop: Event) -> Prepared:
-    """Turn whatever the slot is into the newest snapshot's tree, but keep what an interrupted night has fetched.
+    # --- filling it
 
-    A file is such a leftover if none of its names is a snapshot's: all of them are found in the slot. Without a
-    snapshot (`tree` None) everything in the slot is one.
-    """
-    repair = _Repair(Tree(slot), Tree(tree) if tree else None, stop)
-    repair.folder(b".", wanted=tree is not None)
-    fixes: list[bytes] = []
-    for inode, (links, paths) in repair.strangers.items():
-        if paths and links == len(paths):
-            repair.prepared.leftovers[inode] = paths
-        else:
-            fixes.extend(paths)
-    restore(tree, slot, fixes, repair.prepared)
-    if repair.there is not None:
-        _united(repair.here, repair.there, repair.prepared)
-        for path in repair.folders:
-            repair.here.copy_attributes(repair.there, path)
-    return repair.prepared
+    def stage(self, plan: Plan, clone_above: int | None) -> Target:
+        """Make the staging folder; from here on nothing is sure of the slot until it is published."""
+        record, layout, tree = self._ledger.record, self._layout, self._ledger.newest_tree
+        self._is_copy = False
+        believed = record.fetched_flushed
+        if record.slot_equals is not None or believed:
+            record.slot_equals, record.fetched_flushed = None, False
+            self._ledger.save()
+        if tree is not None:
+            self._before = settle.folders_before(plan, layout.slot)
+        ready, patch = stage(plan, self._prepared, tree, layout, clone_above, believed=believed)
+        return Target(
+            layout.staging, tree, layout.scratch, layout.partial, layout.names, frozenset(ready), frozenset(patch)
+        )  # fmt: skip
 
+    def fill(
+        self, plan: Plan, arrived: Sequence[Arrived], gone: Collection[bytes], kept: Sequence[bytes]
+    ) -> frozenset[bytes]:
+        """Apply the plan to the slot, in which everything is as in the newest snapshot: what is kept is there."""
+        layout, tree = self._layout, self._ledger.newest_tree
+        self._prepared.copies |= staging.place(plan, arrived, layout.slot, gone)
+        staging.clear(layout.staging)
+        if tree is not None:
+            settle.settle(plan, self._prepared.touched, tree, layout.slot, self._before)
+            hints.write(layout, plan)
+        return frozenset(self._prepared.copies)
 
-def restore(tree: Path | None, slot: Path, paths: Iterable[bytes], prepared: Prepared) -> None:
-    """Give names in the slot the inode that they have in the newest snapshot, or remove them if they have none."""
-    here, there = Tree(slot), Tree(tree) if tree else None
-    for path in paths:
-        here.unlink(path)
-        if there is None or there.inode(path) is None or there.is_folder(path):
-            continue
-        if not here.link(there.at(path), path):
-            prepared.copies.add(path)
+    def is_shared(self, path: bytes) -> bool:
+        """Whether a file of the slot has further names: those in the snapshots."""
+        return names.Tree(self._layout.slot).link_count(path) > 1
 
+    def publish(self, sealed: Sealed, expiring: Sequence[Decision]) -> Published:
+        """Make it `backup.1`. See `publish`."""
+        published = publish(self._ledger, sealed, expiring)
+        self._is_copy = False
+        return published
 
-def _united(here: Tree, there: Tree, prepared: Prepared) -> list[bytes]:
-    """Where a file's inode could not take all its names, those that it took join the others; return what was moved.
+    # --- ending without a snapshot
 
-    Walks the newest snapshot, but only in the rare night in which that happens: the next one knows the new inode.
-    """
-    copies = {inode: path for path in sorted(prepared.copies) if (inode := there.inode(path)) is not None}
-    moved = []
-    if copies:
-        for path, inode in _inodes(there):
-            if inode in copies and path not in prepared.copies and here.inode(path) == inode:
-                here.link(here.at(copies[inode]), path)
-                moved.append(path)
-    prepared.copies.update(moved)
-    return moved
+    @property
+    def resuming(self) -> SupportsResuming:
+        """This slot knows what an interrupted night has brought."""
+        return self
 
+    def fetched(self) -> int:
+        """Bytes of files in the staging folder and the slot that no snapshot knows, and of those that came in part."""
+        here = names.Tree(self._layout.slot)
+        found = [os.lstat(here.at(paths[0])) for paths in self._prepared.leftovers.values()]
+        for tree in staging.trees(self._layout.staging):
+            there = names.Tree(tree)
+            found += [os.lstat(there.at(paths[0])) for _, _, paths in staging.files(tree)]
+        found += map(os.lstat, names_in(self._layout.partial))
+        return sum(min(one.st_size, one.st_blocks * 512) for one in found)
 
-def _inodes(tree: Tree) -> Iterator[tuple[bytes, int]]:
-    folders = [b"."]
-    while folders:
-        folder = folders.pop()
-        below = b"" if folder == b"." else folder + b"/"
-        for name, found in _entries(join(tree.root, folder)).items():
-            if found.is_dir(follow_symlinks=False):
-                folders.append(below + name)
-            else:
-                yield below + name, found.inode()
+    def discard(self, *, everything: bool) -> None:
+        """Remove what has come in part, and `everything`: the staging folder, and what in the slot is not the newest
+        snapshot's.
+        """
+        for path in (*names_in(self._layout.scratch), *names_in(self._layout.partial)):
+            os.unlink(path)
+        if everything:
+            staging.clear(self._layout.staging)
+            self._prepared = discard(self._layout, self._ledger.newest_tree)
 
+    def leave(self) -> None:
+        """Write down that the slot is a true copy of the newest snapshot, for a run that ends before changing it."""
+        record = self._ledger.record
+        if self._is_copy and record.newest is not None and record.slot_equals != record.newest.id:
+            record.slot_equals = record.newest.id
+            self._ledger.save()
 
-class _Repair:
-    """A walk over slot and snapshot side by side. Inode numbers come with the names: what is right is not looked at.
+    def pause(self) -> None:
+        """Flush what has come, and write down that it is whole.
 
-    `strangers` are files of the slot that the snapshot does not have under that name: by inode, the number of links
-    and the names found.
-    """
-
-    def __init__(self, here: Tree, there: Tree | None, stop: Event) -> None:
-        self.here, self.there, self.stop = here, there, stop
-        self.prepared = Prepared()
-        self.strangers: dict[int, tuple[int, list[bytes]]] = {}
-        self.folders: list[bytes] = []
-
-    def folder(self, path: bytes, *, wanted: bool) -> None:
-        """One folder of the slot; `wanted`: the snapshot has it too."""
-        _check(self.stop)
-        have = _entries(join(self.here.root, path))
-        want = _entries(join(self.there.root, path)) if wanted and self.there else {}
-        if wanted:
-            self.folders.append(path)
-        below = b"" if path == b"." else path + b"/"
-        for name, found in have.items():
-            twin = want.get(name)
-            if found.is_dir(follow_symlinks=False):
-                if twin is None:
-                    self.prepared.strange_folders.append(below + name)
-                    self.folder(below + name, wanted=False)
-                elif not twin.is_dir(follow_symlinks=False):
-                    self.here.remove_folder(below + name)
-                    self._link(below + name, twin)
-            elif twin is None or twin.inode() != found.inode():
-                status = found.stat(follow_symlinks=False)
-                if stat.S_ISREG(status.st_mode):
-                    self.strangers.setdefault(status.st_ino, (status.st_nlink, []))[1].append(below + name)
-                else:
-                    self.here.unlink(below + name)
-                    self._link(below + name, twin)
-        for name, twin in want.items():
-            if twin.is_dir(follow_symlinks=False):
-                ours = have.get(name)
-                if ours is None or not ours.is_dir(follow_symlinks=False):
-                    self._forget(below + name)
-                    self.here.make_folder(below + name)
-                self.folder(below + name, wanted=True)
-            elif name not in have:
-                self._link(below + name, twin)
-
-    def _forget(self, path: bytes) -> None:
-        """A file in a folder's place is not worth keeping, nor are its other names."""
-        for inode, (_, paths) in self.strangers.items():
-            if path in paths:
-                self.strangers[inode] = (0, [one for one in paths if one != path])
-                return
-
-    def _link(self, path: bytes, twin: os.DirEntry[bytes] | None) -> None:
-        """Give a name of the slot the snapshot's inode."""
-        if self.there is None or twin is None or twin.is_dir(follow_symlinks=False):
-            return
-        if not self.here.link(self.there.at(path), path):
-            self.prepared.copies.add(path)
-
-
-def _entries(folder: bytes) -> dict[bytes, os.DirEntry[bytes]]:
-    try:
-        with os.scandir(folder) as found:
-            return {one.name: one for one in found}
-    except PermissionError:
-        os.chmod(folder, 0o700)
-        with os.scandir(folder) as found:
-            return {one.name: one for one in found}
-
-
-def _check(stop: Event) -> None:
-    if stop.is_set():
-        raise Stopped
+        A file system writes contents later than names, sizes and times, and tells of a failed write only once.
+        """
+        if self._layout.slot.exists():
+            filesystems.flush(self._layout.slot)
+            self._ledger.record.fetched_flushed = True
+            self._ledger.save()

@@ -17,7 +17,7 @@ from pathlib import Path
 from snapmirror import files
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import parent
-from snapmirror.snapshots.hardlink import slot
+from snapmirror.snapshots.hardlink import prepare
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.names import Tree, remove_tree
@@ -30,7 +30,7 @@ _FICLONE = 0x40049409
 
 def stage(
     plan: Plan,
-    prepared: slot.Prepared,
+    prepared: prepare.Prepared,
     tree: Path | None,
     layout: Layout,
     clone_above: int | None,
@@ -72,7 +72,7 @@ def _cloned(plan: Plan, there: Tree, staging: Tree, kept: Set[bytes], clone_abov
 
 
 def _kept(
-    plan: Plan, prepared: slot.Prepared, tree: Path | None, layout: Layout, staging: Tree, old: Sequence[Path]
+    plan: Plan, prepared: prepare.Prepared, tree: Path | None, layout: Layout, staging: Tree, old: Sequence[Path]
 ) -> set[bytes]:
     """Names of an interrupted night's files that stand ready now; of all others nothing is left."""
     if not prepared.leftovers and not prepared.strange_folders and not old:
@@ -85,7 +85,7 @@ def _kept(
                 carry(here, staging, path)
             kept.update(paths)
     for paths in prepared.leftovers.values():
-        slot.restore(tree, layout.slot, paths, prepared)
+        prepare.restore(tree, layout.slot, paths, prepared)
     for path in reversed(prepared.strange_folders):
         here.remove_folder(path)
     kept.update(keep(old, staging, wanted))

@@ -1,7 +1,7 @@
 """Healing: files that a verification has found damaged get a good copy, which is proven before it is used.
 
 The copy comes from a name of the same file that is still right, from another file of the mirror with the same content,
-or from the source (which the caller asks, see `mirror.healing`). It becomes a new inode, never written into the damaged
+or from the source (which the caller asks, see `history.heal`). It becomes a new inode, never written into the damaged
 one, and takes that one's place under all of its names: what shared an inode shares one afterwards.
 """
 
@@ -13,15 +13,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from snapmirror import interrupts
 from snapmirror.errors import StorageError
 from snapmirror.process import ProgramFailed
-from snapmirror.snapshots.hardlink import healing
-from snapmirror.snapshots.hardlink.healing import Place
-from snapmirror.snapshots.hardlink.store import HardlinkStore
 from snapmirror.snapshots.heal.case import Case
 from snapmirror.snapshots.heal.donors import Donor, donors, recorded
 from snapmirror.snapshots.heal.families import Family, families
+from snapmirror.snapshots.history import History, Place, SupportsHealing
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.record import Healing
 from snapmirror.snapshots.verify.attributes import Rules
@@ -47,8 +44,8 @@ _SECOND = 1_000_000_000
 class Healer:
     """The damage that a report tells of, in one mirror: looked at, then mended. Every finding gets its answer."""
 
-    def __init__(self, history: HardlinkStore, report: Report, rules: Rules) -> None:
-        self.history, self.report, self.rules = history, report, rules
+    def __init__(self, history: History, healing: SupportsHealing, report: Report, rules: Rules) -> None:
+        self.history, self.healing, self.report, self.rules = history, healing, report, rules
         self.trees = {snapshot.id: Tree(history.tree(snapshot)) for snapshot in history.snapshots()}
         self.cases: list[Case] = []
         self.folders: list[Family] = []
@@ -118,7 +115,7 @@ class Healer:
     def _mend(self, case: Case, fetched: Mapping[bytes, bytes], where: str) -> str | None:
         """Heal one file; return where the good copy came from, None if there is none."""
         assert case.checksum is not None
-        new = healing.new_file(self.history.layout)
+        new = self.healing.new_file()
         if (good := case.good) is not None:
             full, source = good.full, "another name of the same file"
         elif (own := case.own_content) is not None:
@@ -142,7 +139,7 @@ class Healer:
         paths = list(dict.fromkeys(place.path for place in case.places))
         damaged = set(case.inodes) - {status.st_ino}
         # what is not published as well: the next night must not build on a damaged file
-        private = healing.private_places(self.history.layout, paths, damaged)
+        private = self.healing.private_places(paths, damaged)
         # a name that is right stays where it is, should it be an inode of its own
         public = [place for place in case.places if not self._is_right(case, place)]
         note = Healing(
@@ -151,9 +148,7 @@ class Healer:
             kinds=case.kinds,
             source=source,
         )
-        with interrupts.deferred():
-            healing.begin(self.history.layout, full, [*private, *public], note)
-            self.history.finish_healing()
+        self.healing.replace(full, [*private, *public], note)
 
     def _is_right(self, case: Case, place: Place) -> bool:
         inode = case.inodes.get(place.tree.inode(place.path) or 0)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from snapmirror import process
 from snapmirror.snapshots import checksums
-from snapmirror.snapshots.entry import Entry
-from snapmirror.snapshots.hardlink.healing import Place, can_stand
+from snapmirror.snapshots.entry import Entry, parent
 from snapmirror.snapshots.heal.families import Family
+from snapmirror.snapshots.history import Place
 from snapmirror.snapshots.names import Tree, copy_xattrs
 from snapmirror.snapshots.verify.attributes import Rules, differing
 from snapmirror.snapshots.verify.findings import MODE, OWNER, TIME
@@ -67,7 +67,7 @@ class Case:
             return
         for member in self.family.members:
             tree, path = trees[member.snapshot.id], member.entry.path
-            if not can_stand(tree, path):
+            if not _can_stand(tree, path):
                 self.problem = "its folder is missing, or a folder is in its place"
                 return
             self.places.append(Place(tree, path, member.snapshot.id))
@@ -140,6 +140,11 @@ class Case:
             left.insert(0, "the copy has another checksum")
         if left:
             self.problem = f"no true copy could be made: {left[0]}"
+
+
+def _can_stand(tree: Tree, path: bytes) -> bool:
+    """Whether the folder of a name is there, and no folder has the name."""
+    return tree.is_folder(parent(path)) and not tree.is_folder(path)
 
 
 def _owner(full: bytes) -> tuple[int, int]:

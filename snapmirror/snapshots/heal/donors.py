@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
 from snapmirror.snapshots.heal.families import Key, groups
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.manifest import DamagedManifest
 from snapmirror.snapshots.names import Tree
-from snapmirror.snapshots.protocol import SnapshotStore
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Donor:
     told: str
 
 
-def recorded(history: SnapshotStore, keys: Iterable[Key]) -> dict[Key, bytes]:
+def recorded(history: History, keys: Iterable[Key]) -> dict[Key, bytes]:
     """The checksums (in hexadecimal digits) of these names, as far as they are known."""
     by_number: dict[int, set[bytes]] = {}
     for number, path in keys:
@@ -35,13 +35,13 @@ def recorded(history: SnapshotStore, keys: Iterable[Key]) -> dict[Key, bytes]:
     return found
 
 
-def _of_snapshot(history: SnapshotStore, number: int) -> Iterator[tuple[bytes, bytes]]:
+def _of_snapshot(history: History, number: int) -> Iterator[tuple[bytes, bytes]]:
     """Nothing of a file that is damaged: it has a finding of its own."""
     with suppress(DamageError):
         yield from checksums.read(history.checksums(number))
 
 
-def donors(history: SnapshotStore, wanted: Mapping[bytes, int]) -> dict[bytes, Donor]:
+def donors(history: History, wanted: Mapping[bytes, int]) -> dict[bytes, Donor]:
     """A file for each of these contents (checksum and size) of which there is one; it has been read, and is right."""
     candidates: dict[Key, bytes] = {}
     for number in range(1, history.next_sequence()):

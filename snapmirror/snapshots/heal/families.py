@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snapmirror.snapshots.entry import Entry, escape
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
-from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
 
 Key = tuple[int, bytes]
@@ -45,7 +45,7 @@ class Family:
         return {member.key for member in self.members}
 
 
-def families(history: SnapshotStore, keys: Iterable[Key]) -> tuple[list[Family], list[str]]:
+def families(history: History, keys: Iterable[Key]) -> tuple[list[Family], list[str]]:
     """The families of these names, and the snapshots whose manifests are damaged: names of theirs are not known."""
     known, blind = set(keys), set[str]()
     while True:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snapmirror.model import Progress, count
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
-from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.verify.attributes import Rules
 from snapmirror.snapshots.verify.content import ContentCheck, Sums, checksums_wrong
@@ -31,7 +31,7 @@ class Depth:
 
 
 def verify(
-    mirror: str, history: SnapshotStore, chosen: Sequence[Snapshot], depth: Depth, rules: Rules, progress: Progress
+    mirror: str, history: History, chosen: Sequence[Snapshot], depth: Depth, rules: Rules, progress: Progress
 ) -> Report:
     """Verify snapshots of one mirror; damage becomes findings, never an error."""
     report = Report(mirror)
@@ -57,7 +57,7 @@ def verify(
 
 
 def _one(
-    history: SnapshotStore,
+    history: History,
     snapshot: Snapshot,
     rules: Rules,
     contents: ContentCheck | None,
@@ -93,7 +93,7 @@ def _content_bytes(ordered: Sequence[Snapshot]) -> int:
     return sum(snapshot.new_bytes for snapshot in ordered[:-1]) + max((one.bytes for one in ordered), default=0)
 
 
-def spread(history: SnapshotStore, report: Report) -> None:
+def spread(history: History, report: Report) -> None:
     """Damage to an inode hits snapshots that were not looked at as well: their manifests hold the same line number."""
     wanted: dict[tuple[int, bytes], list[Finding]] = {}
     for finding in report.findings:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import join
-from snapmirror.snapshots.protocol import SnapshotStore
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.verify.findings import CHECKSUMS, CONTENT, UNREADABLE, Report, without_checksums
 from snapmirror.snapshots.verify.tree import Listed
@@ -36,7 +36,7 @@ class Sums:
         self.numbers: set[int] = set()
         self.damaged: dict[int, str] = {}
 
-    def load(self, history: SnapshotStore, newest: int) -> None:
+    def load(self, history: History, newest: int) -> None:
         """Read every checksum file that there is."""
         for number in range(1, newest + 1):
             path = history.checksums(number)
@@ -146,7 +146,7 @@ class ContentCheck:
         return len({inode for _, inode in self._unknown} - {inode for _, inode in self._read})
 
 
-def checksums_wrong(history: SnapshotStore, number: int) -> str | None:
+def checksums_wrong(history: History, number: int) -> str | None:
     """What is wrong with the checksum file of the snapshot with this number; None if nothing is."""
     path = history.checksums(number)
     if not path.exists():

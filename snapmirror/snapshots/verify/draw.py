@@ -21,9 +21,9 @@ from typing import NamedTuple
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import escape, path_of, size_of, unescape
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader, since_prefix
 from snapmirror.snapshots.names import Tree
-from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.verify.findings import CHECKSUMS, MANIFEST, Report, without_checksums
 
@@ -62,9 +62,7 @@ def place_of(checksum: bytes) -> int:
     return int(checksum[:_DIGITS], 16)
 
 
-def draw(
-    history: SnapshotStore, start: int, width: int, most: int, again: Set[tuple[int, bytes]] = frozenset()
-) -> Drawn:
+def draw(history: History, start: int, width: int, most: int, again: Set[tuple[int, bytes]] = frozenset()) -> Drawn:
     """The contents from the place `start` on. Where there are more than about `most`, the range gets shorter.
 
     `again` are number and path of further ones, wherever they lie.
@@ -114,7 +112,7 @@ def _shortened(found: list[tuple[int, int, bytes, bytes]], most: int, width: int
     return offset
 
 
-def names(history: SnapshotStore, drawn: Drawn, report: Report) -> Iterator[Content]:
+def names(history: History, drawn: Drawn, report: Report) -> Iterator[Content]:
     """A name of each of them that is still stored, the oldest snapshot first, in the order of the tree.
 
     Names of one hard link group may come one by one. Manifests and checksum files that are damaged or missing become
@@ -130,7 +128,7 @@ def names(history: SnapshotStore, drawn: Drawn, report: Report) -> Iterator[Cont
             report.add(snapshot.id, MANIFEST, None, damage.message)
 
 
-def _own(history: SnapshotStore, snapshot: Snapshot, wanted: dict[bytes, tuple[int, bytes]]) -> Iterator[Content]:
+def _own(history: History, snapshot: Snapshot, wanted: dict[bytes, tuple[int, bytes]]) -> Iterator[Content]:
     """What is new in a snapshot is in it."""
     if not wanted:
         return
@@ -142,9 +140,7 @@ def _own(history: SnapshotStore, snapshot: Snapshot, wanted: dict[bytes, tuple[i
         yield Content(offset, md5, snapshot, snapshot.sequence, path, size)
 
 
-def _inherited(
-    history: SnapshotStore, snapshot: Snapshot, answered: int, drawn: Drawn, report: Report
-) -> Iterator[Content]:
+def _inherited(history: History, snapshot: Snapshot, answered: int, drawn: Drawn, report: Report) -> Iterator[Content]:
     """What is left in a snapshot of expired ones, after the snapshot number `answered`."""
     reader = Reader(history.manifest(snapshot))
     try:

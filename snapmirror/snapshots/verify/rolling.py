@@ -24,8 +24,8 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 from snapmirror import files
 from snapmirror.errors import DamageError
 from snapmirror.model import Progress, ReadBack
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.names import Tree
-from snapmirror.snapshots.protocol import SnapshotStore
 from snapmirror.snapshots.record import Id, make_id, parse_id
 from snapmirror.snapshots.verify.attributes import kind_name, kind_of
 from snapmirror.snapshots.verify.content import ContentCheck, Sums
@@ -201,7 +201,7 @@ def save(state: Round, path: Path) -> None:
 class Reading:
     """One night's reading. `state` is how far it has come; findings go into the report."""
 
-    def __init__(self, history: SnapshotStore, state: Round, report: Report, progress: Progress) -> None:
+    def __init__(self, history: History, state: Round, report: Report, progress: Progress) -> None:
         self.history, self.state, self.report, self.progress = history, state, report, progress
         self._contents = ContentCheck(Sums(), report, 1.0, 0, progress.advance)
         self._trees: dict[str, Tree | None] = {}
