@@ -14,17 +14,7 @@ from typing import Protocol
 from snapmirror.errors import ListingError
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.links import is_grouped, resolve
-from snapmirror.snapshots.manifest import (
-    MANY_ENTRIES,
-    PREFIX,
-    Header,
-    Piece,
-    Totals,
-    Writer,
-    cut,
-    in_memory,
-    since_prefix,
-)
+from snapmirror.snapshots.manifest import PREFIX, Former, Header, Piece, Totals, Writer, since_prefix
 from snapmirror.snapshots.merge import Pair, Text, differences, link_differences
 from snapmirror.snapshots.spool import Spool
 from snapmirror.snapshots.times import IsNearest, is_nearest
@@ -35,20 +25,12 @@ MOST_CHANGES = 20_000
 """So many names may have changed in a night, and it is still remembered which."""
 
 
-class Manifest(Text, Protocol):
+class Manifest(Text, Former, Protocol):
     """The old side of a plan."""
-
-    @property
-    def totals(self) -> Totals:
-        """What it adds up to."""
 
     @property
     def links(self) -> list[bytes]:
         """The numbered lines of further names."""
-
-    @property
-    def places(self) -> Sequence[object]:
-        """Its pieces, if it is in pieces."""
 
     def symlinks(self) -> list[bytes]:
         """The plain lines of symlinks."""
@@ -181,8 +163,7 @@ def compare(
     as `doubtful`. Raises OutOfOrder, ListingError.
     """
     plan = Plan(header.id, header.sequence)
-    in_pieces = bool(old.places) or old.totals.entries >= MANY_ENTRIES
-    writer = Writer(header, in_pieces=in_pieces)
+    writer = Writer.after(old, header)
     number = since_prefix(header.sequence)
     new_links: list[bytes] = []
     changed = Spool()
@@ -220,9 +201,7 @@ def compare(
             lines if {line[:12] for line in lines} <= usual else [line for line in lines if stays(line)]
             for lines in listing
         )
-        for piece in cut(plain) if in_pieces else map(in_memory, filter(None, plain)):
-            writer.put(piece)
-            yield piece
+        return writer.putting(plain)
 
     settled: list[tuple[bytes, bytes]] = []
     for before, after in differences(old, listed(), same):
@@ -288,7 +267,7 @@ class _Sample:
 
     def passed(self, piece: Piece, place: int) -> None:
         """Unchanged lines, from this place on."""
-        if piece.digest:  # no change is near
+        if not piece.beside_change:
             self._anywhere = self._anywhere or [line for line in piece.lines if line[1:2] == b"f"][:1]
         elif place + piece.count > self._next:
             files = [line for line in (piece.lines[-1], piece.lines[0]) if line[1:2] == b"f"]

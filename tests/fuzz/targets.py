@@ -15,8 +15,9 @@ import zstandard
 from snapmirror.config import load as load_config
 from snapmirror.errors import SnapmirrorError
 from snapmirror.snapshots import checksums, entry, record
-from snapmirror.snapshots.hardlink import changes
+from snapmirror.snapshots.hardlink.differing import Differing
 from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.shortcuts import changes
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Reader, taken_apart
 from snapmirror.snapshots.manifest.pieces import gap_to, nothing
 from snapmirror.snapshots.merge import OutOfOrder
@@ -99,7 +100,7 @@ def changes_text(data: bytes) -> None:
     layout.manifest(BEFORE).touch()
     layout.changes(HEADER.sequence).write_bytes(zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data))
     new = record.Snapshot(id=HEADER.id, sequence=HEADER.sequence, slot=1, files=0, entries=0, bytes=0, new_bytes=0)
-    found = changes.between(layout, BEFORE, new) or changes.Differing([], [])
+    found = changes.between(layout, BEFORE, new) or Differing([], [])
     assert all(entry.is_inside(entry.inside(name)) for name in found.gone)
     assert all(entry.is_inside(taken_apart(line)[1].path) for line in found.new)
 

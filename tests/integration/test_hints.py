@@ -13,8 +13,8 @@ import pytest
 from snapmirror.config import load
 from snapmirror.snapshots import checksums, packed
 from snapmirror.snapshots.entry import escape, parse
-from snapmirror.snapshots.hardlink import hints
 from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.shortcuts import handles as kept_handles
 from snapmirror.snapshots.names import Tree as NameTree
 from snapmirror.snapshots.spool import Spool
 from snapmirror.storage.initialise import initialise
@@ -165,8 +165,8 @@ def test_of_a_time_that_cannot_be_nothing_is_known(tmp_path: Path) -> None:
     layout.slot.mkdir()
     put(tmp_path / "file", b"")
     handle = b"i" + handles.handle_of(os.fsencode(tmp_path / "file"))
-    layout.hints(7).write_bytes(packed.pack(Spool([(handle, b"file"), (b"d755.0.0.0", b"folder")])))
-    with hints.opened(layout) as known:
+    layout.handles(7).write_bytes(packed.pack(Spool([(handle, b"file"), (b"d755.0.0.0", b"folder")])))
+    with kept_handles.opened(layout) as known:
         file = parse(b">f+++++++++|rw-r--r--|0|0|0|33658/09/27-01:46:39|//file")
         folder = parse(b"cd+++++++++|rwxr-xr-x|0|0|4096|33658/09/27-01:46:39|//folder/")
         assert not known.link(7, file, NameTree(layout.slot))

@@ -19,6 +19,7 @@ from snapmirror.tools import filesystems
 from tests.conftest import Figures
 from tests.support import powercut
 from tests.support.files import put
+from tests.support.manifests import in_pieces
 from tests.support.nights import live_a_day, random_changes, random_kinds
 from tests.support.runner import History, Scene
 from tests.support.storage import TINY, stack_image
@@ -119,16 +120,6 @@ def test_power_cuts_while_it_is_stored(folder: Path, figures: Figures) -> None:
     finally:
         log.close()
     figures.add(f"power cuts while manifests are stored: {len(cuts)}, 0 lost")
-
-
-def in_pieces(path: Path) -> None:
-    """Store a manifest again as that of a big tree; the nights that follow keep to it."""
-    reader = Reader(path)
-    writer = Writer(reader.header, in_pieces=True)
-    writer.totals.files, writer.totals.size = reader.totals.files, reader.totals.size
-    for line in reader:
-        writer.add(line)
-    path.write_bytes(writer.finish())
 
 
 def test_nights_go_on_in_pieces(scene: Scene) -> None:

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.snapshots import entry, packed
-from snapmirror.snapshots.hardlink import changes, hints, prepare
+from snapmirror.snapshots.hardlink import prepare
+from snapmirror.snapshots.hardlink.differing import Differing, compared
 from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.shortcuts import changes, handles
 from snapmirror.snapshots.manifest import NOTHING, PREFIX, Header, Reader, rewritten
 from snapmirror.snapshots.plan import MOST_CHANGES, compare
 from snapmirror.snapshots.record import Snapshot
@@ -52,7 +54,7 @@ def names_of(layout: Layout, one: Snapshot) -> Names:
     return {line.rpartition(b"//")[2]: line for line in Reader(layout.manifest(one.id))}
 
 
-def applied(names: Names, differing: changes.Differing) -> Names:
+def applied(names: Names, differing: Differing) -> Names:
     """What is left when the names that differ are taken away and put there, as in a slot."""
     names = dict(names)
     for name in differing.gone:
@@ -73,7 +75,7 @@ def test_nights_add_up_to_what_manifests_tell(nights: list[tuple[Tree, bool]]) -
         for late, new in enumerate(snapshots):
             for old in snapshots[:late]:
                 by_nights = changes.between(layout, old.id, new)
-                by_manifests = changes.compared(layout.manifest(old.id), layout.manifest(new.id))
+                by_manifests = compared(layout.manifest(old.id), layout.manifest(new.id))
                 assert by_nights is not None
                 assert by_manifests is not None
                 assert applied(names_of(layout, old), by_nights) == names_of(layout, new)
@@ -104,7 +106,7 @@ def test_a_chain_that_is_whole(layout: Layout) -> None:
     found = changes.between(layout, snapshot(1).id, snapshot(4))
     assert found is not None
     assert [entry.path_of(line[PREFIX:]) for line in found.new] == found.gone == [b"a", b"b"]
-    assert changes.between(layout, snapshot(4).id, snapshot(4)) == changes.Differing([], [])
+    assert changes.between(layout, snapshot(4).id, snapshot(4)) == Differing([], [])
 
 
 @pytest.mark.parametrize(
@@ -167,21 +169,19 @@ def test_without_a_manifest_to_compare_with_nothing_is_remembered(layout: Layout
 @pytest.mark.parametrize(
     "differing",
     [
-        changes.Differing([b"a", b"../a"], []),
-        changes.Differing([b"a"], [b"0000001 >f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//../a"]),
-        changes.Differing([b"a"], [b"0000001 nonsense"]),
-        changes.Differing([b"a"], [b"number? >f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//b"]),
+        Differing([b"a", b"../a"], []),
+        Differing([b"a"], [b"0000001 >f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//../a"]),
+        Differing([b"a"], [b"0000001 nonsense"]),
+        Differing([b"a"], [b"number? >f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//b"]),
     ],
 )
-def test_a_name_that_cannot_be_is_refused_before_the_slot_is_touched(
-    tmp_path: Path, differing: changes.Differing
-) -> None:
+def test_a_name_that_cannot_be_is_refused_before_the_slot_is_touched(tmp_path: Path, differing: Differing) -> None:
     layout = Layout(tmp_path)
     layout.make()
     layout.slot.mkdir()
     (layout.slot / "a").touch()
     (layout.slot.parent / "a").touch()
-    with hints.opened(layout) as known, pytest.raises(entry.BadLine):
+    with handles.opened(layout) as known, pytest.raises(entry.BadLine):
         prepare.recycled(differing, layout.slot, layout.slot, known, Event())
     assert (layout.slot / "a").exists()
     assert (layout.slot.parent / "a").exists()

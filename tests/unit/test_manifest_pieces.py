@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.hardlink.layout import Layout
-from snapmirror.snapshots.hardlink.publish import like
+from snapmirror.snapshots.hardlink.shortcuts import FromNotes
 from snapmirror.snapshots.manifest import DamagedManifest, Header, Lines, Reader, Writer, cut, in_memory, since_prefix
 from snapmirror.snapshots.manifest.pieces import located, nothing
 from snapmirror.snapshots.manifest.storing import _aligned, _laid_out, _Run, store
@@ -230,14 +230,15 @@ def test_writing_in_pieces_or_line_by_line_is_the_same() -> None:
 
 def test_every_16th_night_and_full_ones_store_a_manifest_of_their_own(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
+    like = FromNotes(layout).like
 
     def night(sequence: int, *, full: bool) -> Snapshot:
         identity = make_id(datetime(2026, 11, 20, tzinfo=UTC) + timedelta(days=sequence))
         return Snapshot(id=identity, sequence=sequence, slot=1, files=1, entries=1, bytes=1, new_bytes=1, full=full)
 
     newest = night(1, full=False)
-    found = {number: like(layout, newest, night(number, full=False)) for number in (2, 15, 16, 17, 32)}
+    found = {number: like(newest, night(number, full=False)) for number in (2, 15, 16, 17, 32)}
     own = layout.manifest(newest.id)
     assert found == {2: own, 15: own, 16: None, 17: own, 32: None}
-    assert like(layout, newest, night(2, full=True)) is None
-    assert like(layout, None, night(2, full=False)) is None
+    assert like(newest, night(2, full=True)) is None
+    assert like(None, night(2, full=False)) is None

@@ -16,19 +16,24 @@ from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.hardlink.ledger import Ledger
 from snapmirror.snapshots.hardlink.purging import HardlinkPurging
 from snapmirror.snapshots.hardlink.scratch import save_interrupted
+from snapmirror.snapshots.hardlink.shortcuts import FromNotes, NoShortcuts, Shortcuts
 from snapmirror.snapshots.hardlink.slot import HardlinkSlot
 from snapmirror.snapshots.history import READ_BACK
 from snapmirror.snapshots.record import Snapshot
 
 
 class HardlinkHistory:
-    """The history of one mirror in `root`, a folder of the store. See `history.History`."""
+    """The history of one mirror in `root`, a folder of the store. See `history.History`.
 
-    def __init__(self, root: Path) -> None:
+    `shortcuts`: nights may use them; what they make is the same without.
+    """
+
+    def __init__(self, root: Path, *, shortcuts: bool = True) -> None:
         self.layout = Layout(root)
         self._ledger = Ledger(self.layout)
         self.healing = HardlinkHealing(self._ledger)
         self.purging = HardlinkPurging(self._ledger)
+        self._shortcuts: Shortcuts = FromNotes(self.layout) if shortcuts else NoShortcuts(self.layout)
 
     def snapshots(self) -> list[Snapshot]:
         """What is published, the newest first."""
@@ -96,7 +101,7 @@ class HardlinkHistory:
 
     def slot(self) -> HardlinkSlot:
         """The slot of one night."""
-        return HardlinkSlot(self._ledger)
+        return HardlinkSlot(self._ledger, self._shortcuts)
 
     def forget(self, snapshots: Sequence[Snapshot]) -> None:
         """Let these snapshots go, as if they had expired; the others get new numbers."""

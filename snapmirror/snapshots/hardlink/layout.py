@@ -83,7 +83,7 @@ class Layout:
         """The checksums of the files whose inodes are new in the snapshot with this number."""
         return self.private / "sums" / f"{sequence:07d}.zst"
 
-    def hints(self, sequence: int) -> Path:
+    def handles(self, sequence: int) -> Path:
         """What spares the next slots to look up the new names of the snapshot with this number."""
         return self.private / "hints" / f"{sequence:07d}.zst"
 
@@ -92,9 +92,14 @@ class Layout:
         return self.private / "changes" / f"{sequence:07d}.zst"
 
     @property
+    def notes(self) -> tuple[Path, Path]:
+        """The folders of what spares the next nights reads: see `shortcuts`."""
+        return self.private / "hints", self.private / "changes"
+
+    @property
     def _kept(self) -> tuple[Path, ...]:
         """The folders of small files, one of each for each snapshot."""
-        return tuple(self.private / name for name in ("manifests", "sums", "hints", "changes"))
+        return (self.private / "manifests", self.private / "sums", *self.notes)
 
     def check(self) -> None:
         """Raises ForeignError where a symlink, another device or something else stands in one of these places."""

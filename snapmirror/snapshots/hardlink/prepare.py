@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+from typing import Protocol
 
 from snapmirror import process
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import entry
-from snapmirror.snapshots.entry import join, parent
-from snapmirror.snapshots.hardlink.changes import Differing
-from snapmirror.snapshots.hardlink.hints import Hints
+from snapmirror.snapshots.entry import Entry, join, parent
+from snapmirror.snapshots.hardlink.differing import Differing
 from snapmirror.snapshots.manifest import taken_apart
 from snapmirror.snapshots.names import FolderAttributes, Tree
 
@@ -29,6 +29,16 @@ _POLL_SECONDS = 0.1
 
 class Stopped(Exception):  # noqa: N818
     """The run is ending; the slot is left as it is, to be repaired."""
+
+
+class Known(Protocol):
+    """What can be known of an entry that is new since the snapshot of a number, without a look into the newest tree."""
+
+    def folder(self, number: int, wanted: Entry) -> FolderAttributes | None:
+        """The attributes of a folder that has no extended ones; None if they are not known."""
+
+    def link(self, number: int, wanted: Entry, slot: Tree) -> bool:
+        """Give an entry's inode its name in the slot; False if that cannot be done from here."""
 
 
 @dataclass
@@ -72,10 +82,10 @@ def copied(newest: Path, slot: Path, stop: Event) -> Prepared:
     raise StorageError(f"the new slot could not be made: {last[0]}", hint="look at the space and the log of the store")
 
 
-def recycled(differing: Differing, tree: Path, slot: Path, hints: Hints, stop: Event) -> Prepared:
+def recycled(differing: Differing, tree: Path, slot: Path, known: Known, stop: Event) -> Prepared:
     """Turn the slot, which is the expired snapshot's tree, into the newest's: only what differs is touched.
 
-    What `hints` know is not looked up in the newest tree. Raises BadLine before anything is touched.
+    What is `known` is not looked up in the newest tree. Raises BadLine before anything is touched.
     """
     prepared = Prepared()
     gone = [(entry.inside(name), name.endswith(b"/")) for name in differing.gone]
@@ -84,7 +94,7 @@ def recycled(differing: Differing, tree: Path, slot: Path, hints: Hints, stop: E
     has = {after.path for _, after in come if after.is_directory}
     here, there = Tree(slot), Tree(tree)
     own: dict[bytes, FolderAttributes | None] = {}  # of folders in which a name changes, before it does
-    known: dict[bytes, FolderAttributes | None] = {}  # of those that differ themselves, as far as hints know
+    told: dict[bytes, FolderAttributes | None] = {}  # of those that differ themselves, as far as they are known
 
     def touch(path: bytes) -> None:
         if (folder := parent(path)) not in own:
@@ -102,11 +112,11 @@ def recycled(differing: Differing, tree: Path, slot: Path, hints: Hints, stop: E
         _check(stop)
         touch(after.path)
         if after.is_directory:
-            known[after.path] = hints.folder(number, after)
+            told[after.path] = known.folder(number, after)
             if after.path not in had:
                 here.make_folder(after.path)
             continue
-        if hints.link(number, after, here):
+        if known.link(number, after, here):
             continue
         try:
             if not here.link(there.at(after.path), after.path):
@@ -114,10 +124,10 @@ def recycled(differing: Differing, tree: Path, slot: Path, hints: Hints, stop: E
         except (FileNotFoundError, NotADirectoryError):
             prepared.lost += 1
     moved = set(map(parent, _united(here, there, prepared)))
-    for path in sorted(own.keys() | known.keys() | moved):
-        if path in known and (attributes := known[path]) is not None:
+    for path in sorted(own.keys() | told.keys() | moved):
+        if path in told and (attributes := told[path]) is not None:
             here.set_attributes(path, attributes, xattrs={})
-        elif path not in known and (attributes := own.get(path)) is not None:
+        elif path not in told and (attributes := own.get(path)) is not None:
             here.set_attributes(path, attributes)
         else:
             here.copy_attributes(there, path)

@@ -21,6 +21,7 @@ from snapmirror.snapshots import entry, packed
 from snapmirror.snapshots.entry import Entry, escape, parent, unescape
 from snapmirror.snapshots.hardlink.layout import Layout
 from snapmirror.snapshots.hardlink.ledger import Ledger
+from snapmirror.snapshots.hardlink.shortcuts import drop_notes
 from snapmirror.snapshots.manifest import PREFIX, Reader, Totals, rewritten
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.record import Purge, Record, Snapshot
@@ -131,9 +132,7 @@ def complete(layout: Layout, record: Record) -> Record | None:
         _without(layout.manifest(record.parked), paths)
     for file in (layout.private / "sums").glob("*.zst"):
         _without_checksums(file, paths)
-    for kept in ("hints", "changes"):  # they hold names, and may be missing
-        for file in (layout.private / kept).glob("*.zst"):
-            file.unlink()
+    drop_notes(layout)  # they hold names, and may be missing
     for root in _trees(layout, record):
         tree = Tree(root)
         for path in paths:

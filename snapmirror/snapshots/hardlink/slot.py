@@ -17,11 +17,13 @@ from snapmirror import interrupts
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import names, settle, staging
 from snapmirror.snapshots.entry import BadLine
-from snapmirror.snapshots.hardlink import changes, hints, prepare
+from snapmirror.snapshots.hardlink import prepare
+from snapmirror.snapshots.hardlink.differing import compared
 from snapmirror.snapshots.hardlink.discard import discard
 from snapmirror.snapshots.hardlink.ledger import Ledger
 from snapmirror.snapshots.hardlink.publish import publish
 from snapmirror.snapshots.hardlink.scratch import names_in
+from snapmirror.snapshots.hardlink.shortcuts import Shortcuts
 from snapmirror.snapshots.hardlink.stage import stage
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.record import Snapshot
@@ -37,8 +39,8 @@ log = logging.getLogger("snapmirror.store")
 class HardlinkSlot:
     """The slot of a mirror with this record. See `slot.Slot`, and `slot.SupportsResuming`, which it is itself."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger, self._layout = ledger, ledger.layout
+    def __init__(self, ledger: Ledger, shortcuts: Shortcuts) -> None:
+        self._ledger, self._layout, self._shortcuts = ledger, ledger.layout, shortcuts
         self._prepared = prepare.Prepared()
         self._is_copy = False  # the slot is known to equal the newest snapshot
         self._before: settle.Folders = {}
@@ -90,7 +92,10 @@ class HardlinkSlot:
     def _recycle(self, newest: Snapshot, tree: Path, stop: Event) -> prepare.Prepared:
         record, layout = self._ledger.record, self._layout
         parked = record.parked
-        differing = None if parked is None else self._differing(parked, newest)
+        differing = None
+        if parked is not None:
+            differing = self._shortcuts.differing(parked, newest)
+            differing = differing or compared(layout.manifest(parked), layout.manifest(newest.id))
         record.parked = None  # (not saved yet: a name of what is not there does no harm)
         os.rename(layout.parked, layout.slot)
         # After half a minute's rest XFS brings all that its journal holds to its place at the first flush. Let it do so
@@ -101,17 +106,11 @@ class HardlinkSlot:
         if differing is None:
             return prepare.repaired(tree, layout.slot, stop)
         try:
-            with hints.opened(layout) as known:
+            with self._shortcuts.known() as known:
                 return prepare.recycled(differing, tree, layout.slot, known, stop)
         except BadLine as problem:
             log.warning("%s; the slot is made by walking both trees", problem.message)
             return prepare.repaired(tree, layout.slot, stop)
-
-    def _differing(self, expired: str, newest: Snapshot) -> changes.Differing | None:
-        """What differs between an expired snapshot and the newest; None if nothing tells."""
-        layout = self._layout
-        by_nights = changes.between(layout, expired, newest)
-        return by_nights or changes.compared(layout.manifest(expired), layout.manifest(newest.id))
 
     # --- filling it
 
@@ -139,7 +138,7 @@ class HardlinkSlot:
         staging.clear(layout.staging)
         if tree is not None:
             settle.settle(plan, self._prepared.touched, tree, layout.slot, self._before)
-            hints.write(layout, plan)
+            self._shortcuts.filled(plan)
         return frozenset(self._prepared.copies)
 
     def is_shared(self, path: bytes) -> bool:
@@ -148,7 +147,7 @@ class HardlinkSlot:
 
     def publish(self, sealed: Sealed, expiring: Sequence[Decision]) -> Published:
         """Make it `backup.1`. See `publish`."""
-        published = publish(self._ledger, sealed, expiring)
+        published = publish(self._ledger, self._shortcuts, sealed, expiring)
         self._is_copy = False
         return published
 

@@ -23,7 +23,7 @@ first line tells whether the file is whole; zstd checksums cover its contents.
 """
 
 from snapmirror.snapshots.manifest.correction import rewritten
-from snapmirror.snapshots.manifest.pieces import MANY_ENTRIES, Piece, cut, in_memory
+from snapmirror.snapshots.manifest.pieces import Piece, cut, in_memory
 from snapmirror.snapshots.manifest.reader import Reader
 from snapmirror.snapshots.manifest.storing import store
 from snapmirror.snapshots.manifest.text import (
@@ -38,15 +38,15 @@ from snapmirror.snapshots.manifest.text import (
     since_prefix,
     taken_apart,
 )
-from snapmirror.snapshots.manifest.writer import Writer
+from snapmirror.snapshots.manifest.writer import Former, Writer
 
 __all__ = [
     "LONGEST_LINE",
-    "MANY_ENTRIES",
     "MOST_WINDOW",
     "NOTHING",
     "PREFIX",
     "DamagedManifest",
+    "Former",
     "Header",
     "Lines",
     "Piece",

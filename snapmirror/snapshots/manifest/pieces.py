@@ -30,6 +30,11 @@ class Piece:
     def __init__(self, count: int, digest: bytes, load: Callable[[], list[bytes]]) -> None:
         self.count, self.digest, self._load = count, digest, load
 
+    @property
+    def beside_change(self) -> bool:
+        """Whether an unchanged piece may stand next to lines that have changed: one that was compared line by line."""
+        return not self.digest
+
     @cached_property
     def lines(self) -> list[bytes]:
         """The entries; reading them may raise DamagedManifest."""

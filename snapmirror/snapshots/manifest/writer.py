@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
+from typing import Protocol
 from zlib import crc32
 
 import zstandard
@@ -18,6 +19,18 @@ from snapmirror.snapshots.manifest.text import FORMAT, IN_PIECES, PREFIX, WHOLE,
 
 _LEVEL = 3
 _FLUSH_LINES = 4096
+
+
+class Former(Protocol):
+    """The manifest before: the next one is written as it is."""
+
+    @property
+    def totals(self) -> Totals:
+        """What it adds up to."""
+
+    @property
+    def places(self) -> Sequence[object]:
+        """Its pieces, if it is in pieces."""
 
 
 class Writer:
@@ -32,6 +45,17 @@ class Writer:
         self._lines: list[bytes] = []
         self._numbers = array("I")
         self.totals = Totals()
+
+    @classmethod
+    def after(cls, former: Former, header: Header) -> Writer:
+        """One that writes in pieces where the former manifest is in pieces, or is that of a big tree."""
+        return cls(header, in_pieces=bool(former.places) or former.totals.entries >= pieces.MANY_ENTRIES)
+
+    def putting(self, blocks: Iterable[list[bytes]]) -> Iterator[Piece]:
+        """Put blocks of entries, and pass them on as they are to be compared with the former manifest."""
+        for piece in pieces.cut(blocks) if self._in_pieces else map(pieces.in_memory, filter(None, blocks)):
+            self.put(piece)
+            yield piece
 
     def put(self, piece: Piece) -> None:
         """Entries, none of them a link. Their numbers are the caller's to add, and all `totals` but for `entries`."""

@@ -8,7 +8,8 @@ attributes by mode, owner, group, and time in nanoseconds. The number before a m
 look. A slot is recycled at the price of what changes in it; looking up the other end of every change in the newest tree
 would cost as many reads again.
 
-They are hints. Where one is missing, or leads to something else than the manifest tells of, the name is looked up.
+They are hints, and their folder on the disk is called so: where one is missing, or leads to something else than the
+manifest tells of, the name is looked up.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ from snapmirror.snapshots.names import FolderAttributes, Tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.settle import asked_for
 from snapmirror.snapshots.spool import Spool
-from snapmirror.tools import handles
+from snapmirror.tools import handles as file_handles
 
 _MOST = 20_000  # names: of a night with more, all that they would save is little
 _SECOND = 1_000_000_000
 
 
 def write(layout: Layout, plan: Plan) -> None:
-    """Write down hints of what a plan has brought into the slot."""
-    file = layout.hints(plan.sequence)
-    if plan.requested + len(plan.links) > _MOST or not handles.are_lasting(layout.slot):
+    """Write down the handles of what a plan has brought into the slot."""
+    file = layout.handles(plan.sequence)
+    if plan.requested + len(plan.links) > _MOST or not file_handles.are_lasting(layout.slot):
         file.unlink(missing_ok=True)  # that of a night that has failed
         return
     slot, found = Tree(layout.slot), Spool()
@@ -49,14 +50,14 @@ def write(layout: Layout, plan: Plan) -> None:
 def _hint(slot: Tree, path: bytes) -> bytes:
     full, folder = slot.at(path), slot.attributes(path)
     if folder is None:
-        return b"i" + handles.handle_of(full)
+        return b"i" + file_handles.handle_of(full)
     if os.listxattr(full):
         return b"-"
     return b"d%o.%d.%d.%d" % (folder.mode, folder.uid, folder.gid, folder.mtime_ns)
 
 
-class Hints:
-    """The hints of a mirror, read as they are asked for. `beside` is a descriptor of its file system."""
+class Handles:
+    """The handles of a mirror, read as they are asked for. `beside` is a descriptor of its file system. See `Known`."""
 
     def __init__(self, layout: Layout, beside: int, *, usable: bool) -> None:
         self._layout, self._beside, self._usable = layout, beside, usable
@@ -66,7 +67,7 @@ class Hints:
         if number not in self._read:
             self._read[number] = {}
             with suppress(DamageError):
-                found = packed.read(self._layout.hints(number), "hints file")
+                found = packed.read(self._layout.handles(number), "hints file")
                 self._read[number] = {unescape(name): hint for hint, name in found}
         return self._read[number].get(path, b"-")
 
@@ -88,7 +89,7 @@ class Hints:
         if not self._usable or hint[:1] != b"i":
             return False
         try:
-            with handles.opened(hint[1:], self._beside) as inode:
+            with file_handles.opened(hint[1:], self._beside) as inode:
                 if not _is(wanted, os.fstat(inode)):
                     return False
                 source = b"/proc/self/fd/%d" % inode
@@ -99,11 +100,11 @@ class Hints:
 
 
 @contextmanager
-def opened(layout: Layout) -> Iterator[Hints]:
-    """The hints of a mirror that has a slot."""
+def opened(layout: Layout) -> Iterator[Handles]:
+    """The handles of a mirror that has a slot."""
     descriptor = os.open(layout.slot, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        yield Hints(layout, descriptor, usable=handles.are_lasting(layout.slot))
+        yield Handles(layout, descriptor, usable=file_handles.are_lasting(layout.slot))
     finally:
         os.close(descriptor)
 

@@ -14,37 +14,20 @@ tell the same at the price of all that exists: they are compared where the chain
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
-
 from snapmirror import files
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import packed
 from snapmirror.snapshots.entry import path_key
+from snapmirror.snapshots.hardlink.differing import Differing, compared, differing_in, name_of
 from snapmirror.snapshots.hardlink.layout import Layout
-from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
-from snapmirror.snapshots.merge import OutOfOrder, Pair, differences, link_differences
+from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.plan import MOST_CHANGES
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.slot import Sealed
 from snapmirror.snapshots.spool import Spool
 
-log = logging.getLogger("snapmirror.store")
 _FORMAT, _GONE = b"changes.1", b"-"
 _LITTLE = 1 << 16  # bytes; in a small tree all of this costs next to nothing
-
-
-@dataclass(frozen=True)
-class Differing:
-    """What a later snapshot has not, or otherwise: names as they are written. And what it has instead, or in
-    addition: numbered lines, folders before what lies in them. A folder that stands in both differs itself.
-    """
-
-    gone: Sequence[bytes]
-    new: Sequence[bytes]
 
 
 def write(layout: Layout, before: Snapshot | None, sealed: Sealed) -> None:
@@ -54,34 +37,12 @@ def write(layout: Layout, before: Snapshot | None, sealed: Sealed) -> None:
     if before is None or sum(sealed.snapshot.counts.values()) > MOST_CHANGES:
         return
     pairs = sealed.differing
-    differing = compared(layout.manifest(before.id), sealed.manifest) if pairs is None else _of(pairs)
+    differing = compared(layout.manifest(before.id), sealed.manifest) if pairs is None else differing_in(pairs)
     if differing is not None and len(differing.gone) + len(differing.new) <= 2 * MOST_CHANGES:
         lines = Spool([(_FORMAT, f"{before.id} {sealed.snapshot.id}".encode())])
         lines.extend((_GONE, name) for name in differing.gone)
         lines.extend((b"+" + line[: PREFIX - 1], line[PREFIX:]) for line in differing.new)
         files.write(file, packed.pack(lines))
-
-
-def compared(old: Path, new: Path | bytes) -> Differing | None:
-    """What differs between two snapshots by their manifests; None, with a word to the log, if they cannot tell."""
-    try:
-        with closing(Reader(old)) as before, closing(Reader(new)) as after:
-            pairs = Spool(differences(before, after.pieces(), numbers=after.numbers))
-            pairs.extend(link_differences(before.links, after.links))
-    except (DamagedManifest, OutOfOrder) as problem:
-        log.warning("the manifests cannot be compared (%s)", problem)
-        return None
-    return _of(pairs)
-
-
-def _of(pairs: Iterable[Pair]) -> Differing:
-    gone, new = [], []
-    for before, after in pairs:
-        if before is not None:
-            gone.append(_name(before))
-        if after is not None:
-            new.append(after)
-    return Differing(gone, new)
 
 
 def between(layout: Layout, old: str, new: Snapshot) -> Differing | None:
@@ -115,7 +76,7 @@ def between(layout: Layout, old: str, new: Snapshot) -> Differing | None:
             elif word[:1] != b"+":
                 return None
             else:
-                name = _name(rest)
+                name = name_of(rest)
                 first.setdefault(name, False)
                 last[name] = word[1:] + b" " + rest
     there = (line for line in last.values() if line is not None)
@@ -123,7 +84,3 @@ def between(layout: Layout, old: str, new: Snapshot) -> Differing | None:
         gone=sorted(name for name, had in first.items() if had),
         new=sorted(there, key=lambda line: path_key(line[PREFIX:])),
     )
-
-
-def _name(line: bytes) -> bytes:
-    return line[line.rfind(b"//") + 2 :]
