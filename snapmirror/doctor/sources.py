@@ -16,8 +16,8 @@ from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
 from snapmirror.model import count
 from snapmirror.snapshots import record
-from snapmirror.snapshots.hardlink.layout import Layout
-from snapmirror.snapshots.zfs.layout import Layout as ZfsLayout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
+from snapmirror.snapshots.zfs.layout import ZfsLayout
 from snapmirror.sources import named_files, settings
 from snapmirror.state import newest, summary
 from snapmirror.state.lateness import CLOCK_TOLERANCE, late_after, usual_gap
@@ -138,7 +138,7 @@ def _dates_of(config: Config, store: Path, mirror: MirrorConfig) -> list[str]:
         with suppress(FileNotFoundError):
             return sorted((link.name for link in dated.by_date.iterdir()), reverse=True)
         return []
-    layout = Layout(root)
+    layout = HardlinkLayout(root)
     layout.check()
     return [one.id for one in record.load(layout.record).snapshots]
 

@@ -53,7 +53,7 @@ def trees(staging: Path) -> list[Path]:
     return []
 
 
-def clear(staging: Path) -> None:
+def remove_trees(staging: Path) -> None:
     """Remove all trees."""
     for tree in trees(staging):
         remove_tree(tree)

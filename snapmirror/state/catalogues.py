@@ -26,10 +26,10 @@ from pydantic import BaseModel, Field, ValidationError
 from snapmirror import files, folder, lockfile
 from snapmirror.config import Config
 from snapmirror.errors import Interrupted, SnapmirrorError
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.history import READ_BACK, Catalogue
 from snapmirror.snapshots.record import Snapshot
-from snapmirror.snapshots.zfs.layout import Layout as ZfsLayout
+from snapmirror.snapshots.zfs.layout import ZfsLayout
 from snapmirror.state_folder import state_file
 from snapmirror.storage.open_store import OpenStore
 
@@ -250,11 +250,15 @@ class KeptCatalogue:
 
     def tree(self, snapshot: Snapshot) -> Path:
         """The folder of a snapshot, once the store is open."""
-        return ZfsLayout(self._place).tree(snapshot.id) if self._is_zfs else Layout(self._place).backup(snapshot.slot)
+        return (
+            ZfsLayout(self._place).tree(snapshot.id)
+            if self._is_zfs
+            else HardlinkLayout(self._place).backup(snapshot.slot)
+        )
 
     def dated(self, snapshot: Snapshot) -> Path:
         """The dated name of that folder."""
-        return Layout(self._place).by_date / snapshot.id
+        return HardlinkLayout(self._place).by_date / snapshot.id
 
     def manifest(self, snapshot: Snapshot) -> Path:
         """The copy of a manifest."""

@@ -20,7 +20,7 @@ from snapmirror import files
 from snapmirror.config import Config
 from snapmirror.errors import GuardError
 from snapmirror.snapshots import record
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.record import Id, Snapshot
 from snapmirror.state_folder import state_file
 
@@ -78,7 +78,7 @@ def in_folder(config: Config, mirror: str, store: Path) -> str | None:
     """The same for the record in a store's folder, if it can be read just now; ZFS keeps none. Raises StorageError."""
     if config.zfs is not None:
         return None
-    layout = Layout(store / mirror)
+    layout = HardlinkLayout(store / mirror)
     layout.check()
     return behind(config, mirror, record.load(layout.record).snapshots)
 

@@ -16,7 +16,7 @@ from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import ExitCode, SnapmirrorError
 from snapmirror.model import ReadBack, size
 from snapmirror.snapshots import record
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.state import newest, summary
 from snapmirror.state.lateness import NIGHTLY, late_after, usual_gap
 from snapmirror.state.trend import days_until_full
@@ -110,7 +110,9 @@ def _in_folder(config: Config, mirror: MirrorConfig) -> list[datetime]:
     """The snapshots, newest first, by the record itself, where that can be read without opening anything."""
     if config.is_plain:
         with suppress(SnapmirrorError):
-            return [one.taken_at for one in record.load(Layout(config.store.path / mirror.name).record).snapshots]
+            return [
+                one.taken_at for one in record.load(HardlinkLayout(config.store.path / mirror.name).record).snapshots
+            ]
     return []
 
 

@@ -16,7 +16,7 @@ from snapmirror.config import load as load_config
 from snapmirror.errors import SnapmirrorError
 from snapmirror.snapshots import checksums, entry, record
 from snapmirror.snapshots.hardlink.differing import Differing
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.shortcuts import changes
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Reader, taken_apart
 from snapmirror.snapshots.manifest.pieces import gap_to, nothing
@@ -95,7 +95,7 @@ def checksum_file(data: bytes) -> None:
 
 def changes_text(data: bytes) -> None:
     """What a night has changed, packed as it should be: it names only what stays in the tree."""
-    layout = Layout(_FOLDER / "mirror")
+    layout = HardlinkLayout(_FOLDER / "mirror")
     layout.make()
     layout.manifest(BEFORE).touch()
     layout.changes(HEADER.sequence).write_bytes(zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data))

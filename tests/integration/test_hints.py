@@ -13,7 +13,7 @@ import pytest
 from snapmirror.config import load
 from snapmirror.snapshots import checksums, packed
 from snapmirror.snapshots.entry import escape, parse
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.shortcuts import handles as kept_handles
 from snapmirror.snapshots.names import Tree as NameTree
 from snapmirror.snapshots.spool import Spool
@@ -160,7 +160,7 @@ def live_with(scene: Scene, how: str, what: str) -> None:
 
 def test_of_a_time_that_cannot_be_nothing_is_known(tmp_path: Path) -> None:
     """A server may list any year; some file systems really have such files."""
-    layout = Layout(tmp_path)
+    layout = HardlinkLayout(tmp_path)
     layout.make()
     layout.slot.mkdir()
     put(tmp_path / "file", b"")

@@ -19,7 +19,7 @@ from snapmirror.config import load
 from snapmirror.errors import SnapmirrorError
 from snapmirror.history.histories import opened
 from snapmirror.snapshots.hardlink.history import HardlinkHistory
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.manifest import Reader
 from snapmirror.storage.initialise import initialise
 from snapmirror.storage.open_store import open_store
@@ -47,7 +47,7 @@ class Crafted:
         self.good = folder / "good"
         subprocess.run(["cp", "--archive", self.scene.store, self.good], check=True)
         self.ids = list(self.scene.published())
-        self.layout = Layout(self.scene.home)
+        self.layout = HardlinkLayout(self.scene.home)
 
     @property
     def places(self) -> list[Path]:

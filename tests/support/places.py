@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 
 # What stands beside those, or in them, under names that are not the layout's.
 _FURTHER = (
@@ -18,12 +18,12 @@ _FURTHER = (
 )  # fmt: skip
 
 
-def places(layout: Layout, ids: list[str], sequences: list[int]) -> list[Path]:
+def places(layout: HardlinkLayout, ids: list[str], sequences: list[int]) -> list[Path]:
     """All of them, for these snapshots and numbers of snapshots."""
     given: dict[str, Sequence[object]] = {"number": [1, 2, 3], "snapshot_id": ids, "sequence": sequences}
     found = {layout.root, *(layout.root / name for name in _FURTHER)}
     found.update(layout.by_date / one for one in ids)
-    for name, member in vars(Layout).items():
+    for name, member in vars(HardlinkLayout).items():
         if name.startswith("__") or name in {"root", "make", "check"}:
             continue
         if not isinstance(member, property):

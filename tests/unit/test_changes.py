@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from snapmirror.snapshots import entry, packed
 from snapmirror.snapshots.hardlink import prepare
 from snapmirror.snapshots.hardlink.differing import Differing, compared
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.shortcuts import changes, handles
 from snapmirror.snapshots.manifest import NOTHING, PREFIX, Header, Reader, rewritten
 from snapmirror.snapshots.plan import MOST_CHANGES, compare
@@ -26,7 +26,7 @@ from tests.unit.test_plan import TREE, Node, Tree, blocks, lines_of
 NIGHTS = st.lists(st.tuples(TREE, st.booleans()), min_size=2, max_size=5)
 
 
-def lived(layout: Layout, nights: list[tuple[Tree, bool]]) -> list[Snapshot]:
+def lived(layout: HardlinkLayout, nights: list[tuple[Tree, bool]]) -> list[Snapshot]:
     """Snapshots of these trees, one after the other, each with a manifest and what it has changed."""
     layout.make()
     snapshots: list[Snapshot] = []
@@ -49,7 +49,7 @@ def lived(layout: Layout, nights: list[tuple[Tree, bool]]) -> list[Snapshot]:
 Names = dict[bytes, bytes]
 
 
-def names_of(layout: Layout, one: Snapshot) -> Names:
+def names_of(layout: HardlinkLayout, one: Snapshot) -> Names:
     """The numbered lines of a snapshot, by name."""
     return {line.rpartition(b"//")[2]: line for line in Reader(layout.manifest(one.id))}
 
@@ -70,7 +70,7 @@ def applied(names: Names, differing: Differing) -> Names:
 @given(NIGHTS)
 def test_nights_add_up_to_what_manifests_tell(nights: list[tuple[Tree, bool]]) -> None:
     with TemporaryDirectory() as folder:
-        layout = Layout(Path(folder))
+        layout = HardlinkLayout(Path(folder))
         snapshots = lived(layout, nights)
         for late, new in enumerate(snapshots):
             for old in snapshots[:late]:
@@ -90,8 +90,8 @@ def tree(size: int) -> Tree:
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    layout = Layout(tmp_path)
+def layout(tmp_path: Path) -> HardlinkLayout:
+    layout = HardlinkLayout(tmp_path)
     lived(layout, [(tree(size), False) for size in range(4)])
     return layout
 
@@ -102,7 +102,7 @@ def snapshot(number: int) -> Snapshot:
     )
 
 
-def test_a_chain_that_is_whole(layout: Layout) -> None:
+def test_a_chain_that_is_whole(layout: HardlinkLayout) -> None:
     found = changes.between(layout, snapshot(1).id, snapshot(4))
     assert found is not None
     assert [entry.path_of(line[PREFIX:]) for line in found.new] == found.gone == [b"a", b"b"]
@@ -123,7 +123,7 @@ def test_a_chain_that_is_whole(layout: Layout) -> None:
         "too big",
     ],
 )
-def test_a_chain_that_is_broken_tells_nothing(layout: Layout, how: str) -> None:
+def test_a_chain_that_is_broken_tells_nothing(layout: HardlinkLayout, how: str) -> None:
     file = layout.changes(3)
     match how:
         case "missing":
@@ -150,14 +150,14 @@ def test_a_chain_that_is_broken_tells_nothing(layout: Layout, how: str) -> None:
     assert changes.between(layout, snapshot(3).id, snapshot(4)) is not None
 
 
-def test_a_night_that_has_changed_too_much_is_not_remembered(layout: Layout) -> None:
+def test_a_night_that_has_changed_too_much_is_not_remembered(layout: HardlinkLayout) -> None:
     assert layout.changes(4).exists()
     one = snapshot(4).model_copy(update={"counts": {"added": MOST_CHANGES + 1}})
     changes.write(layout, snapshot(3), Sealed(one, layout.manifest(one.id).read_bytes(), Spool()))
     assert not layout.changes(4).exists()
 
 
-def test_without_a_manifest_to_compare_with_nothing_is_remembered(layout: Layout) -> None:
+def test_without_a_manifest_to_compare_with_nothing_is_remembered(layout: HardlinkLayout) -> None:
     manifest = layout.manifest(snapshot(4).id).read_bytes()
     changes.write(layout, snapshot(3), Sealed(snapshot(4), manifest, Spool()))
     assert changes.between(layout, snapshot(3).id, snapshot(4)) is not None
@@ -176,7 +176,7 @@ def test_without_a_manifest_to_compare_with_nothing_is_remembered(layout: Layout
     ],
 )
 def test_a_name_that_cannot_be_is_refused_before_the_slot_is_touched(tmp_path: Path, differing: Differing) -> None:
-    layout = Layout(tmp_path)
+    layout = HardlinkLayout(tmp_path)
     layout.make()
     layout.slot.mkdir()
     (layout.slot / "a").touch()

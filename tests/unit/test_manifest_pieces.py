@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.snapshots import entry
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.shortcuts import FromNotes
 from snapmirror.snapshots.manifest import DamagedManifest, Header, Lines, Reader, Writer, cut, in_memory, since_prefix
 from snapmirror.snapshots.manifest.pieces import located, nothing
@@ -229,7 +229,7 @@ def test_writing_in_pieces_or_line_by_line_is_the_same() -> None:
 
 
 def test_every_16th_night_and_full_ones_store_a_manifest_of_their_own(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
+    layout = HardlinkLayout(tmp_path)
     like = FromNotes(layout).like
 
     def night(sequence: int, *, full: bool) -> Snapshot:

@@ -13,7 +13,7 @@ from snapmirror.errors import StorageError
 from snapmirror.snapshots import record, retention
 from snapmirror.snapshots.ages import ages, longest_gap
 from snapmirror.snapshots.hardlink import rotation
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.record import Move, Record, Snapshot
 from snapmirror.snapshots.retention import Rules
 
@@ -116,9 +116,9 @@ def test_ages_grow_and_no_single_gap_ages_anything_by_more_than_is_usual(gaps: l
     assert all(timedelta(0) <= later - sooner <= most for later, sooner in zip(jumped, told, strict=True))
 
 
-def store(folder: Path, kept: list[Snapshot], expired: list[Snapshot]) -> Layout:
+def store(folder: Path, kept: list[Snapshot], expired: list[Snapshot]) -> HardlinkLayout:
     """Folders as they stand before a rotation; each holds the id of its snapshot."""
-    layout = Layout(folder)
+    layout = HardlinkLayout(folder)
     layout.make()
     for one in [*kept, *expired]:
         place = layout.backup(one.slot) if one.slot else layout.slot

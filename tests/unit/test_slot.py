@@ -10,11 +10,11 @@ from threading import Event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snapmirror.snapshots.folder_attributes import restore
 from snapmirror.snapshots.hardlink import prepare
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.stage import stage
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.settle import settle
 from snapmirror.snapshots.staging import place as put_in_place
 
 NAMES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3).map("/".join)
@@ -68,7 +68,7 @@ def seen(root: Path) -> dict[str, tuple[object, ...]]:
 @given(TREES, TREES)
 def test_a_slot_is_put_right_whatever_it_holds(snapshot: dict[str, str], left: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        layout = Layout(Path(folder))
+        layout = HardlinkLayout(Path(folder))
         layout.private.mkdir()
         tree, place = layout.backup(1), layout.slot
         build(tree, snapshot, tree)
@@ -79,5 +79,5 @@ def test_a_slot_is_put_right_whatever_it_holds(snapshot: dict[str, str], left: d
         assert all(prepared.leftovers.values()), "a leftover has a name"
         stage(plan, prepared, tree, layout, None)
         put_in_place(plan, [], place, frozenset())
-        settle(plan, prepared.touched, tree, place)
+        restore(plan, prepared.touched, tree, place)
         assert seen(place) == before == seen(tree)

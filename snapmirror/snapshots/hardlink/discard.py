@@ -6,11 +6,11 @@ from pathlib import Path
 from threading import Event
 
 from snapmirror.snapshots.hardlink import prepare
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.names import Tree
 
 
-def discard(layout: Layout, newest: Path | None) -> prepare.Prepared:
+def discard(layout: HardlinkLayout, newest: Path | None) -> prepare.Prepared:
     """Remove all from the slot that is not the newest snapshot's (`newest`: its tree)."""
     found = prepare.repaired(newest, layout.slot, Event())
     for paths in found.leftovers.values():

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from snapmirror import files, interrupts
 from snapmirror.errors import StorageError
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.ledger import Ledger
 from snapmirror.snapshots.hardlink.scratch import save_interrupted
 from snapmirror.snapshots.history import Place
@@ -82,7 +82,7 @@ class HardlinkHealing:
         return True
 
 
-def begin(layout: Layout, healed: bytes, places: Sequence[Place], note: Healing) -> None:
+def begin(layout: HardlinkLayout, healed: bytes, places: Sequence[Place], note: Healing) -> None:
     """Write down that the file `healed`, complete and flushed, is to have every one of these names. `complete` does it.
 
     From here on it will be done, by whichever run comes first.
@@ -112,7 +112,7 @@ def _text(path: bytes) -> str:
     return base64.b64encode(path).decode("ascii")
 
 
-def complete(layout: Layout) -> Healing | None:
+def complete(layout: HardlinkLayout) -> Healing | None:
     """Do what the journal says, as far as it is not done; return what was healed, None if there is no journal.
 
     Raises StorageError for a damaged one.
@@ -144,7 +144,7 @@ def complete(layout: Layout) -> Healing | None:
     return note
 
 
-def _is_given(layout: Layout, tree: Tree, healed: bytes, inode: int, path: bytes) -> bool:
+def _is_given(layout: HardlinkLayout, tree: Tree, healed: bytes, inode: int, path: bytes) -> bool:
     """Give the healed file one more name; False if it, or the place, is not there any more."""
     if tree.inode(path) == inode:  # (a rename from one name of a file to another does nothing)
         return True
@@ -160,7 +160,7 @@ def _is_given(layout: Layout, tree: Tree, healed: bytes, inode: int, path: bytes
     return False
 
 
-def forget(layout: Layout) -> None:
+def forget(layout: HardlinkLayout) -> None:
     """The healing is in the record: let go of its journal and of what it has left."""
     layout.healing.unlink()
     sync(layout.private)

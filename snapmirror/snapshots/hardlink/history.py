@@ -12,7 +12,7 @@ from snapmirror import interrupts
 from snapmirror.snapshots import names
 from snapmirror.snapshots.hardlink import rotation
 from snapmirror.snapshots.hardlink.healing import HardlinkHealing
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.ledger import Ledger
 from snapmirror.snapshots.hardlink.purging import HardlinkPurging
 from snapmirror.snapshots.hardlink.scratch import save_interrupted
@@ -29,7 +29,7 @@ class HardlinkHistory:
     """
 
     def __init__(self, root: Path, *, shortcuts: bool = True) -> None:
-        self.layout = Layout(root)
+        self.layout = HardlinkLayout(root)
         self._ledger = Ledger(self.layout)
         self.healing = HardlinkHealing(self._ledger)
         self.purging = HardlinkPurging(self._ledger)

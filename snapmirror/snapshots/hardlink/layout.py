@@ -11,7 +11,7 @@ from snapmirror.snapshots.staging import PARTIAL, TMP
 
 
 @dataclass(frozen=True)
-class Layout:
+class HardlinkLayout:
     """The folder of one mirror and the names in it."""
 
     root: Path

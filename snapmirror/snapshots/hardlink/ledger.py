@@ -8,7 +8,7 @@ from pathlib import Path
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import names, record
 from snapmirror.snapshots.hardlink import rotation
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.record import Snapshot
 
 
@@ -18,7 +18,7 @@ class Ledger:
     Raises StorageError for a damaged or missing record, ForeignError for a place that is not ours.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: HardlinkLayout) -> None:
         self.layout = layout
         layout.check()
         if layout.backup(1).exists() and not layout.record.exists():

@@ -19,7 +19,7 @@ from snapmirror import files
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import entry, packed
 from snapmirror.snapshots.entry import Entry, escape, parent, unescape
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.ledger import Ledger
 from snapmirror.snapshots.hardlink.shortcuts import drop_notes
 from snapmirror.snapshots.manifest import PREFIX, Reader, Totals, rewritten
@@ -87,7 +87,7 @@ def _entries(manifest: Path) -> Iterator[Entry]:
             yield entry.parse(line[PREFIX:])
 
 
-def begin(layout: Layout, record: Record, note: Purge, paths: Sequence[bytes]) -> None:
+def begin(layout: HardlinkLayout, record: Record, note: Purge, paths: Sequence[bytes]) -> None:
     """Write down that these names go. From here on `complete` will do it, in this run or in the next."""
     folders = []
     for root in _trees(layout, record):
@@ -103,7 +103,7 @@ def begin(layout: Layout, record: Record, note: Purge, paths: Sequence[bytes]) -
     filesystems.sync(layout.private)
 
 
-def complete(layout: Layout, record: Record) -> Record | None:
+def complete(layout: HardlinkLayout, record: Record) -> Record | None:
     """Do what the journal says, and return the record as it is to be saved; None if there is no journal.
 
     Raises StorageError for a damaged journal, and DamagedManifest.
@@ -149,13 +149,13 @@ def complete(layout: Layout, record: Record) -> Record | None:
     return record.model_copy(update={"snapshots": snapshots, "slot_equals": None, "purged": purged})
 
 
-def forget_journal(layout: Layout) -> None:
+def forget_journal(layout: HardlinkLayout) -> None:
     """The record says what was purged: the journal has done its work."""
     layout.purging.unlink()
     filesystems.sync(layout.private)
 
 
-def _trees(layout: Layout, record: Record) -> list[Path]:
+def _trees(layout: HardlinkLayout, record: Record) -> list[Path]:
     found = [*(layout.backup(one.slot) for one in record.snapshots), layout.slot, layout.parked]
     return [root for root in found if root.is_dir()]
 

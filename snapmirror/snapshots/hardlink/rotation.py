@@ -13,13 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from snapmirror.errors import StorageError
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.record import Move, Snapshot
 
 TRASH = "trash."
 
 
-def moves(layout: Layout, kept: Sequence[Snapshot], expired: Sequence[Snapshot], *, park: bool) -> list[Move]:
+def moves(layout: HardlinkLayout, kept: Sequence[Snapshot], expired: Sequence[Snapshot], *, park: bool) -> list[Move]:
     """The moves that let `expired` go and number `kept` anew; both newest first, with the slots they have had.
 
     The slot being built is `kept[0]` with slot 0. The newest of the expired is parked if `park`.
@@ -37,11 +37,11 @@ def moves(layout: Layout, kept: Sequence[Snapshot], expired: Sequence[Snapshot],
     ]
 
 
-def _name(layout: Layout, number: int) -> str:
+def _name(layout: HardlinkLayout, number: int) -> str:
     return f"backup.{number}" if number else str(layout.slot.relative_to(layout.root))
 
 
-def make(layout: Layout, todo: Sequence[Move]) -> None:
+def make(layout: HardlinkLayout, todo: Sequence[Move]) -> None:
     """Make the moves that are not made yet. Raises StorageError when a folder is nowhere."""
     for move in todo:
         source, target = layout.root / move.source, layout.root / move.target
@@ -73,7 +73,7 @@ def _rename(source: Path, target: Path) -> None:
         os.chmod(target, stat.S_IMODE(status.st_mode))
 
 
-def date(layout: Layout, snapshots: Sequence[Snapshot]) -> None:
+def date(layout: HardlinkLayout, snapshots: Sequence[Snapshot]) -> None:
     """Make the dated names agree with the numbers; each changes at once, never absent in between."""
     wanted = {snapshot.id: f"../backup.{snapshot.slot}" for snapshot in snapshots}
     for path in layout.by_date.iterdir():

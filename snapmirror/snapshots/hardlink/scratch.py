@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.names import remove_tree
 from snapmirror.snapshots.staging import PARTIAL, TMP
 
 
-def save_interrupted(layout: Layout) -> bool:
+def save_interrupted(layout: HardlinkLayout) -> bool:
     """Hand files that a killed rsync was receiving (`.name.AbC123`) to the next one, as partial files (`name`)."""
     for name in (TMP, PARTIAL):  # where an older snapmirror had them
         remove_tree(layout.private / name)

@@ -15,7 +15,7 @@ from threading import Event
 
 from snapmirror import interrupts
 from snapmirror.errors import StorageError
-from snapmirror.snapshots import names, settle, staging
+from snapmirror.snapshots import folder_attributes, names, staging
 from snapmirror.snapshots.entry import BadLine
 from snapmirror.snapshots.hardlink import prepare
 from snapmirror.snapshots.hardlink.differing import compared
@@ -43,7 +43,7 @@ class HardlinkSlot:
         self._ledger, self._layout, self._shortcuts = ledger, ledger.layout, shortcuts
         self._prepared = prepare.Prepared()
         self._is_copy = False  # the slot is known to equal the newest snapshot
-        self._before: settle.Folders = {}
+        self._before: folder_attributes.Known = {}
 
     @property
     def tree(self) -> Path:
@@ -123,7 +123,7 @@ class HardlinkSlot:
             record.slot_equals, record.fetched_flushed = None, False
             self._ledger.save()
         if tree is not None:
-            self._before = settle.folders_before(plan, layout.slot)
+            self._before = folder_attributes.of_changing(plan, layout.slot)
         ready, patch = stage(plan, self._prepared, tree, layout, clone_above, believed=believed)
         return Target(
             layout.staging, tree, layout.scratch, layout.partial, layout.names, frozenset(ready), frozenset(patch)
@@ -135,9 +135,9 @@ class HardlinkSlot:
         """Apply the plan to the slot, in which everything is as in the newest snapshot: what is kept is there."""
         layout, tree = self._layout, self._ledger.newest_tree
         self._prepared.copies |= staging.place(plan, arrived, layout.slot, gone)
-        staging.clear(layout.staging)
+        staging.remove_trees(layout.staging)
         if tree is not None:
-            settle.settle(plan, self._prepared.touched, tree, layout.slot, self._before)
+            folder_attributes.restore(plan, self._prepared.touched, tree, layout.slot, self._before)
             self._shortcuts.filled(plan)
         return frozenset(self._prepared.copies)
 
@@ -175,7 +175,7 @@ class HardlinkSlot:
         for path in (*names_in(self._layout.scratch), *names_in(self._layout.partial)):
             os.unlink(path)
         if everything:
-            staging.clear(self._layout.staging)
+            staging.remove_trees(self._layout.staging)
             self._prepared = discard(self._layout, self._ledger.newest_tree)
 
     def leave(self) -> None:

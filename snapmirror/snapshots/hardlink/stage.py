@@ -18,7 +18,7 @@ from snapmirror import files
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import parent
 from snapmirror.snapshots.hardlink import prepare
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.plan import Plan
@@ -32,7 +32,7 @@ def stage(
     plan: Plan,
     prepared: prepare.Prepared,
     tree: Path | None,
-    layout: Layout,
+    layout: HardlinkLayout,
     clone_above: int | None,
     *,
     believed: bool = False,
@@ -72,7 +72,12 @@ def _cloned(plan: Plan, there: Tree, staging: Tree, kept: Set[bytes], clone_abov
 
 
 def _kept(
-    plan: Plan, prepared: prepare.Prepared, tree: Path | None, layout: Layout, staging: Tree, old: Sequence[Path]
+    plan: Plan,
+    prepared: prepare.Prepared,
+    tree: Path | None,
+    layout: HardlinkLayout,
+    staging: Tree,
+    old: Sequence[Path],
 ) -> set[bytes]:
     """Names of an interrupted night's files that stand ready now; of all others nothing is left."""
     if not prepared.leftovers and not prepared.strange_folders and not old:

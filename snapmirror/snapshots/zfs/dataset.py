@@ -8,7 +8,7 @@ from pathlib import Path
 from snapmirror.errors import StorageError
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.zfs import sealing
-from snapmirror.snapshots.zfs.layout import Layout
+from snapmirror.snapshots.zfs.layout import ZfsLayout
 from snapmirror.storage import pool
 from snapmirror.tools import zfs
 
@@ -21,7 +21,7 @@ class Dataset:
     def __init__(self, base: str, path: Path, mirror: str) -> None:
         self.base, self.path, self.mirror = base, path, mirror
         self.name = f"{base}/{mirror}"
-        self.layout = Layout(path / mirror)
+        self.layout = ZfsLayout(path / mirror)
         self.layout.check()
         self.snapshots = self._asked()
         """What is published, the newest first."""

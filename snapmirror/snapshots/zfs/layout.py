@@ -21,7 +21,7 @@ from snapmirror.snapshots.history import READ_BACK
 
 
 @dataclass(frozen=True)
-class Layout:
+class ZfsLayout:
     """The folder of one mirror and the names in it."""
 
     root: Path

@@ -17,11 +17,10 @@ from pathlib import Path
 from threading import Event
 
 from snapmirror import files, interrupts
-from snapmirror.snapshots import checksums, packed
+from snapmirror.snapshots import checksums, folder_attributes, packed
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.retention import Decision
-from snapmirror.snapshots.settle import settle
 from snapmirror.snapshots.slot import Preparing, Published, Sealed, Target
 from snapmirror.snapshots.staging import KEPT, Arrived, move, place
 from snapmirror.snapshots.zfs import sealing
@@ -110,7 +109,7 @@ class ZfsSlot:
         place(plan, arrived, layout.slot, gone)
         remove_tree(layout.staging)
         if newest is not None:
-            settle(plan, self._survey.touched, self._dataset.mounted(newest), layout.slot)
+            folder_attributes.restore(plan, self._survey.touched, self._dataset.mounted(newest), layout.slot)
         return frozenset()
 
     def _began(self) -> int | None:

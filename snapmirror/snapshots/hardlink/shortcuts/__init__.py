@@ -21,7 +21,7 @@ from snapmirror import files
 from snapmirror.snapshots import manifest
 from snapmirror.snapshots.entry import Entry
 from snapmirror.snapshots.hardlink.differing import Differing
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.prepare import Known
 from snapmirror.snapshots.hardlink.shortcuts import changes, handles
 from snapmirror.snapshots.names import FolderAttributes, Tree
@@ -55,7 +55,7 @@ class Shortcuts(Protocol):
 class FromNotes:
     """The shortcuts of a mirror, by the notes that its nights have left."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: HardlinkLayout) -> None:
         self._layout = layout
 
     def differing(self, expired: str, newest: Snapshot) -> Differing | None:
@@ -92,7 +92,7 @@ class FromNotes:
 class NoShortcuts:
     """The long way: both manifests are compared, every name is looked up, and a manifest is written as a whole."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: HardlinkLayout) -> None:
         self._layout = layout
 
     def differing(self, expired: str, newest: Snapshot) -> Differing | None:
@@ -123,7 +123,7 @@ class _NothingKnown:
         return False
 
 
-def drop_notes(layout: Layout, last: int | None = None) -> None:
+def drop_notes(layout: HardlinkLayout, last: int | None = None) -> None:
     """Drop what was noted of the nights up to the one of this number; of all nights, if it is None."""
     for folder in layout.notes:
         for file in folder.glob("*.zst"):

@@ -19,7 +19,7 @@ from snapmirror.errors import DamageError
 from snapmirror.snapshots import packed
 from snapmirror.snapshots.entry import path_key
 from snapmirror.snapshots.hardlink.differing import Differing, compared, differing_in, name_of
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.plan import MOST_CHANGES
 from snapmirror.snapshots.record import Snapshot
@@ -30,7 +30,7 @@ _FORMAT, _GONE = b"changes.1", b"-"
 _LITTLE = 1 << 16  # bytes; in a small tree all of this costs next to nothing
 
 
-def write(layout: Layout, before: Snapshot | None, sealed: Sealed) -> None:
+def write(layout: HardlinkLayout, before: Snapshot | None, sealed: Sealed) -> None:
     """Write down what a new snapshot has changed since the one before, if that is little enough to be of use."""
     file = layout.changes(sealed.snapshot.sequence)
     file.unlink(missing_ok=True)  # that of a night that has failed
@@ -45,7 +45,7 @@ def write(layout: Layout, before: Snapshot | None, sealed: Sealed) -> None:
         files.write(file, packed.pack(lines))
 
 
-def between(layout: Layout, old: str, new: Snapshot) -> Differing | None:
+def between(layout: HardlinkLayout, old: str, new: Snapshot) -> Differing | None:
     """What differs between the snapshot of the id `old` and a later one, by the nights between them. None where these
     do not tell, or are more to read than the old one's manifest.
     """

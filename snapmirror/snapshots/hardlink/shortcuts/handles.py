@@ -23,10 +23,10 @@ from snapmirror import files
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import packed
 from snapmirror.snapshots.entry import BadLine, Entry, escape, unescape
-from snapmirror.snapshots.hardlink.layout import Layout
+from snapmirror.snapshots.folder_attributes import asked_for
+from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.names import FolderAttributes, Tree
 from snapmirror.snapshots.plan import Plan
-from snapmirror.snapshots.settle import asked_for
 from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import handles as file_handles
 
@@ -34,7 +34,7 @@ _MOST = 20_000  # names: of a night with more, all that they would save is littl
 _SECOND = 1_000_000_000
 
 
-def write(layout: Layout, plan: Plan) -> None:
+def write(layout: HardlinkLayout, plan: Plan) -> None:
     """Write down the handles of what a plan has brought into the slot."""
     file = layout.handles(plan.sequence)
     if plan.requested + len(plan.links) > _MOST or not file_handles.are_lasting(layout.slot):
@@ -59,7 +59,7 @@ def _hint(slot: Tree, path: bytes) -> bytes:
 class Handles:
     """The handles of a mirror, read as they are asked for. `beside` is a descriptor of its file system. See `Known`."""
 
-    def __init__(self, layout: Layout, beside: int, *, usable: bool) -> None:
+    def __init__(self, layout: HardlinkLayout, beside: int, *, usable: bool) -> None:
         self._layout, self._beside, self._usable = layout, beside, usable
         self._read: dict[int, dict[bytes, bytes]] = {}
 
@@ -100,7 +100,7 @@ class Handles:
 
 
 @contextmanager
-def opened(layout: Layout) -> Iterator[Handles]:
+def opened(layout: HardlinkLayout) -> Iterator[Handles]:
     """The handles of a mirror that has a slot."""
     descriptor = os.open(layout.slot, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

@@ -1,4 +1,4 @@
-"""The last step of filling a slot: folders get back what changing names in them has changed."""
+"""The attributes of folders: the last step of filling a slot gives back what changing names in them has changed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.names import FolderAttributes, Tree
 from snapmirror.snapshots.plan import Plan
 
-Folders = Mapping[bytes, FolderAttributes]
+Known = Mapping[bytes, FolderAttributes]
+"""Attributes of folders, by path."""
 
 
-def folders_before(plan: Plan, slot: Path) -> Folders:
-    """The folders in which a plan will change names, while the slot still equals the newest snapshot."""
+def of_changing(plan: Plan, slot: Path) -> Known:
+    """The attributes of folders in which a plan will change names, while the slot still equals the newest snapshot."""
     here = Tree(slot)
     found = ((path, here.attributes(path)) for path in _touched(plan))
     return {path: attributes for path, attributes in found if attributes is not None}
 
 
-def settle(plan: Plan, also: Iterable[bytes], tree: Path, slot: Path, before: Folders | None = None) -> None:
+def restore(plan: Plan, also: Iterable[bytes], tree: Path, slot: Path, before: Known | None = None) -> None:
     """Give folders that are not in the plan, but in which names have changed, the attributes that they have in `tree`.
 
     `also` are folders that something else than the plan has changed. Those that are known from `before` need not be
