@@ -260,9 +260,8 @@ class Night:
                 replaced_bytes=self._replaced(plan),
                 rules=(self.mirror.retention.keep_last, self.mirror.retention.keep_at_least_days),
             )  # fmt: skip
-            sealed = Sealed(snapshot, manifest, sums, plan.differing if manifest is plan.manifest else None)
             expiring = expired([snapshot, *self.history.snapshots()], retention_of(self.mirror))
-            published = self.slot.publish(sealed, expiring)
+            published = self.slot.publish(Sealed(snapshot, manifest, sums), expiring)
             self.manifest = manifest
         for decision in published.expired:
             log.info("%s: %s expired: %s", self.mirror.name, decision.snapshot.id, decision.reason)

@@ -51,16 +51,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Sealed:
-    """A complete slot: its manifest, the checksums of its new files with escaped names, and what is known of it.
-
-    `differing` are the names whose lines or numbers differ from the newest snapshot's manifest, both sides numbered;
-    None if that is not known.
-    """
+    """A complete slot: its manifest, the checksums of its new files with escaped names, and what is known of it."""
 
     snapshot: Snapshot
     manifest: bytes
     checksums: Spool
-    differing: Spool | None = None
 
 
 @dataclass

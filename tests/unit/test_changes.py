@@ -39,9 +39,9 @@ def lived(layout: HardlinkLayout, nights: list[tuple[Tree, bool]]) -> list[Snaps
         one = Snapshot(
             id=header.id, sequence=number, slot=1, files=0, entries=0, bytes=0, new_bytes=0, counts=plan.counts
         )
-        sealed = Sealed(one, manifest, Spool(), None if plan.corrections else plan.differing)
+        sealed = Sealed(one, manifest, Spool())
         layout.manifest(one.id).write_bytes(manifest)
-        changes.write(layout, before, sealed)
+        changes.write(layout, before, sealed, plan)
         snapshots.append(one)
     return snapshots
 

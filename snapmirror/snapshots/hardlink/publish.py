@@ -11,20 +11,23 @@ from snapmirror.snapshots.hardlink import rotation
 from snapmirror.snapshots.hardlink.ledger import Ledger
 from snapmirror.snapshots.hardlink.scratch import names_in
 from snapmirror.snapshots.hardlink.shortcuts import Shortcuts
+from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.retention import Decision
 from snapmirror.snapshots.slot import Published, Sealed
 from snapmirror.tools import filesystems
 
 
-def publish(ledger: Ledger, shortcuts: Shortcuts, sealed: Sealed, expiring: Sequence[Decision]) -> Published:
-    """Write down, flush, rename, and let the expired go.
+def publish(
+    ledger: Ledger, shortcuts: Shortcuts, sealed: Sealed, plan: Plan | None, expiring: Sequence[Decision]
+) -> Published:
+    """Write down, flush, rename, and let the expired go. The slot was filled by `plan`.
 
     A flush is dear on a slow store, above all right after a big one, when the file system brings what is in its
     journal to its place. So all that has to be on the device goes there at once, the records of before and after
     the renames among it; the next flush is the moment at which the snapshot exists, and there is no third.
     """
     layout, before = ledger.layout, ledger.record
-    shortcuts.store(before.newest, sealed)
+    shortcuts.store(before.newest, sealed, plan)
     files.write(layout.checksums(sealed.snapshot.sequence), packed.pack(sealed.checksums))
     expired = [decision.snapshot for decision in expiring]
     kept = [sealed.snapshot, *(one for one in before.snapshots if one not in expired)]

@@ -44,6 +44,7 @@ class HardlinkSlot:
         self._prepared = prepare.Prepared()
         self._is_copy = False  # the slot is known to equal the newest snapshot
         self._before: folder_attributes.Known = {}
+        self._plan: Plan | None = None  # by which it is filled
 
     @property
     def tree(self) -> Path:
@@ -133,7 +134,7 @@ class HardlinkSlot:
         self, plan: Plan, arrived: Sequence[Arrived], gone: Collection[bytes], kept: Sequence[bytes]
     ) -> frozenset[bytes]:
         """Apply the plan to the slot, in which everything is as in the newest snapshot: what is kept is there."""
-        layout, tree = self._layout, self._ledger.newest_tree
+        layout, tree, self._plan = self._layout, self._ledger.newest_tree, plan
         self._prepared.copies |= staging.place(plan, arrived, layout.slot, gone)
         staging.remove_trees(layout.staging)
         if tree is not None:
@@ -147,9 +148,8 @@ class HardlinkSlot:
 
     def publish(self, sealed: Sealed, expiring: Sequence[Decision]) -> Published:
         """Make it `backup.1`. See `publish`."""
-        published = publish(self._ledger, self._shortcuts, sealed, expiring)
-        self._is_copy = False
-        return published
+        plan, self._plan, self._is_copy = self._plan, None, False
+        return publish(self._ledger, self._shortcuts, sealed, plan, expiring)
 
     # --- ending without a snapshot
 

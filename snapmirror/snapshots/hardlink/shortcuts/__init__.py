@@ -45,8 +45,8 @@ class Shortcuts(Protocol):
     def filled(self, plan: Plan) -> None:
         """The slot is filled: note what the next ones will want to know."""
 
-    def store(self, newest: Snapshot | None, sealed: Sealed) -> None:
-        """Write the manifest, and note what it changes since that of the `newest` snapshot."""
+    def store(self, newest: Snapshot | None, sealed: Sealed, plan: Plan | None) -> None:
+        """Write the manifest, and note what it changes since that of the `newest` snapshot, which the plan may know."""
 
     def drop(self, expired: int, published: int) -> None:
         """The snapshot of the number `expired` is the oldest that a slot will be made of, `published` is the newest."""
@@ -70,11 +70,11 @@ class FromNotes:
         """Write down handles of what is new."""
         handles.write(self._layout, plan)
 
-    def store(self, newest: Snapshot | None, sealed: Sealed) -> None:
+    def store(self, newest: Snapshot | None, sealed: Sealed, plan: Plan | None) -> None:
         """Share what stands in the manifest before, too, and write down the changes."""
         layout = self._layout
         manifest.store(layout.manifest(sealed.snapshot.id), sealed.manifest, self.like(newest, sealed.snapshot))
-        changes.write(layout, newest, sealed)
+        changes.write(layout, newest, sealed, plan)
 
     def like(self, newest: Snapshot | None, snapshot: Snapshot) -> Path | None:
         """The manifest that a new one may share blocks with. Now and then none, so that one that goes bad is not one of
@@ -107,7 +107,7 @@ class NoShortcuts:
     def filled(self, plan: Plan) -> None:
         """Nothing is noted."""
 
-    def store(self, newest: Snapshot | None, sealed: Sealed) -> None:
+    def store(self, newest: Snapshot | None, sealed: Sealed, plan: Plan | None) -> None:
         """Write the manifest."""
         files.write(self._layout.manifest(sealed.snapshot.id), sealed.manifest)
 

@@ -21,7 +21,7 @@ from snapmirror.snapshots.entry import path_key
 from snapmirror.snapshots.hardlink.differing import Differing, compared, differing_in, name_of
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.manifest import PREFIX
-from snapmirror.snapshots.plan import MOST_CHANGES
+from snapmirror.snapshots.plan import MOST_CHANGES, Plan
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.slot import Sealed
 from snapmirror.snapshots.spool import Spool
@@ -30,13 +30,16 @@ _FORMAT, _GONE = b"changes.1", b"-"
 _LITTLE = 1 << 16  # bytes; in a small tree all of this costs next to nothing
 
 
-def write(layout: HardlinkLayout, before: Snapshot | None, sealed: Sealed) -> None:
-    """Write down what a new snapshot has changed since the one before, if that is little enough to be of use."""
+def write(layout: HardlinkLayout, before: Snapshot | None, sealed: Sealed, plan: Plan | None = None) -> None:
+    """Write down what a new snapshot has changed since the one before, if that is little enough to be of use.
+
+    The `plan` knows it, if the manifest is as it was planned; else the two manifests are compared.
+    """
     file = layout.changes(sealed.snapshot.sequence)
     file.unlink(missing_ok=True)  # that of a night that has failed
     if before is None or sum(sealed.snapshot.counts.values()) > MOST_CHANGES:
         return
-    pairs = sealed.differing
+    pairs = plan.differing if plan is not None and plan.manifest is sealed.manifest else None
     differing = compared(layout.manifest(before.id), sealed.manifest) if pairs is None else differing_in(pairs)
     if differing is not None and len(differing.gone) + len(differing.new) <= 2 * MOST_CHANGES:
         lines = Spool([(_FORMAT, f"{before.id} {sealed.snapshot.id}".encode())])
