@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from snapmirror import files, folder, machine
 from snapmirror.config import Config
@@ -57,7 +57,7 @@ class _Notes(BaseModel):
     format: Literal["snapmirror retired"] = "snapmirror retired"
     version: Literal[1] = 1
     removing: Retired | None = None
-    retired: list[Retired] = Field(default_factory=list)
+    retired: list[Retired] = []
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class Snapshot(BaseModel):
     full: bool = False
     degraded: bool = False
     pinned: bool = False
-    counts: dict[str, int] = Field(default_factory=dict)
+    counts: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
     healed: int = 0
     clock: Id | None = None
@@ -116,7 +116,7 @@ class Healing(BaseModel):
     path: str
     kinds: tuple[str, ...]
     source: str
-    snapshots: dict[Id, int] = Field(default_factory=dict)
+    snapshots: dict[Id, int] = {}
 
 
 class Purge(BaseModel):
@@ -127,7 +127,7 @@ class Purge(BaseModel):
     at: str
     by: str
     paths: tuple[str, ...]
-    snapshots: dict[Id, int] = Field(default_factory=dict)
+    snapshots: dict[Id, int] = {}
 
 
 class Record(BaseModel):
@@ -141,14 +141,14 @@ class Record(BaseModel):
     format: Literal["snapmirror record"] = "snapmirror record"
     version: Literal[1] = 1
     sequence: int = 0
-    snapshots: list[Snapshot] = Field(default_factory=list)
+    snapshots: list[Snapshot] = []
     parked: Id | None = None
     slot_equals: Id | None = None
     fetched_flushed: bool = False
-    moves: list[Move] = Field(default_factory=list)
+    moves: list[Move] = []
     checksum_files_kept: int = 0
-    healed: list[Healing] = Field(default_factory=list)
-    purged: list[Purge] = Field(default_factory=list)
+    healed: list[Healing] = []
+    purged: list[Purge] = []
 
     @property
     def newest(self) -> Snapshot | None:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from snapmirror import files, folder, lockfile
 from snapmirror.config import Config
@@ -52,8 +52,8 @@ class Index(BaseModel):
     version: Literal[1] = 1
     at: float
     snapshots: list[Snapshot]
-    on_disk: Mapping[str, tuple[int | None, int | None]] = Field(default_factory=dict)
-    files: dict[str, _Mark] = Field(default_factory=dict)
+    on_disk: Mapping[str, tuple[int | None, int | None]] = {}
+    files: dict[str, _Mark] = {}
 
     def all_snapshots(self) -> list[Snapshot]:
         """The snapshots with what ZFS says."""

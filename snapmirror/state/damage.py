@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from snapmirror import files
 from snapmirror.config import Config
@@ -43,7 +43,7 @@ class _Notes(BaseModel):
 
     format: Literal["snapmirror damage"] = "snapmirror damage"
     version: Literal[1] = 1
-    mirrors: dict[str, _Learned] = Field(default_factory=dict)
+    mirrors: dict[str, _Learned] = {}
 
 
 def load(config: Config, mirror: str, history: Catalogue) -> Round | None:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from snapmirror import files
 from snapmirror.config import Config
@@ -44,7 +44,7 @@ class _Known(BaseModel):
     """What the file holds."""
 
     version: int = 1
-    mirrors: dict[str, Newest] = Field(default_factory=dict)
+    mirrors: dict[str, Newest] = {}
     retiring: frozenset[str] = frozenset()  # whose whole history was being removed
 
 

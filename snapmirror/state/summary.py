@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from snapmirror import files, folder, lockfile
 from snapmirror.config import Config
@@ -120,10 +120,10 @@ class Summary(BaseModel):
 
     version: int = 1
     space: Space | None = None
-    nights: dict[str, Night] = Field(default_factory=dict)
+    nights: dict[str, Night] = {}
     copied: Copy | None = None
     warnings: tuple[str, ...] = ()  # of the last run, that belong to no mirror
-    damaged: dict[str, int] = Field(default_factory=dict)  # how many damaged files of a mirror are known
+    damaged: dict[str, int] = {}  # how many damaged files of a mirror are known
     pool_damage: tuple[str, ...] = ()  # what the last scrub has said
 
     def damaged_files(self, mirror: str) -> int | None:
