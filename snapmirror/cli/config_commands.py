@@ -7,9 +7,9 @@ import typer
 from snapmirror.cli.commands import Group
 from snapmirror.cli.output import note, out
 from snapmirror.cli.shell import shell_of
-from snapmirror.cli.text import harmless, printable
 from snapmirror.errors import ExitCode
 from snapmirror.model import count
+from snapmirror.text import harmless, printable
 
 app = typer.Typer(
     cls=Group, help="The configuration: a sample, a check, a schema.", no_args_is_help=True, rich_markup_mode=None

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snapmirror.cli.output import note, out, out_json
+from snapmirror.cli.output import out_json, tell
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, shell_of
-from snapmirror.cli.text import duration, printable
 from snapmirror.errors import ExitCode
-from snapmirror.model import size
 
 if TYPE_CHECKING:
     from snapmirror.config import Destination
-    from snapmirror.storage.copier import CopyReport
 
 
 def register(app: typer.Typer) -> None:
@@ -57,29 +54,11 @@ def copy_image(
     if json:
         out_json({"exit_code": int(code), **asdict(report)})
     else:
-        show(report, quiet=shell.quiet)
+        from snapmirror.state import render
+
+        tell(render.copy(report), quiet=shell.quiet)
     if code:
         raise typer.Exit(int(code))
-
-
-def show(report: CopyReport, *, quiet: bool) -> None:
-    """What was done, for people."""
-    for warning in report.warnings:
-        note(f"warning: {warning}")
-    if quiet:
-        return
-    if report.result == "planned":
-        out(printable(f"{report.copy}: {size(report.changed_bytes)} to write, {size(report.cleared_bytes)} to clear"))
-        return
-    out(
-        printable(
-            f"{report.copy}: {report.result}{' (after an interruption)' if report.resumed else ''}; "
-            f"{size(report.changed_bytes)} differed, {size(report.read_bytes + report.compared_bytes)} read, "
-            f"{size(report.written_bytes)} written, {size(report.verified_bytes)} read back in "
-            f"{duration(report.seconds)}; it takes {size(report.allocated_bytes)}"
-            + (f", what is kept of former ones {size(report.former_bytes)}" if report.former else "")
-        )
-    )
 
 
 def _destination(text: str | None) -> Destination | None:

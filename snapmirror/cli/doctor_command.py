@@ -10,7 +10,7 @@ import typer
 
 from snapmirror.cli.output import out, out_json
 from snapmirror.cli.shell import Json, shell_of
-from snapmirror.cli.text import harmless
+from snapmirror.text import harmless
 
 _COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
 

@@ -14,8 +14,8 @@ from snapmirror.cli.list_commands import tell_of_copies
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import harmless, json_name, local_time, printable
 from snapmirror.model import count, size
+from snapmirror.text import harmless, json_name, local_time, printable
 
 if TYPE_CHECKING:
     from snapmirror.history.histories import Found

@@ -11,9 +11,9 @@ from snapmirror.cli.commands import Group
 from snapmirror.cli.doctor_command import show
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.shell import Json, shell_of
-from snapmirror.cli.text import harmless
 from snapmirror.errors import ExitCode, HostError
 from snapmirror.model import count
+from snapmirror.text import harmless
 
 app = typer.Typer(
     cls=Group,

@@ -11,18 +11,8 @@ import typer
 from snapmirror import folder
 from snapmirror.cli.output import note, out_json, table
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import (
-    age,
-    damaged_files,
-    harmless,
-    json_name,
-    local_time,
-    printable,
-    read_back,
-    space_left,
-    utc_time,
-)
 from snapmirror.model import count, size
+from snapmirror.text import age, harmless, json_name, local_time, printable, utc_time
 
 if TYPE_CHECKING:
     from snapmirror.history.histories import Catalogues
@@ -58,16 +48,18 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
     elif not rows:
         note("there are no snapshots yet; 'snapmirror run' makes the first")
     else:
+        from snapmirror.state import render
+
         headings = ["MIRROR", "SLOT", "SNAPSHOT", "TAKEN", "FILES", "SIZE", "NEW", ""]
         table(headings, (_row(name, one) for name, one, _ in rows), right=(1, 4, 5, 6))
         note("; ".join(f"{name}: the last one is of {age(one.taken_at, now)}" for name, one in newest.items()))
         for one, state in rounds:
             if state is not None and state.until is not None and one.verify.read_all_within_days:
-                note(f"{one.name}: {read_back(state.told(now))}")
+                note(f"{one.name}: {render.read_back(state.told(now))}")
             elif state is not None and state.damaged:
-                note(f"{one.name}: {damaged_files(state.damaged_files)}")
+                note(f"{one.name}: {render.damaged_files(state.damaged_files)}")
         if space is not None:
-            note(space_left(space, live=space.at == now.timestamp()))
+            note(render.space_left(space, live=space.at == now.timestamp()))
 
     for name in unlisted:
         note(folder.of_no_mirror(name, config.store.path))

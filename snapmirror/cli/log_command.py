@@ -10,9 +10,9 @@ import typer
 from snapmirror import files
 from snapmirror.cli.output import note, out_json, table
 from snapmirror.cli.shell import Json, shell_of
-from snapmirror.cli.text import duration, harmless, local_time, utc_time
 from snapmirror.errors import ExitCode, StorageError
 from snapmirror.model import count, size
+from snapmirror.text import duration, harmless, local_time, utc_time
 
 if TYPE_CHECKING:
     from snapmirror.config import Config

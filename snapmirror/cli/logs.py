@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from snapmirror.cli import output
-from snapmirror.cli.text import harmless
+from snapmirror.text import harmless
 
 
 class _LineHandler(logging.Handler):

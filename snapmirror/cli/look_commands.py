@@ -12,7 +12,7 @@ from snapmirror.cli.history_commands import KINDS, SNAPSHOT_HELP, local_mtime, n
 from snapmirror.cli.list_commands import tell_of_copies
 from snapmirror.cli.output import out, out_bytes, out_json, table
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import harmless, json_name, printable
+from snapmirror.text import harmless, json_name, printable
 
 if TYPE_CHECKING:
     from snapmirror.snapshots.entry import Entry

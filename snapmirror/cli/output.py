@@ -14,10 +14,13 @@ import stat
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from snapmirror.cli.text import harmless
 from snapmirror.errors import StorageError
+from snapmirror.text import harmless, printable
+
+if TYPE_CHECKING:
+    from snapmirror.state.render import Sentence
 
 
 def out(line: str = "") -> None:
@@ -56,6 +59,15 @@ def complain(sentence: str, hint: str = "") -> None:
     note(f"snapmirror: error: {sentence}")
     if hint:
         note(f"  hint: {hint}")
+
+
+def tell(sentences: Iterable[Sentence], *, quiet: bool) -> None:
+    """A result in words: warnings and errors on stderr, the rest on stdout unless `quiet`."""
+    for one in sentences:
+        if one.serious:
+            note(one.text)
+        elif not quiet:
+            out(printable(one.text))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> None:

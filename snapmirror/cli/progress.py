@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING, cast
 
-from snapmirror.cli import logs, text
+from snapmirror import text
+from snapmirror.cli import logs
 from snapmirror.cli.output import Screen
 from snapmirror.model import Progress, Silent
 from snapmirror.model import size as readable_size

@@ -15,8 +15,8 @@ from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import json_name, local_time, printable
 from snapmirror.model import count, size
+from snapmirror.text import json_name, local_time, printable
 
 if TYPE_CHECKING:
     from snapmirror.history.removal import Names

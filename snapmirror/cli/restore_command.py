@@ -14,8 +14,8 @@ from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import json_name, printable
 from snapmirror.model import count, size
+from snapmirror.text import json_name, printable
 
 if TYPE_CHECKING:
     from snapmirror.history.restore import Preview, Restore

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from snapmirror.cli import copy_command
-from snapmirror.cli.output import note, out, out_json
+from snapmirror.cli.output import note, out, out_json, tell
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, Shell, shell_of
-from snapmirror.cli.text import duration, harmless, json_name, printable, read_back
-from snapmirror.errors import ExitCode, SnapmirrorError, StuckError
+from snapmirror.errors import SnapmirrorError, StuckError
 from snapmirror.model import count, size
+from snapmirror.text import harmless, json_name, printable
 
 if TYPE_CHECKING:
     from snapmirror.config import Config
     from snapmirror.night.planning import Planned
-    from snapmirror.state.report import MirrorReport, RunReport
 
 Mirrors = Annotated[list[str] | None, typer.Argument(metavar="[MIRROR]...", help="Names of mirrors; none means all.")]
 Full = Annotated[bool, typer.Option("--full", help="Compare with the tree itself: sees changed ACLs and xattrs.")]
@@ -61,10 +59,9 @@ def run(
     if json:
         out_json(report.as_json())
     else:
-        for mirror in report.mirrors:
-            _show(mirror, shell)
-        _show_copy(report, shell)
-        _show_verdict(report, shell)
+        from snapmirror.state import render
+
+        tell(render.run(report), quiet=shell.quiet)
     if report.exit_code:
         raise typer.Exit(int(report.exit_code))
 
@@ -91,49 +88,6 @@ def json_when_failed(wanted: bool) -> Iterator[None]:
             fields = {"error": harmless(error.message), "hint": harmless(error.hint)}
             out_json({"exit_code": int(error.exit_code), "mirrors": [], "warnings": [], **fields})
         raise
-
-
-def _show_verdict(report: RunReport, shell: Shell) -> None:
-    for warning in report.warnings:
-        if warning not in report.logged:
-            note(f"warning: {warning}")
-    failed = sum(mirror.result == "failed" for mirror in report.mirrors)
-    if failed:
-        note(f"{failed} of {count(len(report.mirrors), 'mirror')} failed")
-    elif not shell.quiet:
-        out("done, with warnings" if report.exit_code == ExitCode.WARNINGS else "done")
-
-
-def _show_copy(report: RunReport, shell: Shell) -> None:
-    if report.copy is None:
-        return
-    if report.copy.done is not None:
-        copy_command.show(report.copy.done, quiet=shell.quiet)
-        return
-    for warning in report.copy.warnings:
-        note(f"warning: {warning}")
-    if report.copy.hint:
-        note(f"  hint: {report.copy.hint}")
-
-
-def _show(mirror: MirrorReport, shell: Shell) -> None:
-    for warning in mirror.warnings:
-        note(f"{mirror.mirror}: warning: {warning}")
-    if mirror.error:
-        note(f"{mirror.mirror}: error: {mirror.error}")
-        if mirror.hint:
-            note(f"  hint: {mirror.hint}")
-        return
-    if not shell.quiet:
-        out(
-            f"{mirror.mirror}: {mirror.snapshot}: {mirror.added} added, {mirror.updated} updated, "
-            f"{mirror.attributes} with new attributes, {mirror.linked} linked, {mirror.deleted} deleted; "
-            f"{size(mirror.bytes_transferred)} fetched in {duration(mirror.seconds)}"
-            + (" (with warnings)" if mirror.warnings else "")
-        )
-        if mirror.read_back is not None and mirror.read_back.files:
-            known = mirror.read_back
-            out(f"{mirror.mirror}: {count(known.files, 'content')} read ({size(known.bytes)}): {read_back(known)}")
 
 
 def plan(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from snapmirror import folder
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.shell import Json, shell_of
-from snapmirror.cli.text import age, harmless, local_time, read_back, space_left, utc_time
 from snapmirror.model import count
+from snapmirror.text import age, harmless, local_time, utc_time
 
 if TYPE_CHECKING:
     from snapmirror.state.status import MirrorStatus, Status
@@ -63,7 +63,13 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
 
 
-def status(context: typer.Context, json: Json = False) -> None:
+def status(
+    context: typer.Context,
+    findings: Annotated[
+        bool, typer.Option("--findings", help="Only what needs a look, a line each, with hints: for a message.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Tell how old the last success is, how the last night went, and what space is left. Opens nothing.
 
     Exit code 3 when something needs a look: an old or missing success, a failed night, warnings, little space.
@@ -76,6 +82,11 @@ def status(context: typer.Context, json: Json = False) -> None:
     found = look(load(shell.config_path), now)  # not shell.config: the share is not touched, so nobody need watch
     if json:
         out_json(_as_json(found, now))
+    elif findings:
+        from snapmirror.state import render
+
+        for sentence in render.needs_a_look(found):
+            out(harmless(sentence))
     else:
         _show(found, now)
     if found.exit_code:
@@ -83,17 +94,19 @@ def status(context: typer.Context, json: Json = False) -> None:
 
 
 def _show(found: Status, now: datetime) -> None:
+    from snapmirror.state import render
+
     headings = ["MIRROR", "LAST SUCCESS", "AGE", "LAST RUN", "RESULT"]
     table(headings, ([harmless(cell) for cell in _row(mirror, now)] for mirror in found.mirrors))
     for mirror in found.mirrors:
         for warning in mirror.warnings:
             note(f"{mirror.mirror}: warning: {warning}")
         if mirror.read_back is not None:
-            note(f"{mirror.mirror}: {read_back(mirror.read_back)}")
+            note(f"{mirror.mirror}: {render.read_back(mirror.read_back)}")
     if found.running_since is not None:
         note(f"a run holds the store, since {local_time(found.running_since)}")
     if found.space is not None:
-        note(space_left(found.space, live=found.space.at == now.timestamp()))
+        note(render.space_left(found.space, live=found.space.at == now.timestamp()))
         if found.days_until_full is not None:
             days = count(round(found.days_until_full), "day")
             note(f"by the pace of the last nights that is full in {days}")

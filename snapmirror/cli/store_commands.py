@@ -11,8 +11,8 @@ import typer
 
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.shell import Json, shell_of
-from snapmirror.cli.text import duration, json_name, printable
 from snapmirror.model import size
+from snapmirror.text import duration, json_name, printable
 
 log = logging.getLogger("snapmirror.cli")
 

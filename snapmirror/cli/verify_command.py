@@ -12,8 +12,8 @@ from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.cli.text import damaged_files, harmless, json_name, printable
 from snapmirror.model import count, size
+from snapmirror.text import harmless, json_name, printable
 
 if TYPE_CHECKING:
     from snapmirror.errors import ExitCode
@@ -83,6 +83,7 @@ def verify(
     ):
         from snapmirror.history.verify import check, check_found
         from snapmirror.state import damage as known_damage
+        from snapmirror.state import render
 
         if heal:
             from snapmirror.history import heal as healing
@@ -111,7 +112,7 @@ def verify(
                 looked_again=None if heal else again.get(report.mirror), writable=scrubbing or heal,
             )  # fmt: skip
             if known.damaged and not report.findings:
-                number = damaged_files(known.damaged_files)
+                number = render.damaged_files(known.damaged_files)
                 note(f"{report.mirror}: {number} from before; 'snapmirror verify --found' looks at that")
         if damage is not None:
             known_damage.learn_of_pool(config, damage)

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 from snapmirror.config import Config
 from snapmirror.errors import ExitCode, HostError
-from snapmirror.model import size
+from snapmirror.state import render
 from snapmirror.state.report import RunReport
 from snapmirror.tools.winrm import Held, ScriptError
 from snapmirror.windows.asking import Host, configured
@@ -54,9 +54,8 @@ class HostNight:
         if task is not None and code in (ExitCode.DONE, ExitCode.WARNINGS):
             self._do(f"the task {task} was not started", "task", task=task)
         if self._config.event_log:
-            code = self._report.exit_code
             level = {ExitCode.DONE: "Information", ExitCode.WARNINGS: "Warning"}.get(code, "Error")
-            message = _message(self._report)
+            message = _message(self._report, code)
             self._do("the event log was not told", "event", id=FIRST_EVENT + code, level=level, message=message)
 
     def _do(self, otherwise: str, script: str, **parameters: object) -> None:
@@ -81,20 +80,8 @@ class HostNight:
         self._report.warnings.append(f"{what}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
 
 
-def _message(report: RunReport) -> str:
-    """The result as the event log shows it."""
-    verdict = {ExitCode.DONE: "done", ExitCode.WARNINGS: "done, with warnings"}
-    lines = [f"snapmirror: {verdict.get(report.exit_code, 'failed')} (exit code {int(report.exit_code)})"]
-    for mirror in report.mirrors:
-        if mirror.error:
-            lines.append(f"{mirror.mirror}: failed: {mirror.error}" + (f" ({mirror.hint})" if mirror.hint else ""))
-        else:
-            lines.append(
-                f"{mirror.mirror}: {mirror.snapshot}: {mirror.added} added, {mirror.updated} updated, "
-                f"{mirror.deleted} deleted; {size(mirror.bytes_transferred)} fetched in {mirror.seconds:.0f} s"
-            )
-        lines += [f"{mirror.mirror}: warning: {warning}" for warning in mirror.warnings]
-    copied = report.copy.warnings if report.copy is not None else []
-    lines += [f"warning: {warning}" for warning in (*copied, *report.warnings)]
+def _message(report: RunReport, code: ExitCode) -> str:
+    """The result as the event log shows it: characters that it could not show are escaped, and it has an end."""
+    lines = render.run_in_short(report, code)
     text = "\n".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines)
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from snapmirror.cli.text import printable
 from snapmirror.config import load
 from snapmirror.storage.initialise import initialise
+from snapmirror.text import printable
 from tests.conftest import Figures
 from tests.support import crash
 from tests.support.files import OLD, flip, put

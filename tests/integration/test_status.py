@@ -9,10 +9,10 @@ import signal
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from snapmirror.cli.text import utc_time
 from snapmirror.config import load
 from snapmirror.snapshots.record import make_id, parse_id
 from snapmirror.state import summary
+from snapmirror.text import utc_time
 from tests.support.runner import Scene
 from tests.support.waiting import until
 
@@ -58,6 +58,8 @@ def test_a_failed_night_and_warnings_are_told_and_the_last_success_stays(scene: 
     assert mirror["last_success_at"].replace(":", "") == snapshot
     assert found["findings"] == [f"web: the last run failed: {mirror['error']}"]
     assert "(12)" in scene.command("status").stdout
+    told = scene.command("status", "--findings")
+    assert (told.exit_code, told.stdout) == (3, f"{found['findings'][0]}\n  hint: {mirror['hint']}\n")
 
 
 def test_what_a_run_did_not_see_is_remembered(scene: Scene) -> None:

@@ -1,7 +1,7 @@
 """What `--json` prints, byte for byte: a golden file per command, with times, ids, places and free space masked.
 
-The files under tests/integration/golden were made by the program as it was before its shapes moved into snapmirror/views. A shape
-that changes on purpose is written anew with SNAPMIRROR_TEST_GOLDEN=1, and the version of its view goes up.
+The files in tests/integration/golden were made by the program as it was before its shapes moved into snapmirror/views.
+A shape that changes on purpose is written anew with SNAPMIRROR_TEST_GOLDEN=1, and the version of its view goes up.
 """
 
 from __future__ import annotations

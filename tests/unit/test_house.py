@@ -36,6 +36,7 @@ GROUND = (
     "model",
     "state_folder",
     "pages",
+    "text",
     "threads",
     "worker",
     "environment",

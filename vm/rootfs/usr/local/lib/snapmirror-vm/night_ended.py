@@ -11,7 +11,6 @@ login, and on the console. Runs `snapmirror status`, `systemctl is-system-runnin
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -41,14 +40,7 @@ def main() -> int:
 
 def reasons(status: str) -> list[str]:
     """What is wrong, by snapmirror's own account where it has one."""
-    try:
-        found = json.loads(output_of("snapmirror", "status", "--json"))
-        sentences = [
-            *found["findings"],
-            *(f"  hint: {mirror['hint']}" for mirror in found["mirrors"] if mirror["hint"]),
-        ]
-    except (ValueError, KeyError, TypeError):
-        sentences = []
+    sentences = output_of("snapmirror", "status", "--findings").splitlines()
     return [f"exit code {status}", *sentences, "'journalctl --unit snapmirror-night' tells more"]
 
 

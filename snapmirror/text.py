@@ -11,13 +11,6 @@ from __future__ import annotations
 import base64
 import os
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
-
-from snapmirror.model import count, size
-
-if TYPE_CHECKING:
-    from snapmirror.model import ReadBack
-    from snapmirror.state.summary import Space
 
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
 
@@ -86,25 +79,3 @@ def _escaped(character: str) -> str:
     if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def space_left(space: Space, *, live: bool) -> str:
-    """What can still be written; `live`: it was asked just now."""
-    parts = [f"the store has {size(space.store_free)} left"]
-    parts += [f"its image takes {size(space.image)}"] if space.image is not None else []
-    parts += [f"the disk below has {size(space.disk_free)} left"] if space.disk_free is not None else []
-    when = "" if live else f" (after the run of {local_time(datetime.fromtimestamp(space.at, UTC))})"
-    return "; ".join(parts) + when
-
-
-def read_back(known: ReadBack) -> str:
-    """How far the contents have been read back."""
-    completed = datetime.fromtimestamp(known.completed, UTC) if known.completed is not None else None
-    last = f"the last whole round ended {local_time(completed)}" if completed else "no round is whole yet"
-    text = f"{known.share:.1%} of this round read back, {last}"
-    return f"{text}; {damaged_files(known.damaged)}" if known.damaged else text
-
-
-def damaged_files(number: int) -> str:
-    """How many are known."""
-    return f"{count(number, 'damaged file')} known"

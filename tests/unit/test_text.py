@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapmirror.cli.text import age, duration, harmless, json_name, printable
 from snapmirror.model import count, size
+from snapmirror.text import age, duration, harmless, json_name, printable
 
 names = st.binary(min_size=1, max_size=60).filter(lambda name: b"/" not in name and b"\0" not in name)
 

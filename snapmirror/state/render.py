@@ -1,0 +1,145 @@
+"""Results in words: of a run, of a copy of the image, of what is read back and of what is left.
+
+The only place that makes sentences of them: the command line prints them, Windows' event log and the helper VM get
+them. Names in a sentence are as they are; whoever shows it escapes what his readers cannot take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from snapmirror.errors import ExitCode
+from snapmirror.model import count, size
+from snapmirror.text import duration, local_time
+
+if TYPE_CHECKING:
+    from snapmirror.model import ReadBack
+    from snapmirror.state.report import CopyResult, MirrorReport, RunReport
+    from snapmirror.state.status import Status
+    from snapmirror.state.summary import Space
+    from snapmirror.storage.copier import CopyReport
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A line. `serious`: a warning or an error, for those, too, who want to read of nothing else."""
+
+    text: str
+    serious: bool = False
+
+
+# --- a run
+
+
+def run(report: RunReport) -> Iterator[Sentence]:
+    """All of a run, as the command line prints it. What people have seen in the log is not said again."""
+    for mirror in report.mirrors:
+        yield from _mirror(mirror)
+    if report.copy is not None:
+        yield from _copy_after_run(report.copy)
+    for warning in report.warnings:
+        if warning not in report.logged:
+            yield Sentence(f"warning: {warning}", serious=True)
+    if failed := sum(mirror.result == "failed" for mirror in report.mirrors):
+        yield Sentence(f"{failed} of {count(len(report.mirrors), 'mirror')} failed", serious=True)
+    else:
+        yield Sentence("done, with warnings" if report.exit_code == ExitCode.WARNINGS else "done")
+
+
+def run_in_short(report: RunReport, exit_code: ExitCode) -> Iterator[str]:
+    """All of a run in few lines, for an event log; `exit_code` is the one that the run ends with."""
+    verdict = {ExitCode.DONE: "done", ExitCode.WARNINGS: "done, with warnings"}
+    yield f"snapmirror: {verdict.get(exit_code, 'failed')} (exit code {int(exit_code)})"
+    for mirror in report.mirrors:
+        if mirror.error:
+            yield f"{mirror.mirror}: failed: {mirror.error}" + (f" ({mirror.hint})" if mirror.hint else "")
+        else:
+            yield (
+                f"{mirror.mirror}: {mirror.snapshot}: {mirror.added} added, {mirror.updated} updated, "
+                f"{mirror.deleted} deleted; {size(mirror.bytes_transferred)} fetched in {mirror.seconds:.0f} s"
+            )
+        yield from (f"{mirror.mirror}: warning: {warning}" for warning in mirror.warnings)
+    copied = report.copy.warnings if report.copy is not None else []
+    yield from (f"warning: {warning}" for warning in (*copied, *report.warnings))
+
+
+def _mirror(mirror: MirrorReport) -> Iterator[Sentence]:
+    for warning in mirror.warnings:
+        yield Sentence(f"{mirror.mirror}: warning: {warning}", serious=True)
+    if mirror.error:
+        yield Sentence(f"{mirror.mirror}: error: {mirror.error}", serious=True)
+        if mirror.hint:
+            yield Sentence(f"  hint: {mirror.hint}", serious=True)
+        return
+    yield Sentence(
+        f"{mirror.mirror}: {mirror.snapshot}: {mirror.added} added, {mirror.updated} updated, "
+        f"{mirror.attributes} with new attributes, {mirror.linked} linked, {mirror.deleted} deleted; "
+        f"{size(mirror.bytes_transferred)} fetched in {duration(mirror.seconds)}"
+        + (" (with warnings)" if mirror.warnings else "")
+    )
+    if (known := mirror.read_back) is not None and known.files:
+        read = f"{count(known.files, 'content')} read ({size(known.bytes)})"
+        yield Sentence(f"{mirror.mirror}: {read}: {read_back(known)}")
+
+
+# --- the copy of the image
+
+
+def _copy_after_run(copied: CopyResult) -> Iterator[Sentence]:
+    if copied.done is not None:
+        yield from copy(copied.done)
+        return
+    for warning in copied.warnings:
+        yield Sentence(f"warning: {warning}", serious=True)
+    if copied.hint:
+        yield Sentence(f"  hint: {copied.hint}", serious=True)
+
+
+def copy(report: CopyReport) -> Iterator[Sentence]:
+    """A copy of the image that was made, or is planned."""
+    for warning in report.warnings:
+        yield Sentence(f"warning: {warning}", serious=True)
+    if report.result == "planned":
+        yield Sentence(f"{report.copy}: {size(report.changed_bytes)} to write, {size(report.cleared_bytes)} to clear")
+        return
+    yield Sentence(
+        f"{report.copy}: {report.result}{' (after an interruption)' if report.resumed else ''}; "
+        f"{size(report.changed_bytes)} differed, {size(report.read_bytes + report.compared_bytes)} read, "
+        f"{size(report.written_bytes)} written, {size(report.verified_bytes)} read back in "
+        f"{duration(report.seconds)}; it takes {size(report.allocated_bytes)}"
+        + (f", what is kept of former ones {size(report.former_bytes)}" if report.former else "")
+    )
+
+
+# --- what is known between runs
+
+
+def needs_a_look(status: Status) -> Iterator[str]:
+    """What needs a look, and how to mend the mirrors that failed: a message after a night that did."""
+    yield from status.findings
+    yield from (f"  hint: {mirror.hint}" for mirror in status.mirrors if mirror.hint)
+
+
+def space_left(space: Space, *, live: bool) -> str:
+    """What can still be written; `live`: it was asked just now."""
+    parts = [f"the store has {size(space.store_free)} left"]
+    parts += [f"its image takes {size(space.image)}"] if space.image is not None else []
+    parts += [f"the disk below has {size(space.disk_free)} left"] if space.disk_free is not None else []
+    when = "" if live else f" (after the run of {local_time(datetime.fromtimestamp(space.at, UTC))})"
+    return "; ".join(parts) + when
+
+
+def read_back(known: ReadBack) -> str:
+    """How far the contents have been read back."""
+    completed = datetime.fromtimestamp(known.completed, UTC) if known.completed is not None else None
+    last = f"the last whole round ended {local_time(completed)}" if completed else "no round is whole yet"
+    text = f"{known.share:.1%} of this round read back, {last}"
+    return f"{text}; {damaged_files(known.damaged)}" if known.damaged else text
+
+
+def damaged_files(number: int) -> str:
+    """How many are known."""
+    return f"{count(number, 'damaged file')} known"
