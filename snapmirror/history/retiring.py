@@ -30,7 +30,8 @@ from snapmirror.snapshots import places, times
 from snapmirror.snapshots.names import remove_tree
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.zfs import retiring as on_zfs
-from snapmirror.state import catalogues, damage, newest, report_files
+from snapmirror.state import catalogues, damage, newest
+from snapmirror.state.followers.files import forget as forget_reports
 from snapmirror.storage.open_store import OpenStore
 from snapmirror.tools import filesystems
 from snapmirror.tools.mount import mounts
@@ -160,7 +161,7 @@ def finish(config: Config, store: OpenStore) -> str | None:
         home.rename(trash)
         filesystems.sync(store.path)
     if newest.is_retiring(config, note.mirror):
-        steps = (report_files.forget, damage.settle, newest.forget, catalogues.forget)
+        steps = (forget_reports, damage.settle, newest.forget, catalogues.forget)
         _remembering(config, note.mirror, *steps)
     if store.dataset is not None and aside:
         on_zfs.destroy(store.dataset, note.mirror)

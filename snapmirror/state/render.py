@@ -16,6 +16,7 @@ from snapmirror.model import count, size
 from snapmirror.text import duration, local_time
 
 if TYPE_CHECKING:
+    from snapmirror.errors import SnapmirrorError
     from snapmirror.model import ReadBack
     from snapmirror.state.report import CopyResult, MirrorReport, RunReport
     from snapmirror.state.status import Status
@@ -49,8 +50,8 @@ def run(report: RunReport) -> Iterator[Sentence]:
         yield Sentence("done, with warnings" if report.exit_code == ExitCode.WARNINGS else "done")
 
 
-def run_in_short(report: RunReport, exit_code: ExitCode) -> Iterator[str]:
-    """All of a run in few lines, for an event log; `exit_code` is the one that the run ends with."""
+def run_in_short(report: RunReport, exit_code: ExitCode, error: SnapmirrorError | None) -> Iterator[str]:
+    """All of a run in few lines, for an event log; `exit_code` and `error` are what the run ends with."""
     verdict = {ExitCode.DONE: "done", ExitCode.WARNINGS: "done, with warnings"}
     yield f"snapmirror: {verdict.get(exit_code, 'failed')} (exit code {int(exit_code)})"
     for mirror in report.mirrors:
@@ -62,6 +63,8 @@ def run_in_short(report: RunReport, exit_code: ExitCode) -> Iterator[str]:
                 f"{mirror.deleted} deleted; {size(mirror.bytes_transferred)} fetched in {mirror.seconds:.0f} s"
             )
         yield from (f"{mirror.mirror}: warning: {warning}" for warning in mirror.warnings)
+    if error is not None and error.message not in [mirror.error for mirror in report.mirrors]:
+        yield f"failed: {error.message}" + (f" ({error.hint})" if error.hint else "")
     copied = report.copy.warnings if report.copy is not None else []
     yield from (f"warning: {warning}" for warning in (*copied, *report.warnings))
 

@@ -90,6 +90,30 @@ def test_a_night_that_fails_is_told_and_starts_no_copy(tmp_path: Path, winrm: Wi
     assert "web: failed: " in event["message"]
 
 
+def test_a_store_that_is_stuck_is_told_and_starts_no_copy(tmp_path: Path, winrm: WinRM) -> None:
+    """The night was published; that the image is still open outranks it, and Windows must not copy it."""
+    scene = scene_of(tmp_path, winrm, copy_task="Copy")
+    scene.image = {"file": str(tmp_path / "x.img"), "size": "512M", "encryption": "none"}
+    scene.configure()
+    assert scene.command("init").exit_code == 0
+    path = os.environ["PATH"]
+    scene.fake_program(
+        "rsync",
+        f"#!/bin/sh\n(cd {scene.store} && exec env -i setsid {shutil.which('sleep')} 60 </dev/null >/dev/null 2>&1) &\n"
+        f'PATH={path} exec {shutil.which("rsync")} "$@"\n',
+    )
+    try:
+        done = scene.command("run")
+        assert done.exit_code == 20, str(done)
+        assert winrm.scripts() == ["awake", "event"]
+        [event] = winrm.windows.events
+        assert (event["id"], event["level"]) == (1020, "Error")
+        assert event["message"].splitlines()[0] == "snapmirror: failed (exit code 20)"
+        assert event["message"].splitlines()[2].startswith("failed: "), event["message"]
+    finally:
+        scene.release()
+
+
 def test_a_store_that_cannot_be_opened_is_told(tmp_path: Path, winrm: WinRM) -> None:
     scene = scene_of(tmp_path, winrm)
     scene.store.rmdir()
