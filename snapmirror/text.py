@@ -1,16 +1,13 @@
-"""Names and numbers as people and JSON readers can take them.
+"""Names, sentences and times for people.
 
 A name may hold any byte but / and NUL. On screen and in logs whatever is not printable is escaped: control characters
 (a name must not be able to move the cursor), bytes that are not UTF-8, invisible and direction-changing characters.
-In JSON a name is the same escaped text under "path", and, when that is not the name itself, its bytes under
-"path_base64".
 """
 
 from __future__ import annotations
 
-import base64
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
 
@@ -30,15 +27,6 @@ def harmless(message: str) -> str:
     return "".join(c if c in "\n\\" or c.isprintable() else _escaped(c) for c in message)
 
 
-def json_name(name: bytes | str | os.PathLike[str], key: str = "path") -> dict[str, str]:
-    """`{"path": …}`, and `"path_base64"` beside it when the text had to be escaped."""
-    raw, text = os.fsencode(name), printable(name)
-    fields = {key: text}
-    if text.encode() != raw:
-        fields[f"{key}_base64"] = base64.b64encode(raw).decode("ascii")
-    return fields
-
-
 def duration(seconds: float) -> str:
     """3 s, 4 min 5 s, 2 h 3 min, 5 d 2 h."""
     whole = round(seconds)
@@ -54,11 +42,6 @@ def duration(seconds: float) -> str:
 def local_time(moment: datetime) -> str:
     """A moment on screen: local time, to the second, and its zone; snapshots are called by UTC."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
-
-
-def utc_time(moment: datetime) -> str:
-    """A moment in JSON: UTC, ISO 8601."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def age(since: datetime, now: datetime) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,7 +51,9 @@ def copy_image(
         )
     code = ExitCode.WARNINGS if report.warnings else ExitCode.DONE
     if json:
-        out_json({"exit_code": int(code), **asdict(report)})
+        from snapmirror.views import store as view
+
+        out_json(view.copy(report, code))
     else:
         from snapmirror.state import render
 

@@ -41,8 +41,9 @@ def doctor(
             show(check)
     code = verdict(checks)
     if json:
-        fields = ("level", "topic", "message", "mend")
-        out_json({"exit_code": int(code), "checks": [{f: getattr(c, f) for f in fields} for c in checks]})
+        from snapmirror.views import checks as view
+
+        out_json(view.doctor(checks))
     raise typer.Exit(code)
 
 

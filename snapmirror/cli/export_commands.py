@@ -50,8 +50,9 @@ def status(context: typer.Context, json: Json = False) -> None:
     state = "off" if not serving else "on" if export_lock.is_exported(config) else "paused"
     shares = [export.share, *(mirror.name for mirror in config.mirrors)] if export else []
     if json:
-        fields = {"state": state, "enabled": bool(export and export.enabled), "shares": shares}
-        out_json({**fields, "users": list(export.users) if export else [], "port": export.port if export else None})
+        from snapmirror.views import store as view
+
+        out_json(view.export(config, state))
         return
     sentences = {
         "off": "the history is not served",

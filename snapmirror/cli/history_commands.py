@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
 from snapmirror.model import count, size
-from snapmirror.text import harmless, json_name, local_time, printable
+from snapmirror.text import harmless, local_time, printable
 
 if TYPE_CHECKING:
     from snapmirror.history.histories import Found
@@ -23,12 +23,10 @@ if TYPE_CHECKING:
     from snapmirror.snapshots.difference import Difference
     from snapmirror.snapshots.entry import Entry
     from snapmirror.snapshots.history import Catalogue
-    from snapmirror.snapshots.record import Snapshot
 
 SNAPSHOT_HELP = "An id, the beginning of one (a date), a slot number, or 'newest'."
 _SIGNS = {"added": "+", "removed": "-", "moved": ">", "changed": "M", "attributes": "A", "rewritten": "="}
 """How a difference is shown."""
-KINDS = {b"f": "file", b"d": "folder", b"L": "symlink", b"D": "device", b"S": "fifo or socket"}
 
 
 def register(app: typer.Typer) -> None:
@@ -62,6 +60,7 @@ def find(
     from snapmirror.errors import ExitCode
     from snapmirror.history.histories import looked_up
     from snapmirror.snapshots.browse import pattern_of, search
+    from snapmirror.views import names as views
 
     shell = shell_of(context)
     wanted = pattern_of(os.fsencode(path), ignore_case=ignore_case)
@@ -83,7 +82,7 @@ def find(
             searched += done.searched
             rows += [(config.name, name, versions, history) for name, versions in sorted(done.found.items())]
     if json:
-        out_json([_version_json(name, one, store) for name, _, versions, store in rows for one in versions])
+        out_json([views.version(name, one, store) for name, _, versions, store in rows for one in versions])
     else:
         _show_versions(rows, several=len(histories.mirrors) > 1)
         if not rows:
@@ -105,44 +104,17 @@ def _show_versions(rows: Sequence[tuple[str, bytes, list[Version], Catalogue]], 
 
 
 def _version_row(mirror: str, version: Version, history: Catalogue, several: bool) -> list[str]:
+    from snapmirror.views import names as views
+
     entry, newest, oldest = version.entry, version.snapshots[0], version.snapshots[-1]
     return [
         *([mirror] if several else []),
         newest.id if newest == oldest else f"{oldest.id} … {newest.id}",
         str(len(version.snapshots)),
-        size(entry.size) if entry.kind == b"f" else KINDS[entry.kind],
+        size(entry.size) if entry.kind == b"f" else views.KINDS[entry.kind],
         local_mtime(entry),
-        printable(_place(history, newest, entry.path)),
+        printable(views.place(history, newest, entry.path)),
     ]
-
-
-def _place(history: Catalogue, snapshot: Snapshot, path: bytes) -> bytes:
-    """Where to copy a name from."""
-    from snapmirror.snapshots.entry import join
-
-    return join(os.fsencode(history.dated(snapshot)), path)
-
-
-def _version_json(mirror: str, version: Version, history: Catalogue) -> dict[str, Any]:
-    newest = version.snapshots[0]
-    entry = version.entry
-    fields: dict[str, Any] = {
-        "mirror": mirror,
-        **json_name(entry.path),
-        "type": KINDS[entry.kind],
-        "bytes": entry.size,
-        "modified_at": utc_mtime(entry),
-        "mode": f"{entry.mode:04o}",
-        "uid": entry.uid,
-        "gid": entry.gid,
-        "snapshots": [snapshot.id for snapshot in version.snapshots],
-        **json_name(_place(history, newest, entry.path), "copy_from"),
-    }
-    if entry.target is not None:
-        fields |= json_name(entry.target, "target")
-    if entry.leader is not None:
-        fields |= json_name(entry.leader, "hard_link_to")
-    return fields
 
 
 def local_mtime(entry: Entry) -> str:
@@ -151,12 +123,6 @@ def local_mtime(entry: Entry) -> str:
     with suppress(ValueError, OverflowError, OSError):  # a year that Python, or local time, does not have
         return local_time(datetime.fromtimestamp(entry.mtime, UTC))
     return f"{times.shown(entry.mtime)} UTC"
-
-
-def utc_mtime(entry: Entry) -> str:
-    from snapmirror.snapshots import times
-
-    return times.iso(entry.mtime)
 
 
 # --- diff
@@ -183,6 +149,7 @@ def diff(
     from snapmirror.history.text_difference import text_difference
     from snapmirror.snapshots.browse import normal
     from snapmirror.snapshots.difference import compare
+    from snapmirror.views import names as views
 
     shell = shell_of(context)
     with looked_up(shell.config, names_of(mirror)) as histories:
@@ -201,7 +168,7 @@ def diff(
                     out(harmless(line))
                 return
     if json:
-        out_json([_difference_json(one) for one in done.differences])
+        out_json([views.difference(one) for one in done.differences])
     else:
         _show_differences(done.differences)
         note(f"{old.snapshot.id} … {new.snapshot.id}: {_summary(done.differences)}")
@@ -251,12 +218,14 @@ def _details(one: Difference) -> str:
     before, after = one.before, one.after
     if before is None or after is None or not one.what:
         return ""
+    from snapmirror.views import names as views
+
     shown = {
         "size": f"size {size(before.size)} > {size(after.size)}",
         "mode": f"mode {before.permissions.decode('latin-1')} > {after.permissions.decode('latin-1')}",
         "owner": f"owner {before.uid} > {after.uid}",
         "group": f"group {before.gid} > {after.gid}",
-        "type": f"{KINDS[before.kind]} > {KINDS[after.kind]}",
+        "type": f"{views.KINDS[before.kind]} > {views.KINDS[after.kind]}",
         "target": f"target {printable(before.target or b'')} > {printable(after.target or b'')}",
     }
     return "  (" + ", ".join(shown.get(what, what) for what in one.what) + ")"
@@ -271,18 +240,3 @@ def _summary(differences: Sequence[Difference]) -> str:
     if noise:
         parts.append(f"{count(noise, 'folder')} of which only the time changed (not shown)")
     return ", ".join(parts) or "no difference"
-
-
-def _difference_json(one: Difference) -> dict[str, Any]:
-    fields: dict[str, Any] = {"change": one.kind, **json_name(one.path), "what": list(one.what)}
-    if one.source is not None:
-        fields |= json_name(one.source, "source")
-    for key, entry in (("before", one.before), ("after", one.after)):
-        if entry is not None:
-            fields[key] = {
-                "type": KINDS[entry.kind], "bytes": entry.size, "modified_at": utc_mtime(entry),
-                "mode": f"{entry.mode:04o}", "uid": entry.uid, "gid": entry.gid,
-            }  # fmt: skip
-            if entry.target is not None:
-                fields[key] |= json_name(entry.target, "target")
-    return fields

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -21,7 +20,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-_FIELDS = ("level", "topic", "message", "mend")
 
 
 def register(program: typer.Typer) -> None:
@@ -49,8 +47,9 @@ def check(context: typer.Context, json: Json = False) -> None:
         checks = [failed("host", error)]
     code = verdict(checks)
     if json:
-        lines = [{name: getattr(line, name) for name in _FIELDS} for line in checks]
-        out_json({"exit_code": int(code), "checks": lines, "facts": asdict(facts)})
+        from snapmirror.views import checks as view
+
+        out_json(view.host(checks, facts))
     else:
         for line in checks:
             if not (shell.quiet and line.level == "ok"):
@@ -73,7 +72,9 @@ def prepare(
     failures = sum(step.error is not None for step in steps)
     code = ExitCode.STORAGE if failures else ExitCode.DONE
     if json:
-        out_json({"exit_code": int(code), "steps": [asdict(step) for step in steps]})
+        from snapmirror.views import checks as view
+
+        out_json(view.prepared(steps, code))
         raise typer.Exit(int(code))
     for step in steps:
         if step.error:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +11,7 @@ from snapmirror import folder
 from snapmirror.cli.output import note, out_json, table
 from snapmirror.cli.shell import Json, MirrorName, shell_of
 from snapmirror.model import count, size
-from snapmirror.text import age, harmless, json_name, local_time, printable, utc_time
+from snapmirror.text import age, local_time, printable
 
 if TYPE_CHECKING:
     from snapmirror.history.histories import Catalogues
@@ -44,7 +43,9 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
         space = histories.space(now.timestamp())
         rounds = [(one, load(config, one.name, history)) for one, history in histories]
     if json:
-        out_json([_as_json(*row) for row in rows])
+        from snapmirror.views import snapshots as view
+
+        out_json([view.snapshot(*row) for row in rows])
     elif not rows:
         note("there are no snapshots yet; 'snapmirror run' makes the first")
     else:
@@ -115,32 +116,3 @@ def _added(snapshot: Snapshot) -> int:
     if snapshot.written_bytes is not None:
         return snapshot.written_bytes
     return snapshot.new_bytes - snapshot.shared_bytes
-
-
-def _on_disk(snapshot: Snapshot) -> dict[str, int]:
-    """What ZFS says of a snapshot's blocks; nothing where the store cannot tell."""
-    told = {"written_bytes": snapshot.written_bytes, "used_bytes": snapshot.used_bytes}
-    return {name: value for name, value in told.items() if value is not None}
-
-
-def _as_json(mirror: str, snapshot: Snapshot, tree: Path) -> dict[str, Any]:
-    return {
-        "mirror": mirror,
-        "id": snapshot.id,
-        "slot": snapshot.slot,
-        "taken_at": utc_time(snapshot.taken_at),
-        **json_name(tree),
-        "files": snapshot.files,
-        "entries": snapshot.entries,
-        "bytes": snapshot.bytes,
-        "new_bytes": snapshot.new_bytes,
-        "shared_bytes": snapshot.shared_bytes,
-        **_on_disk(snapshot),
-        "seconds": snapshot.seconds,
-        "full": snapshot.full,
-        "degraded": snapshot.degraded,
-        "pinned": snapshot.pinned,
-        "healed": snapshot.healed,
-        "changes": snapshot.counts,
-        "warnings": [harmless(warning) for warning in snapshot.warnings],
-    }

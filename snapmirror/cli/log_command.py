@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from snapmirror.cli.output import note, out_json, table
 from snapmirror.cli.shell import Json, shell_of
 from snapmirror.errors import ExitCode, StorageError
 from snapmirror.model import count, size
-from snapmirror.text import duration, harmless, local_time, utc_time
+from snapmirror.text import duration, harmless, local_time
 
 if TYPE_CHECKING:
     from snapmirror.config import Config
@@ -39,7 +39,9 @@ def log(
         config.select([mirror])
     nights = nights[:last]
     if json:
-        out_json([_as_json(one) for one in nights])
+        from snapmirror.views import log as view
+
+        out_json([view.night(one) for one in nights])
     elif not nights:
         note("no night is known yet")
     else:
@@ -72,14 +74,3 @@ def _row(one: Entry) -> list[str]:
 def _exit_code(one: Entry) -> int:
     """How the run ended, as far as this mirror goes: a warning that belongs to no mirror counts for each."""
     return one.exit_code or (ExitCode.WARNINGS if one.run_warnings else ExitCode.DONE)
-
-
-def _as_json(one: Entry) -> dict[str, Any]:
-    text = {key: harmless(value) if value else None for key, value in (("error", one.error), ("hint", one.hint))}
-    fields = one.model_dump(exclude={"finished", "store_free", "disk_free"})
-    return {
-        "finished_at": utc_time(datetime.fromtimestamp(one.finished, UTC)), **fields, **text,
-        "warnings": [harmless(warning) for warning in one.warnings],
-        "run_warnings": [harmless(warning) for warning in one.run_warnings],
-        "store_free_bytes": one.store_free, "disk_free_bytes": one.disk_free,
-    }  # fmt: skip

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snapmirror.cli.history_commands import KINDS, SNAPSHOT_HELP, local_mtime, names_of, utc_mtime
+from snapmirror.cli.history_commands import SNAPSHOT_HELP, local_mtime, names_of
 from snapmirror.cli.list_commands import tell_of_copies
 from snapmirror.cli.output import out, out_bytes, out_json, table
 from snapmirror.cli.shell import Json, MirrorName, shell_of
-from snapmirror.text import harmless, json_name, printable
+from snapmirror.text import harmless, printable
 
 if TYPE_CHECKING:
     from snapmirror.snapshots.entry import Entry
@@ -48,7 +48,9 @@ def ls(
         [name] = wanted(found, [os.fsencode(path)], patterns=False, tree=False)
         entries = folder(found.history, found.snapshot, name)
     if json:
-        out_json([_as_json(one) for one in entries])
+        from snapmirror.views import names as views
+
+        out_json([views.entry(one) for one in entries])
     elif entries:
         table(["MODE", "OWNER", "GROUP", "SIZE", "MODIFIED", "NAME"], map(_row, entries), right=(1, 2, 3))
 
@@ -60,14 +62,6 @@ def _row(entry: Entry) -> list[str]:
         name += f" -> {printable(entry.target)}"
     mode = kind + entry.permissions.decode("latin-1")
     return [mode, str(entry.uid), str(entry.gid), f"{entry.size:,}", local_mtime(entry), name]
-
-
-def _as_json(entry: Entry) -> dict[str, Any]:
-    fields = {
-        **json_name(entry.path), "type": KINDS[entry.kind], "bytes": entry.size, "mode": f"{entry.mode:04o}",
-        "uid": entry.uid, "gid": entry.gid, "modified_at": utc_mtime(entry),
-    }  # fmt: skip
-    return fields | (json_name(entry.target, "target") if entry.target is not None else {})
 
 
 def cat(

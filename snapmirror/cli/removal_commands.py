@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
 from snapmirror.model import count, size
-from snapmirror.text import json_name, local_time, printable
+from snapmirror.text import local_time, printable
 
 if TYPE_CHECKING:
     from snapmirror.history.removal import Names
@@ -73,7 +73,9 @@ def forget(
             with shown(quiet=shell.quiet) as progress:
                 refresh(shell.config, found[0].mirror.name, history, (), progress)
     if json:
-        out_json({"mirror": found[0].mirror.name, "forgotten": [one.id for one in chosen], "dry_run": dry_run})
+        from snapmirror.views import removal as view
+
+        out_json(view.forget(found[0].mirror.name, chosen, dry_run=dry_run))
     elif not dry_run:
         shell.say(f"{found[0].mirror.name}: {count(len(chosen), 'snapshot')} removed")
 
@@ -121,7 +123,9 @@ def purge(
             with shown(quiet=shell.quiet) as progress:
                 refresh(shell.config, config.name, history, names.paths, progress)
     if json:
-        out_json(_as_json(config.name, names, dry_run))
+        from snapmirror.views import removal as view
+
+        out_json(view.purge(config.name, names, dry_run=dry_run))
     elif not dry_run:
         shell.say(f"{config.name}: removed from {count(len(names.held), 'snapshot')}")
     if not dry_run and not shell.quiet:
@@ -166,8 +170,9 @@ def retire(
             retiring.retire(config, store, doomed)
             summary.keep_space(config, store, time.time())
     if json:
-        ids = [one.id for one in doomed.snapshots]
-        out_json({"mirror": mirror, "dry_run": dry_run, "retired": ids, "in_configuration": doomed.in_configuration})
+        from snapmirror.views import removal as view
+
+        out_json(view.retire(mirror, doomed, dry_run=dry_run))
     elif not dry_run:
         shell.say(f"{mirror}: its history is removed")
     if not dry_run and doomed.in_configuration:
@@ -211,14 +216,3 @@ def _ask(question: str, *, yes: bool) -> None:
     if not answer(question):
         note("nothing was removed")
         raise typer.Exit(0)
-
-
-def _as_json(mirror: str, names: Names, dry_run: bool) -> dict[str, Any]:
-    return {
-        "mirror": mirror,
-        "dry_run": dry_run,
-        "snapshots": [
-            {"id": held.snapshot.id, "names": [json_name(one.path) for one in held.entries]} for held in names.held
-        ],
-        "other_names": [json_name(path) for path in names.others],
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
 from snapmirror.model import count, size
-from snapmirror.text import json_name, printable
+from snapmirror.text import printable
 
 if TYPE_CHECKING:
     from snapmirror.history.restore import Preview, Restore
@@ -94,7 +94,9 @@ def restore(
     if job.skipped:
         note(f"warning: {count(job.skipped, 'device')} left out: only root can make them")
     if json:
-        out_json(_as_json(preview, job, done))
+        from snapmirror.views import restore as view
+
+        out_json(view.restore(preview, job, done))
     elif not dry_run and preview.names:
         shell.say(f"restored {count(done, 'name')} of {found.snapshot.id} to {printable(job.where)}")
     if job.skipped:
@@ -144,17 +146,3 @@ def _ask(preview: Preview, job: Restore, *, yes: bool, push: bool) -> None:
     if push or harmful:
         what = "it would change the server" if push else f"it would change {count(harmful, 'existing name')}"
         raise UsageError(f"{what}, and there is no terminal to ask on", hint="if that is meant, add --yes")
-
-
-def _as_json(preview: Preview, job: Restore, done: int) -> dict[str, Any]:
-    return {
-        "mirror": job.found.mirror.name,
-        "snapshot": job.found.snapshot.id,
-        **json_name(job.where, "to"),
-        "new": preview.counts["new"],
-        "overwritten": preview.counts["overwritten"],
-        "attributes": preview.counts["attributes"],
-        "bytes": preview.bytes,
-        "restored": done,
-        "changes": [{"change": change.kind, **json_name(change.path)} for change in preview.changes],
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, Shell, shell_of
 from snapmirror.errors import SnapmirrorError, StuckError
 from snapmirror.model import count, size
-from snapmirror.text import harmless, json_name, printable
+from snapmirror.text import harmless, printable
 
 if TYPE_CHECKING:
     from snapmirror.config import Config
@@ -57,7 +57,9 @@ def run(
         options = Options(full, accept_changes, wait)
         report = run_mirrors(_config(shell, mirrors or []), mirrors or [], options, progress)
     if json:
-        out_json(report.as_json())
+        from snapmirror.views import run as view
+
+        out_json(view.run(report))
     else:
         from snapmirror.state import render
 
@@ -85,8 +87,9 @@ def json_when_failed(wanted: bool) -> Iterator[None]:
         yield
     except SnapmirrorError as error:
         if wanted:
-            fields = {"error": harmless(error.message), "hint": harmless(error.hint)}
-            out_json({"exit_code": int(error.exit_code), "mirrors": [], "warnings": [], **fields})
+            from snapmirror.views import run as view
+
+            out_json(view.failed_run(error))
         raise
 
 
@@ -105,25 +108,12 @@ def plan(
     with shown(quiet=shell.quiet) as progress:
         plans = plan_mirrors(shell.config, mirrors or [], Options(full), progress)
     if json:
-        out_json([{"mirror": name, **_as_json(planned)} for name, planned in plans.items()])
+        from snapmirror.views import run as view
+
+        out_json([view.plan(name, planned) for name, planned in plans.items()])
         return
     for name, planned in plans.items():
         _show_plan(name, planned, None if everything else _SHOWN)
-
-
-def _as_json(planned: Planned) -> dict[str, Any]:
-    return {
-        **planned.plan.counts,
-        "entries": planned.plan.totals.entries,
-        "full": planned.full,
-        "warnings": [*planned.warnings, *planned.complaints],
-        "refusals": [
-            {"error": harmless(one.message), "hint": harmless(one.hint), "exit_code": one.exit_code}
-            for one in planned.refusals
-        ],
-        "expires": [{"snapshot": one.snapshot.id, "reason": one.reason} for one in planned.expiry.decisions],
-        "changes": [{"change": what, **json_name(path)} for what, path in planned.plan.changes()],
-    }
 
 
 def _show_plan(name: str, planned: Planned, most: int | None) -> None:

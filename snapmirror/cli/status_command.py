@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,51 +11,10 @@ from snapmirror import folder
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.shell import Json, shell_of
 from snapmirror.model import count
-from snapmirror.text import age, harmless, local_time, utc_time
+from snapmirror.text import age, harmless, local_time
 
 if TYPE_CHECKING:
     from snapmirror.state.status import MirrorStatus, Status
-
-
-class MirrorFields(TypedDict):
-    """A mirror in `status --json`. What is not known is null; times are UTC."""
-
-    mirror: str
-    last_success_at: str | None
-    last_success_age_seconds: int | None
-    late_after_seconds: int
-    last_run_at: str | None
-    result: str | None
-    exit_code: int | None
-    snapshot: str | None
-    warnings: list[str]
-    error: str | None
-    hint: str | None
-    read_back_share: float | None
-    read_back_completed_at: str | None
-    read_back_behind_seconds: int | None
-    damaged_files: int | None
-    next_try_at: str | None
-    next_try: int | None
-    retries: int | None
-
-
-class StatusFields(TypedDict):
-    """What `status --json` prints. Space is in bytes, of the moment `space_at`.
-
-    Of a plain folder that is now, of every other store when the last run that could see it ended.
-    """
-
-    exit_code: int
-    findings: list[str]
-    unlisted: list[str]
-    running_since: str | None
-    space_at: str | None
-    store_free_bytes: int | None
-    image_bytes: int | None
-    disk_free_bytes: int | None
-    days_until_full: float | None
-    mirrors: list[MirrorFields]
 
 
 def register(app: typer.Typer) -> None:
@@ -81,7 +40,9 @@ def status(
     now = datetime.now(UTC)
     found = look(load(shell.config_path), now)  # not shell.config: the share is not touched, so nobody need watch
     if json:
-        out_json(_as_json(found, now))
+        from snapmirror.views import status as view
+
+        out_json(view.status(found, now))
     elif findings:
         from snapmirror.state import render
 
@@ -135,51 +96,3 @@ def _row(mirror: MirrorStatus, now: datetime) -> list[str]:
         local_time(mirror.last_run) if mirror.last_run else "",
         result,
     ]
-
-
-def _as_json(found: Status, now: datetime) -> StatusFields:
-    space = found.space
-    return {
-        "exit_code": int(found.exit_code),
-        "findings": [harmless(finding) for finding in found.findings],
-        "unlisted": [harmless(sentence) for sentence in found.unlisted],
-        "running_since": _utc(found.running_since),
-        "space_at": utc_time(datetime.fromtimestamp(space.at, UTC)) if space else None,
-        "store_free_bytes": space.store_free if space else None,
-        "image_bytes": space.image if space else None,
-        "disk_free_bytes": space.disk_free if space else None,
-        "days_until_full": round(found.days_until_full, 1) if found.days_until_full is not None else None,
-        "mirrors": [_mirror(mirror, now) for mirror in found.mirrors],
-    }
-
-
-def _mirror(mirror: MirrorStatus, now: datetime) -> MirrorFields:
-    last, known = mirror.last_success, mirror.read_back
-    return {
-        "mirror": mirror.mirror,
-        "last_success_at": _utc(last),
-        "last_success_age_seconds": int((now - last).total_seconds()) if last else None,
-        "late_after_seconds": int(mirror.late_after.total_seconds()),
-        "last_run_at": _utc(mirror.last_run),
-        "result": mirror.result,
-        "exit_code": mirror.exit_code,
-        "snapshot": mirror.snapshot,
-        "warnings": [harmless(warning) for warning in mirror.warnings],
-        "error": harmless(mirror.error) if mirror.error else None,
-        "hint": harmless(mirror.hint) if mirror.hint else None,
-        "read_back_share": round(known.share, 4) if known else None,
-        "read_back_completed_at": _utc(_moment(known.completed)) if known else None,
-        "read_back_behind_seconds": int(known.behind_seconds) if known else None,
-        "damaged_files": mirror.damaged,
-        "next_try_at": _utc(_moment(mirror.waiting.until)) if mirror.waiting else None,
-        "next_try": mirror.waiting.tried if mirror.waiting else None,
-        "retries": mirror.waiting.retries if mirror.waiting else None,
-    }
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
-
-
-def _utc(moment: datetime | None) -> str | None:
-    return utc_time(moment) if moment else None

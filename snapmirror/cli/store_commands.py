@@ -12,7 +12,7 @@ import typer
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.shell import Json, shell_of
 from snapmirror.model import size
-from snapmirror.text import duration, json_name, printable
+from snapmirror.text import duration, printable
 
 log = logging.getLogger("snapmirror.cli")
 
@@ -65,14 +65,9 @@ def mount(
         pass
     path = printable(config.store.path)
     if json:
-        out_json(
-            {
-                **json_name(config.store.path),
-                "mounted": done,
-                "already_mounted": not done and not config.is_plain,
-                "readable": readable,
-            }
-        )
+        from snapmirror.views import store as view
+
+        out_json(view.mount(config, mounted=done, readable=readable))
     elif config.is_plain:
         shell.say(f"the store {path} is a plain folder; there is nothing to mount")
     else:

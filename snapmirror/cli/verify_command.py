@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
 from snapmirror.model import count, size
-from snapmirror.text import harmless, json_name, printable
+from snapmirror.text import harmless, printable
 
 if TYPE_CHECKING:
     from snapmirror.errors import ExitCode
@@ -118,7 +118,9 @@ def verify(
             known_damage.learn_of_pool(config, damage)
     code = _exit_code(reports, damage or ())
     if json:
-        out_json({**_as_json(reports, depth, code), **({} if damage is None else {"scrub": list(damage)})})
+        from snapmirror.views import verify as view
+
+        out_json(view.verify(reports, depth, code, damage))
     else:
         for sentence in damage or ():
             out(f"scrub: {harmless(sentence)}")
@@ -227,34 +229,3 @@ def _conclude(reports: list[Report], depth: Depth, damage: Sequence[str] | None,
         healed = sum(one.healed is not None for one in tried)
         verdict += ", all healed" if healed == findings else f", {healed:,} healed, {findings - healed:,} NOT healed"
     out(f"{what}: {'the pool is damaged' if damage and not findings else verdict}")
-
-
-def _as_json(reports: list[Report], depth: Depth, code: ExitCode) -> dict[str, Any]:
-    return {
-        "exit_code": int(code),
-        "share": depth.share,
-        "seed": depth.seed if 0 < depth.share < 1 else None,
-        "mirrors": [
-            {
-                "mirror": report.mirror,
-                "snapshots": report.snapshots,
-                "names": report.names,
-                "files_read": report.files_read,
-                "bytes_read": report.bytes_read,
-                "findings": [_finding_json(finding) for finding in report.findings],
-                "findings_left_out": report.left_out,
-                "unchecked": report.unchecked,
-            }
-            for report in reports
-        ],
-    }
-
-
-def _finding_json(finding: Finding) -> dict[str, Any]:
-    fields: dict[str, Any] = {"kind": finding.kind}
-    if finding.path is not None:
-        fields |= json_name(finding.path)
-    fields |= {"detail": harmless(finding.detail), "below": finding.below, "snapshots": finding.snapshots}
-    tried = finding.healed is not None or finding.not_healed is not None
-    answers = {"healed": finding.healed, "not_healed": finding.not_healed} if tried else {}
-    return {**fields, **{name: text and harmless(text) for name, text in answers.items()}}

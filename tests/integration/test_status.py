@@ -12,7 +12,7 @@ from typing import Any
 from snapmirror.config import load
 from snapmirror.snapshots.record import make_id, parse_id
 from snapmirror.state import summary
-from snapmirror.text import utc_time
+from snapmirror.views.fields import utc_time
 from tests.support.runner import Scene
 from tests.support.waiting import until
 

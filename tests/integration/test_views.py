@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,7 @@ ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 def masked(text: str, folder: Path, *, machine: bool = False) -> str:
     """The output without what differs from run to run; `machine`: also without what the machine has to say."""
+    text = re.sub(r'(?<=_base64": ")[^"]+', lambda found: _masked_bytes(found[0], folder), text)
     text = text.replace(str(folder), "FOLDER")
     text = ID.sub("ID", ISO.sub("TIME", text))
     text = re.sub(rf'"({"|".join(MEASURED)})": -?[\d.]+(e-?\d+)?', r'"\1": 0', text)
@@ -41,6 +43,11 @@ def masked(text: str, folder: Path, *, machine: bool = False) -> str:
         while (fewer := block.sub("", text)) != text:
             text = fewer
     return text
+
+
+def _masked_bytes(base64: str, folder: Path) -> str:
+    name = os.fsdecode(b64decode(base64, validate=True)).replace(str(folder), "FOLDER")
+    return b64encode(os.fsencode(ID.sub("ID", name))).decode()
 
 
 def compare(name: str, done: Result, folder: Path, *, machine: bool = False) -> None:

@@ -44,6 +44,7 @@ GROUND = (
 # Where a module may look: its own layer and those after it. The reason stands in the message of a broken rule.
 LAYERS = (
     "cli",
+    "views",
     "doctor",
     "night",
     "windows",
@@ -57,6 +58,7 @@ LAYERS = (
 )
 REASONS = {
     "cli": "the command line is the only place that prints and that turns errors into exit codes",
+    "views": "what is done must not depend on how it is shown",
     "doctor": "what is examined must not know who looks at it",
     "night": "what a night is must not be known to what it is made of",
     "windows": "the host is told of runs, and does not run them",

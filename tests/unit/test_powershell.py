@@ -20,11 +20,11 @@ import typer.main
 
 import snapmirror
 from snapmirror.cli.app import app
-from snapmirror.cli.status_command import MirrorFields, StatusFields
 from snapmirror.config import parse
 from snapmirror.config.export import ExportConfig
 from snapmirror.errors import ExitCode
 from snapmirror.state.report import MirrorReport, RunReport
+from snapmirror.views.status import MirrorFields, StatusFields
 from tests.support import powershell
 from tests.support.powershell import calls, data, functions, parsed, text, walk
 from tests.support.powershell_commands import COMMON, WINDOWS

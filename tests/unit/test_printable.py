@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snapmirror.night.night import _storage_error
-from snapmirror.text import harmless, json_name, printable
+from snapmirror.text import harmless, printable
+from snapmirror.views.fields import json_name
 
 _PIECES = st.sampled_from(
     [b"\x1b[2J", b"\x1b]0;title\x07", b"\xc2\x9b31m", b"\xe2\x80\xae", b"\xe2\x81\xa6", b"\xff\xfe", b"\xed\xa0\x80",

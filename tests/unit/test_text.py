@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.model import count, size
-from snapmirror.text import age, duration, harmless, json_name, printable
+from snapmirror.text import age, duration, harmless, printable
+from snapmirror.views.fields import json_name
 
 names = st.binary(min_size=1, max_size=60).filter(lambda name: b"/" not in name and b"\0" not in name)
 

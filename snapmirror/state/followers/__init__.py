@@ -28,7 +28,8 @@ class Run:
     """A run, as its followers see it. `finished` is in seconds since 1970.
 
     `last_success` is by mirror, and as `space` of the moment when the store was last open; `error` is what ended the
-    run before its end; `waiting` are the mirrors that it is going to try again; `remembered` is what the summary file says since this run.
+    run before its end; `waiting` are the mirrors that it is going to try again; `remembered` is what the summary file
+    says since this run.
     """
 
     config: Config

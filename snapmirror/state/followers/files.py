@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from snapmirror import files
 from snapmirror.config import Config
 from snapmirror.errors import StorageError
-from snapmirror.state_folder import state_file
 from snapmirror.state import logbook, summary
 from snapmirror.state.followers import Follower, Run
+from snapmirror.state_folder import state_file
 
 
 class ReportFiles(Follower):

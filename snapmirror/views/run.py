@@ -1,0 +1,43 @@
+"""`run --json`, and `plan --json`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from snapmirror.text import harmless
+from snapmirror.views.fields import json_name
+
+if TYPE_CHECKING:
+    from snapmirror.errors import SnapmirrorError
+    from snapmirror.night.planning import Planned
+    from snapmirror.state.report import RunReport
+
+VERSION = 1
+
+
+def run(report: RunReport) -> dict[str, object]:
+    """A run, as its report files have it as well."""
+    return report.as_json()
+
+
+def failed_run(error: SnapmirrorError) -> dict[str, Any]:
+    """A run that ended before its end: whoever reads JSON gets JSON whatever happens."""
+    fields = {"error": harmless(error.message), "hint": harmless(error.hint)}
+    return {"exit_code": int(error.exit_code), "mirrors": [], "warnings": [], **fields}
+
+
+def plan(mirror: str, planned: Planned) -> dict[str, Any]:
+    """What a run would do for a mirror, name by name."""
+    return {
+        "mirror": mirror,
+        **planned.plan.counts,
+        "entries": planned.plan.totals.entries,
+        "full": planned.full,
+        "warnings": [*planned.warnings, *planned.complaints],
+        "refusals": [
+            {"error": harmless(one.message), "hint": harmless(one.hint), "exit_code": one.exit_code}
+            for one in planned.refusals
+        ],
+        "expires": [{"snapshot": one.snapshot.id, "reason": one.reason} for one in planned.expiry.decisions],
+        "changes": [{"change": what, **json_name(path)} for what, path in planned.plan.changes()],
+    }
