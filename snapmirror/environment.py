@@ -27,9 +27,15 @@ _PASSED_BEGINNINGS = ("SNAPMIRROR_", "FAKETIME", "NO_FAKE_STAT", "FAKE_UTIME")
 _FIXED = {"LC_ALL": "C", "TZ": "UTC"}
 
 
-def passed_on() -> dict[str, str]:
-    """The environment that a program is started with."""
+def passed_on(program: str = "") -> dict[str, str]:
+    """The environment that a program is started with.
+
+    rsync gets no HOME: ~/.popt there may hold aliases that give its options another meaning, or add some ("rsync alias
+    --links --copy-links --exclude=…"). Its ssh gets it back, see `tools.ssh`.
+    """
     kept = {key: value for key, value in os.environ.items() if key in _PASSED or key.startswith(_PASSED_BEGINNINGS)}
+    if program == "rsync":
+        kept.pop("HOME", None)
     return kept | _FIXED
 
 

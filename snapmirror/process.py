@@ -234,7 +234,7 @@ def _started(
                 _in=source, _out=sink, _err=stderr, _encoding="latin-1", _tty_out=False,
                 _bg=True, _bg_exc=False, _ok_code=_ANY_EXIT_CODE, _new_session=True,
                 _preexec_fn=partial(_before_program, memory, only, list(map(os.fsencode, words))),
-                _env={**environment.passed_on(), **(env or {})},
+                _env={**environment.passed_on(words[0]), **(env or {})},
                 **({"_cwd": str(cwd)} if cwd else {}),
             )  # fmt: skip
         except BaseException:

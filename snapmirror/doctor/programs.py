@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 from snapmirror.check import Check, fail, failed, ok, warn
 from snapmirror.config import Config
-from snapmirror.errors import ExitCode, StorageError
+from snapmirror.errors import ExitCode, StorageError, UsageError
 from snapmirror.process import ProgramFailed, find, run
 from snapmirror.storage import encryption
 from snapmirror.tools import cifs, zpool
+from snapmirror.tools.rsync import refuse_aliases
 
 Version = tuple[int, ...]
 
@@ -107,6 +108,10 @@ def _rsync() -> Iterator[Check]:
         )
     else:
         yield ok("rsync", f"rsync {shown}")
+    try:
+        refuse_aliases()
+    except UsageError as error:
+        yield failed("rsync", error)
     lacking = [name for name in ("ACLs", "xattrs", "hardlinks") if f"no {name}" in text]
     if lacking:
         yield warn("rsync", f"this rsync was built without {', '.join(lacking)}", "install your distribution's rsync")

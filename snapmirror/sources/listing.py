@@ -13,7 +13,7 @@ from typing import IO
 
 from snapmirror import process
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import DamageError, TransferError
+from snapmirror.errors import DamageError, TransferError, UsageError
 from snapmirror.snapshots import times
 from snapmirror.snapshots.entry import escape, path_of, plain_line
 from snapmirror.snapshots.names import Tree
@@ -54,6 +54,9 @@ def source_listed(mirror: MirrorConfig, *, expected: int) -> Iterator[Listing]:
 
     `expected`: how many entries it had last time, 0 if that is not known.
     """
+    rsync.refuse_aliases()
+    if mirror.source.kind == "ssh" and process.find("ssh") is None:  # rsync starts it, and has no words for that
+        raise UsageError("the program ssh is not installed", hint="'snapmirror doctor' names its package")
     argv = rsync.listing_argv(settings.location(mirror), settings.options(mirror), whole=0 < expected <= _MOST_AT_ONCE)
     ahead = folders_read_ahead(mirror.source.rsync_argument) if _is_read_ahead(mirror, expected) else nullcontext()
     with ahead, _listed(argv, f"listing {mirror.source}", mirror, stall.patience(mirror)) as listing:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
+from snapmirror.errors import UsageError
 from snapmirror.tools import ssh
 
 LIST_FORMAT = "%i|%B|%U|%G|%l|%M|%L//%n"
@@ -20,6 +22,8 @@ SENT_FORMAT = "%C|%i|%B|%U|%G|%l|%M|%L//%n"
 
 NOWHERE = "/.snapmirror-nothing/"
 """A place that is never made: dry runs compare with it."""
+
+_POPT, _POPT_FOLDER = Path("/etc/popt"), Path("/etc/popt.d")
 
 
 @dataclass(frozen=True)
@@ -247,6 +251,26 @@ def _filters(options: Options) -> list[str]:
         *([f"--max-size={options.max_size}"] if options.max_size is not None else []),
         *([f"--min-size={options.min_size}"] if options.min_size is not None else []),
     ]
+
+
+def refuse_aliases(files: Iterable[Path] | None = None) -> None:
+    """Raises UsageError where this machine's /etc/popt gives one of rsync's long options another meaning.
+
+    The library that reads rsync's options takes aliases from there ("rsync alias --links --copy-links"), and nothing
+    turns that off. (We use no short options: an alias of one is not ours.)
+    """
+    for file in files if files is not None else (_POPT, *sorted(_POPT_FOLDER.glob("*"))):
+        try:
+            lines = file.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            words = line.split(maxsplit=3)
+            if len(words) > 2 and fnmatchcase("rsync", words[0]) and words[2].startswith("--"):
+                raise UsageError(
+                    f"{file} changes what rsync's option {words[2]} does: {line.strip()!a}",
+                    hint="take that line out of it; a snapshot would not be what the configuration says",
+                )
 
 
 def connection(location: Location) -> list[str]:

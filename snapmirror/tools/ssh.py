@@ -9,6 +9,7 @@ ssh_config at all (-F none) was rejected: sources are written with aliases.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,8 +83,12 @@ def jump(jump_host: str) -> tuple[str, int | None]:
 
 
 def rsh(login: Login) -> str:
-    """The same as rsync's --rsh takes it: one text that rsync itself splits, honouring quotes."""
-    return " ".join(_quoted(word) for word in argv(login))
+    """The same as rsync's --rsh takes it: one text that rsync itself splits, honouring quotes.
+
+    rsync has no HOME (see `environment`); a ProxyCommand of ssh_config may need it.
+    """
+    home = os.environ.get("HOME")
+    return " ".join(_quoted(word) for word in [*(["env", f"HOME={home}"] if home else []), *argv(login)])
 
 
 def _login(login: Login) -> list[str]:

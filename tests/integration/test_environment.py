@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from snapmirror.environment import passed_on, whole
+from snapmirror.errors import UsageError
 from snapmirror.process import run
+from snapmirror.tools.rsync import refuse_aliases
+from snapmirror.tools.ssh import Login, rsh
 from tests.support.runner import Scene
 from tests.support.sshd import sshd_running
 
@@ -56,6 +61,64 @@ def test_a_night_does_not_see_what_is_set_for_people(tmp_path: Path) -> None:
             assert scene.night(*words).mirror["warnings"] == []
             assert sorted(path.name for path in scene.slots()[1].iterdir()) == names
             (scene.source / "plain").write_text("more")
+
+
+def test_aliases_of_rsyncs_options_change_no_night(tmp_path: Path) -> None:
+    """~/.popt, which rsync reads: a name would be left out, and a symlink followed. Locally and over ssh."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".popt").write_text("rsync alias --links --copy-links --exclude=left\nrsync alias --perms --chmod=a=r\n")
+    scene = Scene(tmp_path / "scene", environment={"HOME": str(home)})
+    (scene.source / "left").write_text("x")
+    (scene.source / "link").symlink_to("left")
+
+    def is_whole() -> bool:
+        newest = scene.slots()[1]
+        return (newest / "left").is_file() and (newest / "link").is_symlink()
+
+    scene.night()
+    assert is_whole()
+    with sshd_running(tmp_path / "sshd") as server:
+        scene.configure(source=f"{server.login}:{scene.source}", **server.options())
+        for words in ([], ["--full"]):
+            (scene.source / "left").write_text("more" * (len(words) + 1))
+            scene.night(*words)
+            assert is_whole()
+    target = scene.folder / "out"
+    assert scene.command("restore", "newest", "/", "--to", target, "--yes").exit_code == 0
+    assert (target / "left").is_file() and (target / "link").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [("rsync alias --links --copy-links", True), ("rs* exec --acls other", True), ("rsync alias -Z --no-perms", False),
+     ("tar alias --links --x", False), ("# rsync alias --links", False), ("rsync", False)],
+)  # fmt: skip
+def test_aliases_for_the_whole_machine_are_refused(tmp_path: Path, line: str, refused: bool) -> None:
+    """Nothing keeps rsync from reading /etc/popt."""
+    file = tmp_path / "popt"
+    file.write_text(f"other alias --x --y\n{line}\n")
+    with pytest.raises(UsageError, match="changes what rsync's option") if refused else nullcontext():
+        refuse_aliases([tmp_path / "missing", file])
+
+
+def test_no_ssh_on_this_machine_is_not_the_servers_fault(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    for program in ("rsync", "env"):
+        (scene.programs / program).symlink_to(f"/usr/bin/{program}")
+    argv = scene.argv("run")
+    scene.configure(source="root@127.0.0.1:/x")
+    environment = scene.environ() | {"PATH": str(scene.programs)}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert "the program ssh is not installed" in done.stderr, done.stderr
+    assert done.returncode == 2
+
+
+def test_ssh_has_its_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rsync has none; a ProxyCommand of ssh_config may need it."""
+    monkeypatch.setenv("HOME", "/home/two words")
+    assert "HOME" not in passed_on("rsync") and passed_on("ssh")["HOME"] == "/home/two words"
+    assert rsh(Login(port=22)).startswith("env 'HOME=/home/two words' ssh ")
 
 
 def test_what_passes(monkeypatch: pytest.MonkeyPatch) -> None:
