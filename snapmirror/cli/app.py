@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from snapmirror import __version__
+from snapmirror.cli import completion
 from snapmirror.cli.commands import Program
 from snapmirror.cli.global_options import SYSTEM_CONFIG, VARIABLE, default_config
 from snapmirror.cli.output import out
@@ -62,3 +63,6 @@ def options(
         raise typer.BadParameter("--quiet and --verbose exclude each other")
     context.obj = Shell(config or default_config(), quiet, verbose)
     context.obj.speak(steps=False)
+
+
+completion.enable()

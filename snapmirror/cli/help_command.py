@@ -1,4 +1,4 @@
-"""`snapmirror help [PAGE]`: the pages that travel with the program. Needs no configuration.
+"""`snapmirror help [PAGE]`: the pages that travel with the program, and what is made of them. Needs no configuration.
 
 On a terminal a page is laid out by rich and shown by $PAGER, else less; what is piped is the Markdown as it is.
 """
@@ -10,12 +10,14 @@ import shlex
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from snapmirror.cli.output import flush, out
 from snapmirror.errors import UsageError
+from snapmirror.text import printable
 
 _MOST_COLUMNS = 110
 # -F: a page that fits is just printed; -R: colours; -X: it stays on the screen; secure: no shell out of root's pager.
@@ -34,14 +36,38 @@ def _completed(incomplete: str) -> list[str]:
 
 
 def show(
+    context: typer.Context,
     page: Annotated[
         str | None,
         typer.Argument(
             metavar="[PAGE]", show_default=False, autocompletion=_completed, help="A page; none: list them all."
         ),
     ] = None,
+    man: Annotated[
+        Path | None,
+        typer.Option(
+            "--man",
+            metavar="FOLDER",
+            file_okay=False,
+            help="Write the manual pages snapmirror(1) and snapmirror.toml(5) below it, such as /usr/local/share/man.",
+        ),
+    ] = None,
+    completion: Annotated[
+        str | None,
+        typer.Option("--completion", metavar="SHELL", help="Print the completion script for bash, zsh or fish."),
+    ] = None,
 ) -> None:
     """List the pages, one per task, or show one: 'snapmirror help restore'."""
+    if sum(one is not None for one in (page, man, completion)) > 1:
+        raise typer.BadParameter("a page, --man and --completion exclude each other")
+    if man is not None:
+        _write_manual(man, context)
+        return
+    if completion is not None:
+        from snapmirror.cli.completion import script
+
+        out(script(completion))
+        return
     if page is None:
         _list()
         return
@@ -69,6 +95,16 @@ def known(wanted: str) -> str:
     near = list(dict.fromkeys([*get_close_matches(name, pages.NAMES), *near]))
     hint = f"near it: {', '.join(near)}; " if near else ""
     raise UsageError(f"there is no page {wanted!r}", hint=f"{hint}'snapmirror help' lists all pages")
+
+
+def _write_manual(folder: Path, context: typer.Context) -> None:
+    from snapmirror.cli import manual
+
+    try:
+        for path in manual.write(folder, context):
+            out(printable(path))
+    except OSError as error:
+        raise UsageError(f"{printable(error.filename or folder)} cannot be written: {error.strerror}") from error
 
 
 def _list() -> None:
