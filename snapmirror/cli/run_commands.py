@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,7 @@ from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, Shell, shell_of
 from snapmirror.errors import SnapmirrorError, StuckError
 from snapmirror.model import count, size
-from snapmirror.text import harmless, printable
+from snapmirror.text import harmless, local_time, printable
 
 if TYPE_CHECKING:
     from snapmirror.config import Config
@@ -43,16 +44,38 @@ def run(
         ),
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another run to end, a day at most.")] = False,
+    due: Annotated[
+        bool,
+        typer.Option("--due", help="Only mirrors whose last night ended a day ago or more; tell when others are due."),
+    ] = False,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            "--at", metavar="HH:MM", formats=["%H:%M"], help="With --due: whose last night ended before this time came."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Make a snapshot of each mirror: what cron calls every night."""
+    """Make a snapshot of each mirror: what cron calls every night.
+
+    With --due it may be called often, by a machine that is not always on: it makes up for nights that were missed or
+    interrupted. One that failed by itself is not tried again before the next is due.
+    """
     from snapmirror.night.night import Options
     from snapmirror.night.run import run_mirrors
 
+    shell = shell_of(context, steps=not dry_run)
+    if at is not None and not due:
+        raise typer.BadParameter("--at HH:MM needs --due")
+    if due:
+        with json_when_failed(json):
+            mirrors = _due(shell, mirrors or [], at)
+        if not mirrors:
+            _show_nothing(dry_run=dry_run, json=json)
+            return
     if dry_run:
         plan(context, mirrors, full, everything=False, json=json)
         return
-    shell = shell_of(context, steps=True)
     with json_when_failed(json), shown(quiet=shell.quiet) as progress:
         options = Options(full, accept_changes, wait)
         report = run_mirrors(_config(shell, mirrors or []), mirrors or [], options, progress)
@@ -66,6 +89,28 @@ def run(
         tell(render.run(report), quiet=shell.quiet)
     if report.exit_code:
         raise typer.Exit(int(report.exit_code))
+
+
+def _due(shell: Shell, names: list[str], at: datetime | None) -> list[str]:
+    """The mirrors that are due; of the others it is said when they will be."""
+    from snapmirror.night.missed import missed
+    from snapmirror.schedule import DailyAt, Every
+
+    rule = DailyAt(at.time()) if at is not None else Every(timedelta(days=1))
+    found = missed(_config(shell, names), names, rule, datetime.now(UTC))
+    if not shell.quiet:
+        for name, when in found.later.items():
+            note(f"{name}: is due on {local_time(when)}")
+    return found.due
+
+
+def _show_nothing(*, dry_run: bool, json: bool) -> None:
+    """Nothing was due."""
+    if json:
+        from snapmirror.state.report import RunReport
+        from snapmirror.views import run as view
+
+        out_json([] if dry_run else view.run(RunReport()))
 
 
 def _config(shell: Shell, names: list[str]) -> Config:

@@ -33,6 +33,7 @@ from snapmirror.night import guard, losses, scrambled
 from snapmirror.night.planning import Planned, make_plan, next_header, retention_of
 from snapmirror.pipeline import Pipeline
 from snapmirror.process import ProgramFailed
+from snapmirror.schedule import Every, due
 from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import escape, parse
 from snapmirror.snapshots.history import History
@@ -357,7 +358,7 @@ def is_full_due(mirror: MirrorConfig, snapshots: list[Snapshot], header: Header)
     if last.taken_at > now:
         return header.sequence - last.sequence >= days  # the clock was ahead then: nights are counted instead
     # a night that starts a few minutes earlier than the last full one is still a week later
-    return now - last.taken_at > timedelta(days=days) - timedelta(hours=1)
+    return due(Every(timedelta(days=days), early=timedelta(hours=1)), last.taken_at, now).is_due
 
 
 def _some(paths: list[bytes], most: int = 5) -> str:

@@ -36,6 +36,7 @@ GROUND = (
     "model",
     "state_folder",
     "pages",
+    "schedule",
     "text",
     "threads",
     "worker",

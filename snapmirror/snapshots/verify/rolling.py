@@ -24,6 +24,7 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 from snapmirror import files
 from snapmirror.errors import DamageError
 from snapmirror.model import Progress, ReadBack
+from snapmirror.schedule import Every, due
 from snapmirror.snapshots.history import History
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.record import Id, make_id, parse_id
@@ -44,6 +45,7 @@ from snapmirror.snapshots.verify.findings import (
 from snapmirror.tools import filesystems
 
 _DAY = timedelta(days=1)
+_A_SHARE = Every(_DAY, early=_DAY / 2)  # a second run of the same day reads nothing more
 _AT_ONCE = 50_000  # contents that are drawn together: some 15 MB of memory
 _STRETCH = 4096  # contents that are read between two notes,
 _STRETCH_BYTES = 1 << 30  # unless they are large
@@ -121,11 +123,10 @@ class Round(BaseModel):
         """
         if days < 1:
             return 0.0
-        owed = 1.0 if self.until is None else (now - parse_id(self.until)) / _DAY
-        if owed < 0:  # the clock was ahead
-            owed = 1.0
-        if owed < 0.5:  # today's share has been read
+        until = parse_id(self.until) if self.until is not None else None
+        if not due(_A_SHARE, until, now).is_due:
             return 0.0
+        owed = 1.0 if until is None or until > now else (now - until) / _DAY
         return 1.0 if days <= 1 else min(1.0, owed / (days - 1))
 
     def advanced(self, width: int, now: datetime, until: datetime) -> Round:

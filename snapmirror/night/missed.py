@@ -1,0 +1,46 @@
+"""Which mirrors are due: `run --due`, for machines that are not always on when a night should begin.
+
+A night that ended by itself is not due again, whatever its verdict: one that failed is told, and not tried again until
+the next. One that was interrupted, or of which a power cut has left nothing, is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from snapmirror.config import Config
+from snapmirror.errors import ExitCode
+from snapmirror.schedule import DailyAt, Every, due
+from snapmirror.state.status import MirrorStatus, status
+
+_NOT_BY_ITSELF = (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+
+
+@dataclass
+class Missed:
+    """Names of mirrors that are due, and when the others will be."""
+
+    due: list[str] = field(default_factory=list)
+    later: dict[str, datetime] = field(default_factory=dict)
+
+
+def missed(config: Config, names: Sequence[str], rule: Every | DailyAt, now: datetime) -> Missed:
+    """Of the mirrors named (all, if none is) those that are due. Opens nothing. Raises UsageError for unknown names."""
+    chosen = {mirror.name for mirror in config.select(names)}
+    found = Missed()
+    for mirror in status(config, now).mirrors:
+        if mirror.mirror in chosen:
+            is_due, at = due(rule, _ended(mirror), now)
+            if is_due:
+                found.due.append(mirror.mirror)
+            else:
+                found.later[mirror.mirror] = at
+    return found
+
+
+def _ended(mirror: MirrorStatus) -> datetime | None:
+    """When the last night ended by itself; a good one has begun its snapshot."""
+    last_run = mirror.last_run if mirror.exit_code not in _NOT_BY_ITSELF else None
+    return max((one for one in (mirror.last_success, last_run) if one is not None), default=None)

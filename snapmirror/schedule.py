@@ -1,0 +1,54 @@
+"""When something is due: one pure function for full nights, for reading back, and for `run --due`.
+
+It lies below all that asks: reading back is a matter of the snapshots, which know nothing of nights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Every:
+    """Once in each `interval`; what comes sooner by no more than `early` is on time."""
+
+    interval: timedelta
+    early: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True)
+class DailyAt:
+    """Every day at this time of the local clock: the rule of cron, and of the helper VM's catch-up."""
+
+    time: time
+
+
+class Due(NamedTuple):
+    """Whether it is due, and since when; else when it will be."""
+
+    is_due: bool
+    at: datetime
+
+
+def due(rule: Every | DailyAt, last: datetime | None, now: datetime) -> Due:
+    """Whether it is time for what was done `last` (None: never), and since when; else when it will be.
+
+    Both moments know their zone. By `Every`, what was done in the future, as a clock that was ahead tells, is due: else
+    nothing would be done for years. By `DailyAt` it was done today, and is due tomorrow.
+    """
+    if isinstance(rule, Every):
+        at = now if last is None or last > now else last + rule.interval - rule.early
+        return Due(at <= now, at)
+    here = now.astimezone()
+    at = _local(here.date(), rule.time)
+    if at > here:
+        at = _local(here.date() - timedelta(days=1), rule.time)
+    if last is None or last < at:
+        return Due(True, at)
+    return Due(False, _local(at.date() + timedelta(days=1), rule.time))
+
+
+def _local(day: date, moment: time) -> datetime:
+    return datetime.combine(day, moment).astimezone()
