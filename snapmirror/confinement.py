@@ -1,8 +1,8 @@
-"""A program that may change nothing but a few folders: the rest of the machine is read-only for it.
+"""Confine a program to a few folders that it may change: the rest of the machine is read-only for it.
 
-What talks with a server that may be hostile gets such a view, a mount namespace of its own: whatever path the server
-leads it to, through a symlink or by a fault of the program, a sealed snapshot or a file of this machine is read-only
-there. It takes 1 ms. Root is needed for it, and Linux 5.12; without them there is no such second wall.
+A program that talks with a possibly hostile server gets a mount namespace of its own: whatever path the server leads it
+to, through a symlink or by a fault of the program, sealed snapshots and the files of this machine are read-only there.
+It takes 1 ms. It needs root and Linux 5.12; without them there is no such second wall.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class _MountAttributes(ctypes.Structure):
 
 
 def confine(writable: Sequence[bytes], argv: Sequence[bytes]) -> None:
-    """Make the machine read-only for this process and its children, but for these folders. `argv` is its program's.
+    """Make the machine read-only for this process and its children, except these folders. `argv` is its program's.
 
-    Names can be moved between those that lie in one folder: that is one mount, in which all else that is there now is
-    read-only. (Between two mounts rsync would copy each file, and its holes.)
+    Folders with the same parent share one mount, so that files can be moved between them; all else that is now in the
+    parent is read-only. (Between two mounts rsync would copy each file, and its holes.)
 
-    To be called in a child before its program starts. Returns without having done so where it cannot be had; raises
-    OSError where it stopped half-way: then the program must not start.
+    Call it in a child before its program starts. It returns without an effect where the machine cannot do this; it
+    raises OSError if it stopped half-way: then the program must not start.
     """
     if _libc.unshare(_CLONE_NEWNS) != 0:
         return
     foreign = _foreign(argv)
     writable, beside = _mounts(writable)
-    # what is unmounted outside goes here as well; what is mounted here stays here
+    # what is unmounted outside is unmounted here as well; what is mounted here is not seen outside
     if not _mount(None, b"/", _MS_REC | _MS_SLAVE):
         return
     for place in foreign:
@@ -60,9 +60,9 @@ def confine(writable: Sequence[bytes], argv: Sequence[bytes]) -> None:
 
 
 def _foreign(argv: Sequence[bytes]) -> list[bytes]:
-    """Where images are mounted that a program has nothing to do with: other stores.
+    """The mount points of images that the program does not use: other stores.
 
-    Where mounts are not shared between namespaces, it would hold them when they are unmounted outside.
+    If mounts are not shared between namespaces, the program would keep them busy when they are unmounted outside.
     """
     words = b"\n".join(argv)
     folders = [word.rstrip(b"/") + b"/" for word in argv if word.startswith(b"/")]
@@ -78,7 +78,7 @@ def _foreign(argv: Sequence[bytes]) -> list[bytes]:
 
 
 def _mounts(folders: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Which folders become writable mounts for these, and what in them becomes a read-only one."""
+    """The folders to mount writable for these, and the names in them to mount read-only."""
     together: dict[bytes, set[bytes]] = {}
     for folder in folders:
         above, _, name = folder.rpartition(b"/")

@@ -1,8 +1,8 @@
-"""What programs get to see of our environment: what they need, and nothing that is set for people.
+"""The environment that programs get: the variables that they need, and none that are set for people.
 
 Many variables change what a program does or prints: `RSYNC_ICONV` renames files, `RSYNC_MAX_ALLOC` and
 `POSIXLY_CORRECT` make rsync refuse its options, `BLKID_FILE` and `LIBMOUNT_FSTAB` name other files, `SSH_ASKPASS`
-opens a window. A list of the harmful ones would never be complete. So these pass, and no others.
+opens a window. A list of the harmful ones would never be complete. So only these are passed on.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import os
 _PASSED = frozenset(
     (
         "PATH", "HOME", "USER", "LOGNAME", "TMPDIR",
-        "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR",  # where keys are: an agent's
+        "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR",  # how to reach keys: an agent's
         "KRB5CCNAME", "KRB5_CONFIG", "KRB5_CLIENT_KTNAME",  # or tickets
         "LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "LOCPATH",  # how programs are started at all on this machine
         "http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
     )
 )  # fmt: skip
-"""Without SHELL: ssh starts its ProxyCommand with it, and ours is written for sh, which it takes otherwise.
+"""Without SHELL: ssh would start its ProxyCommand with it, and ours is written for sh, the default.
 
-The proxies are for what a ProxyCommand of ssh starts; rsync has one of its own (RSYNC_PROXY).
+The proxies are for the program that ssh's ProxyCommand starts; rsync uses RSYNC_PROXY instead.
 """
 _PASSED_BEGINNINGS = ("SNAPMIRROR_", "FAKETIME", "NO_FAKE_STAT", "FAKE_UTIME")
-"""Our own mark on each descendant, and libfaketime's: a run under another clock is so with all its programs."""
+"""Our mark on each descendant, and libfaketime's: a run under another clock passes that clock to its programs."""
 _FIXED = {"LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -40,5 +40,5 @@ def passed_on(program: str = "") -> dict[str, str]:
 
 
 def whole() -> dict[str, str]:
-    """All of it, for a program that the configuration names: what it needs is not known to us."""
+    """The whole environment, for a program that the configuration names: we do not know what it needs."""
     return dict(os.environ) | _FIXED

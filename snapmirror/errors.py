@@ -1,4 +1,4 @@
-"""What can go wrong, as one sentence, a hint and a documented exit code.
+"""The errors: each is one sentence, a hint and a documented exit code.
 
 Every failure that a user, a server or a disk can cause is a `SnapmirrorError`; the command line prints its
 sentence and hint and exits with its code. Anything else that reaches the command line is a bug (exit 1).
@@ -42,7 +42,7 @@ WAY_OUT = (
 
 
 class SnapmirrorError(Exception):
-    """A failure with a sentence for people, a hint what to do next, and an exit code."""
+    """A failure with a sentence for people, a hint on what to do next, and an exit code."""
 
     exit_code: ExitCode = ExitCode.BUG
 
@@ -53,7 +53,7 @@ class SnapmirrorError(Exception):
 
 
 class UsageError(SnapmirrorError):
-    """The command line or what it names is wrong."""
+    """The command line, or something that it names, is wrong."""
 
     exit_code = ExitCode.USAGE
 
@@ -67,7 +67,7 @@ class ConfigError(UsageError):
 
 
 class LockedError(SnapmirrorError):
-    """Another live run holds the store. `elsewhere`: one whose report is not where ours is."""
+    """Another live run holds the store. `elsewhere`: its report is kept in another place than ours."""
 
     exit_code = ExitCode.LOCKED
 
@@ -77,13 +77,13 @@ class LockedError(SnapmirrorError):
 
 
 class StorageError(SnapmirrorError):
-    """Share, image, key, file system or space: what lies under the store."""
+    """A failure below the store: share, image, key, file system or space."""
 
     exit_code = ExitCode.STORAGE
 
 
 class TakenError(StorageError):
-    """Somebody has the image, or the pool. `is_near`: a snapmirror of this machine, which will end by itself."""
+    """The image or the pool is in use. `is_near`: by a snapmirror of this machine, which will end by itself."""
 
     def __init__(self, what: str, by: str, *, hint: str = "wait for it, or stop it", is_near: bool = False) -> None:
         super().__init__(f"{what} is in use by {by}", hint=hint)
@@ -93,7 +93,7 @@ class TakenError(StorageError):
 
 
 class StoreMissing(StorageError):  # noqa: N818  (a state, not a mistake)
-    """The store's folder is not there."""
+    """The store's folder is missing."""
 
 
 class NoRoomError(StorageError):
@@ -101,7 +101,7 @@ class NoRoomError(StorageError):
 
 
 class HostError(SnapmirrorError):
-    """The Windows host cannot be asked, or what was asked of it failed. Never the end of a night."""
+    """The Windows host cannot be reached, or a script failed there. Never ends a night."""
 
     exit_code = ExitCode.STORAGE
 
@@ -113,18 +113,18 @@ class TransferError(SnapmirrorError):
 
 
 class ListingError(TransferError):
-    """The source lists what no tree can be."""
+    """The source's listing cannot be that of a tree."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, hint="nothing was changed; the server is broken, or hostile")
 
 
 class UnreachableError(TransferError):
-    """The server or the network was away, or the connection broke: that may have passed in some minutes."""
+    """The server or the network was away, or the connection broke: this may be over in some minutes."""
 
 
 class StumbledError(TransferError):
-    """rsync tripped over a tree that changed while it was read: the same night may well succeed at once."""
+    """rsync failed on a tree that changed while it was read: a retry may well succeed at once."""
 
 
 class GuardError(SnapmirrorError):
@@ -140,7 +140,7 @@ class DamageError(SnapmirrorError):
 
 
 class ShortageError(SnapmirrorError):
-    """This machine has no memory, processes or open files left for us. What is under the store is well."""
+    """This machine has no memory, processes or open files left for us. The storage is not at fault."""
 
     exit_code = ExitCode.STORAGE
 
@@ -149,7 +149,7 @@ _SHORT = {errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 
 
 def shortage(error: BaseException) -> ShortageError | None:
-    """The sentence for a machine that has run short of something, None for any other error."""
+    """The error for a machine that has run out of something; None for any other error."""
     if _is_about_memory(error):
         what = "memory"
     elif isinstance(error, RuntimeError) and "start new thread" in str(error):  # Python has no class for it
@@ -159,12 +159,12 @@ def shortage(error: BaseException) -> ShortageError | None:
     else:
         return None
     return ShortageError(
-        f"this machine has run out of {what}", hint="what is published stays; give it more, then run again"
+        f"this machine has run out of {what}", hint="published snapshots are kept; give it more, then run again"
     )
 
 
 def denied(error: BaseException) -> StorageError | None:
-    """The sentence for what the user who asks may not do, None for any other error."""
+    """The error for something that this user may not do; None for any other error."""
     if isinstance(error, FileNotFoundError) and "No usable temporary directory" in str(error):
         return StorageError(
             "there is no folder in which temporary files can be written", hint="make room in /tmp, or set TMPDIR"
@@ -172,14 +172,14 @@ def denied(error: BaseException) -> StorageError | None:
     if not isinstance(error, PermissionError) or not isinstance(error.filename, str | bytes):
         return None
     me, name = os.geteuid(), os.fsdecode(error.filename)
-    if me == 0:  # then it is no question of whose it is
-        hint = "is it immutable ('lsattr' tells), or on a server that forbids it? the system's access control can, too"
+    if me == 0:  # then ownership is not the reason
+        hint = "is it immutable (see 'lsattr'), or forbidden by a server or by the system's access control?"
         return StorageError(f"{name!a} cannot be used, not even by root: {error.strerror}", hint=hint)
     owner = _owner_on_the_way(Path(name))
     whose = f"; {owner[0]} belongs to {machine.user(owner[1])}" if owner and owner[1] != me else ""
     return StorageError(
         f"{name!a} cannot be used by {machine.user(me)}: {error.strerror}{whose}",
-        hint="run it as the user to whom that belongs, or with sudo",
+        hint="run it as the owner, or with sudo",
     )
 
 
@@ -194,10 +194,10 @@ def _is_about_memory(error: BaseException) -> bool:
     text = str(error)
     return (
         isinstance(error, MemoryError)
-        or "not enough memory" in text  # (zstd's is an error of its own)
+        or "not enough memory" in text  # (zstd raises an error of its own)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
         or (isinstance(error, ImportError) and "failed to map segment" in text)  # of a library
-        # where Python's own code cannot even make the error
+        # Python's own code could not even make the error
         or (isinstance(error, SystemError) and bool(re.search("without (setting an exception|exception set)", text)))
     )
 
@@ -214,21 +214,21 @@ class Interrupted(SnapmirrorError):  # noqa: N818  (a state, not a mistake)
     exit_code = ExitCode.INTERRUPTED
 
     def __init__(self, signal_number: int, signal_name: str) -> None:
-        super().__init__(f"stopped by {signal_name}", hint="what is published stays; the next run goes on from here")
+        super().__init__(f"stopped by {signal_name}", hint="published snapshots are kept; the next run goes on here")
         self.signal_number = signal_number
         self.exit_code = ExitCode.INTERRUPTED if signal_name == "SIGINT" else ExitCode.TERMINATED
 
 
 class ShareLost(Interrupted):
-    """The server of the share has stayed away for too long; the run unwound. A storage error that comes as a signal."""
+    """The share's server has not answered for too long; the run unwound. A storage error that comes as a signal."""
 
     def __init__(self, signal_number: int, share: str, seconds: int) -> None:
         super().__init__(signal_number, "")
         self.message = f"{share} has not answered for {seconds} seconds"
         self.args = (self.message,)
-        self.hint = "is the Windows host running, and on the network? history is as it was, the next run goes on"
+        self.hint = "is the Windows host running, and on the network? history is unchanged, the next run goes on"
         self.exit_code = ExitCode.STORAGE
 
     def stuck(self, what: StuckError) -> StuckError:
-        """The same, where something on the share could not be released."""
+        """The same, when something on the share could not be released."""
         return StuckError(f"{self.message}, and {what.message}", hint=WAY_OUT)

@@ -1,8 +1,8 @@
-"""Files of ours in places where others may write, or may have written: never through a link, never somebody else's.
+"""Our files in places where others may write, or may have written: never through a link, never somebody else's.
 
-Whoever may write in a folder, or holds the share or the disk that it lies on, can put a symlink, a hard link, a FIFO or
-a device under any name in it. So a new file is made under a name that nobody can guess and takes its place by a rename,
-and one that is there is opened without following a link, without waiting, and is looked at before it is used.
+Whoever may write in a folder, or controls the share or the disk that it lies on, can put a symlink, a hard link, a FIFO
+or a device under any name in it. So a new file is made under a name that nobody can guess and renamed into place; an
+existing one is opened without following a link and without waiting, and is checked before it is used.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from typing import IO
 from snapmirror.errors import StorageError
 
 MOST_BYTES = 64 << 20
-"""No small file of ours is bigger."""
+"""No small file of ours is larger."""
 _PIECE = 1 << 20
 _MOST_LINKS = 40  # on the way to a folder, as in the kernel
 _ANEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEAD_SECONDS = 3600
-_HINT = "somebody else has put it there: look at it, move it away, and run again"
+_HINT = "somebody else made it: inspect it, move it away, and run again"
 
 
 class ForeignError(StorageError):
-    """Something else stands in the place of a file or folder of ours."""
+    """Something else is in the place of a file or folder of ours."""
 
     def __init__(self, path: Path | bytes, what: str) -> None:
         self.what = what
@@ -38,7 +38,7 @@ class ForeignError(StorageError):
 
 
 def kind_of(mode: int) -> str:
-    """What a file of this mode is, for people."""
+    """The kind of a file of this mode, in words."""
     for is_one, name in _KINDS:
         if is_one(mode):
             return name
@@ -57,7 +57,7 @@ _KINDS = (
 
 
 def folder_status(path: Path) -> os.stat_result | None:
-    """What a folder of ours looks like; None if nothing is there, or nobody may look. Raises ForeignError."""
+    """The status of a folder of ours; None if it is missing, or may not be read. Raises ForeignError."""
     with suppress(FileNotFoundError, PermissionError):
         status = path.lstat()
         if not stat.S_ISDIR(status.st_mode):
@@ -68,9 +68,9 @@ def folder_status(path: Path) -> os.stat_result | None:
 
 @contextmanager
 def folder(path: Path) -> Iterator[int]:
-    """A folder as a descriptor, for the names in it. A symlink on the way is followed only if it is root's or ours.
+    """A folder as a descriptor, for the names in it. A symlink in its path is followed only if it is root's or ours.
 
-    Raises OSError, and ForeignError for a link that somebody else has made.
+    Raises OSError, and ForeignError for a link of somebody else's.
     """
     with ExitStack() as stack:
 
@@ -113,7 +113,7 @@ def opened(path: Path | bytes, flags: int = os.O_RDONLY, *, inside: int | None =
 
     `inside`: the descriptor of the folder that `path` starts from. Raises OSError and ForeignError.
     """
-    status = os.stat(path, dir_fd=inside, follow_symlinks=False)  # first: opening a device may do something
+    status = os.stat(path, dir_fd=inside, follow_symlinks=False)  # first: opening a device can have an effect
     if stat.S_ISREG(status.st_mode):
         try:
             descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=inside)
@@ -130,13 +130,13 @@ def opened(path: Path | bytes, flags: int = os.O_RDONLY, *, inside: int | None =
 
 
 def reading(path: Path | bytes, buffering: int = -1) -> IO[bytes]:
-    """The same, as a file that is read."""
+    """The same, as a file object for reading."""
     return os.fdopen(opened(path), "rb", buffering)
 
 
 def read(path: Path, most: int = MOST_BYTES) -> bytes:
-    """What a small regular file holds. Raises OSError, also for one of more than `most` bytes, and ForeignError."""
-    content = bytearray()  # piece by piece: asked for all at once, Python takes room for the most that may come
+    """The content of a small regular file. Raises OSError, also for more than `most` bytes, and ForeignError."""
+    content = bytearray()  # piece by piece: for one read of all, Python would allocate `most` bytes
     with reading(path) as file:
         while block := file.read(_PIECE):
             content += block
@@ -146,9 +146,9 @@ def read(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def own(path: Path, flags: int = os.O_RDWR, mode: int = 0o600) -> int:
-    """A file of ours, to be changed where it stands, as a descriptor; with O_CREAT it is made if it is absent.
+    """A file of ours, to be changed in place, as a descriptor; with O_CREAT it is made if it is absent.
 
-    It must be a regular file of root's or ours with one name. Raises OSError and ForeignError.
+    It must be a regular file with one name that belongs to root or us. Raises OSError and ForeignError.
     """
     with folder(path.parent) as where:
         if flags & os.O_CREAT:
@@ -177,7 +177,7 @@ def own(path: Path, flags: int = os.O_RDWR, mode: int = 0o600) -> int:
 
 
 def _our_owner(where: int) -> int:
-    """Whom a file of ours belongs to here: FAT, exFAT and shares know only the owner that the mount was given."""
+    """The owner of our files in this folder: FAT, exFAT and shares have only the owner that the mount was given."""
     name = f".{secrets.token_hex(8)}.new"
     descriptor = os.open(name, _ANEW, 0o600, dir_fd=where)
     try:
@@ -192,7 +192,7 @@ def _our_owner(where: int) -> int:
 
 @contextmanager
 def replacing(path: Path, mode: int = 0o600, *, alone: bool = False) -> Iterator[int]:
-    """A new file as a descriptor, which takes the place of whatever has the name `path` when the context ends well.
+    """A new file as a descriptor; it replaces whatever has the name `path` when the context ends without an error.
 
     `alone`: nobody else is making it. Raises OSError and ForeignError.
     """
@@ -216,15 +216,15 @@ def replacing(path: Path, mode: int = 0o600, *, alone: bool = False) -> Iterator
 
 
 def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """A small file that others read: the old one or the new one, never a half. Raises OSError and ForeignError."""
+    """Replace a small file: readers see the old or the new one, never half of it. Raises OSError and ForeignError."""
     with replacing(path, mode) as descriptor:
         write_all(descriptor, memoryview(content))
 
 
 def anew(path: Path) -> IO[bytes]:
-    """A file that is made anew where only we write, open for writing, instead of whatever had its name. Raises OSError.
+    """Replace a file in a folder where only we write; the new one is open for writing. Raises OSError.
 
-    For one that nobody reads before it is complete; it is not followed either if it is a link.
+    Only for a file that nobody reads before it is complete. If the name is a link, it is replaced, not followed.
     """
     try:
         descriptor = os.open(path, _ANEW, 0o666)
@@ -235,13 +235,13 @@ def anew(path: Path) -> IO[bytes]:
 
 
 def write(path: Path, content: bytes) -> None:
-    """The same with all its content. Raises OSError."""
+    """The same, with its whole content. Raises OSError."""
     with anew(path) as file:
         file.write(content)
 
 
 def write_all(descriptor: int, data: memoryview, start: int | None = None) -> None:
-    """All of it, however little the kernel takes at once; at the file's position, or from `start` on."""
+    """Write all of it, however little the kernel accepts at once; at the file's position, or from `start` on."""
     while data:
         done = os.write(descriptor, data) if start is None else os.pwrite(descriptor, data, start)
         data = data[done:]
@@ -249,13 +249,13 @@ def write_all(descriptor: int, data: memoryview, start: int | None = None) -> No
 
 
 def sweep(path: Path) -> None:
-    """Remove what dead processes have left of a file that nobody is making now. Raises OSError and ForeignError."""
+    """Remove what dead processes left of a file, while nobody is making it. Raises OSError and ForeignError."""
     with folder(path.parent) as where:
         _sweep(where, path.name, 0)
 
 
 def _sweep(where: int, name: str, seconds: float) -> None:
-    """Remove what a process that was killed so many seconds ago, or more, has left of this file."""
+    """Remove what a process left of this file if it was killed at least so many seconds ago."""
     left_over = re.compile(rf"\.{re.escape(_short(name))}\.[0-9a-f]{{16}}\.new")
     listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=where)
     try:

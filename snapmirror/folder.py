@@ -1,7 +1,7 @@
-"""The folder of a store without an image: the way to it, whose it is, and whether this user may write to it.
+"""The folder of a store without an image: its path, its owner, and whether this user may write to it.
 
-History belongs to the user whose nights have made it. Where root runs once on a user's store, that user's nights find
-files which they can neither link nor replace; so root is refused there before anything is written. Runs no program.
+History belongs to the user whose nights made it. If root ran once on a user's store, that user's nights would find
+files that they can neither link nor replace; so root is refused there before anything is written. Runs no program.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from snapmirror.errors import StorageError, StoreMissing
 
 _PRIVATE = ".snapmirror"
 RETIRED = ".snapmirror-retired"
-"""How names in a store begin that have to do with histories which were removed as a whole."""
+"""Prefix of the names in a store that belong to retired histories."""
 RETIREMENTS = f"{RETIRED}.json"
-"""The file in a store that tells of them."""
+"""The file in a store that records them."""
 _WRITTEN_TO = (
     ".",
     "record.json",
@@ -35,22 +35,22 @@ _WRITTEN_TO = (
 
 
 def foreign_link(path: Path) -> Path | None:
-    """The first symlink on the way to a path that belongs to somebody else than root and the user who asks, if any.
+    """The first symlink in a path that belongs to somebody other than root and this user, if any.
 
-    He can make it lead elsewhere at any time; rsync does not follow it.
+    Its owner can point it elsewhere at any time; rsync does not follow it.
     """
     trusted = {0, os.geteuid()}
     seen, place, ahead = 0, Path("/"), list(path.parts[1:])
     while ahead:
         part = ahead.pop(0)
-        if part == "..":  # (in what a link says)
+        if part == "..":  # (in the target of a link)
             place = place.parent
             continue
         here = place / part
         try:
             status = here.lstat()
         except OSError:
-            return None  # from here on nothing is there that could lead anywhere
+            return None  # nothing from here on exists, so no link
         if not stat.S_ISLNK(status.st_mode):
             place = here
             continue
@@ -65,12 +65,12 @@ def foreign_link(path: Path) -> Path | None:
 
 
 def refuse_foreign_link(path: Path, key: str) -> None:
-    """Raises StorageError when a path of the configuration leads through a link of somebody else."""
+    """Raises StorageError when a path of the configuration leads through somebody else's link."""
     if (link := foreign_link(path)) is not None:
         owner = machine.user(link.lstat().st_uid)
         raise StorageError(
-            f"{key} {path} leads through the symlink {link}, which belongs to {owner}: it can be turned at any time",
-            hint=f'set {key} = "{path.resolve()}", where it leads now',
+            f"{key} {path} leads through the symlink {link}, which {owner} can point elsewhere at any time",
+            hint=f'set {key} = "{path.resolve()}", its present target',
         )
 
 
@@ -87,13 +87,13 @@ def found(path: Path) -> Path:
     except (OSError, RuntimeError) as error:  # (links in a circle)
         raise StorageError(
             f"the store {path} cannot be reached: {getattr(error, 'strerror', None) or error}",
-            hint="is its disk mounted, and may this user go there?",
+            hint="is its disk mounted, and may this user enter the folder?",
         ) from error
     raise StoreMissing(f"the store {path} {what}", hint="is its disk mounted? 'snapmirror init' makes a new store")
 
 
 def check_writable(path: Path, mirrors: Collection[str]) -> None:
-    """Raises StorageError, naming the owner, where a night of this user would spoil somebody else's history, or fail.
+    """Raises StorageError, naming the owner, if a night of this user would spoil somebody else's history, or fail.
 
     `path` is the real folder.
     """
@@ -106,7 +106,7 @@ def check_writable(path: Path, mirrors: Collection[str]) -> None:
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         raise StorageError(
             f"the store {path} cannot be written: its file system is read-only",
-            hint="'dmesg' tells if an error made it so; else: mount --options remount,rw",
+            hint="'dmesg' shows if an error made it so; else: mount --options remount,rw",
         )
     raise _refused(path, path.stat().st_uid, spoilt=False)
 
@@ -125,24 +125,24 @@ def _refused(path: Path, owner: int, *, spoilt: bool) -> StorageError:
         )
     if os.geteuid() == 0:
         return StorageError(
-            f"the store {path} belongs to {name}, and this is root, who would make it unusable for {name}",
-            hint=f"{sudo}; a store for root lies in a folder of root's",
+            f"the store {path} belongs to {name}; a run as root would make it unusable for {name}",
+            hint=f"{sudo}; a store for root must be in a folder of root's",
         )
     return StorageError(
-        f"the store {path} belongs to {name}, and cannot be used by {me}",
+        f"the store {path} belongs to {name} and cannot be used by {me}",
         hint=sudo,
     )
 
 
 def _owner(path: Path, mirrors: Collection[str]) -> int:
-    """Whose history it is. The user who asks, where nothing says otherwise."""
+    """The owner of the history; this user, if no file says otherwise."""
     me = os.geteuid()
     for name in mirrors:
         for uid in _uids(path / name):
             if uid != me:
                 return uid
             if me == 0:
-                return me  # in root's history there may be anybody's files
+                return me  # root's history may hold files of any user
     with suppress(PermissionError):  # then it cannot be written either
         owners = {next(_uids(folder), me) for folder in histories(path)}
         if owners:
@@ -155,7 +155,7 @@ def _is_partly_of(user: int, path: Path) -> bool:
 
 
 def _uids(home: Path) -> Iterator[int]:
-    """To whom belongs what a night of a mirror writes to."""
+    """The owners of the files and folders that a mirror's nights write to."""
     for name in _WRITTEN_TO:
         with suppress(OSError):
             yield (home / _PRIVATE / name).lstat().st_uid
@@ -172,7 +172,7 @@ def histories(path: Path) -> list[Path]:
 
 
 def without_section(names: Collection[str], mirrors: Collection[str]) -> list[str]:
-    """Those of the histories `names` that no mirror of the configuration has."""
+    """The histories among `names` that belong to no mirror of the configuration."""
     return sorted(set(names) - set(mirrors))
 
 
@@ -182,8 +182,8 @@ def of_no_mirror(name: str, path: Path) -> str:
 
 
 OF_NO_MIRROR = (
-    "to see it and go on with it, give a [[mirror]] that name; if a mirror was renamed and has no snapshot yet, "
-    "rename the folder instead (mv, in the open store); to be rid of it: snapmirror retire NAME"
+    "to go on with it, give a [[mirror]] that name; if a mirror was renamed and has no snapshot yet, "
+    "rename the folder instead (mv, in the open store); to remove it: snapmirror retire NAME"
 )
 """What can be done about it."""
 
@@ -196,7 +196,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _keeps_owners(path: Path) -> bool:
-    """Whether what this user makes is his: some servers give everything to one user, whoever asks."""
+    """Whether this user owns the files that he makes: some servers give all files to one user."""
     try:
         with tempfile.NamedTemporaryFile(dir=path, prefix=".snapmirror-") as file:
             return os.fstat(file.fileno()).st_uid == os.geteuid()

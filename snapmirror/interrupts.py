@@ -1,12 +1,12 @@
 """SIGINT, SIGTERM and SIGHUP as an exception in the main thread, once.
 
-The first signal raises `Interrupted`, and every context manager on the way out undoes its state. A second one is noted
-and ignored: it must not break the undoing. `deferred` holds a first signal back over a stretch that has to be whole,
-such as the undoing at the regular end of a run, and raises it afterwards.
+The first signal raises `Interrupted`, and every context manager releases its state as it is left. A second one is
+noted and ignored: it must not interrupt the release. `deferred` delays a first signal until the end of a block that
+must not be interrupted, such as the release at the regular end of a run, and raises it then.
 
-Python looks for signals between its own steps: one that comes between the last of them and a wait in the kernel would
-be seen when that wait is over, hours later perhaps. So a thread is told of each signal as it arrives, and sends it
-again until it has been seen.
+Python checks for signals between its own instructions: a signal that arrives after the last check and before a wait in
+the kernel is handled only when that wait is over, perhaps hours later. So a thread learns of each signal as it arrives,
+and sends it again until it has been handled.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _State:
 
 
 def install() -> None:
-    """Take the signals over; one that is ignored on entry (nohup) stays ignored. For the main thread of a program."""
+    """Handle the signals; one that is ignored on entry (nohup) stays ignored. Call it in the main thread."""
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
@@ -46,12 +46,12 @@ def install() -> None:
 
 
 def insist() -> None:
-    """See to it that the first signal is seen. For a child that goes on in Python, too: threads end at a fork."""
-    with suppress(OSError, RuntimeError):  # no memory, descriptors or threads: whatever needs them next says so
+    """Make sure that the first signal is handled. Also for a child that goes on in Python: threads end at a fork."""
+    with suppress(OSError, RuntimeError):  # no memory, descriptors or threads: whatever needs them next fails with that
         arrived, tell = os.pipe()
         os.set_blocking(tell, False)
         signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # what the main thread blocks, waits
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # (they stay pending)
         try:
             # the usual stack of 8 MiB counts where memory is limited
             threads.started(_insist, arrived, threading.get_ident(), stack=_STACK_BYTES)
@@ -64,7 +64,7 @@ def _insist(arrived: int, main: int) -> None:
         (number,) = os.read(arrived, 1)
         time.sleep(_AGAIN_SECONDS)
         if not _State.seen and signal.getsignal(number) is _handle:
-            signal.pthread_kill(main, number)  # and so arrives once more
+            signal.pthread_kill(main, number)  # so that it arrives once more
 
 
 # A signal to a child that is about to become another program is not ours.
@@ -72,34 +72,34 @@ os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
 
 
 def install_own(number: signal.Signals, meaning: Interrupted) -> None:
-    """Take over a further signal, by which another process of ours tells of something."""
+    """Handle a further signal, by which another process of ours reports something."""
     _own[number] = meaning
     signal.signal(number, _handle)
 
 
 def ignore() -> None:
-    """From now on signals do nothing: the verdict is out."""
+    """From now on signals do nothing: the result is reported."""
     for number in (*_SIGNALS, *_own):
         signal.signal(number, signal.SIG_IGN)
 
 
 def raised() -> Interrupted | None:
-    """The interruption, if there was one: Python may have wrapped it, or lost it in a callback of its own."""
+    """The interruption, if there was one: Python may have wrapped it, or lost it in one of its callbacks."""
     return _State.raised
 
 
 def check() -> None:
-    """Raise an interruption that got lost on its way. Not for what undoes."""
+    """Raise an interruption that got lost. Not to be called while releasing."""
     if _State.raised is not None:
         raise _State.raised
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """A first signal waits until the end of the block; only StuckError, which outranks everything, wins over it.
+    """Delay a first signal until the end of the block; only StuckError, which outranks everything, wins over it.
 
-    What the block has begun must be known before it ends: a signal is raised right there. Nothing waits for a block in
-    another thread than the main one: no signal is ever raised there.
+    Record what the block has begun before it ends: a signal is raised right there. In another thread than the main one
+    this does nothing: no signal is ever raised there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -128,8 +128,8 @@ def _raise_pending() -> None:
 def _handle(number: int, _frame: FrameType | None) -> None:
     _State.seen = True
     if _State.raised:
-        with suppress(OSError):  # a terminal that hangs up tells us twice, and takes no answer
-            os.write(2, _NOTE)  # not logging: it may be what was interrupted
+        with suppress(OSError):  # a terminal that hangs up signals twice and accepts no output
+            os.write(2, _NOTE)  # not logging: the signal may have interrupted it
     elif _State.depth:
         _State.pending = number
     else:

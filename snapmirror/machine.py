@@ -1,4 +1,4 @@
-"""Which machine this is, in which of its lives, and who its users are. Runs no program."""
+"""Which machine this is, since which boot, and who its users are. Runs no program."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 _MACHINE = (Path("/etc/machine-id"), Path("/sys/class/dmi/id/product_uuid"))  # the latter differs in a cloned VM
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _MOUNTINFO = Path("/proc/self/mountinfo")
-# The server of NFS keeps the locks of all its clients; what else reaches other machines may keep them to each.
+# An NFS server keeps the locks of all its clients; other shared file systems may keep them on each machine.
 _SHARED = ("9p", "virtiofs", "cifs", "smb3", "ceph", "afs", "fuse", "glusterfs", "lustre")
 
 
 def identity() -> str:
-    """Tells this machine from every other one, a clone of it included, where root asks."""
+    """Distinguishes this machine from every other one; for root also from a clone of it."""
     digest = hashlib.sha256()
     for file in _MACHINE:
         with suppress(OSError):
@@ -27,19 +27,19 @@ def identity() -> str:
 
 
 def boot() -> str:
-    """Tells this life of the machine from those before."""
+    """Distinguishes this boot of the machine from earlier ones."""
     return _BOOT.read_text().strip()
 
 
 def user(uid: int) -> str:
-    """A user by name, as people know him; by number, where he has none."""
+    """A user by name, or by number if there is no name."""
     with suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
     return f"user {uid}"
 
 
 def login(uid: int) -> str:
-    """A user as `chown` and `find` take him."""
+    """A user in the form that `chown` and `find` take."""
     return user(uid).removeprefix("user ")
 
 
@@ -53,7 +53,7 @@ def who() -> str:
 
 @cache
 def sees_all_locks(device: int) -> bool:
-    """Whether a lock on this file system (`st_dev`) also keeps other machines off, if they can reach it at all."""
+    """Whether a lock on this file system (`st_dev`) also excludes other machines, if they can reach it at all."""
     number = f"{os.major(device)}:{os.minor(device)}"
     for line in _MOUNTINFO.read_bytes().splitlines():
         left, _, right = line.decode(errors="replace").partition(" - ")

@@ -1,7 +1,7 @@
-"""The steps of a run: each is named, timed and logged once, and what it holds is undone in reverse.
+"""The steps of a run: each is named, timed and logged once; what it acquired is released in reverse order.
 
-`step` is a stretch of work; `hold` enters a context manager that stays until the end of the run and records its release
-as well. The record of both edges (done, failed, released, stuck) goes into the report.
+`step` is a piece of work; `hold` enters a context manager for the rest of the run and records its release as
+well. The record of both edges (done, failed, released, stuck) goes into the report.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Step:
 
 @dataclass
 class Pipeline:
-    """The steps so far, and the stack of what is held. Use it as a context manager."""
+    """The steps so far, and the stack of the managers that are held. Use it as a context manager."""
 
     steps: list[Step] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -40,12 +40,12 @@ class Pipeline:
         return self
 
     def __exit__(self, *exception: object) -> bool | None:
-        with interrupts.deferred():  # a signal must not break the undoing
+        with interrupts.deferred():  # a signal must not interrupt the release
             return self._stack.__exit__(*exception)  # type: ignore[arg-type]
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """A stretch of work."""
+        """A piece of work."""
         interrupts.check()
         began = time.monotonic()
         try:
@@ -68,7 +68,7 @@ class Pipeline:
                         yield held
                     finally:
                         began = time.monotonic()
-            except StuckError:  # on the way out, or, where the last run has not ended yet, on the way in
+            except StuckError:  # on exit, or on entry when the last run has not ended yet
                 self._note(name, "stuck", began)
                 raise
             self._note(name, "released", began)

@@ -4,12 +4,12 @@ Callers pass an argv list and get bytes back. Traps of sh 2.4 that are closed he
 
 - stdout is a terminal by default: every stream is a file descriptor of ours, so sh neither buffers nor decodes;
 - an argument that is not UTF-8 raises: arguments go through latin-1, which maps every byte to itself;
-- messages are cut: stderr is kept whole (its tail, where it is endless);
+- messages are cut: stderr is kept whole (only its tail, when it is endless);
 - a child outlives a signal handler that raises: each child is started in the background in its own session,
   waited for on a pidfd (which a signal interrupts), terminated with its whole session, and reaped;
 - a child outlives a killed parent: the kernel sends it SIGKILL (PR_SET_PDEATHSIG), and its environment carries
-  `SNAPMIRROR_RUN`, by which the next run finds what is left of its descendants (see `kill_leftovers`);
-- what is set for people (`RSYNC_ICONV`, `LESS`, …) changes what a program does: see `environment`.
+  `SNAPMIRROR_RUN`, by which the next run finds its surviving descendants (see `kill_leftovers`);
+- variables set for people (`RSYNC_ICONV`, `LESS`, …) change what a program does: see `environment`.
 
 Secrets travel only through `stdin`.
 """
@@ -68,12 +68,12 @@ class Completed:
 
     @property
     def text(self) -> str:
-        """stdout for people and parsers of plain text: bytes that are no UTF-8 survive as surrogates."""
+        """stdout for people and parsers of plain text: bytes that are not UTF-8 survive as surrogates."""
         return self.stdout.decode("utf-8", "surrogateescape").strip()
 
     @property
     def complaint(self) -> str:
-        """The last line of stderr that says something, for an error sentence."""
+        """The last line of stderr that is not blank, for an error sentence."""
         lines = [line for line in self.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
         return lines[-1].strip() if lines else f"exit code {self.exit_code}"
 
@@ -113,7 +113,7 @@ class Running:
                 ready, _, _ = select.select([self._pidfd], [], [], timeout)
                 if not ready:
                     raise ProgramTimeout(f"{self.argv[0]} did not end within {timeout:g} seconds")
-            with interrupts.deferred():  # it has ended; sh starts a thread to tidy up, which must not be broken off
+            with interrupts.deferred():  # it has ended; sh starts a thread to clean up, which must not be interrupted
                 self._command.wait()
             self._exit_code = int(self._command.exit_code)
         return self._exit_code
@@ -134,21 +134,21 @@ class Running:
             os.killpg(self.pid, number)
 
     def stderr_tail(self) -> bytes:
-        """What the program has said on stderr so far: the last 64 KiB."""
+        """The last 64 KiB that the program has written to stderr so far."""
         size = os.fstat(self._stderr.fileno()).st_size
         return os.pread(self._stderr.fileno(), _STDERR_TAIL, max(0, size - _STDERR_TAIL))
 
     def trim_stderr(self) -> int:
-        """Keep what stderr takes on the disk small; return how many bytes there have been so far."""
+        """Keep the file that holds stderr small; return how many bytes were written so far."""
         size = os.fstat(self._stderr.fileno()).st_size
-        if size > _STDERR_MOST:  # it is open for appending: the next words begin at 0 again
+        if size > _STDERR_MOST:  # it is open for appending: the next output begins at 0 again
             os.ftruncate(self._stderr.fileno(), 0)
             self._trimmed += size
             size = 0
         return self._trimmed + size
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         if self.stdout is not None:
             self.stdout.close()
         self._stderr.close()
@@ -174,11 +174,11 @@ def running(
     memory: int | None = None,
     writable: Sequence[Path] | None = None,
 ) -> Iterator[Running]:
-    """A program running in the background; stopped with its whole session, and reaped, on the way out.
+    """A program running in the background; it is stopped with its whole session, and reaped, on exit.
 
     `stdin` bytes must be short (a secret, a few lines); pass a file for more. `env` adds to the environment. `memory`
-    is the most that it, and each program that it starts, may take, in bytes. `writable` are the only folders that it
-    may change, where this machine can hold it to that (see `confinement`); None: it may change what its user may.
+    limits it, and each program that it starts, in bytes. `writable` are the only folders that it may change, where this
+    machine can enforce that (see `confinement`); None: it may change whatever its user may.
     Start it from a thread that lives as long as the program does: the kernel ties the two together.
     Raises UsageError when the program is not installed.
     """
@@ -189,7 +189,7 @@ def running(
     log.debug("+ %s", shlex.join(words))
     child: Running | None = None
     try:
-        with interrupts.deferred():  # a child that nobody knows of yet could not be stopped
+        with interrupts.deferred():  # a child that is not recorded yet could not be stopped
             child = _started(
                 words, program, capture=capture, stdin=stdin, env=env, cwd=cwd, memory=memory, writable=writable
             )
@@ -213,7 +213,7 @@ def _started(
     memory: int | None,
     writable: Sequence[Path] | None,
 ) -> Running:
-    # (the folder is named: else Python would try out which one it may write to, with a file that a kill leaves)
+    # (The folder is named: else Python tests which one it may write to, with a file that a kill would leave behind.)
     wanted = os.environ.get("TMPDIR")
     folder = wanted if wanted and Path(wanted).is_dir() else "/tmp"
     stderr = tempfile.TemporaryFile("ab+", dir=folder)  # noqa: SIM115  (closed by Running.close)
@@ -222,7 +222,7 @@ def _started(
         sink: IO[bytes] = null
         if capture:
             read_end, write_end = os.pipe()
-            with suppress(OSError):  # more than a user may have: the usual size does as well
+            with suppress(OSError):  # more than a user may have: the default size works as well
                 fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
             reader, sink = os.fdopen(read_end, "rb", 1 << 20), os.fdopen(write_end, "wb")
         only = None if writable is None else list(map(os.fsencode, writable))
@@ -322,7 +322,7 @@ def _input(stdin: bytes | IO[bytes] | None) -> Iterator[IO[bytes]]:
         with open(os.devnull, "rb") as null:
             yield null
     elif isinstance(stdin, bytes):
-        with tempfile.TemporaryFile(dir=_memory_folder()) as memory:  # never on a disk: it may be a secret
+        with tempfile.TemporaryFile(dir=_memory_folder()) as memory:  # not on a disk: it may be a secret
             memory.write(stdin)
             memory.seek(0)
             yield memory
@@ -335,7 +335,7 @@ def _memory_folder() -> str | None:
 
 
 def _before_program(memory: int | None, writable: Sequence[bytes] | None, argv: Sequence[bytes]) -> None:
-    """In the child: it dies with its parent, takes no more memory than it may, and writes where it may."""
+    """In the child: let it die with its parent, limit its memory and the folders that it may write to."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if memory is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -1,10 +1,9 @@
 """A command split in two: a worker that does it, and the process that was started, which only watches.
 
-A process that waits for a dead disk cannot be killed, and whoever waits for it is never answered. So what may hang for
-ever is done by a child, and the process that cron or a shell started touches nothing that may hang: it can always end,
-with an exit code. It holds its worker on a leash, a pipe: when the watcher is gone, however that came, the worker lets
-go of the streams that it has inherited (who reads them would wait for it) and unwinds as after SIGTERM. Forks, but runs
-no program.
+A process that waits for a dead disk cannot be killed, and its caller waits for ever. So a child does what may hang for
+ever, and the process that cron or a shell started touches nothing that may hang: it can always end, with an exit code.
+A pipe, the leash, ties the worker to its watcher: when the watcher is gone, for whatever reason, the worker closes the
+streams that it has inherited (their readers would wait) and unwinds as after SIGTERM. Forks, but runs no program.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from snapmirror import interrupts, threads
 
 _FORWARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _AWAITED = _FORWARDED | {signal.SIGCHLD}
-_FROM_THE_KERNEL = 0x80  # si_code of a key on the terminal: the worker has got it as well
+_FROM_THE_KERNEL = 0x80  # si_code of a key on the terminal: the worker has received it as well
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Worker:
     _leash: int
 
     def exit_code(self) -> int | None:
-        """None while it runs; 128 and more for a signal, as shells say it."""
+        """None while it runs; 128 and more for a signal, as in shells."""
         return _exit_code(self.pid)
 
     def signal(self, number: signal.Signals) -> None:
@@ -39,7 +38,7 @@ class Worker:
             os.kill(self.pid, number)
 
     def wait(self, seconds: float) -> int | None:
-        """Pass on signals that arrive for a time; return the exit code as soon as there is one."""
+        """Forward arriving signals for some seconds; return the exit code as soon as there is one."""
         if (code := self.exit_code()) is not None:
             return code
         arrived = signal.sigtimedwait(_AWAITED, seconds)
@@ -50,11 +49,11 @@ class Worker:
 
 @contextmanager
 def split() -> Iterator[Worker | None]:
-    """From here on there are two processes: None is the worker's, the other one is to watch it.
+    """From here on there are two processes: the worker gets None, the other one has to watch it.
 
-    A context for the watcher only; the worker may leave it at once.
+    Only the watcher needs the context; the worker may leave it at once.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)  # none may get lost between the two
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)  # no signal may get lost between the two
     held, leash = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -74,7 +73,7 @@ def split() -> Iterator[Worker | None]:
 
 @dataclass(frozen=True)
 class Helper:
-    """A child of the watcher that does one small thing, and may hang at it."""
+    """A child of the watcher that does one small task, and may hang in it."""
 
     pid: int
 
@@ -89,7 +88,7 @@ class Helper:
 
 
 def helper(task: Callable[[], None], worker: Worker) -> Helper:
-    """Start a helper of the watcher. It has nothing of ours open that somebody waits for the end of."""
+    """Start a helper of the watcher. It inherits no descriptor whose EOF someone awaits."""
     pid = os.fork()
     if pid:
         return Helper(pid)

@@ -222,14 +222,14 @@ def test_root_is_kept_from_a_users_store(shared: Path) -> None:
         owners = {path: path.lstat().st_uid for path in scene.store.rglob("*")}
         done = as_root(scene, "run")
         assert done.exit_code == 11, str(done)
-        assert f"the store {scene.store} belongs to user {USER}, and this is root" in done.stderr
+        assert f"the store {scene.store} belongs to user {USER}; a run as root" in done.stderr
         assert f"run it as user {USER}" in done.stderr
         assert {path: path.lstat().st_uid for path in scene.store.rglob("*") if path.name != LOCK} == {
             path: uid for path, uid in owners.items() if path.name != LOCK
         }
         doctor = as_root(scene, "doctor")
         assert doctor.exit_code == 11
-        assert "and this is root" in doctor.stdout
+        assert "; a run as root" in doctor.stdout
         (scene.source / f"night{nights}").write_text("new")
         assert scene.night().mirror["result"] == "published", "the user's own nights go on"
     assert as_root(scene, "list").exit_code == 0

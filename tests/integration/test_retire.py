@@ -101,7 +101,7 @@ def test_a_history_goes_and_all_else_stays(scene: Scene) -> None:
 def test_a_history_without_a_section(scene: Scene) -> None:
     web = history(scene, "web")
     for words in (["list"], ["status"]):
-        assert "to be rid of it: snapmirror retire NAME" in scene.command(*words).stderr
+        assert "to remove it: snapmirror retire NAME" in scene.command(*words).stderr
     assert "snapmirror retire NAME" in scene.command("doctor").stdout
     result = scene.command("retire", "other", "--accept-changes", "--yes", "--json")
     assert result.exit_code == 0 and result.json["in_configuration"] is False, str(result)
