@@ -1,7 +1,7 @@
-"""The kernel's SMB client: a share mounted, and what is refused told in a sentence. Programs: mount.cifs, modprobe.
+"""The kernel's SMB client: mounts a share and explains refusals in a sentence. Programs: mount.cifs, modprobe.
 
 The password stands in the credentials file only, which mount.cifs reads by itself. What the kernel negotiated is read
-back from its own tables: an option that it ignored would cost the promise it was given for.
+back from its own tables: if it ignored an option, the promise behind that option would not hold.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from snapmirror.tools.mount import mount_at
 PROGRAM = "mount.cifs"
 _DEBUG_DATA = Path("/proc/fs/cifs/DebugData")
 _FILESYSTEMS = Path("/proc/filesystems")
-# The kernel gives up connecting after 5 to 22 seconds, whichever way a server is away (measured); this is for the rest.
+# The kernel gives up connecting after 5 to 22 seconds, whatever makes a server unreachable (measured); this is for
+# everything else.
 _TIMEOUT_SECONDS = 90.0
 _SPARSE = 0x200  # FILE_ATTRIBUTE_SPARSE_FILE
 FILESYSTEMS = ("cifs", "smb3")  # two names of one thing
 
 _OPTIONS = (
-    "vers=3.1.1",  # nothing older: its opening is protected against being talked down to less encryption
-    "seal",  # every byte is encrypted on the wire; refuses a server that cannot
-    "hard",  # an absent server pauses writes; the default, soft, fails them after 10 s, and the file system with them
+    "vers=3.1.1",  # nothing older: its negotiation is protected against a downgrade of the encryption
+    "seal",  # encrypts every byte on the wire; refuses a server that cannot
+    "hard",  # writes wait for an absent server; the default, soft, fails them after 10 s, and the file system with them
     "nosharesock",  # a connection of our own: sharing one with a soft mount of the same share would make ours soft
-    "nolease",  # no promises to take back: a lock reaches the server when it is taken, not some time later
+    "nolease",  # no caching to revoke: a lock reaches the server when it is taken, not some time later
     "closetimeo=0",  # closed is closed on Windows too, which may copy the image right then; the default is 1 s
-    "echo_interval=20",  # ask a silent server every 20 s, connect anew after 60; by default that takes 3 minutes
-    "uid=0", "forceuid", "gid=0", "forcegid", "file_mode=0600", "dir_mode=0700",  # on this side it is root's alone
-    "nodev", "nosuid", "noexec",  # what Windows puts there stays inert here
+    "echo_interval=20",  # probe a silent server every 20 s, reconnect after 60; by default that takes 3 minutes
+    "uid=0", "forceuid", "gid=0", "forcegid", "file_mode=0600", "dir_mode=0700",  # on this side only root has access
+    "nodev", "nosuid", "noexec",  # files that Windows puts there have no effect here
 )  # fmt: skip
-# Not given, for a reason: nostrictsync (would drop flushes), nobrl (would drop locks), persistenthandles and posix
+# Left out on purpose: nostrictsync (would drop flushes), nobrl (would drop locks), persistenthandles and posix
 # (ordinary servers refuse them), cache=none (direct I/O on the loop bypasses the cache by itself).
 _MUST_HOLD = ("vers=3.1.1", "seal", "hard")
 
@@ -84,18 +85,19 @@ def check_mounted(place: Place, target: Path) -> None:
     if found is None or found.filesystem not in FILESYSTEMS or found.source.casefold() != place.unc.casefold():
         what = f"{found.filesystem} ({found.source})" if found else "nothing"
         raise StorageError(
-            f"{target} is no mount of {place.unc}: {what} is mounted there", hint="umount that, or change mount_point"
+            f"{target} is not a mount of {place.unc}: {what} is mounted there",
+            hint="umount that, or change mount_point",
         )
     missing = [option for option in _MUST_HOLD if option not in found.options]
     if missing:
         raise StorageError(
             f"{place.unc} is mounted on {target} without {', '.join(missing)}",
-            hint=f"umount {target}; snapmirror mounts it as it must be",
+            hint=f"umount {target}; snapmirror then mounts it with them",
         )
 
 
 def check_credentials(file: Path) -> None:
-    """The file is there, its owner's alone, and complete: mount.cifs would ask the terminal for a missing password."""
+    """The file exists, is private and complete: mount.cifs would ask the terminal for a missing password."""
     try:
         mode, text = file.stat().st_mode, file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -116,7 +118,7 @@ def check_credentials(file: Path) -> None:
 
 
 def kernel_has_cifs() -> bool:
-    """Whether this kernel can mount SMB shares. Asking also loads the module, where there is one."""
+    """Whether this kernel can mount SMB shares. This also loads the module, if there is one."""
     if _is_known():
         return True
     try:
@@ -135,7 +137,7 @@ class Connection:
 
 
 def connection(place: Place) -> Connection | None:
-    """How the mounted share is connected; None when the kernel's table does not tell."""
+    """How the mounted share is connected; None if the kernel's table does not show it."""
     try:
         table = _DEBUG_DATA.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -150,9 +152,9 @@ def connection(place: Place) -> Connection | None:
 
 
 def is_sparse(file: Path) -> bool | None:
-    """Whether a file on a mounted share carries Windows' sparse flag; None when the server does not tell.
+    """Whether a file on a mounted share carries Windows' sparse flag; None if the server does not report it.
 
-    st_blocks is no use here: the client counts a sparse file as if it were full.
+    st_blocks is useless here: the client counts a sparse file as if it were full.
     """
     try:
         return bool(int.from_bytes(os.getxattr(file, "user.cifs.dosattrib"), "little") & _SPARSE)
@@ -161,7 +163,7 @@ def is_sparse(file: Path) -> bool | None:
 
 
 def allocated_bytes(file: Path) -> int | None:
-    """What a sparse file on a mounted share holds, by the ranges that the server lists; None when it does not."""
+    """How much a sparse file on a mounted share takes, by the ranges that the server lists; None if it lists none."""
     try:
         with file.open("rb") as opened:
             return sum(end - start for start, end in allocated_ranges(opened.fileno()))
@@ -170,7 +172,7 @@ def allocated_bytes(file: Path) -> int | None:
 
 
 def allocated_ranges(descriptor: int, start: int = 0) -> Iterator[tuple[int, int]]:
-    """The ranges of an open file that the server has space for: (start, end). Raises OSError when it does not tell.
+    """The ranges of an open file that the server has space for: (start, end). Raises OSError if it does not list them.
 
     By FIEMAP: over Samba, the client's SEEK_DATA is an I/O error for a file with more than one range (Linux 6.1).
     """
@@ -212,7 +214,7 @@ def _refused(place: Place, completed: Completed) -> StorageError:
 
 
 def _too_little(place: Place) -> StorageError:
-    """The kernel says the same of a server that is too old and of one that does not encrypt: ask the server."""
+    """The kernel reports the same for a server that is too old and for one that does not encrypt: query the server."""
     server = smb.ask(place.host, place.port)
     if not server.is_new_enough:
         return StorageError(

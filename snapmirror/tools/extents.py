@@ -1,4 +1,4 @@
-"""Where the content of a file lies, as the file system tells (FIEMAP). Runs no program."""
+"""Where the content of a file lies, as the file system reports it (FIEMAP). Runs no program."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 _FIEMAP = 0xC020660B  # FS_IOC_FIEMAP
 _HEAD, _EXTENT, _AT_ONCE = struct.Struct("<QQIIII"), struct.Struct("<QQQ16xI12x"), 512
-_SYNC = 1  # what is in memory only has no place yet
+_SYNC = 1  # data that is only in memory has no place yet
 _LAST, _SHARED = 1, 0x2000
 
 
 def extents(descriptor: int, start: int = 0, *, flush: bool = False) -> Iterator[tuple[int, int, bool]]:
-    """The pieces of an open file that take room: where each begins, its length, and whether other files have it, too.
+    """The extents of an open file: where each begins, its length, and whether other files share it.
 
-    Raises OSError where the file system does not tell.
+    Raises OSError if the file system does not report them.
     """
     while True:
         answer = bytearray(_HEAD.size + _AT_ONCE * _EXTENT.size)
@@ -31,5 +31,5 @@ def extents(descriptor: int, start: int = 0, *, flush: bool = False) -> Iterator
 
 
 def shared_bytes(descriptor: int) -> int:
-    """How much of an open file other files have, too. Raises OSError where the file system does not tell."""
+    """How much of an open file other files share. Raises OSError if the file system does not report it."""
     return sum(length for _, length, shared in extents(descriptor, flush=True) if shared)

@@ -35,7 +35,7 @@ def make_xfs(device: Path, uuid: str) -> None:
     """An XFS with reflinks on an empty, sparse device."""
     features = ",".join(
         (
-            "reflink=1",  # big files of which little changes share their blocks between snapshots
+            "reflink=1",  # large files with few changes share their blocks between snapshots
             "rmapbt=0",  # a reverse map costs writes with every block; it only serves online repair
             f"uuid={uuid}",
         )
@@ -49,13 +49,13 @@ def make_ext4(device: Path, uuid: str, size: int) -> None:
     extended = ",".join(
         (
             "nodiscard",  # the file is empty already
-            "lazy_itable_init=1",  # 2.4 GB of empty inode tables for 150 GB: checksums tell which are unused,
+            "lazy_itable_init=1",  # 2.4 GB of empty inode tables for 150 GB: checksums mark the unused ones,
             "lazy_journal_init=1",  # and an empty file holds no old journal. Both stay unwritten, the image small
         )
     )
-    argv: list[str | Path] = ["mkfs.ext4", "-q", "-F", "-m", "0", "-U", uuid, "-E", extended]  # -m: nothing for root
+    argv: list[str | Path] = ["mkfs.ext4", "-q", "-F", "-m", "0", "-U", uuid, "-E", extended]  # -m: none for root
     if size >= 32 * _GIB:
-        argv += ["-J", "size=256"]  # instead of 1024 MB, all of which one writer would fill in turn
+        argv += ["-J", "size=256"]  # instead of 1024 MB, which one writer would fill completely over time
     _make([*argv, device], device)
 
 
@@ -67,7 +67,7 @@ def _make(argv: list[str | Path], device: Path) -> None:
 
 
 def identity(device: Path) -> tuple[str, str]:
-    """Type and UUID of the file system on a device, read from it, not from a cache. Empty where there is none."""
+    """Type and UUID of the file system on a device, read from it, not from a cache. Empty if there is none."""
     values = {}
     for line in run(["blkid", "--probe", "--output", "export", device], ok=(0, 2)).text.splitlines():
         name, _, value = line.partition("=")
@@ -78,12 +78,12 @@ def identity(device: Path) -> tuple[str, str]:
 def xfs_is_clean(device: Path) -> bool:
     """Whether the XFS was unmounted properly: its log holds nothing to replay."""
     try:
-        text = run(["xfs_logprint", "-t", device]).text  # -t: only the state, takes milliseconds
+        text = run(["xfs_logprint", "-t", device]).text  # -t: only the state; takes milliseconds
     except ProgramFailed as failed:
         raise StorageError(f"the log of the XFS on {device} cannot be read: {failed.completed.complaint}") from failed
     state = re.search(r"state: <(\w+)>", text)
     if state is None:
-        raise StorageError(f"the log of the XFS on {device} cannot be read: xfs_logprint does not tell its state")
+        raise StorageError(f"the log of the XFS on {device} cannot be read: xfs_logprint does not show its state")
     return state[1] == "CLEAN"
 
 
@@ -105,7 +105,7 @@ def ext4_is_clean(device: Path) -> bool:
 
 
 def check_ext4(device: Path, *, thoroughly: bool = False, mend: bool = True) -> None:
-    """Check an unmounted, clean ext4 and mend what is safe to mend, or nothing; all of it is read if `thoroughly`."""
+    """Check an unmounted, clean ext4; `mend` what is safe to mend. `thoroughly`: read all of it."""
     _let_go(device)
     force = ["-f"] if thoroughly else []
     completed = run(["e2fsck", "-p" if mend else "-n", *force, device], ok=range(256))
@@ -116,27 +116,27 @@ def check_ext4(device: Path, *, thoroughly: bool = False, mend: bool = True) -> 
 def _let_go(device: Path) -> None:
     """Wait until nobody uses a device that was just unmounted.
 
-    A program that has begun in a mount namespace of its own meanwhile, such as a container or an rsync of another run,
-    has a copy of the mount until it ends. Raises StuckError.
+    A program that was started meanwhile in its own mount namespace, such as a container or an rsync of another run,
+    keeps a copy of the mount until it ends. Raises StuckError.
     """
     if not wait_until(lambda: is_free(device), KERNEL_SECONDS):
         raise StuckError(
             f"{device} is still in use by another program",
-            hint=f"'grep --files-with-matches {device} /proc/*/mountinfo' names who has it mounted; end that",
+            hint=f"'grep --files-with-matches {device} /proc/*/mountinfo' names who has it mounted; end them",
         )
 
 
 def is_free(device: Path) -> bool:
-    """Whether nobody has a device mounted, or claims it alone."""
+    """Whether a device is neither mounted nor claimed exclusively."""
     try:
-        os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))  # without O_CREAT: nobody else has claimed it
+        os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))  # without O_CREAT: fails if it is claimed
     except OSError as error:
         return error.errno != errno.EBUSY
     return True
 
 
 def trim(target: Path) -> int:
-    """Give the unused blocks of a mounted file system back to the image below; return how many bytes were offered."""
+    """Discard the unused blocks of a mounted file system in the image below; return how many bytes were offered."""
     try:
         text = run(["fstrim", "--verbose", target]).text
     except ProgramFailed as failed:
@@ -146,14 +146,14 @@ def trim(target: Path) -> int:
 
 
 def collect(target: Path) -> None:
-    """The space of removed files is free: left alone, XFS gives it back some moments later."""
+    """Free the space of removed files now: by itself XFS frees it some moments later."""
     here = mount_of(target)
     if here is not None and here.filesystem == "xfs":
-        run(["xfs_spaceman", "-c", "prealloc -s", target])  # (its task is another one, but it waits for this as well)
+        run(["xfs_spaceman", "-c", "prealloc -s", target])  # (it has another task, but waits for this as well)
 
 
 def flush(target: Path) -> None:
-    """Everything written to the file system of `target` is on the device, and no earlier write has failed."""
+    """Write the file system of `target` out to its device. Raises StorageError if this or an earlier write failed."""
     descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if _libc.syncfs(descriptor) != 0:  # (Python has only sync, which waits for every disk of the machine)
@@ -166,7 +166,7 @@ def flush(target: Path) -> None:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Make a file that holds this, and have it on the device; to take another one's place afterwards."""
+    """Make a file with this content and sync it to the device; it is meant to be renamed over another one."""
     with files.anew(path) as file:
         file.write(data)
         file.flush()
@@ -174,7 +174,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path | bytes) -> None:
-    """What a file holds, or which names a folder has, is on the device. Never through a symlink."""
+    """Sync the content of a file, or the names in a folder, to the device. Never through a symlink."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         os.fsync(descriptor)
@@ -183,7 +183,7 @@ def sync(path: Path | bytes) -> None:
 
 
 def counters(device_name: str) -> Counters:
-    """What a block device ("loop3") has read and written."""
+    """How much a block device ("loop3") has read and written."""
     import psutil  # here: its import takes 20 ms
 
     counted = psutil.disk_io_counters(perdisk=True, nowrap=False)[device_name]

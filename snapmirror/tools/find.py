@@ -1,4 +1,4 @@
-"""find(1), which reads the folders of a tree before somebody else needs them. Program: find."""
+"""find(1), which reads the folders of a tree into memory before they are needed. Program: find."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from snapmirror import process
 
 
 def folders_argv(tree: str) -> list[str]:
-    """Read every folder of a tree on its file system, look at no file, print nothing.
+    """Read every folder of a tree on its file system, read no file, print nothing.
 
-    What may not be read is passed over: a complaint for each folder of a big tree would have to be kept somewhere.
+    Unreadable folders are skipped: a message for each folder of a large tree would have to be kept somewhere.
     """
     readable = ["(", "-readable", "-executable", "-o", "-prune", ")"]
     return ["find", tree, "-xdev", "-type", "d", *readable, "-false"]
@@ -19,10 +19,9 @@ def folders_argv(tree: str) -> list[str]:
 
 @contextmanager
 def folders_read_ahead(tree: str) -> Iterator[None]:
-    """The folders of a tree, not its files, are being brought into memory; that ends here, whether it is done or not.
+    """Read the folders of a tree, not its files, into memory during the block; stop at its end, done or not.
 
-    A help, not a duty: without find it does not happen, and how find ends is nobody's business. `tree` is an absolute
-    path.
+    This only saves time: without find it does not happen, and find's exit code is ignored. `tree` is an absolute path.
     """
     if process.find("find") is None:
         yield

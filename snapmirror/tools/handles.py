@@ -25,13 +25,13 @@ class _Handle(ctypes.Structure):
 
 
 def are_lasting(folder: Path) -> bool:
-    """Whether a handle of the file system of `folder` means the same inode for ever, and never another one."""
+    """Whether a handle of the file system of `folder` always means the same inode, and never another one."""
     mount = mount_of(folder)
     return mount is not None and mount.filesystem in _LASTING
 
 
 def handle_of(path: bytes) -> bytes:
-    """The handle of what has this name (of a symlink, not of what it points to), as text: `1.0220ea0057221af8`.
+    """The handle of the inode with this name (of a symlink itself, not its target), as text: `1.0220ea0057221af8`.
 
     Raises OSError.
     """
@@ -43,9 +43,9 @@ def handle_of(path: bytes) -> bytes:
 
 @contextmanager
 def opened(handle: bytes, beside: int) -> Iterator[int]:
-    """A descriptor that stands for the inode of a handle; nothing can be read from it. `beside`: one of a file there.
+    """A descriptor for the inode of a handle; nothing can be read from it. `beside`: one on the same file system.
 
-    Raises OSError: ESTALE if that inode is gone, EPERM for who may not do this, EINVAL if that is no handle.
+    Raises OSError: ESTALE if the inode is gone, EPERM without the right to do this, EINVAL if it is not a handle.
     """
     kind, _, digits = handle.partition(b".")
     try:

@@ -1,10 +1,10 @@
 """Loop devices: attached, found by their file, detached and verified to be gone. Program: losetup.
 
-`losetup --detach` succeeds while the device is in use and then waits for its last user, so asking the kernel again is
-the only proof (FACTS).
+`losetup --detach` succeeds while the device is in use and then waits for its last user, so only a second look at the
+kernel's state proves it (FACTS).
 
-Direct I/O is chosen by what lies below: it spares the copy in the page cache on a plain file or a share, and it
-corrupts silently over FUSE, QEMU's export above all (FACTS).
+Direct I/O depends on the layer below: it saves the copy in the page cache on a plain file or a share, and it corrupts
+silently over FUSE, above all over QEMU's export (FACTS).
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class LoopDevice:
 
     @property
     def name(self) -> str:
-        """The kernel's name, as /sys/block has it."""
+        """The kernel's name, as in /sys/block."""
         return self.device.name
 
     def users(self) -> list[str]:
-        """What stands on the device: mounts, and devices such as an opened LUKS mapping."""
+        """What uses the device: mounts, and devices such as an opened LUKS mapping."""
         names = [_mapper_name(holder) for holder in self._holders()]
         return [f"the mount {mount.target}" for mount in mounts_of(self.device)] + names
 
     def mappings(self) -> list[str]:
-        """The names of what device-mapper has on it."""
+        """The names of the device-mapper devices on it."""
         found = []
         for holder in self._holders():
             with suppress(OSError):
@@ -64,7 +64,7 @@ class LoopDevice:
 
 
 def attached_to(file: Path) -> tuple[LoopDevice, ...]:
-    """The loop devices that show this file: by its inode, or by its path where the file cannot be reached any more."""
+    """The loop devices that show this file: by its inode, or by its path if the file cannot be reached any more."""
     inode = None
     with suppress(OSError):
         status = file.stat()
@@ -76,11 +76,11 @@ def attached_to(file: Path) -> tuple[LoopDevice, ...]:
 def attached_below(folder: Path) -> tuple[Path, ...]:
     """The files in this folder that a loop device shows, by the kernel's own paths.
 
-    losetup is not asked: it wants each file's inode, and would wait for a server that is away.
+    This does not run losetup, which reads each file's inode and would wait for a server that is away.
     """
     below, found = real_path(folder), []
     for backing in _BLOCK_DEVICES.glob("loop*/loop/backing_file"):
-        with suppress(OSError):  # detached in this very moment
+        with suppress(OSError):  # detached at this moment
             found.append(Path(os.fsdecode(backing.read_bytes().rstrip(b"\n"))))
     return tuple(file for file in found if file.is_relative_to(below))
 
@@ -92,7 +92,7 @@ def _all() -> list[LoopDevice]:
 
 @contextmanager
 def attached(file: Path, *, read_only: bool = False) -> Iterator[LoopDevice]:
-    """`file` is attached to a loop device: direct I/O where that is safe and possible, else buffered."""
+    """Attach `file` to a loop device: with direct I/O where that is safe and possible, else buffered."""
     direct_io = direct_io_is_safe(file)
     with undone_by(lambda: detach_all(file)):
         argv = ["losetup", "--find", "--show", "--sector-size", str(SECTOR_BYTES), *(["--read-only"] * read_only)]
@@ -129,14 +129,14 @@ def direct_io_is_safe(file: Path) -> bool:
 
 
 def detach_all(file: Path) -> None:
-    """Detach every loop device that shows this file, and wait until the kernel says so."""
+    """Detach every loop device that shows this file, and wait until the kernel confirms it."""
     for device in attached_to(file):
         users = device.users()
-        if users:  # detaching now would only mark the device to go by itself some time later
+        if users:  # detaching now would only mark the device to be detached some time later
             raise StuckError(f"{device.device} is still in use by {', '.join(users)}", hint="end that, then try again")
-        with suppress(ProgramFailed):  # it may have gone by itself; what counts is what the kernel says next
+        with suppress(ProgramFailed):  # it may be gone already; the kernel's state below decides
             run(["losetup", "--detach", device.device])
-        # udev may look at it once more, which takes long on a busy machine
+        # udev may open it once more, which takes long on a busy machine
         if not wait_until(lambda gone=device: gone not in attached_to(file), KERNEL_SECONDS):  # type: ignore[misc]
             raise StuckError(
                 f"{device.device} is still attached to {file}",

@@ -50,7 +50,7 @@ def write_header(file: Path, *, version: int, key: bytes, uuid: str) -> None:
 
 
 def header_uuid(file: Path, *, version: int | None = None) -> str | None:
-    """The UUID in the LUKS header of `file`; None when it has none, or none of this version."""
+    """The UUID in the LUKS header of `file`; None if it has no header, or none of this version."""
     try:
         run(["cryptsetup", "isLuks", "--type", f"luks{version or ''}", file])
         return run(["cryptsetup", "luksUUID", file]).text
@@ -59,7 +59,7 @@ def header_uuid(file: Path, *, version: int | None = None) -> str | None:
 
 
 def key_fits(file: Path, key: bytes) -> bool:
-    """Whether the key opens the container. Tries it without opening anything, so it works everywhere."""
+    """Whether the key opens the container. Tests it without opening anything, so it works everywhere."""
     try:
         run(["cryptsetup", "open", "--test-passphrase", "--key-file=-", file], stdin=key)
     except ProgramFailed as failed:
@@ -86,8 +86,8 @@ def backup_header(file: Path, target: Path) -> None:
 
 
 def kernel_has_dm_crypt() -> bool:
-    """Whether this kernel can open LUKS by itself. Asking also loads the modules, where there are some."""
-    try:  # the device node exists on kernels without device mapper, too
+    """Whether this kernel can open LUKS by itself. This also loads the modules, if there are any."""
+    try:  # the device node exists also on kernels without device mapper
         os.close(os.open("/dev/mapper/control", os.O_RDWR | os.O_CLOEXEC))
     except OSError:
         return False
@@ -101,9 +101,9 @@ def kernel_has_dm_crypt() -> bool:
 
 @contextmanager
 def unlocked(device: Path, name: str, key: bytes, header: Path, *, read_only: bool = False) -> Iterator[Path]:
-    """The LUKS container on `device` is open as /dev/mapper/<name>, by a copy of its header: its own is not read."""
+    """Open the LUKS container on `device` as /dev/mapper/<name> with a copy of its header: its own is not read."""
     with undone_by(lambda: lock(name)):
-        # Discards tell which blocks are unused to whoever sees the image; in return it shrinks when files expire.
+        # Discards show anyone who can read the image which blocks are unused; in return it shrinks when files expire.
         argv = ["cryptsetup", "open", "--type", "luks", "--allow-discards", "--key-file=-"]
         try:
             run([*argv, *(["--readonly"] * read_only), "--header", header, device, name], stdin=key)
@@ -116,20 +116,20 @@ def unlocked(device: Path, name: str, key: bytes, header: Path, *, read_only: bo
 
 
 def wrong_key(what: Path) -> StorageError:
-    """The same sentence wherever a key is refused."""
+    """The error for every place where a key is refused."""
     return StorageError(
         f"the key does not open {what}",
-        hint="check key_file or key_command in [image]: every byte counts, a line end at the end too",
+        hint="check key_file or key_command in [image]: every byte counts, also a line end at the end",
     )
 
 
 def mapping(name: str) -> Path:
-    """Where a mapping of this name appears."""
+    """The device of a mapping of this name."""
     return Path("/dev/mapper", name)
 
 
 def is_unlocked(name: str) -> bool:
-    """Whether a mapping of this name exists, by what the kernel says."""
+    """Whether the kernel has a mapping of this name."""
     for file in Path("/sys/block").glob("dm-*/dm/name"):
         with suppress(OSError):
             if file.read_text().strip() == name:
@@ -138,7 +138,7 @@ def is_unlocked(name: str) -> bool:
 
 
 def lock(name: str) -> None:
-    """Close the mapping, if it is there, and check that it has gone."""
+    """Close the mapping, if it exists, and check that it is gone."""
     if not is_unlocked(name):
         return
     complaint = ""

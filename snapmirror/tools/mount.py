@@ -1,6 +1,6 @@
 """Mounts: made, found in /proc/self/mountinfo, ended and verified to be gone. Programs: mount, umount.
 
-There is no lazy umount here: it returns at once while the file system lives on, which is how images get damaged.
+There is no lazy umount here: it returns at once while the file system stays in use, which is how images get damaged.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of mountinfo. `read_only` is what the mount was asked to be, not what an error made of it; `options` are
-    those of the file system."""
+    """One line of mountinfo. `read_only` is as requested for the mount, not as an error made it; `options` are those of
+    the file system."""
 
     target: Path
     device_number: str
@@ -42,14 +42,14 @@ def mounts() -> tuple[Mount, ...]:
 
 
 def mount_at(target: Path) -> Mount | None:
-    """What is mounted on exactly this folder or file (the topmost, if several are)."""
+    """The mount on exactly this folder or file (the topmost, if there are several)."""
     found = _mounts_at(target)
     return found[-1] if found else None
 
 
 def real_path(folder: Path) -> Path:
-    """Where a folder really is. One that is a mount point, as it is written, is not looked at: its server may be dead,
-    and whoever looks would wait for it."""
+    """The real path of a folder. A mount point is returned as written and not accessed: its server may be dead, and any
+    access would wait for it."""
     return folder if any(mount.target == folder for mount in mounts()) else folder.resolve()
 
 
@@ -57,7 +57,7 @@ def mount_of(file: Path) -> Mount | None:
     """The mount that this file lies on."""
     real = file.resolve()
     above = [mount for mount in mounts() if real.is_relative_to(mount.target)]
-    return max(reversed(above), key=lambda mount: len(mount.target.parts), default=None)  # the last of equals is on top
+    return max(reversed(above), key=lambda mount: len(mount.target.parts), default=None)  # of equals the last is on top
 
 
 def mounts_of(device: Path) -> tuple[Mount, ...]:
@@ -67,7 +67,7 @@ def mounts_of(device: Path) -> tuple[Mount, ...]:
 
 
 def device_number(device: Path) -> str:
-    """A block device as the kernel's tables name it: "7:3"."""
+    """A block device's number as in the kernel's tables: "7:3"."""
     number = device.stat().st_rdev
     return f"{os.major(number)}:{os.minor(number)}"
 
@@ -85,14 +85,14 @@ def mount(device: Path, target: Path, *, filesystem: str, options: Sequence[str]
 
 
 def umount(target: Path, *, seconds: float = DEADLINE_SECONDS) -> None:
-    """End the topmost mount on `target`. Raises StuckError, naming who holds it, when it stays."""
+    """Unmount the topmost mount on `target`. Raises StuckError, naming its users, if it stays."""
     before, real = len(_mounts_at(target)), real_path(target)
     if not before:
         return
 
     def gone() -> bool:
-        with suppress(ProgramFailed):  # what counts is what the kernel says next
-            run(["umount", "--no-canonicalize", real])  # else it looks at the folder, and waits for a dead server
+        with suppress(ProgramFailed):  # the kernel's state below decides
+            run(["umount", "--no-canonicalize", real])  # else it reads the folder, and waits for a dead server
         return len(_mounts_at(target)) < before
 
     if not wait_until(gone, seconds):
@@ -104,9 +104,9 @@ def umount(target: Path, *, seconds: float = DEADLINE_SECONDS) -> None:
 
 
 def bind(source: Path, target: Path, *, options: Sequence[str] = (), with_mounts: bool = False) -> None:
-    """Show a folder that is mounted, or lies in a mount, at another place as well: as it is there, or with `options`.
+    """Bind-mount a folder that is mounted, or lies in a mount, at another place: with its options or with `options`.
 
-    `with_mounts`: and what is mounted below it; `options` are for the topmost only.
+    `with_mounts`: with the mounts below it; `options` are for the topmost only.
     """
     how = ",".join(["rbind" if with_mounts else "bind", *options])
     try:
@@ -117,7 +117,7 @@ def bind(source: Path, target: Path, *, options: Sequence[str] = (), with_mounts
 
 @contextmanager
 def mounted(device: Path, target: Path, *, filesystem: str, options: Sequence[str]) -> Iterator[Path]:
-    """`device` is mounted on `target`, on which nothing was mounted before."""
+    """Mount `device` on `target`, on which nothing was mounted before."""
 
     def release() -> None:
         while any(m.target == target.resolve() for m in mounts_of(device)):
@@ -130,7 +130,7 @@ def mounted(device: Path, target: Path, *, filesystem: str, options: Sequence[st
 
 
 def holders(target: Path) -> list[str]:
-    """Who keeps a mount busy: processes with a file, folder or program in it, and mounts below it."""
+    """What keeps a mount busy: processes with a file, folder or program in it, and mounts below it."""
     import psutil  # here, because only a busy mount needs it and its import takes 20 ms
 
     folder = os.fsencode(target.resolve())
@@ -142,7 +142,7 @@ def holders(target: Path) -> list[str]:
 
 
 def _uses(process: Path, folder: bytes) -> bool:
-    """Links and maps are only read, never followed: a dead server below a mount must not hang this."""
+    """Links and maps are only read, never followed: a dead server below a mount must not block this."""
     with suppress(OSError):
         for name in ("cwd", "root", "exe"):
             if _inside(os.fsencode((process / name).readlink()), folder):

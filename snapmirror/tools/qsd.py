@@ -1,9 +1,9 @@
 """LUKS1 where the kernel has no dm-crypt: QEMU shows the decrypted image as a file. Program: qemu-storage-daemon.
 
-The daemon belongs to nobody: it outlives the command that starts it (`snapmirror mount` needs that, and a killed run
-must not take the store away under its mounted file system). It is found again by its command line.
+The daemon outlives the command that starts it: `snapmirror mount` needs that, and a killed run must not remove the
+store below its mounted file system. It is found again by its command line.
 
-What stands on the exported file must use buffered I/O: with direct I/O it corrupts silently (FACTS).
+A loop device on the exported file must use buffered I/O: with direct I/O it corrupts silently (FACTS).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ PROGRAM = "qemu-storage-daemon"
 
 
 def is_installed() -> bool:
-    """Whether the daemon can be used at all."""
+    """Whether the daemon is installed."""
     return find(PROGRAM) is not None
 
 
 @contextmanager
 def exported(image: Path, export: Path, key: bytes, *, read_only: bool = False) -> Iterator[Path]:
-    """The decrypted content of the LUKS1 `image` is there as the file `export`, for root only."""
+    """Export the decrypted content of the LUKS1 `image` as the file `export`, for root only."""
     with undone_by(lambda: end(export)):
         export.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         export.touch(mode=0o600)  # FUSE mounts on a file that exists
@@ -49,13 +49,13 @@ def exported(image: Path, export: Path, key: bytes, *, read_only: bool = False) 
 def end(export: Path) -> None:
     """Stop the daemon behind `export`, wait until it has written everything, and check that both are gone."""
     for daemon in daemons(export):
-        if users := loop.attached_to(export):  # it would end all the same, and take the file away under them
+        if users := loop.attached_to(export):  # it would end all the same and remove the file below them
             raise StuckError(f"{export} is still attached to {users[0].device}", hint="detach that, then try again")
         daemon.terminate()  # it flushes, unmounts its export and ends
         if not wait_until(lambda daemon=daemon: _has_ended(daemon), seconds=KERNEL_SECONDS):  # type: ignore[misc]
             raise StuckError(f"{PROGRAM} (pid {daemon.pid}) does not end", hint=f"see what uses {export}")
         log.info("stopped %s (pid %d)", PROGRAM, daemon.pid)
-    while mount_at(export):  # left behind by a daemon that was killed
+    while mount_at(export):  # left by a daemon that was killed
         umount(export)
     export.unlink(missing_ok=True)
     with suppress(OSError):
@@ -79,7 +79,7 @@ def daemons(export: Path) -> list[psutil.Process]:
 
 
 def _has_ended(daemon: psutil.Process) -> bool:
-    """True for a zombie, too: it is not our child, and process 1 may take its time to bury it."""
+    """True also for a zombie: it is not our child, and process 1 may reap it late."""
     import psutil
 
     try:
@@ -96,7 +96,7 @@ def _start(image: Path, export: Path, key: bytes, read_only: bool) -> None:
     argv = [PROGRAM, "--daemonize", "--object", "secret,id=key,file=/proc/self/fd/0"]  # never on a disk, never in argv
     argv += ["--blockdev", json.dumps(file), "--blockdev", json.dumps(luks)]
     argv += ["--export", json.dumps({**fuse, "writable": not read_only, "growable": False, "allow-other": "off"})]
-    try:  # it is not to be killed with what a dead run left: what stands on it must be undone first
+    try:  # it must not be killed with a dead run's processes: what uses it must be undone first
         run(argv, stdin=key, env={RUN_VARIABLE: ""})
     except ProgramFailed as failed:
         complaint = failed.completed.complaint

@@ -1,6 +1,6 @@
 """Can a source be reached, and if not, why? Programs: rsync, which starts ssh.
 
-One listing of the source's own folder, without its contents: it takes the very way that a night takes (host key, login,
+One listing of the source's own folder, without subfolders: it uses the same way in as a night (host key, login,
 restricted keys, path), and works where a key may run nothing but rsync.
 """
 
@@ -50,10 +50,10 @@ _KEY_OF = re.compile(r"host key is known for (\S+) and you have|^Host key for (\
 
 @dataclass(frozen=True)
 class Answer:
-    """What a source answered: how many entries lie directly in its folder; or what stood in the way.
+    """A source's answer: how many entries lie directly in its folder, or what prevented an answer.
 
-    `host` is whose key is unknown or has changed, as files of known hosts name it: it may be a jump host's.
-    `refusal` is what a server that was reached would not do.
+    `host` is the one whose key is unknown or has changed, as files of known hosts name it; it may be a jump host.
+    `refusal`: what a server that was reached has refused.
     """
 
     entries: int
@@ -85,7 +85,7 @@ def reach(location: rsync.Location) -> Answer:
 
 
 def _first(said: str) -> str:
-    """The first line that tells something: ssh and rsync put the cause first and general remarks last."""
+    """The first informative line: ssh and rsync put the cause first and general remarks last."""
     lines = [line.strip() for line in said.splitlines()]
     telling = [line for line in lines if line and not line.startswith(("@", "rsync error", "rsync: connection unexp"))]
     own = [line for line in telling if is_own(line)]

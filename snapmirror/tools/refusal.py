@@ -1,7 +1,7 @@
-"""Why the other side would not begin, in words: a login that runs no rsync, a restricted key, a password file.
+"""Why the other side refused to begin, in words: a login that runs no rsync, a restricted key, a password file.
 
-Told by what was said, not by rsync's exit code: whether rsync first notices the end of the data (12) or of the command
-on the server (1, 127, …) is chance. Runs no program.
+Decided by the messages, not by rsync's exit code: whether rsync first notices the end of the data (12) or of the
+command on the server (1, 127, …) is chance. Runs no program.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 _CODES = frozenset({1, 2, 3, 5, 12, 126, 127})
-"""Exit codes of rsync with which a session ends that never began."""
+"""Exit codes of rsync for a session that never began."""
 _OWN = re.compile(
     r"rsync: |file has vanished|IO error|ERROR: |WARNING: |rejecting |received |cannot |could not |failed |skipping |"
     r"symlink has no referent|file-?list |overflow|Invalid |unexpected |@ERROR"
@@ -26,7 +26,7 @@ _UPGRADE = "upgrade rsync there, its rrsync knows fewer options than ours uses"
 
 @dataclass(frozen=True)
 class Refusal:
-    """What it is, and what to do about it. `says` is the telling line."""
+    """What was refused, and what to do about it. `says` is the line that shows it."""
 
     message: str
     hint: str
@@ -42,17 +42,17 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     (
         r"rrsync: .*(not found|bad interpreter|No such file)|env: .*python\d?\W.*: (No such file|Permission denied)",
         "rrsync does not run on the server: it, or the python3 that it needs, is missing",
-        "apt-get install rsync python3 there, and look at command= in its authorized_keys",
+        "apt-get install rsync python3 there, and check command= in its authorized_keys",
     ),
     (
         r"rrsync: .*Permission denied",
         "rrsync on the server may not be run",
-        "chmod 755 it there, and look at command= in its authorized_keys",
+        "chmod 755 it there, and check command= in its authorized_keys",
     ),
     (r"FileNotFoundError: .*'[^']*\brsync'|Can't exec .*\brsync", *_NO_RSYNC),
     (
         r"rrsync error: (Restricted directory does not exist|unable to chdir)",
-        "the folder that the key is restricted to is not there",
+        "the folder that the key is restricted to is missing",
         "is it mounted there? correct it in command= in the server's authorized_keys",
     ),
     (r"rrsync error: (invalid rsync-command|option )", "rrsync on the server refuses our options", _UPGRADE),
@@ -67,7 +67,7 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     (
         r"is your shell clean",
         "what runs on the server is not rsync, or something prints before it",
-        "let no login script print anything; check rsync_path, and the user's shell",
+        "make sure that no login script prints anything; check rsync_path, and the user's shell",
     ),
 )
 
@@ -78,12 +78,12 @@ def is_own(line: str) -> bool:
 
 
 def told(lines: list[str]) -> list[str]:
-    """rsync's own lines first; of the others the last is the telling one: banners and login scripts come before it."""
+    """rsync's own lines first; of the others the last shows the cause: banners and login scripts come before it."""
     return [*filter(is_own, lines), *(line for line in reversed(lines) if not is_own(line))]
 
 
 def refusal(exit_code: int, stderr: bytes) -> Refusal | None:
-    """What the other side means, where it would not begin and what it says is known; None otherwise."""
+    """The refusal, if the other side refused to begin with a known message; None otherwise."""
     text = stderr.decode("utf-8", "backslashreplace")
     never_spoke = _NEVER_SPOKE in text
     if exit_code not in _CODES or not (never_spoke or "password" in text or "shell clean" in text):
@@ -91,7 +91,7 @@ def refusal(exit_code: int, stderr: bytes) -> Refusal | None:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("rsync: connection unexp", "rsync error:"))]
     if any(map(_BY_SSH.match, lines)) or any("Permission denied (" in line and not is_own(line) for line in lines):
-        return None  # it did not come as far as a command
+        return None  # no command was started
     for sign, message, hint in _KNOWN:
         for line in reversed(lines):
             if re.search(sign, line):

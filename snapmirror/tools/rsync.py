@@ -1,6 +1,6 @@
-"""rsync(1): its command lines. What it prints and how it ends: `rsync_output`.
+"""rsync(1): its command lines. Its output and exit codes are in `rsync_output`.
 
-Minimum 3.2.3; 3.5.0 is what all of this was measured with.
+Minimum 3.2.3; all of this was measured with 3.5.0.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from snapmirror.tools import ssh
 
 LIST_FORMAT = "%i|%B|%U|%G|%l|%M|%L//%n"
 SENT_FORMAT = "%C|%i|%B|%U|%G|%l|%M|%L//%n"
-"""Two slashes stand in no name: they tell where it begins."""
+"""No name contains two slashes: they mark where it begins."""
 
 NOWHERE = "/.snapmirror-nothing/"
-"""A place that is never made: dry runs compare with it."""
+"""A folder that is never made: dry runs compare with it."""
 
 _POPT, _POPT_FOLDER = Path("/etc/popt"), Path("/etc/popt.d")
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where a source is, and how it is reached.
+    """Where a source is, and how to reach it.
 
-    `argument` is the folder as rsync takes it, with the trailing slash that means "the contents of". Listed names count
-    from the folder `base`, in which it is the folder `inside` ("" where both are the same). `login` and `rsync_path`
-    are for ssh, `password_file` is for a daemon.
+    `argument` is the folder as rsync takes it, with the trailing slash that means "the contents of". Listed names are
+    relative to the folder `base`, in which it is the folder `inside` ("" if both are the same). `login` and
+    `rsync_path` are for ssh, `password_file` is for a daemon.
     """
 
     kind: Literal["ssh", "daemon", "local"]
@@ -46,8 +46,8 @@ class Location:
 
 @dataclass(frozen=True)
 class Options:
-    """What is taken of a source and kept, and how: `timeout_seconds` in which nothing moves (0: for ever),
-    `bandwidth_limit` in bytes per second, sizes in bytes.
+    """What to transfer and keep, and how: `timeout_seconds` without progress (0: no limit), `bandwidth_limit` in bytes
+    per second, sizes in bytes.
     """
 
     hard_links: bool
@@ -68,14 +68,14 @@ class Options:
 def listing_argv(location: Location, options: Options, *, whole: bool) -> list[str]:
     """List the whole source: a dry run into a folder that does not exist, so that everything is new.
 
-    `whole`: both rsyncs hold the whole list before a line is printed (85 bytes an entry on the server), instead of
-    agreeing on it folder by folder, which takes them a third more time.
+    `whole`: both rsyncs build the whole list before a line is printed (85 bytes an entry on the server), instead of
+    exchanging it folder by folder, which takes a third more time.
     """
     return [
         *_common(options), "--dry-run", f"--out-format={LIST_FORMAT}",
         *(["--no-inc-recursive"] if whole else []),
-        *(["--super"] if os.geteuid() else []),  # else an ordinary user is not told the groups
-        *(["--info=skip1"] if options.max_size is not None or options.min_size is not None else []),  # which they hit
+        *(["--super"] if os.geteuid() else []),  # else an ordinary user does not get the groups
+        *(["--info=skip1"] if options.max_size is not None or options.min_size is not None else []),  # for these
         *_filters(options), *connection(location), location.argument, NOWHERE,
     ]  # fmt: skip
 
@@ -90,7 +90,7 @@ def check_argv(location: Location, options: Options, tree: Path, *, listed: bool
     """Compare the source with a snapshot's tree itself, ACLs and xattrs included: lists what differs.
 
     `listed`: only of the names that are given to stdin (see `listed_name`, NUL after each).
-    It must not stumble over a folder in the place of a file: rsync (3.5.0) waits for ever if that file has two names.
+    It must not meet a folder in the place of a file: rsync (3.5.0) waits for ever if that file has two names.
     """
     return [
         *_common(options, recursive=not listed), *_extras(options), "--dry-run", "--force", "--modify-window=-1",
@@ -112,25 +112,25 @@ def transfer_argv(
     patch: bool,
     token: str,
 ) -> list[str]:
-    """Fetch the names that the file `names` holds (NUL after each) into `target`; without one, the root folder alone.
+    """Fetch the names that the file `names` holds (NUL after each) into `target`; without one, only the root folder.
 
-    (The root cannot stand among the names: rsync would take its contents along.)
+    (The root cannot be one of the names: rsync would take its contents along.)
 
-    `target` must be a tree in which no name leads to an inode of a snapshot: rsync (3.5.0) takes names that nobody
-    asked for inside a folder that was asked for. `basis` is the last snapshot: what is there need not travel again. It
-    is --copy-dest, not --link-dest: what is asked for gets an inode of its own, always. A local source is copied from
-    at once: to look for old versions would cost the store as much. `patch`: the names stand in `target` in an older
-    version and are patched in place. `token` is a word that the server cannot know: its messages are printed among
-    rsync's own lines, and could look like them.
+    `target` must be a tree in which no name leads to an inode of a snapshot: rsync (3.5.0) accepts names that were not
+    requested inside a folder that was requested. `basis` is the last snapshot: its data need not be sent again. It is
+    --copy-dest, not --link-dest: every requested file gets its own inode, always. A local source is copied directly: a
+    search for old versions would cost the store as much. `patch`: `target` holds an older version of the names, which
+    is patched in place. `token` is a word that the server cannot know: its messages are printed among rsync's own
+    lines, and could look like them.
     """
     how = ["--inplace", "--no-whole-file"] if patch else [f"--temp-dir={scratch}", f"--partial-dir={partial}"]
     return [
         *_common(options, recursive=False), *_extras(options), *how,
         *([f"--files-from={names}", "--from0"] if names else ["--exclude=*"]),
-        "--no-implied-dirs",            # folders that were not asked for stay as they are
+        "--no-implied-dirs",            # folders that were not requested stay as they are
         "--ignore-missing-args",        # gone since the listing: a vanished file, not an error
-        "--itemize-changes", "--itemize-changes",  # what is there already gets a line as well
-        "--modify-window=-1",           # a folder changed in this very second has its nanoseconds, too
+        "--itemize-changes", "--itemize-changes",  # unchanged entries get a line as well
+        "--modify-window=-1",           # compare nanoseconds too, for a folder changed within this second
         "--checksum-choice=md5",        # known to every rsync, and to md5sum; %C reports it
         f"--out-format={token}|{SENT_FORMAT}", "--stats", "--no-human-readable",
         *([f"--copy-dest={basis}"] if basis and not patch and location.kind != "local" else []),
@@ -141,15 +141,15 @@ def transfer_argv(
 
 
 def spoil_time(file: bytes, mtime: int) -> None:
-    """Let a file's time not look right to rsync, which then compares what is in it. `mtime`: the right one, seconds."""
+    """Set a wrong time on a file, so that rsync compares its content. `mtime`: the right one, seconds."""
     os.utime(file, (0, mtime ^ 1), follow_symlinks=False)
 
 
 def listed_name(location: Location, path: bytes) -> bytes:
     """A name as the list for `transfer_argv` has it.
 
-    A daemon is asked for its whole module: rsync 3.5.0's, without chroot, looks for listed names in the wrong folder if
-    it is asked for one inside. Without ./ a name that begins with # or ; would be a comment.
+    A daemon is asked for its whole module: rsync 3.5.0's, without chroot, searches for listed names in the wrong folder
+    if it is asked for one inside. Without ./ a name that begins with # or ; would be a comment.
     """
     return os.fsencode(f"{location.inside}/./" if location.inside else "./") + path
 
@@ -169,11 +169,11 @@ def back_argv(
 ) -> list[str]:
     """Copy names (from stdin, NUL after each) out of a snapshot: into the folder `target`, or back to the source.
 
-    Nothing is ever deleted there. Folders that lead to a name stay as they are; `folders_only` makes those that are
-    named; there a symlink to a folder counts as one, unless `through_links` is False. `checksum` compares contents
-    where size and time are equal. `protected` are paths below the target that are never written, `left_out` are
-    patterns. The whole list is held at once (85 bytes an entry): folder by folder, rsync (3.5.0) waits for ever where a
-    folder that is not empty stands in the place of a file with two names.
+    Nothing is ever deleted there. Folders above a name stay as they are; `folders_only` makes those that are
+    named; a symlink to a folder counts as one then, unless `through_links` is False. `checksum` compares contents
+    if size and time are equal. `protected` are paths below the target that are never written, `left_out` are
+    patterns. The whole list is held at once (85 bytes an entry): folder by folder, rsync (3.5.0) waits for ever if a
+    folder that is not empty is in the place of a file with two names.
     """
     remote = target is None and location.kind != "local"
     place = location.argument if target is None else f"{target}/"
@@ -181,7 +181,7 @@ def back_argv(
         *_common(options, recursive=not folders_only),
         *([] if folders_only else ["--no-inc-recursive"]),
         *_extras(options),
-        # locally --fake-super counts for both sides: so the receiver becomes a process of its own, as if remote
+        # locally --fake-super applies to both sides: so the receiver runs as a process of its own, as if remote
         *(["--rsh=env", "--secluded-args"] if options.fake_super and not remote else []),
         "--sparse", "--no-implied-dirs",
         *(["--keep-dirlinks"] if folders_only and through_links else []),
@@ -197,9 +197,9 @@ def back_argv(
 
 
 def put_back_argv(tree: Path, slot: Path) -> list[str]:
-    """Give names (from stdin, NUL after each) in a slot the state that they have in a snapshot's tree, wholly.
+    """Reset names (from stdin, NUL after each) in a slot to their state in a snapshot's tree, completely.
 
-    Contents are compared block by block, and only what differs is written: unchanged blocks stay shared.
+    Contents are compared block by block, and only differing blocks are written: unchanged blocks stay shared.
     """
     return [
         "rsync", "--dirs", "--links", "--perms", "--times", "--owner", "--group", "--devices", "--specials",
@@ -210,7 +210,7 @@ def put_back_argv(tree: Path, slot: Path) -> list[str]:
 
 
 def pattern(path: str) -> str:
-    """A path as a filter pattern that matches it alone."""
+    """A path as a filter pattern that matches only it."""
     return re.sub(r"([*?\[\\])", r"\\\1", path) if set(path) & set("*?[") else path
 
 
@@ -228,12 +228,12 @@ def _common(options: Options, *, recursive: bool = True) -> list[str]:
 _XFS_ACLS = (
     # XFS shows its ACLs as trusted.SGI_ACL_* too: rsync, missing these at the source, would remove them, ACLs and all.
     "--filter=-x trusted.SGI_ACL_*",
-    "--filter=-x system.*",  # rsync's own rule, which any other rule of this kind switches off
+    "--filter=-x system.*",  # rsync's own rule, which any other rule of this kind turns off
 )
 
 
 def _extras(options: Options) -> list[str]:
-    """ACLs and extended attributes. (An ordinary user's rsync sees user.* only, by a rule of its own.)"""
+    """ACLs and extended attributes. (An ordinary user's rsync handles only user.*, by a rule of its own.)"""
     return [
         *(["--acls"] if options.acls else []),
         *(["--xattrs", *(() if os.geteuid() else _XFS_ACLS)] if options.xattrs else []),
@@ -274,7 +274,7 @@ def refuse_aliases(files: Iterable[Path] | None = None) -> None:
 
 
 def connection(location: Location) -> list[str]:
-    """The options that say how to reach the source."""
+    """The options for the connection to the source."""
     if location.kind == "local":
         return []
     if location.kind == "daemon":

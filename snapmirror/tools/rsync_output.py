@@ -16,10 +16,10 @@ _ITEM = 11
 OK, PARTIAL, VANISHED = 0, 23, 24
 _SSH = 255
 _LINE = 256
-"""No exit code: ssh's, without a word; it tells why it cannot connect, but not that the other side fell silent."""
+"""Not an exit code: ssh ended without a message. It reports why it cannot connect, but not that a line went dead."""
 _PROTOCOL = 2
 _STUMBLED = b"Invalid packet at end of run"
-"""rsync 3.5.0, when the first name of a hard link group vanishes at the end: it asks for another after the goodbye."""
+"""rsync 3.5.0, when the first name of a hard link group vanishes at the end: it requests one after the goodbye."""
 _BROKEN_STREAM = 12
 # only while it connects; the number of an errno, as in "Permission denied (13)", is rsync's
 _SSH_SAYS = re.compile(r"Host key verification failed|Permission denied \([a-z]|^ssh: |^kex_exchange_identification: ")
@@ -37,14 +37,14 @@ _STAYS = re.compile(
 )
 _NOT_ASKED_FOR = re.compile(r"rejecting (excluded|unrequested) file-list name")
 _HOSTILE = "nothing was published; the server is broken, or hostile"
-_LONGEST = 600  # characters of a complaint: two names as long as can be
+_LONGEST = 600  # characters of a complaint: two names of the greatest length
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _LITERAL_LINE = re.compile(rb"Literal data: (\d+) bytes")
 
 
 @dataclass(frozen=True)
 class Sent:
-    """One line of a transfer: the entry's line as a manifest has it, and the MD5 of its content if it travelled."""
+    """One line of a transfer: the entry's line as a manifest has it, and the MD5 of its content if it was sent."""
 
     line: bytes
     checksum: bytes
@@ -65,23 +65,23 @@ def parse_sent(raw: bytes, token: str) -> Sent | None:
 
 
 def as_new(line: bytes) -> bytes:
-    """An entry as a listing against nothing shows it, whatever rsync says of it here."""
+    """An entry in the form of a listing against nothing, whatever rsync reports of it here."""
     kind = line[1:2]
-    linked = line[:1] == b"h" and b"| => " in line  # without: made of the basis, not of another name
+    linked = line[:1] == b"h" and b"| => " in line  # without it: copied from the basis, not linked to another name
     first = b"h" if linked else b">" if kind == b"f" else b"c"
     return first + kind + b"+++++++++" + line[_ITEM:]
 
 
 def literal_bytes(raw: bytes) -> int:
-    """Bytes of file content that travelled, if this line of --stats tells; else 0."""
+    """Bytes of file content that were sent, if this line of --stats gives them; else 0."""
     match = _LITERAL_LINE.fullmatch(raw)
     return int(match[1]) if match else 0
 
 
 def complaints(stderr: bytes, most: int = 20, *, good: bool = False) -> list[str]:
-    """What rsync complained about, for people: without its closing verdict, banners and the noise of login scripts.
+    """rsync's complaints, for people: without its closing line, banners and the noise of login scripts.
 
-    If rsync has said nothing itself, it is what others said; not after a good end (`good`), where they do not count.
+    If rsync printed none, those of other programs; not after a good end (`good`), where they do not count.
     """
     lines = _lines(stderr)
     lines = [line for line in lines if refusal.is_own(line)] or ([] if good else lines)
@@ -114,14 +114,14 @@ _MEANING: dict[int, tuple[str, str]] = {
     21: ("a part of rsync died", "the next run goes on from here"),
     22: ("rsync ran out of memory", "give the machine more memory, split the mirror, or raise max_entries"),
     25: ("rsync stopped at its limit of deletions", "nothing was deleted"),
-    30: ("nothing moved for too long", "raise timeout_seconds, or look why the server stalls"),
+    30: ("nothing moved for too long", "raise timeout_seconds, or find out why the server stalls"),
     35: ("the rsync daemon did not answer in time", "is the server up, and the port open?"),
     124: ("the command on the server was killed", "look at the server's log"),
     125: ("the command on the server was killed", "look at the server's log"),
     126: ("the command on the server cannot be run", "check rsync_path"),
     127: ("there is no rsync on the server", "install it there, or set rsync_path"),
-    _SSH: ("ssh could not connect", "'snapmirror doctor' tells whether it is the host, its key or yours"),
-    _LINE: ("the ssh connection broke off", "did the server, or the line, go away? the next run goes on from here"),
+    _SSH: ("ssh could not connect", "'snapmirror doctor' shows whether it is the host, its key or yours"),
+    _LINE: ("the ssh connection broke off", "did the server, or the line, fail? the next run goes on from here"),
 }
 
 
@@ -129,7 +129,7 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
     """The error for an exit code that ends the night. `what` names what was being done."""
     reasons = [line[:_LONGEST] for line in _lines(stderr)]
     if exit_code == _BROKEN_STREAM and any(map(_SSH_SAYS.search, reasons)):
-        exit_code = _SSH  # it read the end of the data before it learned how ssh had ended: chance which comes first
+        exit_code = _SSH  # it read the end of the data before ssh's exit code: the order is chance
     # A vanished file is no reason to end.
     reasons = refusal.told([reason for reason in reasons if not reason.startswith("file has vanished")] or reasons)
     if exit_code == _SSH:
@@ -159,19 +159,19 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
 
 
 def _may_pass(exit_code: int, reasons: list[str]) -> bool:
-    """Whether a failure is the network's, or a server's that is away: not what somebody has to mend first."""
+    """Whether the network or an absent server caused a failure, so that nobody has to mend anything first."""
     if any(map(_STAYS.search, reasons)):
         return False
     return exit_code in _PASSING or any(map(_PASSES.search, reasons if exit_code in {_SSH, _REFUSED} else ()))
 
 
 def unasked(names: Sequence[bytes], what: str) -> TransferError:
-    """The error for escaped names that came without having been asked for."""
+    """The error for escaped names that were sent without a request."""
     shown = ", ".join(name.decode("utf-8", "backslashreplace") for name in names[:5])
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return TransferError(f"{what}: the server sends names that were not asked for ({shown}{more})", hint=_HOSTILE)
 
 
 def is_full(stderr: bytes) -> bool:
-    """Whether rsync ran out of space or inodes; it reports that as a mere partial transfer."""
+    """Whether rsync ran out of space or inodes; it reports only a partial transfer then."""
     return any(text in stderr for text in _NO_SPACE)

@@ -1,8 +1,7 @@
-"""Samba as a server of ours: its settings checked, users made known, smbd running. Programs: smbd, testparm, pdbedit,
-useradd, getent.
+"""Samba as our server: checks its settings, adds users, runs smbd. Programs: smbd, testparm, pdbedit, useradd, getent.
 
-Everything that it keeps lies in one folder of ours, so that a Samba of this machine is not touched. A password goes in
-through stdin only.
+All its files are in one folder of ours, so that this machine's own Samba is not touched. A password is passed through
+stdin only.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ _COMMENT = "reads snapmirror's history"
 
 
 def check(settings: Path) -> None:
-    """Samba understands every line of its settings."""
+    """Check that Samba understands every line of its settings."""
     try:
         said = run(["testparm", "--suppress-prompt", settings]).stderr.decode(errors="replace")
     except ProgramFailed as failed:
         said = failed.completed.stderr.decode(errors="replace") or failed.completed.complaint
-        raise StorageError(f"Samba does not take {settings}: {_first(said)}") from failed
+        raise StorageError(f"Samba does not accept {settings}: {_first(said)}") from failed
     wrong = [line for line in said.splitlines() if line.startswith(("ERROR", "Unknown parameter", "Ignoring unknown"))]
     if wrong:
-        raise StorageError(f"Samba does not take {settings}: {wrong[0]}", hint="is this Samba older than 4.17?")
+        raise StorageError(f"Samba does not accept {settings}: {wrong[0]}", hint="is this Samba older than 4.17?")
 
 
 def add_user(settings: Path, name: str, password: bytes) -> None:
-    """Let a user in with this password. Samba wants an account of the machine for each: it gets one without a login."""
+    """Add a user with this password. Samba requires a system account for each: it is made without a login."""
     if run(["getent", "passwd", name], ok=(0, 2)).exit_code:
         argv = ["useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
         try:
@@ -53,12 +52,12 @@ def add_user(settings: Path, name: str, password: bytes) -> None:
     try:
         run(argv, stdin=password + b"\n" + password + b"\n")
     except ProgramFailed as failed:
-        raise StorageError(f"Samba does not take the user {name}: {failed.completed.complaint}") from failed
+        raise StorageError(f"Samba does not accept the user {name}: {failed.completed.complaint}") from failed
 
 
 @contextmanager
 def serving(settings: Path, port: int) -> Iterator[Running]:
-    """smbd runs with these settings and answers; it and all its connections are gone afterwards."""
+    """Run smbd with these settings until it answers; it and all its connections are gone afterwards."""
     if _answers(port):
         raise StorageError(
             f"another server listens on port {port} already",
@@ -81,7 +80,7 @@ def serving(settings: Path, port: int) -> Iterator[Running]:
 
 
 def end(folder: Path) -> None:
-    """Kill every smbd whose settings lie in this folder: whoever started it has died."""
+    """Kill every smbd whose settings lie in this folder: the process that started it has died."""
     mark = f"--configfile={folder}/".encode()
     for process in Path("/proc").glob("[1-9]*"):
         with suppress(OSError):
@@ -92,7 +91,7 @@ def end(folder: Path) -> None:
 
 
 def last_words(folder: Path) -> str:
-    """The last line of the log that a server keeps in this folder, which goes with it."""
+    """The last line of a server's log in this folder, which is removed with the folder."""
     with suppress(OSError):
         lines = (folder / "log").read_text(errors="replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
@@ -114,4 +113,4 @@ def _answers(port: int) -> bool:
 
 
 def _first(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "it does not say why")
+    return next((line.strip() for line in text.splitlines() if line.strip()), "it gives no reason")

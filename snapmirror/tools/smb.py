@@ -1,8 +1,8 @@
-"""The first message of SMB, to ask a server what it speaks, whether it encrypts, and what time it is. Runs no program.
+"""The first message of SMB: asks a server for its dialect, whether it encrypts, and its time. Runs no program.
 
-No login, no mount, no root: the answer to NEGOTIATE ([MS-SMB2] 2.2.3 and 2.2.4) comes before all of that. The kernel
-tells of a refused mount only a number, which is the same for a server that is too old and for one that does not
-encrypt; this tells them apart.
+No login, no mount, no root: the answer to NEGOTIATE ([MS-SMB2] 2.2.3 and 2.2.4) comes before all of that. For a
+refused mount the kernel gives only a number, which is the same for a server that is too old and for one that does not
+encrypt; this distinguishes them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Server:
-    """What an SMB server says about itself."""
+    """An SMB server's description of itself."""
 
     dialect: str
     encrypts: bool
@@ -39,7 +39,7 @@ class Server:
 
 
 def ask(host: str, port: int) -> Server:
-    """Ask a server. Raises StorageError when it cannot be reached, or is no SMB server of this century."""
+    """Query a server. Raises StorageError if it cannot be reached, or does not speak SMB 2 or 3."""
     where = f"{host} port {port}"
     try:
         with socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS) as connection:
@@ -58,7 +58,7 @@ def ask(host: str, port: int) -> Server:
 
 
 def away(where: str, reason: str = "") -> StorageError:
-    """The same sentence wherever a server does not answer."""
+    """The error for every place where a server does not answer."""
     return StorageError(
         f"the server of the share does not answer ({where}{': ' if reason else ''}{reason})",
         hint="is it running, on the network, and does its firewall let this machine in (File and Printer Sharing)?",
@@ -66,7 +66,7 @@ def away(where: str, reason: str = "") -> StorageError:
 
 
 def unknown_host(host: str) -> StorageError:
-    """The same sentence wherever a name does not resolve."""
+    """The error for every place where a name does not resolve."""
     return StorageError(
         f"the server of the share, {host}, is not known here",
         hint="write its IP address in unc of [share], or add its name to /etc/hosts",
@@ -109,7 +109,7 @@ def _receive(connection: socket.socket, length: int) -> bytes:
 def _parse(packet: bytes) -> Server:
     magic, _, _, status, command, *_ = _HEADER.unpack_from(packet)
     if magic != b"\xfeSMB" or command != 0 or status != 0:
-        raise ValueError("not an answer to this question")
+        raise ValueError("not an answer to this request")
     _, _, dialect, contexts = struct.unpack_from("<HHHH", packet, 64)
     (capabilities,) = struct.unpack_from("<I", packet, 64 + 24)
     (ticks,) = struct.unpack_from("<Q", packet, 64 + 40)

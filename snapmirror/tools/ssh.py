@@ -1,10 +1,10 @@
 """ssh(1), as the transport that rsync starts.
 
-Host keys are always checked and nothing is ever asked: an unknown key or a missing login is an error, not a prompt.
+Host keys are always checked and ssh never prompts: an unknown key or a missing login is an error.
 
-Of what is configured for people (ssh_config) it keeps what says how a host is reached: aliases, ports, users, jumps,
-proxies, keys, ciphers. All that would change what a session does or prints is set here, which counts first. To read no
-ssh_config at all (-F none) was rejected: sources are written with aliases.
+The user's ssh_config still decides how a host is reached: aliases, ports, users, jumps, proxies, keys, ciphers. Options
+that change what a session does or prints are set here, which takes precedence. To read no ssh_config at all (-F none)
+was rejected: sources are written with aliases.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _ALIVE_COUNT = 8
 _SESSION = {
     "BatchMode": "yes",
     "ConnectTimeout": f"{CONNECT_SECONDS}",
-    # a server that went away ends the night instead of holding it for hours
+    # a server that went away ends the night instead of blocking it for hours
     "ServerAliveInterval": f"{_ALIVE_SECONDS}",
     "ServerAliveCountMax": f"{_ALIVE_COUNT}",
-    # the host's key is checked, and by nothing but the files of known hosts
+    # the host's key is checked, and only against the files of known hosts
     "StrictHostKeyChecking": "yes",
     "VerifyHostKeyDNS": "no",
     "NoHostAuthenticationForLocalhost": "no",
     "CheckHostIP": "no",
-    # a login of our own: over somebody's open connection it would be theirs, with their key
+    # our own login: over somebody's open connection it would be theirs, with their key
     "ControlMaster": "no",
     "ControlPath": "none",
     "ControlPersist": "no",
@@ -40,13 +40,13 @@ _SESSION = {
     "ForkAfterAuthentication": "no",
     "EscapeChar": "none",
     "PermitLocalCommand": "no",
-    # nothing of ours is lent to the server, and no port is opened
+    # nothing of ours is forwarded to the server, and no port is opened
     "ForwardAgent": "no",
     "ForwardX11": "no",
     "ClearAllForwardings": "yes",
     "Tunnel": "no",
     "AddKeysToAgent": "no",
-    # what it says are errors, not the server's banner, nor pictures of keys
+    # it prints errors only, not the server's banner, nor pictures of keys
     "LogLevel": "ERROR",
     "LogVerbose": "none",
     "VisualHostKey": "no",
@@ -55,7 +55,7 @@ _SESSION = {
 
 @dataclass(frozen=True)
 class Login:
-    """How a server lets us in. What is None is what ssh, and what is configured for it, say."""
+    """How to log in to a server. For a value of None, ssh and its own configuration decide."""
 
     port: int | None = None
     identity: Path | None = None
@@ -69,7 +69,7 @@ def argv(login: Login) -> list[str]:
     if login.port:
         words.append(f"-oPort={login.port}")
     if login.jump_host:
-        # not -J: it would ignore our key and our known hosts
+        # not -J, which would ignore our key and our known hosts
         host, jump_port = jump(login.jump_host)
         gate = [*_login(login), *([f"-oPort={jump_port}"] if jump_port else []), "-W", "[%h]:%p", "--", host]
         words += ["-oProxyCommand=" + " ".join(_proxy_word(word) for word in gate), "-oProxyUseFdpass=no"]
@@ -96,7 +96,7 @@ def _login(login: Login) -> list[str]:
         "ssh",
         "-k",
         *(f"-o{key}={value}" for key, value in _SESSION.items()),
-    ]  # -k: nor are Kerberos' tickets lent
+    ]  # -k: no Kerberos tickets are forwarded either
     if login.identity:
         words += [f"-oIdentityFile={_value(str(login.identity))}", "-oIdentitiesOnly=yes"]
         words += ["-oPubkeyAuthentication=yes", "-oPreferredAuthentications=publickey"]
@@ -108,18 +108,18 @@ def _login(login: Login) -> list[str]:
 
 
 def _value(text: str) -> str:
-    """A path as ssh's option parser takes it: percent signs are its own."""
+    """A path in the form that ssh's option parser takes: percent signs are special there."""
     text = text.replace("%", "%%")
     return f'"{text}"' if " " in text else text
 
 
 def _proxy_word(word: str) -> str:
-    """ssh hands a ProxyCommand to a shell."""
+    """Quoted for a shell: ssh runs a ProxyCommand in one."""
     return "'" + word.replace("'", "'\\''") + "'" if set(word) & set(" \"'$`\\;&|<>()*?[]#~") else word
 
 
 def _quoted(word: str) -> str:
     if not set(word) & set(" '\""):
         return word
-    # rsync knows both quotes and, inside of one kind, takes a doubled quote for one
+    # rsync knows both quotes and, inside one kind, reads a doubled quote as one
     return "'" + word.replace("'", "''") + "'"

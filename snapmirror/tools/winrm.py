@@ -1,8 +1,8 @@
-"""A Windows machine asked to run a script, over WinRM. Runs `snapmirror.tools.wsman`, a program of our own.
+"""Runs a script on a Windows machine, over WinRM. Runs `snapmirror.tools.wsman`, a program of our own.
 
-What is sent is the text of a script as it is shipped; its parameters travel beside it, as JSON in an environment
-variable of the remote shell, so that no value is ever part of a command. The script prints one JSON object. The secret
-goes to the program through stdin.
+The script is sent unchanged; its parameters are sent separately, as JSON in an environment variable of the remote
+shell, so that no value is ever part of a command. The script prints one JSON object. The secret goes to the program
+through stdin.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from snapmirror.process import ProgramFailed, ProgramTimeout, Running, run, runn
 
 Transport = Literal["https", "basic", "certificate", "http"]
 PORTS: Mapping[Transport, int] = {"https": 5986, "basic": 5986, "certificate": 5986, "http": 5985}
-# Beyond the deadline of a call: to start, to delete the shell, to be asked to end. The program keeps its deadlines by
+# Beyond the deadline of a call: to start, to delete the shell, to be told to end. The program keeps its deadlines
 # itself; this is for the case that it does not.
 _MARGIN_SECONDS = 60.0
-_LONGEST_COMPLAINT = 10_000  # characters that are looked at
+_LONGEST_COMPLAINT = 10_000  # characters that are searched
 _PACKAGE = Path(__file__).resolve().parents[2]
 _ARGV = (sys.executable, "-P", "-m", "snapmirror.tools.wsman")
 
 
 @dataclass(frozen=True)
 class Login:
-    """Where the host is, and how to be let in."""
+    """Where the host is, and how to log in."""
 
     host: str
     port: int
@@ -49,7 +49,7 @@ class Login:
 
 
 class ScriptError(HostError):
-    """The host could be asked, but the script failed there. `native` is what it, or a program it ran, ended with."""
+    """The host was reached, but the script failed. `native`: its exit code, or that of a program that it ran."""
 
     def __init__(self, message: str, native: int) -> None:
         super().__init__(message)
@@ -73,13 +73,13 @@ def ask(login: Login, script: str, parameters: Mapping[str, object]) -> dict[str
 
 
 class Held:
-    """A script that runs on the host meanwhile."""
+    """A script that runs on the host during the block."""
 
     def __init__(self, login: Login, child: Running) -> None:
         self._login, self._child = login, child
 
     def failure(self) -> HostError | None:
-        """Why it has ended, if it has."""
+        """Why it ended, if it did."""
         try:
             self._child.wait(0)
         except ProgramTimeout:
@@ -94,7 +94,7 @@ class Held:
 
 @contextmanager
 def held(login: Login, script: str, parameters: Mapping[str, object]) -> Iterator[Held]:
-    """A script is running on the host; it has printed its first line. Raises HostError when that does not come."""
+    """Run a script on the host; it has printed its first line. Raises HostError if that line does not come."""
     request = _request(login, script, parameters, hold=True)
     with running(_ARGV, stdin=request, env=_environment()) as child:
         _answer(login, _first_line(login, child))
@@ -120,7 +120,7 @@ def _request(login: Login, script: str, parameters: Mapping[str, object], *, hol
 
 
 def _environment() -> dict[str, str]:
-    """So that the program finds this very package, wherever it is started."""
+    """So that the program finds this package, wherever it is started."""
     return {"PYTHONPATH": os.pathsep.join(filter(None, [str(_PACKAGE), os.environ.get("PYTHONPATH")]))}
 
 
@@ -145,14 +145,14 @@ def _answer(login: Login, said: bytes) -> dict[str, Any]:
 
 
 def _failure(login: Login, kind: str, detail: str) -> HostError:
-    """What the program tells, as a sentence and a hint."""
+    """The program's failure as a sentence and a hint."""
     host, where = login.host, f"{login.host} port {login.port}"
     because = f": {_one_line(detail)}" if detail else ""
     match kind:
         case "away":
             return HostError(
                 f"the Windows host does not answer ({where}{because})",
-                hint="is it running? 'winrm enumerate winrm/config/listener' there says where WinRM listens; its "
+                hint="is it running? 'winrm enumerate winrm/config/listener' there shows where WinRM listens; its "
                 "firewall must let this machine in",
             )
         case "late":
@@ -167,12 +167,12 @@ def _failure(login: Login, kind: str, detail: str) -> HostError:
             )
         case "denied":
             return HostError(
-                f"the Windows host {host} lets {login.user or 'the certificate'} log in, but run nothing",
+                f"the Windows host {host} lets {login.user or 'the certificate'} log in, but not run anything",
                 hint="it needs Read and Execute in WinRM's RootSDDL ('snapmirror help host'), or an administrator",
             )
         case "certificate":
             return HostError(
-                f"the certificate of {where} is not to be trusted{because}",
+                f"the certificate of {where} is not trusted{because}",
                 hint=f"ca_file in [host] must hold that certificate, or its CA's, and it must be made out to {host}",
             )
         case "fault":
@@ -181,11 +181,11 @@ def _failure(login: Login, kind: str, detail: str) -> HostError:
             return HostError(f"the Windows host {host} sends more than a script of ours ever prints; stopped listening")
         case "in clear":
             return HostError(
-                f"what answers on {where} does not encrypt{because}; nothing that it says is taken",
-                hint='is it WinRM, and is it the right machine? transport = "https" in [host] tells machines apart',
+                f"what answers on {where} does not encrypt{because}; its answer is ignored",
+                hint='is it WinRM, and is it the right machine? transport = "https" in [host] checks that',
             )
         case "ended":
-            return HostError(f"the script that was to go on running on {host} has ended{because}")
+            return HostError(f"the script that should keep running on {host} has ended{because}")
         case _:
             return HostError(
                 f"the conversation with the Windows host broke off ({where}{because})",
@@ -194,7 +194,7 @@ def _failure(login: Login, kind: str, detail: str) -> HostError:
 
 
 def _plain(complaint: str) -> str:
-    """PowerShell's errors, out of the XML that it may wrap them in."""
+    """PowerShell's errors, without the XML that may surround them."""
     if not complaint.startswith("#< CLIXML"):
         return complaint
     errors = "".join(re.findall(r'<S S="Error">(.*?)</S>', complaint[:_LONGEST_COMPLAINT], re.DOTALL))
@@ -202,6 +202,6 @@ def _plain(complaint: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Without line breaks, and not endless."""
+    """Without line breaks, and of limited length."""
     line = " ".join(text.split())
     return line if len(line) <= 300 else f"{line[:299]}…"

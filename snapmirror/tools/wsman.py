@@ -1,14 +1,14 @@
-"""The program that talks WS-Management with Windows: `python -m snapmirror.tools.wsman`. Started by `tools.winrm` only.
+"""The program that speaks WS-Management with Windows: `python -m snapmirror.tools.wsman`. Only `tools.winrm` runs it.
 
 One request, a script to run, comes as JSON on stdin, secrets included; answers go as lines of JSON to stdout. It is a
 process of its own because pywinrm has traps that are best closed from outside:
 
 - a hung command is retried for ever, and timeouts count from one byte to the next: here an alarm ends each call;
 - a shell is not deleted when something fails: here it is, over a new connection, also after an alarm or SIGTERM;
-- proxies, CA bundles and netrc of the environment leak in: here there is no environment;
-- an answer may be as large as the peer likes, may redirect, or may come in clear where the question was encrypted: here
-  none of that is taken;
-- its libraries take 0.2 s and 20 MB: a night does not carry them.
+- proxies, CA bundles and netrc of the environment are used: here there is no environment;
+- an answer may be of any size, may redirect, or may be in clear although the request was encrypted: here none of that
+  is accepted;
+- its libraries take 0.2 s and 20 MB: a night does not load them.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ Kind = Literal["away", "late", "refused", "denied", "certificate", "fault", "bro
 COMMAND = (
     "powershell.exe -NoLogo -NoProfile -NonInteractive -OutputFormat Text -ExecutionPolicy Bypass -EncodedCommand "
 )
-LONGEST_COMMAND = 8191  # what cmd.exe takes
+LONGEST_COMMAND = 8191  # the most that cmd.exe accepts
 PARAMETERS = "SNAPMIRROR_PARAMETERS"
-_UTF8 = 65001  # the code page of what the script prints
-_MOST_BYTES = 1 << 20  # of one answer, and of all that a script prints
-_ASK_SECONDS = 20  # that Windows may wait with its answer until a script says something
-_DELETE_SECONDS = 8.0  # to delete a shell; a program that is asked to end has 10
-_IDLE = "PT600S"  # Windows deletes a shell that nobody has asked for so long: its client is gone
+_UTF8 = 65001  # the code page of the script's output
+_MOST_BYTES = 1 << 20  # of one answer, and of a script's whole output
+_ASK_SECONDS = 20  # Windows may delay its answer so long, until a script prints something
+_DELETE_SECONDS = 8.0  # to delete a shell; a program that is told to end has 10
+_IDLE = "PT600S"  # Windows deletes a shell without requests for so long: its client is gone
 _ACCESS_DENIED = 5
 _METHODS: Mapping[str, tuple[str, Any, Any]] = {  # transport: scheme, pywinrm's name for it, message encryption
     "https": ("https", "ntlm", "never"),  # TLS encrypts, and NTLM is bound to it
@@ -55,7 +55,7 @@ _METHODS: Mapping[str, tuple[str, Any, Any]] = {  # transport: scheme, pywinrm's
 
 
 class Failure(Exception):  # noqa: N818  (it travels to the parent, which makes an error of it)
-    """What went wrong, as the parent tells apart."""
+    """What went wrong, in the kinds that the parent distinguishes."""
 
     def __init__(self, kind: Kind, detail: str = "") -> None:
         super().__init__(detail)
@@ -71,7 +71,7 @@ class _Stopped(BaseException):
 
 
 class _Adapter(HTTPAdapter):
-    """Answers of bounded length. A certificate as login needs TLS 1.2: Windows asks for it when it is late for 1.3."""
+    """Answers of bounded length. A certificate as login needs TLS 1.2: Windows asks for it too late for 1.3."""
 
     def __init__(self, *, by_certificate: bool) -> None:
         self._limits = {"ssl_maximum_version": ssl.TLSVersion.TLSv1_2} if by_certificate else {}
@@ -98,7 +98,7 @@ class _Adapter(HTTPAdapter):
 
 
 class _Transport(Transport):
-    """No redirects, bounded answers, and none in clear where the question was encrypted."""
+    """No redirects, bounded answers, and none in clear if the request was encrypted."""
 
     def _send_message_request(
         self, session: requests.Session, prepared_request: requests.PreparedRequest
@@ -117,7 +117,7 @@ class _Transport(Transport):
 
 
 class Conversation:
-    """What is asked of one host, as the request says it."""
+    """The conversation with one host, as the request specifies it."""
 
     def __init__(self, request: Mapping[str, Any]) -> None:
         self._request = request
@@ -151,7 +151,7 @@ class Conversation:
         """A shell on the host, deleted in any case."""
         protocol = self.connection()
         variables = {PARAMETERS: json.dumps(parameters)}
-        # SIGTERM waits until the shell has a name, by which it can be deleted.
+        # SIGTERM is delayed until the shell has a name, by which it can be deleted.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         with _alarm(self.timeout):
             shell = protocol.open_shell(codepage=_UTF8, env_vars=variables, idle_timeout=_IDLE)
@@ -175,7 +175,7 @@ class Conversation:
                 try:
                     out, err, code, done = protocol.get_command_output_raw(shell, command)
                 except WinRMOperationTimeoutError:
-                    continue  # nothing new; the alarm ends this
+                    continue  # no output yet; the alarm ends this
                 printed += out
                 complained += err
                 if len(printed) + len(complained) > _MOST_BYTES:
@@ -186,7 +186,7 @@ class Conversation:
         return {"exit_code": code, "stdout": _text(printed), "stderr": _text(complained)}
 
     def hold(self, protocol: Protocol, shell: str, script: str) -> None:
-        """Run a script until SIGTERM; what it prints first is told at once. Raises Failure when it ends by itself."""
+        """Run a script until SIGTERM; its first line is reported at once. Raises Failure if it ends by itself."""
         with _alarm(self.timeout):
             command = protocol.run_command(shell, encoded(script))
         told, deadline = False, self.timeout
@@ -204,7 +204,7 @@ class Conversation:
 
 
 def encoded(script: str) -> str:
-    """The command that runs a script. What it exits with is the command's exit code."""
+    """The command that runs a script. Its exit code is the command's."""
     command = COMMAND + base64.b64encode(script.encode("utf-16-le")).decode("ascii")
     if len(command) > LONGEST_COMMAND:
         raise Failure("broken", f"the script is too long: its command has {len(command)} characters")
@@ -216,7 +216,7 @@ def main() -> None:
     with open(0, "rb", closefd=False) as stdin:
         request = json.load(stdin)
     os.environ.clear()
-    os.environ["HOME"] = "/nonexistent"  # where no .netrc is
+    os.environ["HOME"] = "/nonexistent"  # there is no .netrc
     signal.signal(signal.SIGALRM, _raise_late)
     signal.signal(signal.SIGTERM, _raise_stopped)
     conversation = Conversation(request)
@@ -234,7 +234,7 @@ def main() -> None:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Whatever the libraries raise, as a Failure."""
+    """Turns whatever the libraries raise into a Failure."""
     try:
         yield
     except Failure:
@@ -261,7 +261,7 @@ def _explained() -> Iterator[None]:
 
 
 def _innermost(error: BaseException) -> str:
-    """The cause at the bottom: what wraps it says little."""
+    """The innermost cause: the errors around it say little."""
     while True:
         inner = error.__cause__ or error.__context__
         if inner is None:
@@ -271,7 +271,7 @@ def _innermost(error: BaseException) -> str:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """Ends what takes longer. Not nested."""
+    """Ends the block when it takes longer. Not to be nested."""
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield

@@ -24,9 +24,10 @@ _ABSENT = "-"
 
 @dataclass(frozen=True)
 class SnapshotFacts:
-    """A snapshot as ZFS tells of it. `used`: what destroying it would free; `written`: what is new in it.
+    """A snapshot as ZFS reports it. `used`: what destroying it would free; `written`: what is new in it.
 
-    `holds` counts what keeps it from being destroyed, whoever set it; `note` is the value of the property asked for.
+    `holds` counts the holds that keep it from being destroyed, whoever set them; `note` is the value of the requested
+    property.
     """
 
     name: str
@@ -38,7 +39,7 @@ class SnapshotFacts:
 
 
 def exists(dataset: str) -> bool:
-    """Whether there is such a dataset, in a pool that is imported."""
+    """Whether the dataset exists in an imported pool."""
     try:
         run(["zfs", "list", "-H", "-o", "name", dataset])
     except ProgramFailed as failed:
@@ -49,7 +50,7 @@ def exists(dataset: str) -> bool:
 
 
 def create(dataset: str, properties: Mapping[str, str], *, passphrase: bytes | None = None) -> None:
-    """Make a dataset. `passphrase`: the properties ask for one; it travels through stdin."""
+    """Make a dataset. `passphrase`: given if the properties require one; it is passed through stdin."""
     options = [word for name, value in properties.items() for word in ("-o", f"{name}={value}")]
     stdin = None if passphrase is None else passphrase + b"\n"
     zfs(["zfs", "create", *options, dataset], f"the dataset {dataset} cannot be made", stdin=stdin)
@@ -57,13 +58,13 @@ def create(dataset: str, properties: Mapping[str, str], *, passphrase: bytes | N
 
 
 def destroy(dataset: str) -> None:
-    """Destroy a dataset with all below it, but not what was cloned from it. Only for what is ours as a whole."""
+    """Destroy a dataset with all below it, but not its clones. Only for datasets that are ours as a whole."""
     zfs(["zfs", "destroy", "-r", dataset], f"the dataset {dataset} cannot be removed")
     log.info("removed the dataset %s", dataset)
 
 
 def local_property(dataset: str, name: str) -> str | None:
-    """The value of a property that was set on this very dataset, not inherited; None without one."""
+    """The value of a property that was set on this dataset itself, not inherited; None if it was not set."""
     argv: list[Argument] = ["zfs", "get", "-H", "-p", "-o", "value,source", name, dataset]
     value, _, source = zfs(argv, f"{dataset} cannot be looked at").text.partition("\t")
     return value if source in {"local", "received"} else None
@@ -88,7 +89,7 @@ def children(dataset: str) -> list[str]:
 
 
 def below(dataset: str) -> list[str]:
-    """Everything below a dataset but its own snapshots: file systems, volumes."""
+    """Everything below a dataset except its own snapshots: file systems, volumes."""
     argv: list[Argument] = ["zfs", "list", "-H", "-r", "-t", "filesystem,volume", "-o", "name", dataset]
     names = zfs(argv, f"{dataset} cannot be looked at").text.splitlines()
     return [name for name in names if name != dataset]
@@ -105,10 +106,10 @@ def rename(dataset: str, name: str) -> None:
 
 @contextmanager
 def unlocked(dataset: str, passphrase: bytes) -> Iterator[None]:
-    """The key of an encrypted dataset is loaded."""
+    """Load the key of an encrypted dataset during the block."""
     with undone_by(lambda: lock(dataset)):
         if value(dataset, "keystatus") != "available":
-            try:  # (the key is asked for once; where a terminal is absent it is read from stdin)
+            try:  # (zfs asks for the key once; without a terminal it reads stdin)
                 run(["zfs", "load-key", "-L", "prompt", dataset], stdin=passphrase + b"\n")
             except ProgramFailed as failed:
                 raise StorageError(
@@ -119,7 +120,7 @@ def unlocked(dataset: str, passphrase: bytes) -> Iterator[None]:
 
 
 def lock(dataset: str) -> None:
-    """Forget the key of a dataset, where it is loaded."""
+    """Unload the key of a dataset, if it is loaded."""
     if value(dataset, "keystatus") == "available":
         zfs(["zfs", "unload-key", dataset], f"the key of {dataset} cannot be unloaded")
 
@@ -128,13 +129,13 @@ def lock(dataset: str) -> None:
 
 
 def mounts_of(dataset: str) -> list[Mount]:
-    """Every mount of a dataset, of what lies below it, and of their snapshots, the oldest first."""
+    """Every mount of a dataset, of the datasets below it, and of their snapshots, oldest first."""
     below = (dataset + "/", dataset + "@")
     return [m for m in mounts() if m.filesystem == "zfs" and (m.source == dataset or m.source.startswith(below))]
 
 
 def umount_all(dataset: str) -> None:
-    """End them all, verified. (What was looked at in .zfs/snapshot is a mount too, which the kernel has made.)"""
+    """Unmount them all, verified. (The kernel mounts each snapshot that is accessed in .zfs/snapshot.)"""
     while ours := mounts_of(dataset):
         umount(ours[-1].target)
 
@@ -150,10 +151,10 @@ def mount(dataset: str, target: Path, options: Sequence[str]) -> None:
 
 
 def mount_snapshot(dataset: str, name: str, target: Path, options: Sequence[str]) -> None:
-    """Mount a snapshot where its dataset shows it, if it is not there yet.
+    """Mount a snapshot where its dataset shows it, if it is not mounted there yet.
 
-    The kernel would do so by itself for whoever enters that folder, but with no option at all: with devices and setuid
-    programs, for five minutes, and only where the machine's first process sees the dataset. Where it was quicker, its
+    The kernel would mount it by itself when the folder is accessed, but without any option: with devices and setuid
+    programs, for five minutes, and only where the machine's first process sees the dataset. If it was quicker, its
     mount gets the options.
     """
     argv: list[Argument] = ["mount", "--types", "zfs", "--options", ",".join(["ro", *options])]
@@ -166,12 +167,12 @@ def mount_snapshot(dataset: str, name: str, target: Path, options: Sequence[str]
         except StorageError:
             if (there := mount_at(target)) is None:
                 raise
-    if there is not None and not there.read_only:  # (the kernel's own says rw)
+    if there is not None and not there.read_only:  # (the kernel's own is rw)
         zfs(["mount", "--options", ",".join(["remount", "bind", "ro", *options]), "--target", target], what)
 
 
 def snapshots(dataset: str, note: str = "name") -> list[SnapshotFacts]:
-    """The snapshots of one dataset, the oldest first; `note` is a property to tell as well."""
+    """The snapshots of one dataset, the oldest first; `note` is a further property to read."""
     columns = f"name,used,referenced,written,userrefs,{note}"
     argv: list[Argument] = ["zfs", "list", "-H", "-p", "-d", "1", "-t", "snapshot", "-s", "createtxg", "-o", columns]
     lines = zfs([*argv, dataset], f"the snapshots of {dataset} cannot be listed").text.splitlines()
@@ -185,20 +186,20 @@ def _facts(line: str) -> SnapshotFacts:
 
 
 def snapshot(dataset: str, name: str, properties: Mapping[str, str]) -> None:
-    """Seal a dataset as it is, at once and durably: all that was written before is on the devices when this returns."""
+    """Seal a dataset as it is, atomically and durably: all earlier writes are on the devices when this returns."""
     options = [word for key, value in properties.items() for word in ("-o", f"{key}={value}")]
     zfs(["zfs", "snapshot", *options, f"{dataset}@{name}"], f"{dataset} could not be sealed")
 
 
 def destroy_snapshot(dataset: str, name: str) -> None:
-    """Destroy one snapshot. Raises StorageError when it is held or has clones."""
+    """Destroy one snapshot. Raises StorageError if it is held or has clones."""
     for mounted in mounts_of(f"{dataset}@{name}"):
         umount(mounted.target)
     zfs(["zfs", "destroy", f"{dataset}@{name}"], f"{dataset}@{name} cannot be destroyed")
 
 
 def written_since(dataset: str, name: str) -> int:
-    """Bytes written to a dataset since a snapshot, as of the last sync; 0 means that nothing at all has changed."""
+    """Bytes written to a dataset since a snapshot, as of the last sync; 0 means that nothing has changed."""
     return int(value(dataset, f"written@{name}"))
 
 
@@ -208,7 +209,7 @@ def hold(dataset: str, name: str, tag: str) -> None:
 
 
 def release(dataset: str, name: str, tag: str) -> None:
-    """Take a hold away."""
+    """Release a hold."""
     zfs(["zfs", "release", tag, f"{dataset}@{name}"], f"{dataset}@{name} cannot be released")
 
 

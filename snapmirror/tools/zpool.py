@@ -1,9 +1,9 @@
 """ZFS pools: made, imported, exported and verified to be gone, scrubbed, trimmed. Programs: zpool, modprobe.
 
-A pool is imported with nothing mounted (-N) and noted in no cache file, so that neither this machine's boot nor its
-zed touches it behind our back; only the devices that are named are looked at. Never with -f: a pool that was not
-exported opens without it on the machine (host id) that had it last, which is all that a crash of ours leaves behind;
-one that another machine had last may still be open there, and being written to by two is the end of a pool.
+A pool is imported with nothing mounted (-N) and without an entry in a cache file, so that neither this machine's boot
+nor its zed touches it; only the given devices are searched. Never with -f: after a crash of ours, a pool that was not
+exported opens without it on the machine (host id) that used it last; one that another machine used last may still be
+open there, and two writers destroy a pool.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from snapmirror.tools.undo import undone_by, wait_until
 log = logging.getLogger("snapmirror.zfs")
 
 _CONTROL = Path("/dev/zfs")
-_MODULE = Path("/sys/module/zfs")  # the former may be there without it: systemd makes it where the module is installed
+_MODULE = Path("/sys/module/zfs")  # the former may exist without it: systemd makes it if the module is installed
 _EXPORT_SECONDS = 30.0  # it writes out what is in memory
 
 
 @dataclass(frozen=True)
 class Health:
-    """What `zpool status` says: `state` is ONLINE when all is well, `errors` are sentences about damage."""
+    """The result of `zpool status`: `state` is ONLINE when all is well, `errors` are sentences about damage."""
 
     state: str
     errors: tuple[str, ...]
 
 
 def need_module() -> None:
-    """The kernel knows ZFS. Raises StorageError when it does not."""
+    """Check that the kernel has ZFS. Raises StorageError if it does not."""
     if _MODULE.exists() and _CONTROL.exists():
         return
     with suppress(ProgramFailed):
@@ -55,13 +55,13 @@ def zfs(argv: Sequence[Argument], what: str, *, hint: str = "", stdin: bytes | N
 
 
 def reason(failed: ProgramFailed) -> str:
-    """The first line that zpool or zfs has said; those that follow are advice, -f among it."""
+    """The first line that zpool or zfs printed; the lines after it are advice, -f included."""
     lines = [line.strip() for line in failed.completed.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     return lines[0] if lines else failed.completed.complaint
 
 
 def is_imported(pool: str) -> bool:
-    """Whether a pool of this name is open, by what the kernel says."""
+    """Whether the kernel has a pool of this name open."""
     if not _MODULE.exists():
         return False
     return pool in run(["zpool", "list", "-H", "-o", "name"]).text.splitlines()
@@ -70,8 +70,8 @@ def is_imported(pool: str) -> bool:
 def create(pool: str, layout: Sequence[str | Path], properties: Mapping[str, str]) -> None:
     """Make a pool on empty devices; it stays imported. ZFS itself refuses devices that hold something.
 
-    `failmode` stays at wait: what could not be written is kept, and written when the device is back. (On a full disk,
-    which answers some writes, continue hangs in the same way; on a dead one it would lose what programs had written.)
+    `failmode` stays at wait: failed writes are kept, and written when the device is back. (On a full disk, which
+    accepts some writes, continue hangs in the same way; on a dead one it would lose what programs had written.)
     """
     options = [word for name, value in properties.items() for word in ("-O", f"{name}={value}")]
     argv: list[Argument] = ["zpool", "create", "-o", "ashift=12", "-o", "cachefile=none", *options]
@@ -81,21 +81,21 @@ def create(pool: str, layout: Sequence[str | Path], properties: Mapping[str, str
 
 
 def destroy(pool: str) -> None:
-    """Destroy a pool. Only for one that this very run has made, or that an init which was killed has left."""
+    """Destroy a pool. Only for one that this run has made, or that a killed init has left."""
     zfs(["zpool", "destroy", pool], f"the pool {pool} cannot be removed")
     log.info("removed the pool %s", pool)
 
 
 @contextmanager
 def imported(pool: str, devices: Sequence[Path], *, read_only: bool = False) -> Iterator[None]:
-    """The pool on these devices is imported, which it was not before; nothing of it is mounted."""
+    """Import the pool on these devices, which was not imported before; nothing of it is mounted."""
     with undone_by(lambda: export(pool)):
         import_(pool, devices, read_only=read_only)
         yield
 
 
 def import_(pool: str, devices: Sequence[Path], *, read_only: bool = False) -> None:
-    """Import a pool, looking for it on these devices only."""
+    """Import a pool, searched for on these devices only."""
     places = [word for device in devices for place in _parts(device) for word in ("-d", place)]
     argv: list[Argument] = ["zpool", "import", "-N", "-o", "cachefile=none", *places]
     argv += ["-o", "readonly=on"] if read_only else []
@@ -116,13 +116,13 @@ def _hint(failed: ProgramFailed) -> str:
 
 
 def _parts(device: Path) -> list[Path]:
-    """A disk, and its first partition: ZFS makes partitions where it is given a whole disk."""
+    """A disk, and its first partition: ZFS makes partitions if it is given a whole disk."""
     names = (device.name, f"{device.name}-part1", f"{device.name}p1", f"{device.name}1")
     return [place for name in names if (place := device.with_name(name)).exists()] or [device]
 
 
 def export(pool: str) -> None:
-    """Write everything out and let go of the devices. Raises StuckError when the pool stays open."""
+    """Write everything out and release the devices. Raises StuckError if the pool stays open."""
     if not is_imported(pool):
         return
     complaint = ""
@@ -144,22 +144,22 @@ def export(pool: str) -> None:
 
 
 def sync(pool: str) -> None:
-    """Everything written so far is on the devices."""
+    """Write everything so far to the devices."""
     zfs(["zpool", "sync", pool], f"the pool {pool} could not be written out", hint="'zpool status' and 'dmesg' say why")
 
 
 def trim(pool: str) -> None:
-    """Give unused blocks back to the devices, and wait for it."""
+    """Discard unused blocks on the devices, and wait for it."""
     zfs(["zpool", "trim", "-w", pool], f"the pool {pool} cannot be trimmed")
 
 
 def scrub(pool: str) -> None:
-    """Read every block in use and compare its checksum; ends when all is read. `health` tells what came of it."""
+    """Read every block in use and compare its checksum; ends when all is read. `health` gives the result."""
     zfs(["zpool", "scrub", "-w", pool], f"the pool {pool} cannot be scrubbed")
 
 
 def health(pool: str) -> Health:
-    """State and damage of a pool, as far as it is known."""
+    """State and known damage of a pool."""
     text = zfs(["zpool", "status", "-v", "-p", pool], f"the pool {pool} cannot be looked at").text
     state = re.search(r"^ *state: (\w+)", text, re.MULTILINE)
     known = state[1] if state else "UNKNOWN"

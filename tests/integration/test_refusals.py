@@ -68,7 +68,7 @@ BROKEN: dict[str, tuple[Callable[[Path], str], str, str]] = {
     ),
     "a folder that is not there": (
         lambda folder: f"{RRSYNC} -ro /nonexistent",
-        "the folder that the key is restricted to is not there", "authorized_keys",
+        "the folder that the key is restricted to is missing", "authorized_keys",
     ),
     "a key for writing": (lambda folder: f"{RRSYNC} -wo {folder}", "rrsync on the server refuses", "authorized_keys"),
     "no rsync": (lambda folder: "/nonexistent/rsync --server", "there is no rsync on the server", "rsync_path"),

@@ -92,7 +92,7 @@ def test_a_store_left_for_browsing_keeps_its_share(scene: Scene) -> None:
 
 def test_what_someone_else_mounted_there_is_left_alone(scene: Scene) -> None:
     scene.table.write_text(f"9 1 0:9 / {scene.config.mount_point} rw - cifs //other/share rw,vers=3.1.1,seal,hard\n")
-    with pytest.raises(StorageError, match=r"is no mount of //winhost/backup"), share.mounted(scene.config):
+    with pytest.raises(StorageError, match=r"is not a mount of //winhost/backup"), share.mounted(scene.config):
         pass
 
 

@@ -183,7 +183,7 @@ def test_the_state_of_an_xfs_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_log_without_a_state_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_first_on_path(tmp_path / "bin", "xfs_logprint", "echo nothing", monkeypatch.setenv)
-    with pytest.raises(StorageError, match="does not tell its state"):
+    with pytest.raises(StorageError, match="does not show its state"):
         filesystems.xfs_is_clean(tmp_path)
 
 
