@@ -1,6 +1,6 @@
-"""What a night needs, looked at line by line before it runs; each line says how to mend what is wrong.
+"""Checks, before a night runs, everything that it needs; each line says how to mend what is wrong.
 
-Changes nothing. `storage=True` opens the store as a night would, and proves the storage under it.
+Changes nothing. `storage=True` opens the store as a night would, and tests the storage under it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def examine(config_path: Path, *, storage: bool = False) -> Iterator[Check]:
     yield from programs.rights(config)
     yield from share.examine(config)
     if config.host is not None:
-        from snapmirror.windows.checks import reach  # which looks here for what a finding is
+        from snapmirror.windows.checks import reach  # here: it imports Check from this package
 
         yield reach(config)
     for mirror in config.mirrors:
@@ -49,7 +49,7 @@ def examine(config_path: Path, *, storage: bool = False) -> Iterator[Check]:
 
 
 def _configuration(path: Path, loaded: Loaded) -> Iterator[Check]:
-    """The files of the configuration: who may change them, and what in them is likely not meant."""
+    """The files of the configuration: who may change them, and what in them is likely a mistake."""
     names = ", ".join(mirror.name for mirror in loaded.config.mirrors)
     found = [*_changeable(loaded.files), *(warn("configuration", one.message, one.mend) for one in loaded.remarks)]
     yield from found or [ok("configuration", f"{path}: {names}")]
@@ -81,7 +81,7 @@ def _history(config: Config, place: Path | None) -> Iterator[Check]:
 
 
 def _storage(config: Config) -> list[Check]:
-    """Prove the storage as init does, then look at the snapshots; the store is closed again when the lines appear."""
+    """Test the storage as init does, then check the snapshots; the store is closed again before the lines appear."""
     try:
         with run_lock(config):
             proof = selftest(config)

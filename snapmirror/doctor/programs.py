@@ -1,4 +1,4 @@
-"""The doctor on programs and rights: is everything installed that this configuration needs, and new enough?
+"""The doctor's checks of programs and rights: is everything that this configuration needs installed, and new enough?
 
 Runs `rsync --version`.
 """
@@ -20,7 +20,7 @@ from snapmirror.tools.rsync import refuse_aliases
 Version = tuple[int, ...]
 
 OLDEST_RSYNC: Version = (3, 2, 3)
-# 3.4.3 and before: holes that a hostile server can use against the pulling client, mended in 3.4.4 and 3.5.0
+# 3.4.3 and before: holes that a hostile server can use against the pulling client, fixed in 3.4.4 and 3.5.0
 SOUND_RSYNC: Version = (3, 4, 4)
 _BROKEN_LINK_DEST: Version = (3, 4, 3)
 
@@ -72,7 +72,7 @@ def examine(config: Config) -> Iterator[Check]:
 
 
 def rights(config: Config) -> Iterator[Check]:
-    """What an ordinary user cannot keep."""
+    """Attributes that an ordinary user cannot keep."""
     if os.geteuid() == 0 or not config.is_plain:
         return
     plain = [mirror.name for mirror in config.mirrors if not mirror.fake_super]
@@ -118,7 +118,7 @@ def _rsync() -> Iterator[Check]:
 
 
 def rsync_version(text: str) -> Version:
-    """(3, 4, 1) of "rsync  version 3.4.1  protocol version 32"; empty when it says none."""
+    """(3, 4, 1) of "rsync  version 3.4.1  protocol version 32"; empty if there is none."""
     found = re.search(r"rsync\s+version\s+v?(\d+)\.(\d+)\.(\d+)", text)
     return tuple(int(part) for part in found.groups()) if found else ()
 

@@ -1,6 +1,6 @@
-"""The doctor on the share: kernel, credentials, what the server speaks, its clock, and the image's place on it.
+"""The doctor's checks of the share: kernel, credentials, the server's dialect and clock, the image's place on it.
 
-Mounts the share for a moment where that is possible, changes nothing on it. Runs no program itself.
+Mounts the share for a moment if that is possible, and changes nothing on it. Runs no program itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STORAGE = ExitCode.STORAGE
 
 
 def examine(config: Config) -> Iterator[Check]:
-    """The share, and the store on it; without a share the store alone."""
+    """The share and the store on it; without a share only the store."""
     share = config.share
     if share is None:
         yield from store.examine(config)
@@ -29,7 +29,7 @@ def examine(config: Config) -> Iterator[Check]:
     before = [*_here(share), *_server(share)]
     yield from before
     if os.geteuid() != 0 or any(check.level == "fail" for check in before):
-        return  # what lies on the share cannot be seen
+        return  # the files on the share cannot be checked
     try:
         with shares.mounted(share):
             yield from _connection(share)
@@ -80,8 +80,8 @@ def _server(share: ShareConfig) -> Iterator[Check]:
 def _connection(share: ShareConfig) -> Iterator[Check]:
     found = cifs.connection(shares.place(share))
     if found is None:
-        mend = "update the kernel; 'seal' among the options in /proc/mounts says that it encrypts"
-        yield warn("share", f"{share.unc} can be mounted, but the kernel does not tell how", mend)
+        mend = "update the kernel; 'seal' among the options in /proc/mounts means that it encrypts"
+        yield warn("share", f"{share.unc} can be mounted, but the kernel does not show how", mend)
     elif found.encrypted:
         yield ok("share", f"{share.unc} can be mounted: SMB {found.dialect}, encrypted")
     else:
@@ -94,8 +94,8 @@ def _sparse(config: Config) -> Iterator[Check]:
     name, sparse = config.image.file.name, cifs.is_sparse(config.image.file)
     mend = f"on Windows, in the folder of the image: fsutil sparse setflag {name}"
     if sparse:
-        yield ok("sparse", f"{name} is marked as sparse: it takes what is used, and gives back what expires")
+        yield ok("sparse", f"{name} is marked as sparse: it takes only the space in use, and frees what expires")
     elif sparse is None:
-        yield warn("sparse", f"the server does not tell whether {name} is sparse", mend)
+        yield warn("sparse", f"the server does not report whether {name} is sparse", mend)
     else:
         yield warn("sparse", f"{name} is not marked as sparse: it can only grow, up to its full size", mend)

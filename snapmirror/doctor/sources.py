@@ -1,4 +1,4 @@
-"""The doctor on the sources: reachable, host key known, login accepted, folder there; and the age of the last success.
+"""The doctor's checks of the sources: reachable, host key known, login accepted, folder there; age of the last success.
 
 Runs rsync, through `tools.reach`.
 """
@@ -25,7 +25,7 @@ from snapmirror.tools import ssh
 from snapmirror.tools.reach import Answer, reach
 
 _TRANSFER = ExitCode.TRANSFER
-_BUILT = datetime(2026, 1, 1, tzinfo=UTC)  # a clock before this is not set at all
+_BUILT = datetime(2026, 1, 1, tzinfo=UTC)  # a clock before this was never set
 
 
 def examine(mirror: MirrorConfig) -> Iterator[Check]:
@@ -65,9 +65,9 @@ def clock(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
 
 
 def last_success(config: Config, store: Path | None, now: datetime) -> Iterator[Check]:
-    """How each mirror's last run went, and how old its newest snapshot is; where the store is closed, as remembered.
+    """How each mirror's last run went, how old its newest snapshot is, and its known damage.
 
-    And what is known to be damaged.
+    If the store is closed, from the state that runs keep.
     """
     remembered = summary.load(config)
     for mirror in config.mirrors:
@@ -125,12 +125,12 @@ def _ago(when: datetime, now: datetime) -> str:
 
 def _newest(config: Config, store: Path | None) -> Iterator[datetime]:
     for mirror in config.mirrors if store else ():
-        with suppress(SnapmirrorError):  # what is wrong with it is told by last_success
+        with suppress(SnapmirrorError):  # last_success reports what is wrong with it
             yield from map(record.parse_id, (_dates_of(config, store, mirror) if store else [])[:1])
 
 
 def _dates_of(config: Config, store: Path, mirror: MirrorConfig) -> list[str]:
-    """The names of the snapshots, newest first; ZFS keeps no record, but the dated names tell."""
+    """The names of the snapshots, newest first; ZFS keeps no record, but has the dated names."""
     root = store / mirror.name
     if config.zfs is not None:
         dated = ZfsLayout(root)
@@ -154,7 +154,7 @@ def _files(mirror: MirrorConfig) -> Iterator[Check]:
 
 
 def _explained(mirror: MirrorConfig, answer: Answer) -> tuple[str, str]:
-    """What an obstacle means for people, and how to mend it."""
+    """An obstacle in words, and how to mend it."""
     source = mirror.source
     if answer.refusal is not None:
         return answer.refusal.message, answer.refusal.hint
@@ -169,13 +169,13 @@ def _explained(mirror: MirrorConfig, answer: Answer) -> tuple[str, str]:
             remove = f"ssh-keygen -R {_quoted(answer.host or known_name(mirror))} -f {_known_hosts(mirror)}"
             scan = _scan(mirror, answer.host)
             return (
-                f"{_whose(mirror, answer.host)} host key has changed: another machine answers, or it was set up anew",
-                f"if the server was really set up anew: {remove}; then compare and keep the new key: {scan}",
+                f"{_whose(mirror, answer.host)} host key has changed: another machine answers, or it was reinstalled",
+                f"if the server was really reinstalled: {remove}; then compare and keep the new key: {scan}",
             )
         case "login refused" if source.kind == "ssh":
-            return "it does not let us in", "put our public key into its authorized_keys, or correct user and identity"
+            return "it refuses the login", "add our public key to its authorized_keys, or correct user and identity"
         case "login refused" if source.kind == "daemon":
-            return "it does not let us in", "correct the user in the source, and password_file"
+            return "it refuses the login", "correct the user in the source, and password_file"
         case "login refused":
             return "it cannot be read by this user", "run as root, or change its owner or mode"
         case "unreachable":
@@ -197,14 +197,14 @@ def known_name(mirror: MirrorConfig) -> str:
 
 
 def _whose(mirror: MirrorConfig, name: str) -> str:
-    """The server's is meant, unless ssh names another machine."""
+    """It is the server's key, unless ssh names another machine."""
     if name in ("", known_name(mirror)):
         return "its"
     return f"{'the jump host ' if mirror.jump_host else ''}{name}: its"
 
 
 def _scan(mirror: MirrorConfig, name: str) -> str:
-    """The command that keeps the key of the machine that ssh names. What lies behind a jump host only that one sees."""
+    """The command that saves the key of the machine that ssh names. A jump host must scan a host behind it."""
     target = known_name(mirror)
     found = re.fullmatch(r"\[(.+)\]:(\d+)", name or target)
     scan = f"ssh-keyscan -p {found[2]} {found[1]}" if found else f"ssh-keyscan {name or target}"

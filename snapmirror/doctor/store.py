@@ -1,4 +1,4 @@
-"""The doctor on the store: key, image, path, space. Opens nothing, except when the storage is to be proved."""
+"""The doctor's checks of the store: key, image, path, space. Opens nothing, except to test the storage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ and ext4 68; of 3,000 MiB 116 and 135.)"""
 
 
 def examine(config: Config) -> Iterator[Check]:
-    """Key, image and space, as they lie there."""
+    """Key, image and space of the closed store."""
     yield from _state_dir(config)
     if config.image is not None:
         yield from _key(config.image, known_header.copies_of(config))
@@ -37,7 +37,7 @@ def examine(config: Config) -> Iterator[Check]:
 
 
 def visible_folder(config: Config) -> Path | None:
-    """The store's folder, when its snapshots can be read just now: a plain folder, or a mounted image."""
+    """The store's folder, if its snapshots can be read now: a plain folder, or a mounted image."""
     path = config.store.path
     if not path.is_dir():
         return None
@@ -112,7 +112,7 @@ def _image(config: Config, image_config: ImageConfig) -> Iterator[Check]:
     taken = image.allocated_bytes(file)
     below = mount_of(file)
     if below is not None and below.filesystem in ("tmpfs", "ramfs"):
-        what = "a restart loses it, and when that is full, writes are lost unseen"
+        what = "a restart deletes it, and when the memory is full, writes are lost without an error"
         yield warn("image", f"{file} is in memory ({below.filesystem}): {what}", "keep it on a disk or a share")
     else:
         yield ok("image", f"{file}, {size(record.size)} of which {size(taken)} are taken, {record.filesystem}")
@@ -126,7 +126,7 @@ def _image(config: Config, image_config: ImageConfig) -> Iterator[Check]:
         yield warn(
             "space",
             f"the disk below the image has {size(free)} left, the image may still grow by {size(rest)}",
-            "make room on that disk before the store promises space that is not there",
+            "make room on that disk, or the store will run out of space that it seems to have",
         )
     else:
         yield ok("space", f"the disk below the image has {size(free)} left")
@@ -175,19 +175,19 @@ def _path(config: Config) -> Iterator[Check]:
 
 
 def _copy(config: Config) -> Iterator[Check]:
-    """The folder that the image is copied to. (A share is asked for when it is used.)"""
+    """The folder that the image is copied to. (A share is checked when it is used.)"""
     copy = config.image_copy
     if copy is None or not isinstance(copy.destination, Path):
         return
     if copy.destination.is_dir():
         yield ok("copy", f"{copy.destination} is there")
     elif copy.after_night:
-        yield warn("copy", f"{copy.destination} is missing, and each night is to be copied there", "mount that disk")
+        yield warn("copy", f"{copy.destination} is missing, but each night should be copied there", "mount that disk")
 
 
 def _free(folder: Path) -> int:
     try:
         status = os.statvfs(folder)
     except OSError as error:
-        raise StorageError(f"{folder} cannot be asked for its space: {error.strerror}") from error
+        raise StorageError(f"the free space of {folder} cannot be read: {error.strerror}") from error
     return status.f_bavail * status.f_frsize

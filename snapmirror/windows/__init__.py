@@ -1,5 +1,5 @@
-"""The Windows host as this machine sees it: asked over WinRM, prepared, and told of each night.
+"""The Windows host: queried over WinRM, prepared, and informed of each night.
 
-The scripts that run there are in `scripts`, one file each; what they find is judged here. Nothing of this is imported
-unless the configuration has a section [host].
+The scripts that run there are in `scripts`, one file each; their findings are judged here. None of these modules is
+imported unless the configuration has a section [host].
 """

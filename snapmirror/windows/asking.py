@@ -1,4 +1,4 @@
-"""How the host is asked: its login from the configuration, and the scripts that are shipped. Runs `tools.winrm`."""
+"""Queries to the host: with its login from the configuration, and our own scripts. Runs `tools.winrm`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Host:
 
     @contextmanager
     def held(self, script: str, **parameters: object) -> Iterator[winrm.Held]:
-        """One of our scripts runs there meanwhile. Raises HostError."""
+        """Run one of our scripts there during the block. Raises HostError."""
         with ExitStack() as stack:
             with _one_sentence():
                 held = stack.enter_context(winrm.held(self._logged_in(), _text(script), parameters))
@@ -45,7 +45,7 @@ class Host:
                 if path is not None and not os.access(path, os.R_OK):
                     raise HostError(
                         f"{path} is missing, or cannot be read",
-                        hint="it is named in [host]; 'snapmirror help host' tells how to make it",
+                        hint="it is named in [host]; 'snapmirror help host' explains how to make it",
                     )
             if config.certificate_key is not None:
                 _check_mode(config.certificate_key)
@@ -65,13 +65,13 @@ class Host:
 
 @contextmanager
 def _one_sentence() -> Iterator[None]:
-    """Whatever keeps this machine from asking is told like a host that does not answer: no night ends because of it."""
+    """Report whatever prevents the query like a host that does not answer: no night ends because of it."""
     try:
         yield
     except UsageError as error:
         raise HostError(error.message, hint=error.hint) from error
     except OSError as error:
-        raise HostError(f"the Windows host cannot be asked: {error.strerror or error}") from error
+        raise HostError(f"the Windows host cannot be queried: {error.strerror or error}") from error
 
 
 def configured(config: Config) -> HostConfig:

@@ -1,4 +1,4 @@
-"""What the facts of the host mean for a night, line by line, each with how to mend it. Asks nobody."""
+"""What the facts of the host mean for a night, line by line, each with how to mend it. Sends nothing."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _SPARSE_FILE_SYSTEMS = ("NTFS", "ReFS")
 _PREPARE = "snapmirror host prepare"
 _NAMES = {
     "path": "the folder behind the share", "image": "the image", "volume": "the volume of the image",
-    "folder_compressed": "whether NTFS compresses the folder", "server": "what the SMB server does",
+    "folder_compressed": "whether NTFS compresses the folder", "server": "the settings of the SMB server",
     "share_encrypts": "whether the share is encrypted", "open": "who has the image open",
-    "sessions": "which dialects of SMB are spoken", "sharing": "what the SMB server does",
-    "fragments": "in how many pieces the image lies", "now": "its clock", "windows": "its version",
-    "sleep_seconds": "when Windows falls asleep", "hibernate_seconds": "when Windows hibernates",
+    "sessions": "which dialects of SMB are in use", "sharing": "the settings of the SMB server",
+    "fragments": "how many fragments the image has", "now": "its clock", "windows": "its version",
+    "sleep_seconds": "when Windows goes to sleep", "hibernate_seconds": "when Windows hibernates",
     "wake_timers": "whether a timer may wake Windows", "restart_pending": "whether a restart is pending",
     "event_source": "the event log's sources",
 }  # fmt: skip
 
 
 def judge(config: Config, facts: Facts) -> Iterator[Check]:
-    """Every finding. What is not known is named at the end."""
+    """Every finding. Unknown facts are named at the end."""
     host = configured(config)
     yield ok("host", f"{host.address} answers ({host.transport}): Windows {facts.windows or 'of unknown version'}")
     yield from _clock(facts)
@@ -39,24 +39,26 @@ def judge(config: Config, facts: Facts) -> Iterator[Check]:
     yield from _open(facts, _our_address(host.address))
     yield from _power(facts, keep_awake=host.keep_awake)
     if facts.restart_pending:
-        yield warn("restart", "Windows waits for a restart, and may take it in the middle of a night", "restart it now")
+        yield warn(
+            "restart", "a restart of Windows is pending, and may come in the middle of a night", "restart it now"
+        )
     elif facts.restart_pending is False:
         yield ok("restart", "no restart is pending")
     if host.event_log and facts.event_source is False:
-        yield warn("event log", "it has no source 'snapmirror', so nights cannot be told", _PREPARE)
+        yield warn("event log", "it has no source 'snapmirror', so nights cannot be logged", _PREPARE)
     elif host.event_log and facts.event_source:
-        yield ok("event log", "nights are told in the log Application, by the source 'snapmirror'")
+        yield ok("event log", "nights are logged in Application, by the source 'snapmirror'")
     yield from _unknown(facts)
 
 
 def reach(config: Config) -> Check:
-    """Whether the host can be asked at all; for the doctor. No night fails because it cannot."""
+    """Whether the host can be queried at all; for the doctor. No night fails because it cannot."""
     host = configured(config)
     try:
         windows = ask_system(Host(host)).windows or "of unknown version"
     except HostError as error:
         return warn("host", error.message, error.hint)
-    return ok("host", f"{host.address} answers: Windows {windows}; 'snapmirror host check' tells more")
+    return ok("host", f"{host.address} answers: Windows {windows}; 'snapmirror host check' shows more")
 
 
 def _clock(facts: Facts) -> Iterator[Check]:
@@ -91,12 +93,12 @@ def _image(facts: Facts) -> Iterator[Check]:
     elif facts.image_exists:
         yield ok("image", f"it is {facts.path}, {size(facts.image_size or 0)}")
         if facts.image_sparse:
-            yield ok("sparse", "it is marked as sparse: it takes what is used, and gives back what expires")
+            yield ok("sparse", "it is marked as sparse: it takes only the space in use, and frees what expires")
         elif facts.image_sparse is False:
             yield warn("sparse", "the image is not marked as sparse: it can only grow, up to its full size", _PREPARE)
     if facts.image_compressed:
         mend = f'on Windows, while no night runs: compact /U "{facts.path}"'
-        yield warn("compression", "NTFS compresses the image, which makes it slow and falls into pieces", mend)
+        yield warn("compression", "NTFS compresses the image, which makes it slow and fragments it", mend)
     elif facts.folder_compressed:
         yield warn("compression", "NTFS would compress a new image in that folder", _PREPARE)
     elif facts.folder_compressed is False:
@@ -105,16 +107,16 @@ def _image(facts: Facts) -> Iterator[Check]:
     if pieces is not None and pieces > _MANY_FRAGMENTS:
         mend = f"on Windows, while no night runs: defrag {(facts.path or '?')[:2]} /U"
         count = f"at least {pieces:,}" if pieces >= 2 * _MANY_FRAGMENTS else f"{pieces:,}"
-        yield warn("fragments", f"it lies in {count} pieces; NTFS ends with an error at some number of them", mend)
+        yield warn("fragments", f"it has {count} fragments; NTFS fails with an error at some number of them", mend)
     elif pieces is not None:
-        yield ok("fragments", f"it lies in {pieces:,} {'piece' if pieces == 1 else 'pieces'}")
+        yield ok("fragments", f"it has {pieces:,} {'fragment' if pieces == 1 else 'fragments'}")
 
 
 def _sharing(facts: Facts) -> Iterator[Check]:
     if facts.share_encrypts or facts.server_encrypts:
-        yield ok("SMB", "the share is served encrypted only")
+        yield ok("SMB", "the share is served only encrypted")
     elif facts.share_encrypts is False:
-        yield warn("SMB", "the share is served without encryption as well, to whoever asks for that", _PREPARE)
+        yield warn("SMB", "the share is also served without encryption, to clients that request it", _PREPARE)
     if facts.smb1:
         mend = "on Windows: Set-SmbServerConfiguration -EnableSMB1Protocol $false"
         yield warn("SMB", "it still speaks SMB 1, which is broken", mend)
@@ -124,7 +126,7 @@ def _sharing(facts: Facts) -> Iterator[Check]:
         yield ok("SMB", "its clients speak 3.1.1 now")
     elif old:
         clients = ", ".join(sorted({s.get("client", "?") for s in facts.sessions or () if s.get("dialect") in old}))
-        mend = "not this machine's doing: snapmirror speaks 3.1.1 only"
+        mend = "another client, not this machine: snapmirror speaks 3.1.1 only"
         yield warn("SMB", f"it serves SMB {', '.join(old)} to {clients}", mend)
 
 
@@ -146,9 +148,9 @@ def _power(facts: Facts, *, keep_awake: bool) -> Iterator[Check]:
     waits = [seconds for seconds in (facts.sleep_seconds, facts.hibernate_seconds) if seconds]
     if not waits:
         if facts.sleep_seconds is not None:
-            yield ok("sleep", "Windows does not fall asleep by itself")
+            yield ok("sleep", "Windows does not go to sleep by itself")
         return
-    idle = f"Windows falls asleep after {min(waits) // 60} idle minutes"
+    idle = f"Windows goes to sleep after {min(waits) // 60} idle minutes"
     if facts.wake_timers == 0:
         mend = (
             "on Windows: powercfg /setacvalueindex SCHEME_CURRENT SUB_SLEEP RTCWAKE 1; "
@@ -171,7 +173,7 @@ def _unknown(facts: Facts) -> Iterator[Check]:
 
 
 def _our_address(host: str) -> str | None:
-    """What the host knows this machine as. Sends nothing."""
+    """Our address as the host sees it. Sends nothing."""
     try:
         kind, _, _, _, where = socket.getaddrinfo(host, 445, type=socket.SOCK_DGRAM)[0]
         with socket.socket(kind, socket.SOCK_DGRAM) as probe:

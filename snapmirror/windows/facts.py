@@ -1,4 +1,4 @@
-"""What the host tells of itself, as far as the account may see it."""
+"""Facts about the host, as far as the account may read them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Facts:
 
 
 def survey(config: Config, host: Host | None = None) -> Facts:
-    """Ask for everything. Raises HostError when the host cannot be asked at all."""
+    """Query everything. Raises HostError if the host cannot be queried at all."""
     host = host or Host(configured(config))
     facts = ask_system(host)
     _image(facts, host, config)
@@ -64,7 +64,7 @@ def survey(config: Config, host: Host | None = None) -> Facts:
 
 
 def place_of(config: Config) -> dict[str, object]:
-    """Where the image is, as the scripts want it: its path, or its share and its name below that."""
+    """The image's place as the scripts take it: its path, or its share and its name below that."""
     path = config.host.image_path if config.host else None
     if path is not None or config.share is None or config.image is None:
         return {"path": path}
@@ -78,13 +78,13 @@ def _share_of(config: Config) -> str:
 
 
 def ask_system(host: Host) -> Facts:
-    """What Windows tells of itself alone. Raises HostError."""
+    """The facts about Windows itself. Raises HostError."""
     facts = Facts()
     before = time.time()
     answer = _take(facts, host.ask("system"))
     middle = (before + time.time()) / 2
     facts.windows = _text(answer, "windows")
-    with suppress(ValueError):  # which leaves it unknown
+    with suppress(ValueError):  # then it stays unknown
         there = datetime.strptime(_text(answer, "now") or "", "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
         facts.clock_apart_seconds = round(there.timestamp() - middle, 1)
     facts.sleep_seconds = _number(answer, "sleep_seconds")
@@ -110,7 +110,7 @@ def _image(facts: Facts, host: Host, config: Config) -> None:
 
 
 def _optional(facts: Facts, script: str, host: Host, **parameters: object) -> None:
-    """What an account without rights, or a slow disk, does not tell."""
+    """Facts that may be missing: the account lacks the rights, or the disk is slow."""
     try:
         answer = host.ask(script, **parameters)
     except HostError as error:
@@ -138,7 +138,7 @@ def _table(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _tables(answer: Mapping[str, Any], name: str) -> list[dict[str, str]] | None:
-    """A list, as PowerShell 5.1 writes it: {} or null for none, the thing itself for one, or a table with 'value'."""
+    """A list, as PowerShell 5.1 writes it: {} or null for none, the item itself for one, or a table with 'value'."""
     if name not in answer:
         return None
     value = answer[name]

@@ -1,4 +1,4 @@
-"""What can be mended on the host from here: a plan, made from the facts, and its steps, each one script."""
+"""Mends the host from here: a plan, made from the facts, and its steps, each one script."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Step:
 
 
 def plan(config: Config, facts: Facts) -> list[Step]:
-    """What is not as it should be and can be mended from here. What is not known is left alone."""
+    """The steps for everything that is wrong and can be mended from here. Unknown facts need no step."""
     return list(_steps(config, facts))
 
 
 def prepare(config: Config, *, dry_run: bool) -> list[Step]:
-    """Ask the host, and do what is to be done, unless it is only to be shown. Raises HostError."""
+    """Query the host and carry out the steps, unless `dry_run`. Raises HostError."""
     host = Host(configured(config))
     steps = plan(config, survey(config, host))
     for step in () if dry_run else steps:
@@ -54,4 +54,4 @@ def _steps(config: Config, facts: Facts) -> Iterator[Step]:
         yield Step("sparse", f"mark {facts.path} as sparse", {"path": facts.path})
     if config.share is not None and facts.share_encrypts is False and not facts.server_encrypts:
         share = config.share.unc.split("/")[3]
-        yield Step("encrypt-share", f"serve the share {share} encrypted only", {"share": share})
+        yield Step("encrypt-share", f"serve the share {share} only encrypted", {"share": share})

@@ -121,7 +121,7 @@ def test_a_refused_login(doctor: Doctor, server: Sshd, tree: Path) -> None:
     server.authorized_keys.write_text("")
     code, checks = doctor.examine(f"{server.login}:{tree}", **server.options())
     assert code == 12
-    assert "does not let us in" in said(checks, "mirror web")["message"]
+    assert "refuses the login" in said(checks, "mirror web")["message"]
 
 
 def test_an_unreachable_server_and_a_missing_folder(doctor: Doctor, server: Sshd, tree: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_daemon_and_its_password(doctor: Doctor, tmp_path: Path, tree: Path) -
         assert any("reachable, 2 entries" in check["message"] for check in checks), checks
         password.write_text("wrong\n")
         code, checks = doctor.examine(source, password_file=str(password))
-        assert (code, "does not let us in" in said(checks, "mirror web")["message"]) == (12, True)
+        assert (code, "refuses the login" in said(checks, "mirror web")["message"]) == (12, True)
         password.chmod(0o644)
         code, checks = doctor.examine(source, password_file=str(password))
         assert (code, said(checks, "mirror web")["mend"]) == (2, f"chmod 600 {password}")

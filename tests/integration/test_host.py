@@ -203,13 +203,13 @@ def test_findings_and_how_to_mend_them(tmp_path: Path, tls: WinRM) -> None:
         "exFAT has no sparse files",
         "the image is not marked as sparse",
         'compact /U "D:\\Snapmirror\\snapmirror.img"',
-        "it lies in at least 200,000 pieces",
-        "served without encryption as well",
+        "it has at least 200,000 fragments",
+        "also served without encryption",
         "it still speaks SMB 1",
         "it serves SMB 2.1 to 192.0.2.8",
         "others have the image open: WORK\\eve on 192.0.2.7",
-        "falls asleep after 30 idle minutes, and no timer may wake it",
-        "Windows waits for a restart",
+        "goes to sleep after 30 idle minutes, and no timer may wake it",
+        "a restart of Windows is pending",
         "it has no source 'snapmirror'",
     ):
         assert part in out, f"{part!r} is not in\n{out}"
@@ -222,7 +222,7 @@ def test_an_account_with_few_rights_is_told_what_it_cannot_see(tmp_path: Path, t
     code, out, _ = Client(tmp_path, tls).run("host", "check")
     assert code == 3
     assert "warn  rights: who has the image open cannot be seen: Zugriff verweigert" in out
-    assert "in how many pieces the image lies cannot be seen: fsutil ended with 1: needs administrative" in out
+    assert "how many fragments the image has cannot be seen: fsutil ended with 1: needs administrative" in out
     assert "served" not in out, "what is not known is not guessed"
 
 
@@ -439,7 +439,7 @@ def test_prepare_shows_and_does(tmp_path: Path, tls: WinRM) -> None:
         "would: make the source 'snapmirror' of the event log Application",
         "would: end the compression of new files in D:\\Snapmirror",
         "would: mark D:\\Snapmirror\\snapmirror.img as sparse",
-        "would: serve the share backup encrypted only",
+        "would: serve the share backup only encrypted",
     ]
     assert not set(tls.scripts()) & {"event-source", "uncompress", "sparse", "encrypt-share"}
     code, out, _ = client.run("--quiet", "host", "prepare", "--json")
@@ -456,7 +456,7 @@ def test_prepare_goes_on_after_a_step_that_fails(tmp_path: Path, tls: WinRM) -> 
     code, out, err = Client(tmp_path, tls).run("--quiet", "host", "prepare")
     assert code == 11
     assert "event log Application: Requested registry access is not allowed." in err
-    assert "done: serve the share backup encrypted only" in out
+    assert "done: serve the share backup only encrypted" in out
     assert tls.windows.share_encrypts
 
 

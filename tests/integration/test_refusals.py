@@ -173,5 +173,5 @@ def test_whose_host_key_it_is(scene: Scene, servers: tuple[Sshd, Sshd], monkeypa
     gate.new_host_key()
     check = examined()
     assert "the jump host" in check["message"] and "host key has changed" in check["message"]
-    remove = check["mend"].partition("set up anew: ")[2].partition(";")[0]
+    remove = check["mend"].partition("really reinstalled: ")[2].partition(";")[0]
     assert remove == f"ssh-keygen -R '[127.0.0.1]:{gate.port}' -f {known}"
