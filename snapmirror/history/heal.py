@@ -1,7 +1,7 @@
-"""Healing a mirror's damaged files, with the source as the last place to ask. Runs rsync.
+"""Healing a mirror's damaged files, from the source if no snapshot has a good copy. Runs rsync.
 
-The source is asked twice: first what it would send, then for those files alone that have the size and the time of the
-damaged ones there still. They land in a scratch folder of the store and are used only if their MD5 is the recorded one.
+The source is queried twice: first for what it would send, then only for the files that still have the size and time of
+the damaged ones. They are fetched into a scratch folder of the store and used only if their MD5 is the recorded one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logging.getLogger("snapmirror.heal")
 
 
 def ready(history: History) -> None:
-    """Finish what a run that died while it was healing has left; to be called before the snapshots are looked at.
+    """Finish the healing of a run that died in it; to be called before the snapshots are read.
 
     Raises SnapmirrorError.
     """
@@ -50,9 +50,9 @@ def heal(
     progress: Progress,
     check_room: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Heal what a verification has found; its findings say afterwards what was healed, and what was not.
+    """Heal what a verification has found; its findings record afterwards what was healed, and what was not.
 
-    `check_room` raises SnapmirrorError where so many bytes and files had better not come from the source. The caller
+    `check_room` raises SnapmirrorError if there is no room for so many bytes and files from the source. The caller
     holds the lock, and the store open for writing. Raises SnapmirrorError.
     """
     if not report.findings or history.healing is None:
@@ -73,7 +73,7 @@ def heal(
 
 @contextmanager
 def _scratch(healing: SupportsHealing) -> Iterator[Path]:
-    """A folder on the store; what a crash leaves of it the next run removes, as all in that place."""
+    """A folder on the store; after a crash the next run removes it, with everything in that place."""
     folder = healing.scratch / "heal"
     try:
         for path in (folder, folder / "files", folder / "tmp", folder / "partial"):
@@ -88,7 +88,7 @@ def _scratch(healing: SupportsHealing) -> Iterator[Path]:
 def _fetched(
     mirror: MirrorConfig, folder: Path, lacking: Sequence[Case], check_room: Callable[[int, int], None] | None
 ) -> tuple[dict[bytes, bytes], str]:
-    """Files of the source that are right, by checksum, and a sentence about the others."""
+    """Files of the source with the right checksum, and a sentence about the others."""
     wanted = {case.entry.path: case for case in lacking}
     try:
         named_files.check(mirror)
@@ -103,13 +103,13 @@ def _fetched(
     except Interrupted:
         raise
     except SnapmirrorError as error:
-        return {}, f"no snapshot has a good copy, and the source could not be asked: {error.message}"
+        return {}, f"no snapshot has a good copy, and the source could not be reached: {error.message}"
     tree, found = Tree(folder / "files"), dict[bytes, bytes]()
     for path in offered:
         checksum = wanted[path].checksum
         if checksum is not None and tree.is_file(path) and checksums.of_file(tree.at(path)) == checksum:
             found[checksum] = tree.at(path)
-    return found, "no snapshot has a good copy, and the source has another file by now, or none"
+    return found, "no snapshot has a good copy, and the source has a different file now, or none"
 
 
 def _has_mark(case: Case | None, mark: tuple[bytes, bytes]) -> bool:
@@ -122,7 +122,7 @@ def _has_mark(case: Case | None, mark: tuple[bytes, bytes]) -> bool:
 def _asked(
     mirror: MirrorConfig, folder: Path, paths: Sequence[bytes], *, most: int | None
 ) -> Iterator[tuple[bytes, tuple[bytes, bytes]]]:
-    """Name, size and time of what rsync sends, each file of at most so many bytes; would send, if `most` is None."""
+    """Name, size and time of the files that rsync sends, at most `most` bytes each; would send, if `most` is None."""
     names, location = folder / "names", settings.location(mirror)
     names.write_bytes(b"".join(rsync.listed_name(location, path) + b"\0" for path in paths))
     token = secrets.token_hex(8)
@@ -133,7 +133,7 @@ def _asked(
     what, rest = f"asking {mirror.source} for good copies", b""
 
     def look() -> None:
-        """About every second: a file without an end would fill the store."""
+        """About every second: an endless file would fill the store."""
         if most is not None and any(size > most for size in floods.arriving(folder / "tmp")):
             raise TransferError(f"{what}: it sends more than it has offered")
 

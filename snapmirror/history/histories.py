@@ -1,11 +1,11 @@
-"""The histories on a store, opened for those who read them, or pin.
+"""The histories on a store, opened for reading or pinning.
 
-What only reads records and manifests (`list`, `find`, `ls`, `diff`) takes no lock: a record is replaced as a whole, a
-manifest is written before its snapshot is published and never changed, and what is printed are dated names, which stay
-when the numbers move on. So in a plain folder they work while a night is running. An image belongs to one program at a
-time: while a run has it they read the copies of `catalogues`. What reads the snapshots' trees (`restore`, `verify`) or
-writes the record (`pin`) takes the lock of a run: a rotation would move the folders under its feet, and recycling would
-change them.
+Commands that only read records and manifests (`list`, `find`, `ls`, `diff`) take no lock: a record is replaced as a
+whole, a manifest is written before its snapshot is published and never changed, and they print dated names, which a
+rotation does not change. So in a plain folder they work while a night is running. Only one program at a time can use an
+image: while a run uses it they read the copies of `catalogues`. Commands that read the snapshots' trees (`restore`,
+`verify`) or write the record (`pin`) take the lock of a run: otherwise a rotation would move the folders meanwhile, and
+recycling would change them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = logging.getLogger("snapmirror.histories")
 
 @dataclass(frozen=True)
 class Found:
-    """A snapshot with everything that belongs to it."""
+    """A snapshot with its mirror and its history."""
 
     mirror: MirrorConfig
     history: Catalogue
@@ -49,9 +49,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Catalogues:
-    """What the histories of the mirrors that were asked for hold, told without a look into a tree.
+    """The contents of the histories of the requested mirrors, read without access to a tree.
 
-    `busy`: why the store itself cannot be opened now, where the copies of `at` (seconds since 1970) tell it.
+    `busy`: why the store itself cannot be opened now, if the copies of `at` (seconds since 1970) are read instead.
     """
 
     config: Config
@@ -65,11 +65,11 @@ class Catalogues:
             yield self.mirrors[name], history
 
     def snapshots(self) -> dict[str, list[Snapshot]]:
-        """What is published, by mirror, the newest first."""
+        """The published snapshots, by mirror, newest first."""
         return {name: history.snapshots() for name, history in self.histories.items()}
 
     def published(self, mirror: str) -> list[Snapshot]:
-        """What is published by now."""
+        """The snapshots published by now."""
         return KeptCatalogue(self.config, mirror).snapshots()
 
     def space(self, now: float) -> summary.Space | None:
@@ -77,7 +77,7 @@ class Catalogues:
         return summary.space_now(self.config, now)
 
     def without_section(self) -> list[str]:
-        """Names of histories on the store that the configuration has no mirror for."""
+        """Names of histories on the store without a mirror in the configuration."""
         return folder.without_section(self._all(), [mirror.name for mirror in self.config.mirrors])
 
     def _all(self) -> Sequence[str]:
@@ -85,7 +85,7 @@ class Catalogues:
         return () if space is None else space.histories
 
     def find(self, text: str) -> Found:
-        """The snapshot that somebody means. Raises UsageError."""
+        """The snapshot that a user names. Raises UsageError."""
         chosen = choose(self.snapshots(), text)
         return Found(self.mirrors[chosen.mirror], self.histories[chosen.mirror], chosen.snapshot)
 
@@ -102,7 +102,7 @@ class Histories(Catalogues):
             yield self.mirrors[name], history
 
     def published(self, mirror: str) -> list[Snapshot]:
-        """What is published by now."""
+        """The snapshots published by now."""
         return history_of(self.store, self.mirrors[mirror]).snapshots()
 
     def space(self, now: float) -> summary.Space | None:
@@ -117,7 +117,7 @@ class Histories(Catalogues):
 def opened(
     config: Config, names: Sequence[str] = (), *, locked: bool = False, read_only: bool = True
 ) -> Iterator[Histories]:
-    """The histories of these mirrors (all, if none is named). `locked`: all is in place, and nothing moves meanwhile.
+    """The histories of these mirrors (all, if none is named). `locked`: no other run changes or moves anything.
 
     Raises SnapmirrorError.
     """
@@ -130,7 +130,7 @@ def opened(
         if locked and not read_only:
             complete_removal(config, store)
         histories = {mirror.name: history_of(store, mirror) for mirror in mirrors}
-        for name, history in histories.items():  # whoever reads it may want just that; a night refuses it
+        for name, history in histories.items():  # a reader may want just that; a night refuses it
             if (sentence := newest.behind(config, name, history.snapshots())) is not None:
                 log.warning("%s", sentence)
         if locked:
@@ -139,7 +139,7 @@ def opened(
         try:
             yield Histories(config, {mirror.name: mirror for mirror in mirrors}, histories, store)
         except BaseException as error:
-            if not read_only and not isinstance(error, Interrupted):  # that may be a store that is away
+            if not read_only and not isinstance(error, Interrupted):  # the store may have become unreachable
                 catalogues.keep(config, store, histories, anew=True)
             raise
         if not read_only:
@@ -148,7 +148,7 @@ def opened(
 
 @contextmanager
 def looked_up(config: Config, names: Sequence[str] = ()) -> Iterator[Catalogues]:
-    """What the histories of these mirrors hold; while a run has the image or pool, as the copies tell it.
+    """The contents of the histories of these mirrors; while a run uses the image or pool, from the copies.
 
     Raises SnapmirrorError.
     """
@@ -173,13 +173,13 @@ def looked_up(config: Config, names: Sequence[str] = ()) -> Iterator[Catalogues]
 
 
 def refuse_busy(config: Config) -> None:
-    """Raises LockedError while a run has the image or pool, for what cannot be told by copies."""
+    """Raises LockedError while a run uses the image or pool, for what the copies do not contain."""
     if not config.is_plain and (busy := refusal(config)) is not None:
         raise busy
 
 
 def complete_removal(config: Config, store: OpenStore) -> None:
-    """Remove what is left of a history that was being removed as a whole. The caller holds the lock.
+    """Complete the removal of a history that is being retired. The caller holds the lock.
 
     Raises SnapmirrorError.
     """
@@ -187,7 +187,7 @@ def complete_removal(config: Config, store: OpenStore) -> None:
         from snapmirror.history.retiring import finish  # not at every start, which is counted in milliseconds
 
         if (name := finish(config, store)) is not None:
-            log.info("removed what was left of the history of %s, which is retired", name)
+            log.info("removed the rest of the retired history of %s", name)
 
 
 def _check_order(name: str, history: History, *, read_only: bool) -> None:
@@ -195,7 +195,7 @@ def _check_order(name: str, history: History, *, read_only: bool) -> None:
         return
     if read_only:
         raise StorageError(
-            f"{name}: the last run died while it was numbering the snapshots anew",
+            f"{name}: the last run died while it was renumbering the snapshots",
             hint="'snapmirror run' finishes that first",
         )
     history.recover()

@@ -1,6 +1,6 @@
 """The files of a server that decide who may log in: a restore to that server writes them last.
 
-Otherwise a restore that breaks off could not be repeated: the old `authorized_keys` may not hold the key that it needs.
+Otherwise an interrupted restore could not be repeated: the old `authorized_keys` may not hold the key that it needs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PATTERNS = (
     "etc/pam.d/***", "etc/security/***", "etc/nsswitch.conf", "etc/hosts.allow", "etc/hosts.deny", "etc/sudoers",
     "etc/sudoers.d/***", "etc/rsyncd.conf", "etc/rsyncd.secrets",
 )  # fmt: skip
-"""As rsync's filters have them: each matches the end of a path, `***` a folder and all in it."""
+"""In the syntax of rsync's filters: each matches the end of a path, `***` a folder and all in it."""
 
 
 def _expression(pattern: str) -> str:

@@ -1,6 +1,6 @@
-"""The names of a snapshot that somebody asks for, looked up in its manifest; near misses for what is not there.
+"""Looks up names of a snapshot in its manifest; suggests similar ones for names that are missing.
 
-A name is looked up, never followed: what lies behind a symlink of the snapshot is no part of it.
+A name is looked up, never followed: the target of a symlink of the snapshot is not part of it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _SIBLINGS = 20_000
 
 
 def wanted(found: Found, words: Sequence[bytes], *, patterns: bool = True, tree: bool = True) -> list[bytes]:
-    """The paths that are meant, relative to the source: names, or patterns with `* ? [` as `find` takes them.
+    """The requested paths, relative to the source: names, or patterns with `* ? [` as `find` takes them.
 
-    `tree`: the snapshot itself is to be read as well. Raises UsageError for a name that the snapshot does not hold.
+    `tree`: the snapshot itself will be read as well. Raises UsageError for a name that the snapshot does not hold.
     """
     words = _expanded(found, words) if patterns else words
     paths = list(dict.fromkeys(normal(word) for word in words))
@@ -38,13 +38,13 @@ def wanted(found: Found, words: Sequence[bytes], *, patterns: bool = True, tree:
         missing = [path for path in paths if path not in present]
         if missing:
             raise UsageError(f"{found.snapshot.id} holds no {_shown(missing[0])}", hint=_hint(found, missing[0]))
-    except DamagedManifest:  # the tree itself is the next best witness
+    except DamagedManifest:  # the tree itself is the next best evidence
         if not tree:
             raise
         for path in paths:
             if not os.path.lexists(join(os.fsencode(found.tree), path)):
                 raise UsageError(
-                    f"{found.snapshot.id} holds no {_shown(path)}", hint="'snapmirror verify' has more"
+                    f"{found.snapshot.id} holds no {_shown(path)}", hint="'snapmirror verify' shows more"
                 ) from None
     for path in paths if tree else ():
         _check_real(found, path)
@@ -69,7 +69,7 @@ def _expanded(found: Found, words: Sequence[bytes]) -> list[bytes]:
 
 
 def ancestors(path: bytes) -> list[bytes]:
-    """The folders that lead to a path, outermost first, without the root."""
+    """The folders above a path, outermost first, without the root."""
     parts = path.split(b"/")
     return [b"/".join(parts[:depth]) for depth in range(1, len(parts))]
 
@@ -85,13 +85,13 @@ def _present(found: Found, paths: Sequence[bytes]) -> set[bytes]:
 
 
 def _names(found: Found) -> Iterator[bytes]:
-    """Every name as manifests write it."""
+    """Every name in the form of manifests."""
     for line in Reader(found.history.manifest(found.snapshot)):
         yield line.rpartition(b"//")[2]
 
 
 def _check_real(found: Found, path: bytes) -> None:
-    """Every folder on the way must be one: a tree that was tampered with must not lead out of the store."""
+    """Check that each folder above is one: a manipulated tree must not lead out of the store."""
     for folder in ancestors(path):
         try:
             mode = os.lstat(join(os.fsencode(found.tree), folder)).st_mode
@@ -102,13 +102,13 @@ def _check_real(found: Found, path: bytes) -> None:
             ) from error
         if not stat.S_ISDIR(mode):
             raise DamageError(
-                f"{_shown(folder)} of {found.snapshot.id} is no folder any more", hint="run 'snapmirror verify'"
+                f"{_shown(folder)} of {found.snapshot.id} is not a folder any more", hint="run 'snapmirror verify'"
             )
 
 
 @dataclass
 class _Near:
-    """What lies near a missing path."""
+    """Names similar to a missing path."""
 
     same_name: list[bytes] = field(default_factory=list)
     siblings: list[bytes] = field(default_factory=list)
@@ -124,8 +124,8 @@ def _hint(found: Found, path: bytes) -> str:
     close = [texts[one] for one in difflib.get_close_matches(os.fsdecode(base), texts, n=3)]
     guesses = list(dict.fromkeys([*close, *near.same_name]))[:4]
     if guesses:
-        return f"near it: {', '.join(map(_shown, guesses))}"
-    return f"names are relative to {found.mirror.source}; 'snapmirror find' looks through all snapshots"
+        return f"similar: {', '.join(map(_shown, guesses))}"
+    return f"names are relative to {found.mirror.source}; 'snapmirror find' searches all snapshots"
 
 
 def _look_around(found: Found, path: bytes) -> _Near:

@@ -1,4 +1,4 @@
-"""The history of a mirror on an open store, by the way in which that store keeps it."""
+"""The history of a mirror on an open store, for the backend of that store."""
 
 from __future__ import annotations
 

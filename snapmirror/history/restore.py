@@ -1,10 +1,10 @@
-"""Bringing names of a snapshot back: into a folder, or to the server they came from. Runs rsync.
+"""Restores names of a snapshot: into a folder, or to the server they came from. Runs rsync.
 
-The same rsync shows first what it would do, and then does it. It never deletes; the store is never written; folders
-that lead to a name keep their attributes where they exist, and get those of the snapshot where they do not. What has
-the same size and time there is taken to be the same; `checksum` reads it.
-(A name of another type on the server is shown as new: rsync does not tell that it makes way.) A folder that people name
-as the target keeps its own owner, mode and times. What decides who may log in to the server is written last.
+The same rsync command first shows what it would do, and then does it. It never deletes, and never writes to the store.
+Folders above a name keep their attributes if they exist, and get those of the snapshot if they do not. A file with the
+same size and time at the target is assumed to be the same; `checksum` reads it.
+(A name of another type on the server is shown as new: rsync does not report that it replaces it.) A folder that the
+user names as the target keeps its own owner, mode and times. The files that decide who may log in are written last.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NEW, OVERWRITTEN, ATTRIBUTES = "new", "overwritten", "attributes"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to one name at the target."""
+    """The change of one name at the target."""
 
     kind: str
     path: bytes
@@ -50,7 +50,7 @@ class Change:
 class Preview:
     """What a restore would do: how many names of each kind, and the first of them.
 
-    `parents` are folders on the way that are missing at the target; `login_files` decide who may log in to the server.
+    `parents` are folders above the names that the target lacks; `login_files` decide who may log in to the server.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -62,12 +62,12 @@ class Preview:
 
     @property
     def names(self) -> int:
-        """How many names there are in all."""
+        """The number of all names."""
         return self.counts.total()
 
 
 class Restore:
-    """Names of one snapshot, on their way into the folder `target`, or (None) back to the source."""
+    """A restore of names of one snapshot into the folder `target`, or (None) back to the source."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Restore:
     # --- never into the store
 
     def _check_place(self, place: Path) -> None:
-        """Raises UsageError where what is written would land in the store, also by way of symlinks and bind mounts."""
+        """Raises UsageError if the target lies in the store, also through symlinks and bind mounts."""
         for path in [b".", *_above(self.paths)]:
             full = Path(os.fsdecode(join(os.fsencode(place), path)))
             if not full.exists() and full != place:
@@ -106,7 +106,7 @@ class Restore:
             raise UsageError(f"{place} is not a folder", hint="name a folder; it is made if it does not exist")
 
     def _protected(self) -> list[str]:
-        """The store, and its image, where they lie below the target."""
+        """The store, and its image, if they lie below the target."""
         if self.place is None:
             return []
         store = [self.config.store.path, *([self.config.image.file] if self.config.image else [])]
@@ -115,7 +115,7 @@ class Restore:
         return [f"/{path.relative_to(root)}" for path in below]
 
     def _has_other_names(self, kind: str, entry: Entry) -> int | None:
-        """The inode whose attributes would be set in place, if the store may share it."""
+        """The inode whose attributes would be changed in place, if the store may share it."""
         if self.place is None or kind != ATTRIBUTES or entry.is_directory:
             return None
         try:
@@ -126,7 +126,7 @@ class Restore:
         return status.st_ino if shared else None
 
     def _check_shared(self, suspects: dict[int, bytes]) -> None:
-        """Attributes are set in place: not on an inode that has a name in the store, whatever name that is."""
+        """Attributes are set in place: this refuses an inode that has any name in the store."""
         if not suspects:
             return
         inode = _named_in(self.config.store.path, set(suspects))
@@ -139,7 +139,7 @@ class Restore:
     # --- what would happen
 
     def preview(self, most: int | None) -> Preview:
-        """Ask rsync what it would do; keep `most` names (None: all). Raises SnapmirrorError."""
+        """Let rsync show what it would do; keep `most` names (None: all). Raises SnapmirrorError."""
         if self.target is None:
             named_files.check(self.found.mirror)
         seen = Preview()
@@ -164,12 +164,12 @@ class Restore:
         return seen
 
     def _missing(self, above: Sequence[bytes], target: Path | None, *, through_links: bool = True) -> list[bytes]:
-        """Which of the folders that lead to the names are no folders at the target."""
+        """Which of the folders above the names are not folders at the target."""
         lines = self._lines(above, target, dry_run=True, folders_only=True, through_links=through_links)
         return [entry.path for code, entry in lines if code[2:3] == b"+"]
 
     def _check_links(self, above: Sequence[bytes], target: Path | None, missing: Sequence[bytes]) -> None:
-        """Raises UsageError where a folder that leads to a name is a symlink at the target.
+        """Raises UsageError if a folder above a name is a symlink at the target.
 
         rsync would refuse to write behind it, or put a folder in its place.
         """
@@ -185,7 +185,7 @@ class Restore:
 
     @contextmanager
     def _trial(self) -> Iterator[Path | None]:
-        """The target for a dry run: a folder that is still to be made is stood for by another one."""
+        """The target for a dry run: an empty folder replaces one that does not exist yet."""
         if self.target is None or self.target.exists():
             yield self.target
         else:
@@ -195,14 +195,14 @@ class Restore:
     def _kind(self, code: bytes, entry: Entry) -> str:
         if code[2:3] != b"+":
             return ATTRIBUTES if code[:1] == b"." else OVERWRITTEN
-        if self.place is not None and entry.path != b".":  # rsync calls new what takes the place of another type
+        if self.place is not None and entry.path != b".":  # rsync calls a name new if it replaces another type
             with suppress(OSError):
                 mode = os.lstat(join(os.fsencode(self.place), entry.path)).st_mode
                 return ATTRIBUTES if stat.S_ISDIR(mode) and entry.is_directory else OVERWRITTEN
         return NEW
 
     def check_room(self, preview: Preview) -> None:
-        """Raises StorageError when the target has less room than what is to come."""
+        """Raises StorageError if the target has too little room."""
         if self.place is None:
             return
         existing = next(folder for folder in (self.place, *self.place.parents) if folder.exists())
@@ -210,14 +210,14 @@ class Restore:
         free = status.f_bavail * status.f_frsize
         if preview.room > free:
             raise StorageError(
-                f"{size(preview.room)} are to be restored, but {existing} has only {size(free)} left",
+                f"the restore needs {size(preview.room)}, but {existing} has only {size(free)} left",
                 hint="restore to another disk, or less at once",
             )
 
     # --- doing it
 
     def run(self, preview: Preview, progress: Progress) -> int:
-        """Restore what the preview has shown; return the number of names. Raises SnapmirrorError."""
+        """Restore what the preview showed; return the number of names. Raises SnapmirrorError."""
         if self.target is not None:
             try:
                 self.target.mkdir(parents=True, exist_ok=True)
@@ -242,7 +242,7 @@ class Restore:
         return done
 
     def _with_folders(self, paths: Sequence[bytes]) -> list[bytes]:
-        """Names together with the folders that they lie in, if these are restored as well: they get their times."""
+        """Names together with the folders above them, if these are restored as well, so that they get their times."""
         folders = {folder for folder in map(parent, paths) if self._is_asked_for(folder)}
         alone = [path for path in paths if parent(path) not in folders]
         return [*sorted(folders), *alone]
@@ -262,7 +262,7 @@ class Restore:
     ) -> Iterator[tuple[bytes, Entry]]:
         """rsync's item and the entry of each name that it changes, or would."""
         with tempfile.TemporaryFile() as names:
-            names.write(b"".join(b"./" + path + b"\0" for path in paths))  # rsync takes a leading # for a remark
+            names.write(b"".join(b"./" + path + b"\0" for path in paths))  # rsync reads a leading # as a comment
             names.seek(0)
             mirror = self.found.mirror
             argv = rsync.back_argv(
@@ -270,7 +270,7 @@ class Restore:
                 dry_run=dry_run, folders_only=folders_only, through_links=through_links, checksum=self.checksum,
                 protected=self._protected(), left_out=LOGIN_FILES if without_login_files else (),
             )  # fmt: skip
-            writable = () if self.is_remote else None  # a server that is hostile gets files, and nothing else
+            writable = () if self.is_remote else None  # a hostile server gets files, and nothing else
             with process.running(argv, stdin=names, writable=writable) as child:
                 assert child.stdout is not None
                 for raw in child.stdout:
@@ -279,7 +279,7 @@ class Restore:
                         try:
                             one = _entry(line)
                         except BadLine:
-                            continue  # a server's message, which counts for nothing
+                            continue  # a message of the server, to be ignored
                         yield line[:11], one
                     elif line.startswith(b"skipping ") and not dry_run:
                         self.skipped += 1
@@ -295,7 +295,7 @@ class Restore:
             return StorageError(f"{what}: no room is left there{detail}", hint="make room and run it again: it goes on")
         if b"read-only server" in stderr or b"module is read only" in stderr:  # rrsync -ro, or a daemon's setting
             return TransferError(
-                f"{what}: the server lets us only read{detail}",
+                f"{what}: the server allows only reading{detail}",
                 hint="allow writing for the restore ('snapmirror help restore-server'), or restore with --to",
             )
         if code == rsync_output.PARTIAL and dry_run:
@@ -315,7 +315,7 @@ def top_names(found: Found) -> list[bytes]:
 
 
 def _above(paths: Sequence[bytes]) -> list[bytes]:
-    """The folders that lead to these paths, outer ones first."""
+    """The folders above these paths, outer ones first."""
     return list(dict.fromkeys(folder for path in paths for folder in ancestors(path)))
 
 
@@ -328,19 +328,19 @@ def _entry(line: bytes) -> Entry:
 
 
 def _named_in(store: Path, inodes: set[int]) -> int | None:
-    """The first of these inodes that has a name in the store. Reads its folders only, as they hold the numbers."""
+    """The first of these inodes that has a name in the store. Reads only its folders, which hold the numbers."""
     for folder, _, _, descriptor in os.fwalk(store):
         with os.scandir(descriptor) as entries:
             for number, entry in enumerate(entries):
                 if entry.inode() in inodes and not entry.is_dir(follow_symlinks=False):
                     return entry.inode()
                 if number == 0 and entry.stat(follow_symlinks=False).st_ino != entry.inode():  # (some overlays)
-                    raise StorageError(f"the file system of {folder} does not tell which files are one and the same")
+                    raise StorageError(f"the file system of {folder} does not show which files are the same")
     return None
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path lies in a folder, whatever name leads there."""
+    """Whether a path lies in a folder, by whatever name."""
     if not folder.exists():
         return path.resolve().is_relative_to(folder.resolve())
     real = path.resolve()

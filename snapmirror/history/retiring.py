@@ -1,9 +1,9 @@
-"""Removing the whole history of a mirror that is no longer backed up, whether the configuration still has it or not.
+"""Removes the whole history of a mirror that is no longer backed up, with or without a section in the configuration.
 
-A note of what, when and by whom is on the device first. Then the folder gets another name, in one step: from there on
-the history is gone, and whatever command writes next completes what is left to do; until then all is as it was. The
-notes stay in the store. What this machine remembers of the mirror goes only where it has itself written down that it
-removes it: else whoever holds the store could let it forget, and put an older one in place (see `newest`).
+First a note of what, when and by whom is synced to the device. Then the folder is renamed, in one step: from there on
+the history is gone, and the next command that writes completes the removal; before it nothing has changed. The notes
+stay in the store. This machine drops what it remembers of the mirror only if it has itself noted that it removes it:
+otherwise anyone who controls the store could make it forget, and put an older store in place (see `newest`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _OURS = re.compile(r"backup\.\d+|by-date|current|\.snapmirror")
 
 
 class Retired(BaseModel):
-    """A history that was removed: whose, when, by whom, and which snapshots it had, as far as its record could tell."""
+    """A removed history: its mirror, when and by whom, and its snapshots, if its record could be read."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,7 +53,7 @@ class Retired(BaseModel):
 
 
 class _Notes(BaseModel):
-    """What the file holds. `removing` was begun, and may not be complete; `retired` is done, the last one last."""
+    """The content of the file. `removing` was begun, and may be incomplete; `retired` are done, the latest last."""
 
     format: Literal["snapmirror retired"] = "snapmirror retired"
     version: Literal[1] = 1
@@ -63,7 +63,7 @@ class _Notes(BaseModel):
 
 @dataclass(frozen=True)
 class Doomed:
-    """A history that would go. `in_configuration`: it has a section there. `damage`: why its record cannot be read."""
+    """A history to be removed. `in_configuration`: it has a section. `damage`: why its record cannot be read."""
 
     name: str
     in_configuration: bool
@@ -89,25 +89,25 @@ def find(config: Config, store: OpenStore, name: str) -> Doomed:
 
 
 def check(store: OpenStore, doomed: Doomed, now: datetime, *, pinned: bool, accept: bool) -> None:
-    """Raises SnapmirrorError where something would go that nobody meant: what is pinned (unless `pinned`), what was
-    backed up lately or cannot be told (unless `accept`), and ever what is not ours.
+    """Raises SnapmirrorError if something would be removed by mistake: pinned snapshots (unless `pinned`), a mirror
+    that was backed up lately or whose record cannot be read (unless `accept`), and always files that are not ours.
     """
     home = store.path / doomed.name
     for entry in sorted(os.scandir(home), key=lambda one: one.name):
         if not _OURS.fullmatch(entry.name):
-            raise ForeignError(Path(entry.path), "is not of snapmirror's making")
+            raise ForeignError(Path(entry.path), "was not made by snapmirror")
     _check_mounts(store, home)
     if store.dataset is not None:
         on_zfs.check(store.dataset, doomed.name)
     kept = [one.id for one in doomed.snapshots if one.pinned]
     if kept and not pinned:
         raise UsageError(
-            f"{kept[0]} is pinned", hint=f"'snapmirror unpin {kept[0]}' lets it go; --with-pinned removes it as well"
+            f"{kept[0]} is pinned", hint=f"'snapmirror unpin {kept[0]}' releases it; --with-pinned removes it as well"
         )
     if accept:
         return
     if doomed.damage is not None:
-        raise GuardError(f"nobody can tell what is pinned: {doomed.damage}", hint=ACCEPT)
+        raise GuardError(f"it is unknown what is pinned: {doomed.damage}", hint=ACCEPT)
     if doomed.snapshots and now - doomed.snapshots[0].taken_at < _ALIVE:
         raise GuardError(
             f"{doomed.name} was backed up lately: its last snapshot is {doomed.snapshots[0].id}", hint=ACCEPT
@@ -120,8 +120,8 @@ def _check_mounts(store: OpenStore, home: Path) -> None:
         own = store.dataset is not None and mount.source.partition("@")[0] == f"{store.dataset}/{home.name}"
         if mount.target.is_relative_to(real) and not own:
             raise StorageError(
-                f"{mount.source} is mounted on {mount.target}, in what is to be removed",
-                hint=f"end that with: umount {mount.target}",
+                f"{mount.source} is mounted on {mount.target}, inside the history to be removed",
+                hint=f"run: umount {mount.target}",
             )
 
 
@@ -143,7 +143,7 @@ def retire(config: Config, store: OpenStore, doomed: Doomed) -> None:
 
 
 def finish(config: Config, store: OpenStore) -> str | None:
-    """Complete what was begun, or strike out the note where nothing was; the name of the mirror whose history is gone.
+    """Complete a removal, or delete its note if it was not begun; return the mirror whose history is gone.
 
     Raises SnapmirrorError.
     """
@@ -180,7 +180,7 @@ def _remembering(config: Config, mirror: str, *steps: Callable[[Config, str], No
             step(config, mirror)
     except OSError as error:
         raise StorageError(
-            f"what is remembered of {mirror} cannot be changed: {error.filename}: {error.strerror}",
+            f"the kept state of {mirror} cannot be changed: {error.filename}: {error.strerror}",
             hint="check state_dir in [store], and [report]",
         ) from error
 
@@ -210,7 +210,7 @@ def _load(store: OpenStore) -> _Notes:
         return _Notes()
     except ValidationError as error:
         raise StorageError(
-            f"{path}, which tells what was removed, is damaged: {error.errors()[0]['msg']}",
+            f"{path}, the list of removed histories, is damaged: {error.errors()[0]['msg']}",
             hint="move it away; if a folder beside it has a name like it, that is the rest of a history that was "
             "being removed",
         ) from error

@@ -1,6 +1,6 @@
-"""How much room a plan takes on the store. A sparse file takes less than its size, and the listing tells only sizes.
+"""How much room a plan takes on the store. A sparse file takes less than its size, and the listing has only sizes.
 
-Asked only where the sizes alone are too much: it looks at each large file of the plan. Runs no program.
+Used only if the sizes alone are too much: it checks each large file of the plan. Runs no program.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from snapmirror.tools import extents
 
 _SMALL = 1 << 20
 _MOST_SPARSE = 1 << 44
-"""The largest file that ext4 has. A larger one is nobody's log of logins; its end would never come."""
+"""The largest file on ext4. No real file, such as a sparse lastlog, is larger; one that is would never end."""
 
 
 def to_come(mirror: MirrorConfig, plan: Plan, history: Catalogue, store: OpenStore, *, trusting: bool) -> int:
-    """The bytes that are known to come.
+    """The bytes that are known to be needed.
 
-    A file of a local source is looked at. One that has an old version in the newest snapshot is as sparse as that. A
-    new one from a server that is larger than the store as a whole is taken for a sparse one: else it would have no
-    chance; `trusting` takes every new file for one. What they really take is watched while they come.
+    A file of a local source is measured. A file with an old version in the newest snapshot counts as sparse as that. A
+    new file from a server that is larger than the whole store counts as sparse: otherwise it could never be stored;
+    `trusting` counts every new file as sparse. The room that they really take is watched during the transfer.
     """
     snapshots, whole = history.snapshots(), store.whole_bytes()
     newest = history.tree(snapshots[0]) if snapshots else None
@@ -59,7 +59,7 @@ def _takes(mirror: MirrorConfig, pair: Pair, newest: Path | None, whole: int, *,
 
 
 def _seen(root: Path, path: bytes) -> tuple[int, int] | None:
-    """What a file takes, and its size."""
+    """The room that a file takes, and its size."""
     with suppress(OSError, DamageError):
         status = os.lstat(Tree(root).at(path))
         return status.st_blocks * 512, status.st_size
@@ -67,9 +67,9 @@ def _seen(root: Path, path: bytes) -> tuple[int, int] | None:
 
 
 def shared_bytes(slot: Path, patched: Iterable[bytes], least: int) -> int:
-    """How much of the files that were patched their earlier versions have as well; 0 where nobody can tell.
+    """How much of the patched files is shared with their earlier versions; 0 if that is unknown.
 
-    Costs a flush of each: so it is asked of no other file, and of none that is smaller than `least`: it was no clone.
+    This flushes each file: so it reads no other file, and none smaller than `least`, which was not a clone.
     """
     tree, shared = Tree(slot), 0
     for path in patched:
@@ -80,7 +80,7 @@ def shared_bytes(slot: Path, patched: Iterable[bytes], least: int) -> int:
 
 
 def taken(file: bytes, size: int) -> int:
-    """What a file of this size takes where holes stay holes: of a packed one (ZFS) all that is not a hole."""
+    """The room that a file of this size takes if holes stay holes: of a compressed one (ZFS) all that is not a hole."""
     if size < _SMALL:
         return size
     try:

@@ -10,27 +10,27 @@ from snapmirror.errors import UsageError
 from snapmirror.history.histories import Found
 from snapmirror.snapshots.names import Tree
 
-_MOST = 4 << 20  # bytes of each version: comparing takes memory, and time with the square of what differs
+_MOST = 4 << 20  # bytes of each version: comparing takes memory, and time quadratic in the difference
 _LINES = 3
 
 
 def text_difference(old: Found, new: Found, path: bytes) -> list[str] | None:
-    """The lines that differ, with some around them; None if the name is no file in either snapshot.
+    """The differing lines, with context; None if the name is not a file in either snapshot.
 
-    Raises UsageError for one that neither holds.
+    Raises UsageError if neither snapshot holds it.
     """
     before, after = _content(old, path), _content(new, path)
     if before is None and after is None:
         if any(Tree(one.tree).inode(path) is not None for one in (old, new)):
             return None
         raise UsageError(
-            f"neither snapshot holds {os.fsdecode(path)!r}", hint="'snapmirror find' looks through all snapshots"
+            f"neither snapshot holds {os.fsdecode(path)!r}", hint="'snapmirror find' searches all snapshots"
         )
     if before == after:
         return []
     sizes = [len(one) for one in (before, after) if one is not None]
     if max(sizes) > _MOST or any(b"\0" in one for one in (before, after) if one is not None):
-        return [f"{os.fsdecode(path)}: differs, and is no text, or too long to compare line by line"]
+        return [f"{os.fsdecode(path)}: differs, and is not text, or too long to compare line by line"]
     return list(_unified(old, new, path, _lines(before), _lines(after)))
 
 
@@ -47,7 +47,7 @@ def _lines(content: bytes | None) -> list[str]:
 
 
 def _content(found: Found, path: bytes) -> bytes | None:
-    """The beginning of a file, a byte more than is compared; None if it is no file there."""
+    """The beginning of a file, one byte more than is compared; None if it is not a file there."""
     tree = Tree(found.tree)
     if not tree.is_file(path):
         return None

@@ -1,4 +1,4 @@
-"""Verifying a mirror's snapshots, by the rules that suit how its store was written."""
+"""Verifies a mirror's snapshots, by the rules for the way in which its store was written."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def check(
 def check_found(
     mirror: MirrorConfig, history: History, state: rolling.Round | None, progress: Progress
 ) -> tuple[Report, rolling.Round]:
-    """Look again at what is known to be damaged (`state`); also returns what is known of contents afterwards.
+    """Check known damage (`state`) again; also returns the known damage of contents afterwards.
 
     The caller holds the lock. Raises StorageError.
     """
     report = Report(mirror.name)
     if state is None:
         raise StorageError(
-            f"which files were found damaged is not known: {history.read_back()} is damaged",
+            f"the list of damaged files is unknown: {history.read_back()} is damaged",
             hint="'snapmirror verify --full' reads everything",
         )
     reading = rolling.Reading(history, state, report, progress)
@@ -56,9 +56,9 @@ def check_found(
 def _look_at_names(
     mirror: MirrorConfig, history: History, state: rolling.Round, report: Report, progress: Progress
 ) -> None:
-    """What is known to be wrong with names, attributes and records is looked at, in all snapshots that it hits.
+    """Check the known damage of names, attributes and records, in all snapshots that it affects.
 
-    What is found there comes into the report of what was read.
+    Findings are added to the report of what was read.
     """
     hit = {one for damaged in state.damaged for one in damaged.snapshots}
     chosen = [snapshot for snapshot in history.snapshots() if snapshot.id in hit]
@@ -77,12 +77,12 @@ def _look_at_names(
 
 
 def rules_of(mirror: MirrorConfig, history: History, chosen: Sequence[Snapshot]) -> Rules:
-    """What can be compared in these snapshots."""
+    """The attributes that can be compared in these snapshots."""
     return Rules(owners=_by_root(history, chosen) and not mirror.fake_super, fake_super=mirror.fake_super)
 
 
 def _by_root(history: History, chosen: Sequence[Snapshot]) -> bool:
-    """Whether root has written this store: anybody else cannot keep owners, and is not blamed for that."""
+    """Whether root has written this store: another user cannot keep owners, which is then not damage."""
     for snapshot in chosen:
         try:
             return history.manifest(snapshot).stat().st_uid == 0

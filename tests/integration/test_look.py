@@ -58,7 +58,7 @@ def test_cat(scene: Scene) -> None:
 def test_diff_of_a_path(scene: Scene) -> None:
     shown = ok(scene, "diff", "2", "1", "/etc/hosts")
     assert shown.splitlines()[2:] == ["@@ -1,3 +1,3 @@", " one", "-two", "+2\\x1b[2J", " three"]
-    assert "is no text" in ok(scene, "diff", "2", "1", "binary")
+    assert "is not text" in ok(scene, "diff", "2", "1", "binary")
     assert [line for line in ok(scene, "diff", "2", "1", "etc").splitlines() if line[:1] == "M"] == [
         "M etc/hosts  (size 14 B > 16 B, time)"
     ]

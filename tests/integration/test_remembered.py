@@ -283,7 +283,7 @@ exec {real} "$@"
     result = night(reading, 1)
     [told] = result.mirror["warnings"]
     assert (result.exit_code, result.mirror["result"]) == (3, "published"), str(result)
-    assert "; NOT healed: no snapshot has a good copy, and the source could not be asked: " in told, told
+    assert "; NOT healed: no snapshot has a good copy, and the source could not be reached: " in told, told
     assert known(reading) == 1
     (reading.programs / "rsync").unlink()
     assert night(reading, 1).mirror["warnings"][0].endswith(f"; healed, from the source {reading.source}")

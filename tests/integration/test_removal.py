@@ -157,9 +157,9 @@ def test_what_is_refused(scene: Scene) -> None:
         (["forget", ids[0]], 2, "no terminal"),
         (["forget", "99", "--yes"], 2, "no snapshot in slot 99"),
         (["purge", "secret", "--yes"], 2, "from every snapshot"),
-        (["purge", "/", "--from-history", "--yes"], 2, "that is everything"),
+        (["purge", "/", "--from-history", "--yes"], 2, "this is the whole tree"),
         (["purge", "nothing", "--from-history", "--yes"], 2, "holds nothing"),
-        (["purge", "secret", "--from-history", "--yes"], 2, f"{ids[1]} is pinned, and holds it"),
+        (["purge", "secret", "--from-history", "--yes"], 2, f"{ids[1]} is pinned and holds it"),
         (["purge", "secret", "--from-history"], 2, ""),
     ):
         dry = [*words, "--dry-run"] if code == 0 else words
@@ -168,7 +168,7 @@ def test_what_is_refused(scene: Scene) -> None:
     assert trees(scene) == before
     scene.command("unpin", ids[1])
     result = scene.command("forget", *ids, "--yes")
-    assert result.exit_code == 13 and "no complete snapshot would stay" in result.stderr, str(result)
+    assert result.exit_code == 13 and "no complete snapshot would remain" in result.stderr, str(result)
     scene.configure(keep_last=4, guard={"at_least": 2, "max_deleted": "30%", "min_free": "1M", "min_free_inodes": 10})
     result = scene.command("purge", "etc", "--from-history", "--yes")
     assert result.exit_code == 13 and "entries" in result.stderr, str(result)

@@ -203,7 +203,7 @@ def test_never_out_of_the_snapshot(scene: Scene) -> None:
     (tree / "etc").symlink_to("/etc")
     result = scene.command("restore", "newest", "etc/fstab", "--to", scene.folder / "to")
     assert result.exit_code == 14
-    assert "is no folder any more" in result.stderr
+    assert "is not a folder any more" in result.stderr
 
 
 # --- back to the server
@@ -236,7 +236,7 @@ def test_push_with_the_key_of_the_nights_is_refused_with_a_way_out(scene: Scene,
         (scene.source / "etc/fstab").unlink()
         refused = scene.command("restore", "newest", "etc/fstab", "--push", "--yes")
         assert refused.exit_code == 12, str(refused)
-        assert "lets us only read" in refused.stderr
+        assert "allows only reading" in refused.stderr
         assert "hint: allow writing for the restore" in refused.stderr
 
 

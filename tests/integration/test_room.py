@@ -128,7 +128,7 @@ def test_restoring_a_real_file_without_room(scene: Scene) -> None:
     scene.night()
     with small_disk(scene.folder / "back", 16) as back:
         refused = scene.command("restore", "newest", "/real", "--to", str(back / "to"), "--yes")
-        assert refused.exit_code == 11 and "20.0 MiB are to be restored" in refused.stderr, str(refused)
+        assert refused.exit_code == 11 and "the restore needs 20.0 MiB" in refused.stderr, str(refused)
         assert not (back / "to").exists()
         assert scene.command("restore", "newest", "/sparse", "--to", str(back / "to"), "--yes").exit_code == 0
         full = scene.command("restore", "newest", "/sparse", "--to", str(back / "again"), "--yes")
