@@ -1,7 +1,7 @@
-"""What one option means for another: the rules of the configuration that concern more than one value.
+"""The rules of the configuration that concern more than one value.
 
-They look at the raw tables, not at the models, so that they also speak when other values are wrong: the user sees all
-problems at once. A value of a wrong type is not theirs; they pass over it.
+They check the raw tables, not the models, so that they also report when other values are wrong: the user sees all
+problems at once. They skip values of a wrong type, which the models report.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _image(image: Table) -> Iterator[tuple[Location, str]]:
     except ValueError:
         return
     if size < _SMALLEST_IMAGE:
-        yield ("image", "size"), "an image has at least 512M"
+        yield ("image", "size"), "an image needs at least 512M"
 
 
 def _places(store: Table, image: Table) -> Iterator[tuple[Location, str]]:
@@ -104,7 +104,7 @@ def _zfs(store: Table, zfs: Table, image: Table | None) -> Iterator[tuple[Locati
     elif len(places) > 1:
         yield ("zfs",), f"the pool can have one place only, but there are {' and '.join(places)}"
     if "dataset" in zfs and "pool" in zfs:
-        yield ("zfs", "pool"), "the pool is the one that dataset lies in; take one of them out"
+        yield ("zfs", "pool"), "dataset already names the pool; take one of them out"
     yield from _layout(zfs)
     yield from _zfs_key(store, zfs, image)
 
@@ -156,7 +156,7 @@ def _mirror(mirror: Table, store: Table) -> Iterator[tuple[str, str]]:
     try:
         source = parse_source(mirror.get("source"))
     except ValueError:
-        return  # the models say so
+        return  # the models report it
     kinds = {"ssh": "goes over ssh", "daemon": "is an rsync daemon", "local": "is a local folder"}
     for kind, keys in (("ssh", SSH_ONLY), ("daemon", DAEMON_ONLY)):
         for key in keys:

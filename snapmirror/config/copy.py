@@ -1,6 +1,6 @@
-"""[copy]: where the closed image is copied to, a disk that is taken away, and when.
+"""[copy]: where and when the closed image is copied, usually to a disk that is taken away.
 
-A destination is a folder of this machine, or a folder on a share, which is mounted meanwhile as that of [share] is.
+A destination is a folder of this machine, or a folder on a share, which is mounted during the copy, as [share]'s is.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CopyConfig(Section):
     port: Port = Field(default=445, description="For a share: TCP port of the server.", examples=[445])
     mount_point: AbsolutePath = Field(
         default=MOUNT_POINT,
-        description="For a share: where it is mounted meanwhile; made when it is missing.",
+        description="For a share: where it is mounted during the copy; made when missing.",
         examples=[str(MOUNT_POINT)],
     )
     after_night: Bool = Field(
@@ -60,19 +60,19 @@ class CopyConfig(Section):
     )
     full_every_days: Days = Field(
         default=7,
-        description="Read all of the copy, and compare it, when that was last done so many days ago.",
+        description="Read back and compare the whole copy when that was last done so many days ago.",
         examples=[7],
     )
     late_after: Duration | None = Field(
         default=None,
-        description="How old the last copy may be before 'status' complains. Default: two days, or twice the usual "
+        description="How old the last copy may be before 'status' warns. Default: two days, or twice the usual "
         "time between the last copies, or between the mirrors' snapshots, where that is more.",
         examples=["8d"],
     )
     keep: Positive = Field(
         default=2,
-        description="Generations of the copy, as long as there is room; 1: the copy alone. A former one takes as much "
-        "as has changed since.",
+        description="Generations of the copy to keep, as long as there is room; 1: only the newest. An older one takes "
+        "as much room as has changed since.",
         examples=[2],
     )
 
@@ -89,7 +89,7 @@ def copy_checks(data: Table) -> Iterator[tuple[Location, str]]:
     try:
         destination = parse_destination(copy.get("destination"))
     except ValueError:
-        return  # the models say so
+        return  # the models report it
     if isinstance(destination, Path):
         for key in ("credentials", "port", "mount_point"):
             if key in copy:
@@ -113,14 +113,17 @@ def _on_share(destination: str, copy: Table, share: Table, store: Table) -> Iter
     if str(share.get("unc", "")).replace("\\", "/").rstrip("/").casefold() == destination.casefold():
         yield ("copy", "destination"), "the image itself lies there; name a folder on another disk"
     if "credentials" not in copy and "credentials" not in share:
-        yield ("copy", "credentials"), "the share cannot be reached without: name a file with username= and password="
+        yield (
+            ("copy", "credentials"),
+            "the share cannot be reached without credentials: name a file with username= and password=",
+        )
     point = str(copy.get("mount_point", MOUNT_POINT))
     for name, other in (
         ("[share] mount_point", share.get("mount_point", "/run/snapmirror/share")),
         ("store.path", store.get("path")),
     ):
         if isinstance(other, str) and (_below(point, Path(other)) or _below(other, Path(point))):
-            yield ("copy", "mount_point"), f"{point} and {name} {other} lie one in the other; they are mounted apart"
+            yield ("copy", "mount_point"), f"{point} and {name} {other} are mount points; neither may lie in the other"
 
 
 def _below(path: str, folder: Path) -> bool:

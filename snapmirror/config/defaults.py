@@ -1,4 +1,4 @@
-"""What [defaults] means: each mirror with what it does not say itself filled in, before anything is looked at."""
+"""[defaults]: fills in the options that a mirror does not set itself, before anything is checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snapmirror.config.source import parse_source
 
 
 def with_defaults(data: dict[str, Any]) -> dict[str, Any]:
-    """The tables with complete mirrors. What is of a wrong type stays as it is."""
+    """The tables with complete mirrors. Values of a wrong type stay as they are."""
     defaults, mirrors = data.get("defaults"), data.get("mirror")
     if not isinstance(defaults, dict) or not isinstance(mirrors, list):
         return data
@@ -34,7 +34,7 @@ def _filled(mirror: Any, defaults: Table) -> Any:
 
 
 def _unfit(mirror: Table) -> set[str]:
-    """What this kind of source has no use for."""
+    """The options that this kind of source does not use."""
     try:
         source = parse_source(mirror.get("source"))
     except ValueError:
@@ -44,7 +44,7 @@ def _unfit(mirror: Table) -> set[str]:
 
 
 def place_of(place: Location, data: Table) -> Location:
-    """Where the value stands that a complete mirror has at `place`: in the mirror's own section, or in [defaults]."""
+    """Where a complete mirror's value at `place` was written: in the mirror's own section, or in [defaults]."""
     mirrors = data.get("mirror")
     if len(place) < 3 or place[0] != "mirror" or not isinstance(place[1], int) or not isinstance(mirrors, list):
         return place

@@ -38,7 +38,7 @@ class ExportConfig(Section):
 
     enabled: Bool = Field(
         default=False,
-        description="In the helper VM: serve whenever the machine runs. Elsewhere 'snapmirror export serve' does.",
+        description="In the helper VM: serve whenever the machine runs. Elsewhere run 'snapmirror export serve'.",
         examples=[True],
         json_schema_extra={**SHOWN},
     )
@@ -52,16 +52,16 @@ class ExportConfig(Section):
         description="Name of the share with the dated folders. Each mirror's newest snapshot is a share of its own.",
         examples=["history"],
     )
-    port: Port = Field(default=445, description="TCP port. Windows knows no other than 445.", examples=[445])
+    port: Port = Field(default=445, description="TCP port. Windows connects to 445 only.", examples=[445])
     interfaces: tuple[Text, ...] = Field(
         default=(),
-        description="Serve only here: addresses, networks or names of interfaces. Default: everywhere.",
+        description="Serve only on these addresses, networks or interfaces (by name). Default: everywhere.",
         examples=[["192.168.1.5", "lo"]],
     )
 
 
 def export_checks(data: Table) -> Iterator[tuple[Location, str]]:
-    """What [export] means for others."""
+    """The rules between [export] and other sections."""
     export, store, mirrors = data.get("export"), data.get("store"), data.get("mirror")
     if not isinstance(export, dict):
         return
@@ -71,12 +71,12 @@ def export_checks(data: Table) -> Iterator[tuple[Location, str]]:
         if not isinstance(name, str):
             continue
         if name.lower() in _RESERVED:
-            yield ("mirror", index, "name"), f'"{name}" means something to Samba, and cannot be exported; rename it'
+            yield ("mirror", index, "name"), f'"{name}" is a reserved name in Samba and cannot be exported; rename it'
         elif isinstance(share, str) and name.lower() == share.lower():
             yield ("export", "share"), f'a mirror is called "{name}" as well, and has a share of that name'
     path = store.get("path") if isinstance(store, dict) else None
     if isinstance(path, str) and not re.fullmatch(r"[^%\"\s;#](?:[^%\"\n;#]*[^%\"\s;#])?", path):
-        yield ("store", "path"), 'with [export] it may not hold % " ; or #, which mean something to Samba'
+        yield ("store", "path"), 'with [export] it must not contain % " ; or #, which Samba interprets'
     for text in export.get("interfaces", ()) if isinstance(export.get("interfaces"), list) else ():
         if isinstance(text, str) and not re.fullmatch(r"[A-Za-z0-9_.:/-]+", text):
-            yield ("export", "interfaces"), f'"{text}" is no address, network or interface'
+            yield ("export", "interfaces"), f'"{text}" is not an address, network or interface'

@@ -26,7 +26,7 @@ _TABLES = tuple(name for name, option in MirrorOptions.model_fields.items() if s
 
 @dataclass(frozen=True)
 class Remark:
-    """What is valid, and yet likely not what was meant; and how to mend it."""
+    """Something valid that is likely not what was meant, and how to mend it."""
 
     message: str
     mend: str
@@ -34,7 +34,7 @@ class Remark:
 
 @dataclass
 class Gathered:
-    """The tables of all files. `origins` tells of each mirror which file it is from, and which of that file's it is."""
+    """The tables of all files. `origins` holds, for each mirror, its file and its number in that file."""
 
     data: dict[str, Any]
     files: list[Path]
@@ -46,13 +46,13 @@ class Gathered:
 def gather(path: Path) -> Gathered:
     """What `path` and the files that it includes hold.
 
-    What is wrong with an included file is in `problems`. Raises ConfigError where `path` itself cannot be read.
+    Problems of an included file are added to `problems`. Raises ConfigError where `path` itself cannot be read.
     """
     text, data = _read(path, "the configuration ")
     found = Gathered(data, [path])
     mirrors = data.get("mirror", [])
     if not isinstance(mirrors, list):
-        return found  # which is said where all values are looked at
+        return found  # reported where all values are checked
     found.origins += ((path, index) for index in range(len(mirrors)))
     found.remarks += [*_misplaced(path, text, data, data), *_patterns_of_rsync(path.parent, data)]
     for file in _included(path, found):
@@ -79,7 +79,7 @@ def gather(path: Path) -> Gathered:
 
 def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
     try:
-        if not name and path.exists() and not path.is_file():  # a pipe would be waited for
+        if not name and path.exists() and not path.is_file():  # reading a pipe would wait for its writer
             raise ConfigError(f"{path} is not a file", hint="include names files")
         text = path.read_bytes().decode("utf-8-sig")  # Windows' editors put a mark before it
     except FileNotFoundError:
@@ -104,12 +104,12 @@ def _read(path: Path, name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _included(path: Path, found: Gathered) -> Iterator[Path]:
-    """Each file once, those of a pattern in sorted order; the file that includes them is none of them."""
+    """Each file once, those of a pattern in sorted order, without the file that includes them."""
     patterns = found.data.get("include")
     seen = {os.path.realpath(path)}
     for pattern in patterns if isinstance(patterns, list) else ():
         if not _is_usable(pattern):
-            continue  # which is said where all values are looked at
+            continue  # reported where all values are checked
         names = _matches(path.parent, pattern)
         if not names and not glob.has_magic(pattern):
             found.problems.append(f"include: {path.parent / pattern} does not exist")
@@ -133,12 +133,12 @@ def _is_usable(pattern: object) -> bool:
 
 
 def _matches(folder: Path, pattern: str) -> list[str]:
-    """Unlike `Path.glob` without hidden files, such as what an editor leaves beside the one that it changes."""
+    """Like `Path.glob`, but without hidden files, such as those that an editor leaves beside the file it changes."""
     return sorted(glob.glob(pattern, root_dir=folder), key=os.fsencode)  # noqa: PTH207
 
 
 def _closed(folder: Path, pattern: str) -> Path | None:
-    """The folder of a pattern if this user cannot look into it: then nothing matches, whatever is there."""
+    """The folder of a pattern if this user cannot read it: then nothing matches, whatever is in it."""
     fixed = folder
     for part in Path(pattern).parts[:-1]:
         if glob.has_magic(part):
@@ -154,7 +154,7 @@ def _closed(folder: Path, pattern: str) -> Path | None:
 
 
 def _misplaced(path: Path, text: str, tables: Table, main: Table) -> Iterator[Remark]:
-    """A table that only the last of a file's mirrors has, under a heading of its own, as if it were for all of them."""
+    """A table under its own heading that belongs only to a file's last mirror, but looks as if it were for all."""
     mirrors = [mirror for mirror in tables.get("mirror", []) if isinstance(mirror, dict)]
     defaults = main.get("defaults")
     for table in _TABLES:
@@ -165,19 +165,19 @@ def _misplaced(path: Path, text: str, tables: Table, main: Table) -> Iterator[Re
             last = mirrors[-1].get("name")
             yield Remark(
                 f"[mirror.{table}] in {path} belongs to the mirror {last} alone, the last of {len(mirrors)}; the "
-                "others have the usual values",
+                "others use the defaults",
                 f"for all of them write [defaults.{table}] in the main file; if only {last} is meant, write "
                 f"{table} = {{ … }} in its section",
             )
 
 
 def _patterns_of_rsync(folder: Path, data: Table) -> Iterator[Remark]:
-    """`include` below a heading is a mirror's, and means patterns of rsync."""
+    """`include` below a [[mirror]] heading belongs to that mirror and holds patterns of rsync."""
     for table in [data.get("defaults"), *data.get("mirror", [])]:
         patterns = table.get("include") if isinstance(table, dict) else None
         for pattern in patterns if isinstance(patterns, list) else ():
             if _is_usable(pattern) and pattern.endswith(".toml") and _matches(folder, pattern):
                 yield Remark(
-                    f'include = ["{pattern}"] stands in a mirror\'s section, where it names patterns of rsync',
+                    f'include = ["{pattern}"] stands in a mirror\'s section, where it holds patterns of rsync',
                     "to read more files of the configuration, write it before the first section",
                 )

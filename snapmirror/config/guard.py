@@ -12,7 +12,9 @@ class GuardConfig(Section):
     """What stops a run before it publishes anything. 'run --accept-changes' overrides all limits on changes once."""
 
     max_deleted: Fraction = Field(
-        default=0.30, description="Stop when more of the last snapshot's entries than this are gone.", examples=["30%"]
+        default=0.30,
+        description="Stop when more of the last snapshot's entries than this were deleted.",
+        examples=["30%"],
     )
     max_changed: Fraction = Field(
         default=0.50,
@@ -21,40 +23,40 @@ class GuardConfig(Section):
     )
     max_lost: Fraction = Field(
         default=0.50,
-        description="Stop when more than this of all files, or of all bytes, has gone or changed within `within_days`. "
-        "Files that were moved do not count, nor do dated ones that newer ones have followed.",
+        description="Stop when more than this of all files, or of all bytes, was deleted or changed within "
+        "`within_days`. Moved files do not count, nor do dated files that newer ones have followed.",
         examples=["50%"],
     )
     warn_lost: Fraction = Field(
-        default=0.25, description="Above this share of the same, the night is published with a warning.",
+        default=0.25, description="Above this share, by the same count, the night is published with a warning.",
         examples=["25%"],
     )  # fmt: skip
     within_days: Count = Field(
         default=7,
-        description="The changes of so many days add up: tonight is compared with the newest snapshot that is so old, "
-        "else with the oldest one. 0: with the last one.",
+        description="Add up the changes of so many days: compare with the newest snapshot that is so old, else with "
+        "the oldest one. 0: compare with the last one.",
         examples=[7],
     )
     max_scrambled: Fraction = Field(
         default=0.50,
-        description="Stop when more than this of the replaced files that could be read as text, tables or programs "
-        'have turned random, as encryption makes them. A sample of 128 is looked at. "100%" turns it off.',
+        description="Stop when more than this of the replaced files that were readable as text, tables or programs "
+        'look random now, as encrypted files do. A sample of 128 is checked. "100%" turns it off.',
         examples=["50%"],
     )
     at_least: Count = Field(
         default=100,
-        description="Fewer changed or deleted entries than this never stop a run, but for `at_least_small`.",
+        description="Fewer changed or deleted entries than this never stop a run, except for `at_least_small`.",
         examples=[100],
     )
     at_least_small: Count = Field(
         default=20,
-        description="So many files are enough where they are more than max_lost of the last snapshot's, in one night.",
+        description="So many files stop a run if they are more than max_lost of the last snapshot's, in one night.",
         examples=[20],
     )
     max_expired: Positive = Field(
         default=3,
-        description="Stop when more snapshots than this would expire at once. What goes by the "
-        "rules of the last night as well counts as one: this is about retention that was made shorter.",
+        description="Stop when more snapshots than this would expire at once. Those that expire by the last night's "
+        "rules too count as one: this limit is for a retention that was made shorter.",
         examples=[3],
     )
     max_entries: Positive = Field(

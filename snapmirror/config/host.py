@@ -1,4 +1,4 @@
-"""What [host] means: the Windows machine that serves the share, asked over WinRM."""
+"""[host]: the Windows machine that serves the share, queried over WinRM."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _WITH_CERTIFICATE = ("certificate", "certificate_key")
 
 def _address(value: str) -> str:
     if not _HOST.fullmatch(value):
-        raise ValueError(f'"{value}" is no name or IP address of a machine; write it like "winhost.example"')
+        raise ValueError(f'"{value}" is not the name or IP address of a machine; write it like "winhost.example"')
     return value
 
 
 def _windows_path(value: str) -> str:
     if not _WINDOWS_PATH.fullmatch(value):
-        raise ValueError(f"\"{value}\" is no path of Windows; write it in single quotes, like 'D:\\Snapmirror\\x.img'")
+        raise ValueError(f"\"{value}\" is not a Windows path; write it in single quotes, like 'D:\\Snapmirror\\x.img'")
     return value
 
 
 def _task(value: str) -> str:
     if not value.isprintable() or set(value) & set('"/*?<>|'):
-        raise ValueError(f"\"{value}\" is no name of a scheduled task; write it like 'Copy to USB' or '\\Backup\\Copy'")
+        raise ValueError(f"\"{value}\" is no scheduled task's name; write it like 'Copy to USB' or '\\Backup\\Copy'")
     return value
 
 
 class HostConfig(Section):
-    """The Windows machine that serves the share, asked over WinRM. Without this section it is never asked."""
+    """The Windows machine that serves the share, queried over WinRM. Without this section it is never contacted."""
 
     address: Annotated[Text, AfterValidator(_address)] = Field(
         description="Its name or IP address, as its certificate has it.", examples=["winhost.example"]
@@ -75,17 +75,17 @@ class HostConfig(Section):
         description="The certificate of the host, or of the CA that signed it (PEM). It is always checked.",
         examples=["/etc/snapmirror/winhost.pem"],
     )
-    timeout_seconds: Positive = Field(default=60, description="A call that takes longer is given up.", examples=[60])
+    timeout_seconds: Positive = Field(default=60, description="A call that takes longer is aborted.", examples=[60])
     image_path: Annotated[Text, AfterValidator(_windows_path)] | None = Field(
         default=None,
         description="Where the image is on Windows. Default: found by the name of the share.",
         examples=[r"D:\Snapmirror\snapmirror.img"],
     )
     keep_awake: Bool = Field(
-        default=True, description="Windows does not fall asleep while a night runs.", examples=[True]
+        default=True, description="Keep Windows from going to sleep while a night runs.", examples=[True]
     )
     event_log: Bool = Field(
-        default=True, description="The result of each night goes to Windows' event log Application.", examples=[True]
+        default=True, description="Write the result of each night to Windows' event log Application.", examples=[True]
     )
     copy_task: Annotated[Text, AfterValidator(_task)] | None = Field(
         default=None,
@@ -95,7 +95,7 @@ class HostConfig(Section):
 
 
 def host_checks(data: Table) -> Iterator[tuple[Location, str]]:
-    """What one option of [host] means for another."""
+    """The rules between the options of [host]."""
     host = data.get("host")
     if not isinstance(host, dict):
         return
@@ -119,4 +119,4 @@ def host_checks(data: Table) -> Iterator[tuple[Location, str]]:
         yield ("host", "ca_file"), "there is no certificate with http; take this out"
     image = data.get("image")
     if "image_path" not in host and not (isinstance(data.get("share"), dict) and isinstance(image, dict)):
-        yield ("host", "image_path"), "is missing; without [share] nothing tells where the image is on Windows"
+        yield ("host", "image_path"), "is missing; without [share] the image cannot be found on Windows"

@@ -32,7 +32,7 @@ _EXPECTED = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """A configuration, the files that it was read from, and what in it is likely not meant."""
+    """A configuration, the files that it was read from, and remarks on what is likely not meant."""
 
     config: Config
     files: tuple[Path, ...]
@@ -75,7 +75,7 @@ def _parse(data: Mapping[str, Any], origin: str, gathered: Gathered) -> Config:
     for place, problem in cross_checks(data):
         problems.setdefault(place_of(place, given), problem)
     if ("mirror",) in problems and gathered.problems:
-        del problems["mirror",]  # they may stand where nothing can be read
+        del problems["mirror",]  # they may be in a file that cannot be read
     if config is not None and not problems and not gathered.problems:
         return _completed(config)
     lines = tuple(
@@ -93,7 +93,7 @@ def _parse(data: Mapping[str, Any], origin: str, gathered: Gathered) -> Config:
 
 
 def _completed(config: Config) -> Config:
-    """With what one section means for another written out, so that nobody else need know."""
+    """With the options that follow from another section filled in, so that no other module needs to know."""
     if config.store.backend != "zfs":
         return config
     image = config.image and config.image.model_copy(update={"filesystem": "zfs"})
@@ -101,7 +101,7 @@ def _completed(config: Config) -> Config:
 
 
 def _dotted(place: Location, data: Mapping[str, Any], gathered: Gathered) -> str:
-    """("mirror", 0, "source") is mirror.web1.source; a mirror without a usable name is counted: mirror[1].source."""
+    """("mirror", 0, "source") is mirror.web1.source; a mirror without a usable name is numbered: mirror[1].source."""
     parts = list(place)
     if len(parts) >= 2 and parts[0] == "mirror" and isinstance(parts[1], int):
         entries = data.get("mirror")
@@ -126,7 +126,7 @@ def _file(place: Location, gathered: Gathered) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without anything that could steer a terminal."""
+    """Without control characters, which a terminal would obey."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
@@ -159,10 +159,10 @@ def _unknown(key: str, model: type[BaseModel] | None) -> str:
     if close:
         return f"unknown key; did you mean {close[0]}?"
     if key == "include":
-        return "unknown key here; it stands before the first section, or in [[mirror]] for patterns of rsync"
+        return "unknown key here; write it before the first section, or in [[mirror]] for patterns of rsync"
     for section, other in _sections():
         if key in _keys(other):
-            return f"unknown key here; it belongs into {section}"
+            return f"unknown key here; it belongs in {section}"
     everywhere = {name: section for section, other in _sections() for name in _keys(other)}
     close = difflib.get_close_matches(key, everywhere, n=1, cutoff=0.8)
     if close:
@@ -195,7 +195,7 @@ def _sections(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tup
     """Every section with its TOML heading."""
     for name, field in model.model_fields.items():
         inner = section_of(field.annotation)
-        if inner is not None and name != "defaults":  # whose keys are those of the mirrors
+        if inner is not None and name != "defaults":  # it has the keys of the mirrors
             path = f"{prefix}{field.alias or name}"
             yield (f"[[{path}]]" if path == "mirror" else f"[{path}]"), inner
             yield from _sections(inner, f"{path}.")

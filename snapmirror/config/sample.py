@@ -1,7 +1,7 @@
 """The sample file and the JSON schema, made from the models.
 
-The sample loads as it stands: what is required, and what most people set, are live lines; the rest is commented out and
-shows its default, or an example where there is none. So is a whole section that is of use to some only.
+The sample loads as it stands. Options that are required, or that most people set, are live lines; the others are
+commented out and show the default, or an example where there is none. Sections that only some need are commented out.
 """
 
 from __future__ import annotations
@@ -88,13 +88,13 @@ def _section(model: type[BaseModel], path: str, *, live: bool = True) -> list[st
 
 
 def _some_defaults() -> Iterator[str]:
-    """What people set for all mirrors; the rest stands at [[mirror]]."""
+    """What people set for all mirrors; the other options are under [[mirror]]."""
     for name in ("identity", "known_hosts", "exclude"):
         yield from _option(name, DefaultsConfig.model_fields[name], live=False)
 
 
 def _fields(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
-    """What is required stands first."""
+    """Required options first."""
     return sorted(model.model_fields.items(), key=lambda item: not item[1].is_required())
 
 

@@ -1,7 +1,7 @@
 """The configuration, declared once.
 
 Type, sentence and example of every option stand here and nowhere else; the sample file, the reference, the JSON schema
-and the error messages are made from them. What one option means for another is in `checks`.
+and the error messages are made from them. Rules between options are in `checks`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Unc = Annotated[str, BeforeValidator(parse_unc)]
 
 
 def default_state_dir() -> Path:
-    """Where locks and copies of reports live when the configuration does not say."""
+    """Where locks and copies of reports are kept when the configuration does not set it."""
     if os.geteuid() == 0:
         return Path("/var/lib/snapmirror")
     base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
@@ -73,14 +73,14 @@ class StoreConfig(Section):
     )
     state_dir: AbsolutePath = Field(
         default_factory=default_state_dir,
-        description="Locks, copies of the reports, and what the newest snapshots are. Default for other users than "
+        description="Locks, copies of the reports, and the list of the newest snapshots. Default for users other than "
         "root: ~/.local/state/snapmirror.",
         examples=["/var/lib/snapmirror"],
     )
     keep_names: Bool = Field(
         default=True,
-        description="Of an image or a pool, its manifests are kept in state_dir as well: list, find, ls and diff "
-        "answer while a run has the store. A plain folder needs no copy.",
+        description="Copy the manifests of an image or a pool to state_dir, so that list, find, ls and diff work while "
+        "a run uses the store. A plain folder needs no copy.",
         examples=[True],
     )
 
@@ -96,12 +96,12 @@ class ShareConfig(Section):
     port: Port = Field(default=445, description="TCP port of the server.", examples=[445])
     mount_point: AbsolutePath = Field(
         default=MOUNT_POINT,
-        description="Where the share is mounted meanwhile; made when it is missing.",
+        description="Where the share is mounted during a run; made when missing.",
         examples=[str(MOUNT_POINT)],
     )
     lost_after_seconds: Positive = Field(
         default=300,
-        description="A server that stays away longer ends the run; until then all waits and then goes on.",
+        description="A run waits this long for a server that does not answer, then it ends.",
         examples=[300],
     )
 
@@ -155,7 +155,7 @@ class ZfsConfig(Section):
     )
     devices: tuple[AbsolutePath, ...] = Field(
         default=(),
-        description="Disks for a pool of snapmirror's own, empty ones, instead of an image.",
+        description="Empty disks for a pool of snapmirror's own, instead of an image.",
         examples=[["/dev/disk/by-id/ata-DISK_1", "/dev/disk/by-id/ata-DISK_2"]],
     )
     layout: Literal["stripe", "mirror", "raidz1", "raidz2"] | None = Field(
@@ -163,7 +163,7 @@ class ZfsConfig(Section):
     )
     dataset: DatasetName | None = Field(
         default=None,
-        description="A dataset that exists, in a pool of yours: the store is made below it, nothing else is touched.",
+        description="An existing dataset in your pool: the store is made below it, nothing else is touched.",
         examples=["tank/backup"],
     )
     encryption: Literal["none", "native"] = Field(
@@ -186,7 +186,7 @@ class ZfsConfig(Section):
     )
     record_size: RecordSize = Field(
         default=128 << 10,
-        description="The most that one changed byte costs; smaller suits disk images and databases, at some overhead.",
+        description="The block that one changed byte rewrites; small ones suit images and databases, at some overhead.",
         examples=["128K"],
     )
 
@@ -205,21 +205,21 @@ class ReportConfig(Section):
 
 
 class RetentionConfig(Section):
-    """Which snapshots stay: those that either option names. Pinned ones and the last good one always do."""
+    """Which snapshots are kept: those that either option names, pinned ones and the last good one."""
 
     keep_last: Positive = Field(
-        default=16, description="How many of the newest snapshots stay.", examples=[16], json_schema_extra={**SHOWN}
+        default=16, description="How many of the newest snapshots are kept.", examples=[16], json_schema_extra={**SHOWN}
     )
     keep_at_least_days: Count = Field(
         default=14,
-        description="No snapshot expires sooner, however many there are: with several runs a day all of them stay so "
-        "long, which takes room. 0: only their number counts.",
+        description="No snapshot expires sooner, however many there are. With several runs a day all of them are kept "
+        "so long, which takes room. 0: only their number counts.",
         examples=[14],
     )
 
 
 class MirrorOptions(Section):
-    """What a mirror may say, and [defaults] for all of them."""
+    """The options of a mirror; in [defaults] for all mirrors."""
 
     port: Port | None = Field(default=None, description="ssh: port.", examples=[22])
     identity: AbsolutePath | None = Field(
@@ -267,7 +267,7 @@ class MirrorOptions(Section):
         examples=["/etc/snapmirror/web1.include"],
     )
     exclude_marker: FileName | None = Field(
-        default=None, description="A folder that holds a file of this name comes empty.", examples=[".nobackup"]
+        default=None, description="A folder that holds a file of this name is stored empty.", examples=[".nobackup"]
     )
     one_file_system: Bool = Field(
         default=False,
@@ -288,7 +288,7 @@ class MirrorOptions(Section):
 
     full: Bool = Field(
         default=False,
-        description="Compare with the tree itself every night, not with the manifest: slow, sees changed ACLs as well.",
+        description="Compare with the tree itself every night, not with the manifest: slow, finds changed ACLs too.",
         examples=[True],
     )
     full_every_days: Days | None = Field(
@@ -301,17 +301,17 @@ class MirrorOptions(Section):
     )
     retries: Count = Field(
         default=0,
-        description="How often a 'run' tries again, when the server or the network is away or the connection breaks. "
-        "The store is closed meanwhile.",
+        description="How often a 'run' retries when the server or the network is away or the connection breaks. The "
+        "store is closed between attempts.",
         examples=[3],
         json_schema_extra={**SHOWN},
     )
     retry_after: Duration = Field(
-        default=timedelta(minutes=10), description="How long it waits before each of them.", examples=["10m"]
+        default=timedelta(minutes=10), description="How long it waits before each retry.", examples=["10m"]
     )
     late_after: Duration | None = Field(
         default=None,
-        description="How old the newest snapshot may be before 'status' and 'doctor' complain. Default: two days, or "
+        description="How old the newest snapshot may be before 'status' and 'doctor' warn. Default: two days, or "
         "twice the usual time between the last snapshots, where that is more.",
         examples=["36h"],
     )
@@ -322,16 +322,16 @@ class MirrorOptions(Section):
     )
 
     guard: GuardConfig = Field(default_factory=GuardConfig, description="Limits of one run.")
-    retention: RetentionConfig = Field(default_factory=RetentionConfig, description="Which snapshots stay.")
-    verify: VerifyConfig = Field(default_factory=VerifyConfig, description="How soon all contents are read back.")
+    retention: RetentionConfig = Field(default_factory=RetentionConfig, description="Which snapshots are kept.")
+    verify: VerifyConfig = Field(default_factory=VerifyConfig, description="How soon all files are read back.")
 
 
 class DefaultsConfig(MirrorOptions):
-    """What holds for every mirror that does not say otherwise.
+    """Values for every mirror that does not set its own.
 
-    These are the keys of [[mirror]] but name and source, and the tables [defaults.guard], [defaults.retention] and
-    [defaults.verify]. A mirror's own value wins, key by key; a list of its own replaces the one here. What is for ssh
-    or for a daemon alone is passed over by mirrors of another kind.
+    The keys are those of [[mirror]] except name and source, and the tables [defaults.guard], [defaults.retention] and
+    [defaults.verify]. A mirror's own value wins, key by key; a list of its own replaces the one here. Options for ssh
+    only, or for a daemon only, are ignored by mirrors of another kind.
     """
 
 
@@ -346,12 +346,12 @@ class MirrorConfig(MirrorOptions):
 
 
 class Config(Section):
-    """What stands at the top of the file, before the first section."""
+    """Options at the top of the file, before the first section."""
 
     include: tuple[FilePattern, ...] = Field(
         default=(),
-        description="More files of the configuration, which hold [[mirror]] sections and nothing else: patterns, "
-        "relative to the folder of this file; what each matches is read in sorted order.",
+        description="More files of the configuration, which hold only [[mirror]] sections: patterns, relative to the "
+        "folder of this file; the matches of each are read in sorted order.",
         examples=[["conf.d/*.toml"]],
     )
     store: StoreConfig = Field(description="Where the snapshots are kept.")
@@ -359,12 +359,12 @@ class Config(Section):
     image: ImageConfig | None = Field(
         default=None, description="The image file that holds the store.", json_schema_extra={**SHOWN}
     )
-    zfs: ZfsConfig | None = Field(default=None, description='What backend = "zfs" needs to know.')
+    zfs: ZfsConfig | None = Field(default=None, description='Options for backend = "zfs".')
     host: HostConfig | None = Field(default=None, description="The Windows machine that serves the share.")
     report: ReportConfig = Field(default_factory=ReportConfig, description="Where results are written.")
     image_copy: CopyConfig | None = Field(default=None, alias="copy", description="Where the image is copied to.")
     export: ExportConfig | None = Field(default=None, description="The history, served to Windows machines.")
-    defaults: DefaultsConfig | None = Field(default=None, description="What holds for all mirrors.")
+    defaults: DefaultsConfig | None = Field(default=None, description="Values for all mirrors.")
     mirrors: tuple[MirrorConfig, ...] = Field(alias="mirror", min_length=1, description="The trees to mirror.")
 
     @property

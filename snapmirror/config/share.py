@@ -1,7 +1,7 @@
-"""What [share] means: how a share is named, where the image lies on it, and what may not.
+"""[share]: how a share is named, where the image lies on it, and what must not lie on it.
 
-Nobody else needs to know that `image.file` may be written relative to the share: `placed` writes it out before the
-models see it.
+`image.file` may be relative to the share. `placed` makes it absolute before the models read it, so that no other module
+needs to know.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 Location = tuple[str | int, ...]
 Table = Mapping[str, Any]
 
-_SHORTEST_SECONDS = 60  # a busy VM has stood still for 20; the client connects anew after 60 (see tools.cifs)
+_SHORTEST_SECONDS = 60  # a busy VM has stood still for 20; the client reconnects after 60 (see tools.cifs)
 MOUNT_POINT = Path("/run/snapmirror/share")
 _UNC = re.compile(r"//(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<share>[^/]+)(?P<folder>(/[^/]+)*)/?")
 
@@ -26,7 +26,7 @@ def parse_unc(value: Any) -> str:
     if match is None:
         raise ValueError(f'"{value}" does not name a share; write it like "//winhost/backup"')
     if "," in text or not text.isprintable() or ".." in text.split("/"):
-        raise ValueError(f'"{value}" holds what mount.cifs cannot take: a comma, a control character or ".."')
+        raise ValueError(f'"{value}" holds what mount.cifs does not accept: a comma, a control character or ".."')
     return text.rstrip("/")
 
 
@@ -57,17 +57,17 @@ def share_checks(data: Table) -> Iterator[tuple[Location, str]]:
     if type(lost_after) is int and 0 < lost_after < _SHORTEST_SECONDS:
         yield (
             ("share", "lost_after_seconds"),
-            f"a server that is merely slow may need that long to answer; give it {_SHORTEST_SECONDS} at least",
+            f"a slow server may need that long to answer; set at least {_SHORTEST_SECONDS}",
         )
     point = _mount_point(share)
     files = image if isinstance(image, dict) else {}
     if isinstance(file := files.get("file"), str) and file and not _lies_in(file, point):
         yield ("image", "file"), 'with [share] the image lies on it; write its name there, like "snapmirror.img"'
     if isinstance(file, str) and re.search(r'[\\:*?"<>|]', file):
-        yield ("image", "file"), 'Windows takes none of \\ : * ? " < > | in a name'
+        yield ("image", "file"), 'Windows allows none of \\ : * ? " < > | in a name'
     stores = store if isinstance(store, dict) else {}
     if isinstance(path := stores.get("path"), str) and (_lies_in(path, point) or _lies_in(str(point), Path(path))):
-        yield ("share", "mount_point"), f"{point} and store.path {path} lie one in the other; they are mounted apart"
+        yield ("share", "mount_point"), f"{point} and store.path {path} are mount points; neither may lie in the other"
     for section, table, key, reason in (
         ("image", files, "key_file", "and a key beside its image protects nothing"),
         ("share", share, "credentials", "which cannot be reached without them"),

@@ -98,7 +98,7 @@ def _from_url(text: str) -> Address:
     except ValueError:
         raise ValueError(f'"{text}" has no valid host and port; write "{scheme}://host:port/path"') from None
     if url.password is not None:
-        raise ValueError("a password does not belong into the source; use password_file (daemon) or identity (ssh)")
+        raise ValueError("a password does not belong in the source; use password_file (daemon) or identity (ssh)")
     user = authority.rpartition("@")[0]
     host = _host(_host_part(authority.rpartition("@")[2]))
     if scheme == "ssh":
@@ -115,7 +115,7 @@ def _need_brackets(text: str, place: str) -> None:
         IPv6Address(address)
     except ValueError:
         return
-    raise ValueError(f'an IPv6 address stands in brackets; write "{text.replace(address, f"[{address}]", 1)}"')
+    raise ValueError(f'an IPv6 address needs brackets; write "{text.replace(address, f"[{address}]", 1)}"')
 
 
 def _host_part(authority: str) -> str:

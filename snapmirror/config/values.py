@@ -128,13 +128,13 @@ def _pool_name(value: str) -> str:
             f"{_shown(value)} cannot be the name of a pool; begin with a letter, go on with a-z, 0-9, _ . -"
         )
     if _RESERVED_POOL.fullmatch(value):
-        raise ValueError(f"{_shown(value)} means something to ZFS itself; choose another name")
+        raise ValueError(f"{_shown(value)} is reserved by ZFS; choose another name")
     return value
 
 
 def _dataset_name(value: str) -> str:
     if not _DATASET.fullmatch(value) or len(value) > _LONGEST_DATASET:
-        raise ValueError(f'{_shown(value)} is no name of a dataset; write it like "tank/backup", without a / in front')
+        raise ValueError(f'{_shown(value)} is not a dataset; write it like "tank/backup", without a / in front')
     return value
 
 

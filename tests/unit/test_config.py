@@ -204,7 +204,7 @@ def test_a_mark_of_windows_editors_before_the_text(tmp_path: Path) -> None:
     ],
 )
 def test_an_ipv6_address_without_brackets(source: str, right: str) -> None:
-    with pytest.raises(ValueError, match="an IPv6 address stands in brackets") as caught:
+    with pytest.raises(ValueError, match="an IPv6 address needs brackets") as caught:
         parse_source(source)
     assert f'write "{right}"' in str(caught.value)
     assert parse_source(right).host.count(":") >= 2

@@ -134,7 +134,7 @@ def test_all_problems_of_all_files_are_told_at_once_with_the_file(main: Path) ->
             'include[3]: "/etc/*.toml" leads out of the folder of the configuration',
             'include[4]: "../x" leads out of the folder of the configuration',
             "include[5]: 3 is not a text",
-            "store.max_size: unknown key here; it belongs into [[mirror]]",
+            "store.max_size: unknown key here; it belongs in [[mirror]]",
         )
     ):
         assert told[number].startswith(line), told
@@ -149,7 +149,7 @@ def test_all_problems_of_all_files_are_told_at_once_with_the_file(main: Path) ->
 def test_include_at_another_place_is_noticed(main: Path) -> None:
     (main.parent / "conf.d/a.toml").write_text(TWO)
     main.write_text(f'{STORE}include = ["conf.d/*.toml"]\n{TWO}')
-    assert problems(main)[0].startswith("store.include: unknown key here; it stands before the first section")
+    assert problems(main)[0].startswith("store.include: unknown key here; write it before the first section")
     main.write_text(f'{STORE}{TWO}include = ["conf.d/*.toml"]\n')  # what a mirror includes are patterns of rsync
     (remark,) = look(main).remarks
     assert "patterns of rsync" in remark.message and "before the first section" in remark.mend
