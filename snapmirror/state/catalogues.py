@@ -1,12 +1,12 @@
-"""Copies of what the histories in an image or a pool hold: records, manifests and checksum files, in the state folder.
+"""Copies of the records, manifests and checksum files of the histories in an image or a pool, in the state folder.
 
-An image belongs to one program at a time, and opening one takes a while. So what needs no file of a snapshot (`list`,
-`find`, `ls`, `diff`) is told by these copies while a run has the store, opens it or closes it. Reading under the run's
-mount instead would keep that busy: the run could not close its store, and would end as stuck.
+Only one program at a time can use an image, and opening one takes a while. So commands that need no file of a snapshot
+(`list`, `find`, `ls`, `diff`) read these copies while a run uses, opens or closes the store. Reading under the run's
+mount instead would keep it busy: the run could not close its store, and would end as stuck.
 
-A run brings them up to date when it has opened the store and before it closes it, whoever else has changed a history
-does so at once: what was purged is not to be found here either. The index is written when all that it names is here. A
-copy that is missing, or cannot be made, costs an answer and never a night.
+A run updates them after it has opened the store and before it closes it; any other command that has changed a history
+updates them at once, so that purged names are gone here as well. The index is written when every file that it lists is
+here. A copy that is missing, or cannot be made, costs an answer and never a night.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _Mark = tuple[int, int, int]
 
 
 class Index(BaseModel):
-    """What is here of one mirror, as it was at a time (seconds since 1970): the snapshots, newest first; what ZFS says
-    of their room (written, used), which no record holds; and of each file, size and time of its original, and its size.
+    """The copies of one mirror, as of a time (seconds since 1970): its snapshots, newest first; the room that ZFS
+    reports for them (written, used), which no record holds; for each file its original's size and time, and its size.
     """
 
     version: Literal[1] = 1
@@ -56,7 +56,7 @@ class Index(BaseModel):
     files: dict[str, _Mark] = {}
 
     def all_snapshots(self) -> list[Snapshot]:
-        """The snapshots with what ZFS says."""
+        """The snapshots with the room that ZFS reports."""
         found = []
         for one in self.snapshots:
             written, used = self.on_disk.get(one.id, (None, None))
@@ -65,12 +65,12 @@ class Index(BaseModel):
 
 
 def are_kept(config: Config) -> bool:
-    """Whether there is a copy: of a plain folder none is needed."""
+    """Whether copies are kept: a plain folder needs none."""
     return config.store.keep_names and not config.is_plain
 
 
 def folder_of(config: Config) -> Path:
-    """Where the copies are."""
+    """The folder of the copies."""
     return state_file(config, ".names")
 
 
@@ -85,10 +85,10 @@ def keep(
     anew: bool = False,
     newest: bytes | None = None,
 ) -> None:
-    """Bring the copies of these mirrors up to date, and drop those of histories that are gone.
+    """Update the copies of these mirrors, and remove those of histories that are gone.
 
-    `anew`: any file may have changed. Without it only what is new is copied. `newest` is the manifest of the newest
-    snapshot, so that it need not be read from the store. Nothing that goes wrong is an error.
+    `anew`: any file may have changed. Without it only new files are copied. `newest` is the manifest of the newest
+    snapshot, so that it need not be read from the store. A failure is not an error.
     """
     if not are_kept(config):
         if not config.is_plain:
@@ -97,7 +97,7 @@ def keep(
     for name, history in histories.items():
         home = folder_of(config) / name
         if history.snapshots() and not (store.path / name).exists():
-            continue  # it has just been removed
+            continue  # it was just removed
         try:
             lockfile.private_folder(_made(config.store.state_dir, folder_of(config)))
             _Keeper(home, history, newest).keep(anew=anew)
@@ -125,7 +125,7 @@ def _made(state: Path, place: Path) -> Path:
 
 
 def _drop(home: Path) -> None:
-    """The index goes first: without it nothing here is believed."""
+    """Remove the index first: without it no copy is used."""
     with suppress(OSError):
         (home / _INDEX).unlink(missing_ok=True)
     shutil.rmtree(home, ignore_errors=True)
@@ -169,7 +169,7 @@ class _Keeper:
         self._sweep(originals)
 
     def _originals(self) -> dict[str, Path]:
-        """Every file that is to be here, with where it comes from."""
+        """Every file to copy, with its original."""
         history = self.history
         found = {_manifest_of(one): history.manifest(one) for one in self.snapshots}
         sums = history.checksums(0).parent
@@ -178,12 +178,12 @@ class _Keeper:
         return {**found, READ_BACK: history.read_back()}
 
     def _is_rewritten(self) -> bool:
-        """Whether a snapshot that is known holds something else now, as after a purge that this run has completed."""
+        """Whether a known snapshot has changed, as after a purge that this run has completed."""
         known = {one.id: _totals(one) for one in self.before.snapshots} if self.before else {}
         return any(known.get(one.id, _totals(one)) != _totals(one) for one in self.snapshots)
 
     def _copy(self, name: str, original: Path) -> int:
-        """Make a copy; return its size. A manifest that is stored with gaps in it has none here."""
+        """Make a copy; return its size. The copy of a manifest that is stored with gaps has no gaps."""
         place = self.home / name
         if self.newest is not None and name == _manifest_of(self.snapshots[0]):
             files.replace(place, self.newest)
@@ -197,14 +197,14 @@ class _Keeper:
 
     def _is_here(self, name: str, mark: _Mark) -> bool:
         try:
-            return (self.home / name).lstat().st_size == mark[2]  # less after a power cut
+            return (self.home / name).lstat().st_size == mark[2]  # it is smaller after a power cut
         except FileNotFoundError:
             return False
 
     def _check_room(self, size: int) -> None:
         status = os.statvfs(self.home)
         if size > status.f_bavail * status.f_frsize * _MOST_OF_THE_ROOM:
-            raise OSError(f"they are {size} bytes, and would take most of the room that is left there")
+            raise OSError(f"they are {size} bytes, and would take most of the room left there")
 
     def _write(self, copied: dict[str, _Mark]) -> None:
         disk = {one.id: (one.written_bytes, one.used_bytes) for one in self.snapshots if one.written_bytes is not None}
@@ -241,11 +241,11 @@ class KeptCatalogue:
         self._is_zfs = config.zfs is not None
         index = _load(self._home)
         self.at = None if index is None else index.at
-        """When it was true, in seconds since 1970; None if nothing is known."""
+        """The time of the copies, in seconds since 1970; None if there are none."""
         self._snapshots = [] if index is None else index.all_snapshots()
 
     def snapshots(self) -> list[Snapshot]:
-        """What was published."""
+        """The published snapshots."""
         return list(self._snapshots)
 
     def tree(self, snapshot: Snapshot) -> Path:
@@ -269,12 +269,12 @@ class KeptCatalogue:
         return self._home / _SUMS / f"{sequence:07d}.zst"
 
     def read_back(self) -> Path:
-        """The copy of what is written down about reading back."""
+        """The copy of the record of reading back."""
         return self._home / READ_BACK
 
 
 def _load(home: Path) -> Index | None:
-    """The index; None if there is none that can be believed."""
+    """The index; None if there is no valid one."""
     try:
         return Index.model_validate_json(files.read(home / _INDEX))
     except FileNotFoundError:

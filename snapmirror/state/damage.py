@@ -1,9 +1,9 @@
-"""What any verification finds damaged is known to `list`, `status`, the metrics, `verify --found` and the nights.
+"""The damage that verifications find, for `list`, `status`, the metrics, `verify --found` and the nights.
 
-It is written down in the store, beside how far the nights have read, so that it goes where the store goes. Most
-verifications open the store for reading only, or use it while somebody browses it: what these learn lies in the state
-folder until the next command that writes to the store puts it there. How much it is stands in the state folder as well,
-for those who do not open the store.
+It is recorded in the store, beside the progress of reading back, so that it moves with the store. Most verifications
+open the store read-only, or use it while somebody browses it: they record their findings in the state folder until the
+next command that writes to the store moves them there. The number of damaged files is in the state folder as well, for
+commands that do not open the store.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger("snapmirror.verify")
 
 
 class _Learned(BaseModel):
-    """What is known of a mirror's damage now, and what its store knew of it by then."""
+    """A mirror's known damage now, and the damage that its store had recorded at that time."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
@@ -37,9 +37,9 @@ class _Learned(BaseModel):
 
 
 class _Notes(BaseModel):
-    """What stores do not know yet, by mirror."""
+    """Damage that stores have not recorded yet, by mirror."""
 
-    model_config = ConfigDict(defer_build=True)  # most nights, there is nothing to read
+    model_config = ConfigDict(defer_build=True)  # on most nights there is nothing to read
 
     format: Literal["snapmirror damage"] = "snapmirror damage"
     version: Literal[1] = 1
@@ -47,25 +47,25 @@ class _Notes(BaseModel):
 
 
 def load(config: Config, mirror: str, history: Catalogue) -> Round | None:
-    """How far the nights have read, and what is known to be damaged. None if the store's note of it is damaged."""
+    """The progress of reading back, and the known damage. None if the store's record of it is damaged."""
     state, learned = rolling.load(history.read_back()), _notes(config).mirrors.get(mirror)
     if state is None or learned is None:
         return state
     known = {one.key: one for one in learned.now}
-    if _told(state.damaged) != _told(learned.before):  # somebody else has learned something since: that holds, too
+    if _told(state.damaged) != _told(learned.before):  # the store has recorded more since then: that counts too
         known = {one.key: one for one in state.damaged} | known
     return state.model_copy(update={"damaged": tuple(known.values())})
 
 
 def save(config: Config, mirror: str, history: History, state: Round) -> None:
-    """Write it down in the store, which is open for writing. Raises OSError and ForeignError."""
+    """Record it in the store, which is open for writing. Raises OSError and ForeignError."""
     if state != rolling.load(history.read_back()):
         rolling.save(state, history.read_back())
     settle(config, mirror)
 
 
 def settle(config: Config, mirror: str) -> None:
-    """The store knows everything. Raises OSError and ForeignError."""
+    """Drop the note: the store has recorded everything. Raises OSError and ForeignError."""
     notes = _notes(config)
     if notes.mirrors.pop(mirror, None) is not None:
         _write(config, notes)
@@ -81,19 +81,19 @@ def learn(
     looked_again: Round | None = None,
     writable: bool = False,
 ) -> Round:
-    """Remember what a verification, and the healing after it, have shown; return what is known now.
+    """Record the findings of a verification, and of the healing after it; return the known damage.
 
     `full`: it has read all contents of its snapshots. Contents that were known to be damaged are read again, unless
-    `looked_again` is what came of that. `writable`: the store is open for writing. The caller holds the lock. What goes
-    wrong is said among the report's `unchecked`.
+    `looked_again` has that result. `writable`: the store is open for writing. The caller holds the lock. Failures are
+    added to the report's `unchecked`.
     """
     now = datetime.now(UTC).replace(microsecond=0)
     state = looked_again or load(config, report.mirror, history)
     if state is None:
-        report.unchecked.append(f"what was found damaged before is not known: {history.read_back()} is damaged")
+        report.unchecked.append(f"earlier damage is unknown: {history.read_back()} is damaged")
         state = Round()
     if looked_again is None and state.damaged:
-        progress.begin(f"looking again at {report.mirror}")
+        progress.begin(f"checking {report.mirror} again")
         try:
             reading = rolling.Reading(history, state, Report(report.mirror), progress)
             reading.look_again(now)
@@ -104,30 +104,30 @@ def learn(
     try:
         _keep(config, report.mirror, history, state, writable=writable)
     except (OSError, files.ForeignError) as error:
-        report.unchecked.append(f"what was found is not remembered: {_said(error)}")
+        report.unchecked.append(f"the findings are not recorded: {_said(error)}")
     report.unchecked += _tell(config, report.mirror, state.damaged_files)
     return state
 
 
 def learn_of_pool(config: Config, damage: Sequence[str]) -> None:
-    """Remember what a scrub has found. What goes wrong is logged."""
+    """Record the findings of a scrub. Failures are logged."""
     try:
         summary.keep_pool_damage(config, damage)
     except (OSError, files.ForeignError) as error:
-        log.warning("what the scrub has found is not remembered: %s", _said(error))
+        log.warning("the findings of the scrub are not recorded: %s", _said(error))
 
 
 def refresh(config: Config, mirror: str, history: History, gone: Sequence[bytes], progress: Progress) -> None:
     """After snapshots, or these names and what lies below them, were removed: forget what was damaged of it.
 
-    The caller holds the lock, and the store open for writing. What goes wrong is logged: the next night looks again.
+    The caller holds the lock, and the store open for writing. Failures are logged: the next night checks again.
     """
     if (before := load(config, mirror, history)) is None or not before.damaged:
         return
     left = [one for one in before.damaged if not any(_is_below(one.path_base64, path) for path in gone)]
     state = before.model_copy(update={"damaged": tuple(left)})
     reading = rolling.Reading(history, state, Report(mirror), progress)
-    progress.begin(f"looking again at {mirror}")
+    progress.begin(f"checking {mirror} again")
     try:
         reading.look_again(datetime.now(UTC).replace(microsecond=0))
     finally:
@@ -135,7 +135,7 @@ def refresh(config: Config, mirror: str, history: History, gone: Sequence[bytes]
     try:
         save(config, mirror, history, reading.state)
     except (OSError, files.ForeignError) as error:
-        log.warning("what is damaged is not remembered: %s", _said(error))
+        log.warning("the damage is not recorded: %s", _said(error))
     for problem in _tell(config, mirror, reading.state.damaged_files):
         log.warning("%s", problem)
 
@@ -183,7 +183,7 @@ def _write(config: Config, notes: _Notes) -> None:
 
 
 def _tell(config: Config, mirror: str, damaged: int) -> list[str]:
-    """Let those know who do not open the store. Returns what went wrong: warnings."""
+    """Update the number for commands that do not open the store. Returns failures as warnings."""
     if (summary.load(config).damaged_files(mirror) or 0) == damaged:
         return []
     try:

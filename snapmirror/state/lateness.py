@@ -1,4 +1,4 @@
-"""When a success is so old that somebody must look: told by how often there usually is one, unless it is configured."""
+"""When the last success is too old: from the usual time between successes, unless it is configured."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median_low
 
-NIGHTLY = timedelta(days=2)  # one night may fail without alarm, two may not
+NIGHTLY = timedelta(days=2)  # one failed night is no alarm, two are
 CLOCK_TOLERANCE = timedelta(minutes=1)
-"""By so much may a clock be behind the newest snapshot: it may have been set right."""
+"""A clock may be behind the newest snapshot by so much: it may have been corrected."""
 _MONTH = timedelta(days=31)
 LOOKED_AT = 9
-"""So many of the newest are looked at: whoever changes the schedule is understood after half of them."""
+"""So many of the newest are used: a changed schedule takes effect after half of them."""
 
 
 def usual_gap(moments: Sequence[datetime]) -> timedelta | None:
-    """The usual time between successes, given newest first. None as long as there are no two."""
+    """The usual time between successes, given newest first. None if there are fewer than two."""
     gaps = [max(later - sooner, timedelta(0)) for later, sooner in pairwise(moments[:LOOKED_AT])]
-    if len(gaps) == 1:  # which may be a pause, or a clock that was wrong; nobody is left in the dark for years by it
+    if len(gaps) == 1:  # it may be a pause, or from a wrong clock; it must not silence the alarm for years
         return min(gaps[0], _MONTH)
     return median_low(gaps) if gaps else None
 
 
 def late_after(configured: timedelta | None, gap: timedelta | None) -> timedelta:
-    """How old the last success may be: as configured, else two days, or twice the usual gap where that is more."""
+    """How old the last success may be: as configured, else two days, or twice the usual gap if that is more."""
     if configured is not None:
         return configured
     return max(NIGHTLY, 2 * gap) if gap is not None else NIGHTLY

@@ -1,8 +1,7 @@
-"""The nights of a store, one line of JSON for each night of a mirror, in a file of the state folder that grows.
+"""The nights of a store, one line of JSON for each night of a mirror, in a growing file of the state folder.
 
-A line is appended and flushed once a run is over. A crash leaves a line that was cut off at most: it is passed over,
-and the next one begins a line of its own. Now and then the file is written anew with the last `KEPT` nights of each
-mirror.
+A line is appended and flushed when a run is over. A crash leaves one incomplete line at most: it is skipped, and the
+next night begins a new line. From time to time the file is rewritten with the last `KEPT` nights of each mirror.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from snapmirror.state.report import RunReport
 
 KEPT = 400
-"""So many nights of each mirror are kept; of mirrors that are no longer configured, so many in all."""
-_SLACK = 100  # more lines than that for each mirror, and the file is written anew
+"""So many nights of each mirror are kept; of all mirrors that are no longer configured, so many together."""
+_SLACK = 100  # with so many more lines for each mirror the file is rewritten
 _MOST_WARNINGS, _LONGEST = 20, 400
 _MOST_BYTES = 1 << 28
 
@@ -35,8 +34,8 @@ _MOST_BYTES = 1 << 28
 class Entry(BaseModel):
     """A night of a mirror. Counts are names, sizes bytes; `finished` is in seconds since 1970, `seconds` its duration.
 
-    `run_warnings` belong to the run as a whole; what was free on the store, and on the disk below its image, is as it
-    was at the run's end.
+    `run_warnings` belong to the run as a whole; the free space on the store, and on the disk below its image, is as of
+    the run's end.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,7 +73,7 @@ def entries(config: Config) -> list[Entry]:
 
 
 def append(config: Config, report: RunReport, finished: float, space: Space | None) -> None:
-    """Write a run down. Raises OSError and ForeignError."""
+    """Record a run. Raises OSError and ForeignError."""
     lines = b"".join(_line(one) for one in _nights(report, finished, space))
     path = _file(config)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -85,7 +84,7 @@ def append(config: Config, report: RunReport, finished: float, space: Space | No
             files.write_all(descriptor, memoryview(b"\n" * bool(cut) + lines))
             os.fsync(descriptor)
             _shorten(config, path)
-    except PermissionError:  # root's, from a run that was refused; where the folder is ours one of ours takes its place
+    except PermissionError:  # root's, from a refused run; if the folder is ours, replace it by one of ours
         files.replace(path, files.read(path, _MOST_BYTES) + lines, 0o644)
 
 
@@ -123,7 +122,7 @@ def _read(line: bytes) -> Entry | None:
     try:
         return Entry.model_validate_json(line)
     except ValidationError:
-        return None  # it was cut off, or a disk has lost it
+        return None  # it is incomplete, or a disk has lost it
 
 
 def _shorten(config: Config, path: Path) -> None:
@@ -145,7 +144,7 @@ def _shorten(config: Config, path: Path) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """The file, to be appended to while nobody else writes it, or puts another in its place."""
+    """The file, to be appended to while nobody else writes or replaces it."""
     while True:
         descriptor = files.own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:

@@ -1,10 +1,10 @@
-"""The newest snapshot of each mirror, as this machine knows it: whoever holds the store can put an older one in place.
+"""The newest snapshot of each mirror, noted on this machine: whoever controls the store can put an older one in place.
 
-An image on a share, a disk that was taken away, a folder: put back to an older state, or to the empty one, it looks
-like a store that is well, and a night would go on from there, with nothing for the guards to compare with. So what was
-published last is written down in the state folder, and a store that does not know of it any more is refused until
-somebody says that it is meant. A store that knows of more is taken as it is: the machine lost its power between
-publishing and writing it down, or another machine has made a night. Where nothing is written down, nothing is compared.
+An image on a share, a disk that was taken away, or a folder that is put back to an older or an empty state looks like a
+sound store, and a night would go on from there, with nothing for the guards to compare with. So the snapshot that was
+published last is noted in the state folder, and a store that lacks it is refused until the administrator accepts it. A
+store with newer snapshots is accepted: the machine lost its power between publishing and noting, or another machine has
+made a night. Without a note nothing is compared.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ from snapmirror.state_folder import state_file
 
 log = logging.getLogger("snapmirror.newest")
 
-HINT = (
-    "was another disk mounted, or the image put back from a copy? If it is meant to go on from there: --accept-changes"
-)
+HINT = "was another disk mounted, or the image restored from a copy? To go on from there: --accept-changes"
 
 
 class Newest(BaseModel):
@@ -41,21 +39,21 @@ class Newest(BaseModel):
 
 
 class _Known(BaseModel):
-    """What the file holds."""
+    """The content of the file."""
 
     version: int = 1
     mirrors: dict[str, Newest] = {}
-    retiring: frozenset[str] = frozenset()  # whose whole history was being removed
+    retiring: frozenset[str] = frozenset()  # mirrors whose whole history is being removed
 
 
 def check(config: Config, mirror: str, snapshots: Sequence[Snapshot]) -> None:
-    """Raises GuardError when these snapshots, the newest first, are not a store's that this machine knows."""
+    """Raises GuardError if these snapshots, newest first, lack the one that this machine has noted."""
     if (sentence := behind(config, mirror, snapshots)) is not None:
         raise GuardError(sentence, hint=HINT)
 
 
 def behind(config: Config, mirror: str, snapshots: Sequence[Snapshot]) -> str | None:
-    """How a mirror's history falls short of what is known of it, as a sentence; None if it does not."""
+    """How a mirror's history is behind the note of it, as a sentence; None if it is not."""
     known = _load(config).mirrors.get(mirror)
     return None if known is None else compare(mirror, known, snapshots)
 
@@ -75,7 +73,7 @@ def compare(mirror: str, known: Newest, snapshots: Sequence[Snapshot]) -> str | 
 
 
 def in_folder(config: Config, mirror: str, store: Path) -> str | None:
-    """The same for the record in a store's folder, if it can be read just now; ZFS keeps none. Raises StorageError."""
+    """The same for the record in a store's folder, if it can be read now; ZFS keeps none. Raises StorageError."""
     if config.zfs is not None:
         return None
     layout = HardlinkLayout(store / mirror)
@@ -84,7 +82,7 @@ def in_folder(config: Config, mirror: str, store: Path) -> str | None:
 
 
 def remember(config: Config, mirror: str, newest: Snapshot) -> None:
-    """Write down what was just published. Raises OSError."""
+    """Note what was just published. Raises OSError."""
     known = _load(config)
     known.mirrors[mirror] = Newest(sequence=newest.sequence, id=newest.id)
     known.retiring -= {mirror}
@@ -92,9 +90,9 @@ def remember(config: Config, mirror: str, newest: Snapshot) -> None:
 
 
 def retire(config: Config, mirror: str) -> None:
-    """Write down that the whole history of a mirror is about to be removed from here. Raises OSError.
+    """Note that the whole history of a mirror is about to be removed from here. Raises OSError.
 
-    What the store says of that is not believed: whoever holds it would let us forget what was the newest.
+    The store's own note of that is not trusted: anyone who controls the store could make us forget the newest snapshot.
     """
     known = _load(config)
     known.retiring |= {mirror}
@@ -102,19 +100,19 @@ def retire(config: Config, mirror: str) -> None:
 
 
 def is_retiring(config: Config, mirror: str) -> bool:
-    """Whether that stands there, so that what was begun may be completed."""
+    """Whether that is noted, so that the removal may be completed."""
     return mirror in _load(config).retiring
 
 
 def keep(config: Config, mirror: str) -> None:
-    """It was not removed after all. Raises OSError."""
+    """Undo that note: the history was not removed after all. Raises OSError."""
     known = _load(config)
     known.retiring -= {mirror}
     _save(config, known)
 
 
 def forget(config: Config, mirror: str) -> None:
-    """Nothing is known of this mirror any more: its history was removed as a whole. Raises OSError."""
+    """Forget this mirror: its whole history was removed. Raises OSError."""
     known = _load(config)
     known.mirrors.pop(mirror, None)
     known.retiring -= {mirror}
@@ -130,7 +128,7 @@ def _save(config: Config, known: _Known) -> None:
 
 
 def file_of(config: Config) -> Path:
-    """Where it is written down."""
+    """The file of these notes."""
     return state_file(config, ".newest.json")
 
 

@@ -1,4 +1,4 @@
-"""What a run did, for people, for `--json`, and for monitoring."""
+"""The result of a run, for people, for `--json`, and for monitoring."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class MirrorReport:
         return self.added + self.updated + self.attributes + self.linked + self.deleted
 
     def fail(self, error: SnapmirrorError) -> None:
-        """Take note of what ended the night."""
+        """Record the error that ended the night."""
         self.result, self.error, self.hint, self.exit_code = "failed", error.message, error.hint, int(error.exit_code)
 
 
 @dataclass
 class CopyResult:
-    """The copy of the image after a night: what it was, or why there is none."""
+    """The copy of the image after a night: its result, or why there is none."""
 
     done: CopyReport | None = None
     error: str | None = None
@@ -62,7 +62,7 @@ class CopyResult:
 
     @property
     def warnings(self) -> list[str]:
-        """What people must know; a copy that failed takes nothing from the night."""
+        """What people must know; a failed copy does not change the night's result."""
         if self.done is not None:
             return self.done.warnings
         return [f"the image was not copied: {self.error}"]
@@ -74,19 +74,19 @@ class CopyResult:
 
 @dataclass
 class RunReport:
-    """All mirrors of a run, and the copy of the image, where one is wanted; warnings that belong to none of them."""
+    """All mirrors of a run, the copy of the image, if configured, and warnings that belong to none of them."""
 
     mirrors: list[MirrorReport] = field(default_factory=list)
     copy: CopyResult | None = None
     warnings: list[str] = field(default_factory=list)
-    logged: set[str] = field(default_factory=set)  # those of the warnings that people have seen in the log
+    logged: set[str] = field(default_factory=set)  # warnings that people have seen in the log
 
     def of(self, mirror: str) -> MirrorReport:
-        """The night of one mirror, which there is."""
+        """The night of one mirror, which must exist."""
         return next(one for one in self.mirrors if one.mirror == mirror)
 
     def put(self, night: MirrorReport) -> None:
-        """The night of a mirror; a later one takes the place of the first."""
+        """Add the night of a mirror; a later one replaces an earlier one."""
         for number, one in enumerate(self.mirrors):
             if one.mirror == night.mirror:
                 self.mirrors[number] = night
@@ -95,7 +95,7 @@ class RunReport:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Meanwhile each warning in the log, whichever part it is of, is one of the report's, too."""
+        """During the block, add each warning in the log, from any module, to the report."""
         listener, logger = _Listener(self), logging.getLogger("snapmirror")
         logger.addHandler(listener)
         try:

@@ -1,7 +1,7 @@
-"""How a store is doing, for people and for monitoring: last success, last night, space; and what needs a look.
+"""The status of a store, for people and for monitoring: last success, last night, space, and findings.
 
-Answers at once, also while a night runs or the server of the share is away: it reads what runs have left (see
-`memory`) and opens nothing. Only a store that is a plain folder is looked at itself.
+Answers at once, also while a night runs or the share's server is away: it reads the state that runs keep (see
+`summary`) and opens nothing. Only a store that is a plain folder is read itself.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from snapmirror.state.lateness import NIGHTLY, late_after, usual_gap
 from snapmirror.state.trend import days_until_full
 from snapmirror.storage.run_lock import owner_of
 
-_AHEAD = timedelta(hours=1)  # (a clock may be set right by some seconds)
+_AHEAD = timedelta(hours=1)  # (a clock may be corrected by some seconds)
 _BEHIND = timedelta(days=3)
-"""So far behind after a night, reading the contents back does not keep up."""
+"""If reading back is so far behind after a night, it does not keep up."""
 
 
 @dataclass(frozen=True)
 class MirrorStatus:
-    """A mirror: when its newest snapshot was begun, and how its last night went. None: it is not known."""
+    """A mirror: when its newest snapshot was begun, and how its last night went. None: unknown."""
 
     mirror: str
     last_success: datetime | None = None
@@ -48,7 +48,7 @@ class MirrorStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """A store. `findings` are sentences about what needs a look; without any, all is well."""
+    """A store. `findings` are sentences about what needs attention; without any, all is well."""
 
     mirrors: list[MirrorStatus]
     space: summary.Space | None
@@ -57,18 +57,18 @@ class Status:
     copied: summary.Copy | None = None
     days_until_full: float | None = None
     warnings: tuple[str, ...] = ()  # of the last run, that belong to no mirror
-    pool_damage: tuple[str, ...] = ()  # what the last scrub has said
-    unlisted: tuple[str, ...] = ()  # sentences: histories on the store that no mirror of the configuration has
+    pool_damage: tuple[str, ...] = ()  # the findings of the last scrub
+    unlisted: tuple[str, ...] = ()  # sentences: histories on the store without a mirror in the configuration
     findings: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> ExitCode:
-        """3 if something needs a look."""
+        """3 if something needs attention."""
         return ExitCode.WARNINGS if self.findings else ExitCode.DONE
 
 
 def status(config: Config, now: datetime) -> Status:
-    """The status of the store that is configured."""
+    """The status of the configured store."""
     remembered = summary.load(config)
     mirrors = [_mirror(config, mirror, remembered) for mirror in config.mirrors]
     owner = owner_of(config)
@@ -107,7 +107,7 @@ def _mirror(config: Config, mirror: MirrorConfig, remembered: summary.Summary) -
 
 
 def _in_folder(config: Config, mirror: MirrorConfig) -> list[datetime]:
-    """The snapshots, newest first, by the record itself, where that can be read without opening anything."""
+    """The snapshots, newest first, from the record itself, if that can be read without opening anything."""
     if config.is_plain:
         with suppress(SnapmirrorError):
             return [
@@ -117,7 +117,7 @@ def _in_folder(config: Config, mirror: MirrorConfig) -> list[datetime]:
 
 
 def _unlisted(config: Config, space: summary.Space | None) -> list[str]:
-    """Histories without a mirror: as the last run saw them, or in the store itself where that need not be opened."""
+    """Histories without a mirror: as of the last run, or in the store itself if that need not be opened."""
     names = space.histories if space is not None else ()
     if config.is_plain:
         with suppress(OSError):
@@ -151,11 +151,11 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
             yield f"{mirror.mirror}: the last night had {number} {'warning' if number == 1 else 'warnings'}"
         if mirror.damaged:
             files = f"{mirror.damaged} damaged {'file is' if mirror.damaged == 1 else 'files are'}"
-            mends = "' lists them" if config.zfs is not None else " --heal' mends what it can"
+            mends = "' lists them" if config.zfs is not None else " --heal' heals what it can"
             yield f"{mirror.mirror}: {files} stored; 'snapmirror verify --found{mends}"
         if (known := mirror.read_back) is not None and known.behind_seconds > _BEHIND.total_seconds():
             days = round(known.behind_seconds / 86_400)
-            yield f"{mirror.mirror}: reading the contents back is {days} days behind; give it more longest_minutes"
+            yield f"{mirror.mirror}: reading back is {days} days behind; raise longest_minutes"
     yield from (f"the last run: {warning}" for warning in found.warnings)
     yield from (f"the last scrub: {sentence}" for sentence in found.pool_damage)
     yield from _findings_of_copy(config, found, now)
@@ -167,7 +167,7 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
 
 
 def _behind(config: Config, mirror: str) -> str | None:
-    """Whether the store was put back to an older state, where that can be seen without opening anything."""
+    """Whether the store was put back to an older state, if that can be checked without opening anything."""
     if config.image is None and config.store.path.is_dir():
         with suppress(SnapmirrorError):
             return newest.in_folder(config, mirror, config.store.path)
@@ -182,7 +182,7 @@ def _old(age: timedelta) -> str:
 
 
 def _copy_late_after(config: Config, found: Status) -> timedelta:
-    """A copy is made when somebody brings the disk, or after nights: then no more often than there are any."""
+    """A copy is made when somebody attaches the disk, or after nights, and then no more often than these."""
     assert config.image_copy is not None and found.copied is not None
     times = [_moment(one) for one in (found.copied.last_success, *found.copied.before)]
     limit = late_after(config.image_copy.late_after, usual_gap([one for one in times if one is not None]))
@@ -197,7 +197,7 @@ def _left(free: int, space: summary.Space, now: datetime) -> str:
 
 
 def _findings_of_copy(config: Config, found: Status, now: datetime) -> Iterator[str]:
-    """About the copy of the image, where one is wanted or was made."""
+    """About the copy of the image, if one is configured or was made."""
     copied = found.copied
     if copied is None:
         if config.image_copy is not None:

@@ -1,7 +1,7 @@
 """State kept between runs, so that `status` need not open the store: each mirror's last night, and space.
 
-An image is opened in minutes on a slow machine, and not at all while a night runs or its server is away; a question
-like "how old is the last success?" must not wait for that. A run that gets no further than the lock leaves nothing.
+Opening an image takes minutes on a slow machine, and is impossible while a night runs or its server is away; a question
+like "how old is the last success?" must not wait for that. A run that fails at the lock writes nothing.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Waiting(BaseModel):
 class Night(BaseModel):
     """The last night of a mirror, and when its newest snapshot was begun. Times are seconds since 1970.
 
-    `seconds` is how long it took; so many names have changed, and so many bytes of content have travelled; `usual_gap`
-    seconds lie between its snapshots.
+    `seconds` is its duration; the counts are changed names and transferred bytes of content; `usual_gap` is the usual
+    time between its snapshots, in seconds.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -116,39 +116,39 @@ class Success:
 
 
 class Summary(BaseModel):
-    """Everything that is remembered of a store."""
+    """The whole kept state of a store."""
 
     version: int = 1
     space: Space | None = None
     nights: dict[str, Night] = {}
     copied: Copy | None = None
     warnings: tuple[str, ...] = ()  # of the last run, that belong to no mirror
-    damaged: dict[str, int] = {}  # how many damaged files of a mirror are known
-    pool_damage: tuple[str, ...] = ()  # what the last scrub has said
+    damaged: dict[str, int] = {}  # the number of known damaged files of a mirror
+    pool_damage: tuple[str, ...] = ()  # the findings of the last scrub
 
     def damaged_files(self, mirror: str) -> int | None:
-        """How many damaged files of a mirror are known; None: nobody has looked yet."""
+        """The number of known damaged files of a mirror; None: nothing was verified yet."""
         night = self.nights.get(mirror)
         told = night.read_back.damaged if night is not None and night.read_back is not None else None
         return self.damaged.get(mirror, told)
 
 
 def space_of(store: OpenStore, now: float) -> Space | None:
-    """The space of an open store; None if it cannot be told, which is no reason to fail a night that is done."""
+    """The space of an open store; None if it cannot be read, which must not fail a completed night."""
     try:
         free, image, below = store.free_bytes(), store.allocated_bytes(), store.backing_free_bytes()
         names = tuple(home.name for home in folder.histories(store.path))
     except OSError as error:
-        log.warning("the space of %s cannot be told: %s", store.path, error.strerror)
+        log.warning("the space of %s cannot be read: %s", store.path, error.strerror)
         return None
     return Space(at=now, store_free=free, image=image, disk_free=below, histories=names)
 
 
 def space_now(config: Config, now: float) -> Space | None:
-    """The space of a store that is a plain folder, as it is; of every other one as the last run has left it.
+    """The space of a plain folder as it is now, of every other store as of the end of the last run.
 
-    Asked of an image that is open for reading, XFS tells of some more: what it keeps for itself as soon as it is open
-    for writing, which is a gigabyte in an image of 150.
+    For an image that is open read-only, XFS reports more: it includes the space that XFS reserves once it is open for
+    writing, which is a gigabyte in an image of 150.
     """
     path = config.store.path
     if config.is_plain and os.access(path, os.R_OK | os.X_OK):
@@ -157,16 +157,16 @@ def space_now(config: Config, now: float) -> Space | None:
 
 
 def keep_space(config: Config, store: OpenStore, now: float) -> None:
-    """Remember the space of a store that is open for writing, and has been changed between two nights."""
+    """Record the space of a store that is open for writing and was changed between two nights."""
     if (space := space_of(store, now)) is not None:
         try:
             _write(config, load(config).model_copy(update={"space": space}))
         except (OSError, files.ForeignError) as error:
-            log.warning("the space that is left cannot be remembered: %s", error)
+            log.warning("the space that is left cannot be recorded: %s", error)
 
 
 def load(config: Config) -> Summary:
-    """What is remembered; nothing, if nothing can be read."""
+    """The kept state; an empty one, if it cannot be read."""
     try:
         return Summary.model_validate_json(files.read(_file(config)))
     except FileNotFoundError:
@@ -185,9 +185,9 @@ def keep(
     warnings: Sequence[str] = (),
     waiting: Mapping[str, Waiting] | None = None,
 ) -> Summary:
-    """Remember a run; return what is known now. `waiting`: its mirrors that it is going to try again.
+    """Record a run; return the new state. `waiting`: its mirrors that it is going to retry.
 
-    What it did not get to see stays as it was: the last success, what was read back, the space, the other mirrors.
+    What the run did not learn stays unchanged: the last success, reading back, the space, the other mirrors.
     """
     before = load(config)
     nights, damaged = dict(before.nights), dict(before.damaged)
@@ -199,7 +199,7 @@ def keep(
             success = Success(previous.last_success, previous.usual_gap)
         read_back = report.read_back or (previous.read_back if previous else None)
         if report.read_back is not None and (previous is None or previous.read_back != report.read_back):
-            # (a report is kept more than once, and a verification may have come in between)
+            # (a report is recorded more than once, and a verification may have run in between)
             damaged[report.mirror] = report.read_back.damaged
         nights[report.mirror] = Night(
             finished=finished, result=report.result, exit_code=report.exit_code, snapshot=report.snapshot,
@@ -220,7 +220,7 @@ def keep(
 
 
 def keep_copy(config: Config, copy: Copy) -> None:
-    """Remember a copy of the image; one that failed leaves the last good one's time."""
+    """Record a copy of the image; a failed one keeps the time of the last good one."""
     before = load(config)
     if (known := before.copied) is not None:
         if copy.last_success is None:
@@ -231,7 +231,7 @@ def keep_copy(config: Config, copy: Copy) -> None:
 
 
 def keep_damaged(config: Config, mirror: str, damaged: int) -> Summary:
-    """Remember, between two nights, how many files of a mirror are known to be damaged.
+    """Record, between two nights, the number of known damaged files of a mirror.
 
     Raises OSError and ForeignError.
     """
@@ -242,7 +242,7 @@ def keep_damaged(config: Config, mirror: str, damaged: int) -> Summary:
 
 
 def forget(config: Config, mirror: str) -> Summary:
-    """Remember nothing of a mirror any more. Raises OSError."""
+    """Forget a mirror. Raises OSError."""
     known = load(config)
     nights = {name: night for name, night in known.nights.items() if name != mirror}
     damaged = {name: number for name, number in known.damaged.items() if name != mirror}
@@ -257,14 +257,14 @@ def forget(config: Config, mirror: str) -> Summary:
 
 
 def keep_pool_damage(config: Config, damage: Sequence[str]) -> None:
-    """Remember what a scrub has found. Raises OSError and ForeignError."""
+    """Record the findings of a scrub. Raises OSError and ForeignError."""
     known = load(config)
     if known.pool_damage != tuple(damage):
         _write(config, known.model_copy(update={"pool_damage": tuple(damage)}))
 
 
 def damage_file(config: Config) -> Path:
-    """What verifications have found, and the store does not know yet: see `damage`."""
+    """The file of findings that the store has not recorded yet: see `damage`."""
     return state_file(config, ".damage.json")
 
 
@@ -275,7 +275,7 @@ def _write(config: Config, known: Summary) -> None:
 
 
 def replace(path: Path, text: str) -> None:
-    """A file that others read: the old one or the new one, never a half. Raises OSError and ForeignError."""
+    """Replace a file: readers see the old or the new one, never half of it. Raises OSError and ForeignError."""
     files.replace(path, text.encode("utf-8", "backslashreplace"), 0o644)
 
 

@@ -1,8 +1,8 @@
-"""How long the room lasts, by what the last nights have taken.
+"""How long the room lasts, at the pace of the last nights.
 
-The pace is the median of the slopes between all pairs of the last thirty nights: a week's rhythm counts as it is, a
-single odd number little. It is known from three nights on that lie two days apart; after a purge not at once, since
-more is free than there was.
+The pace is the median of the slopes between all pairs of the last thirty nights: a weekly rhythm counts fully, a single
+odd value little. It is known from three nights on that span two days; after a purge only later, since there is more
+free space than before.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from snapmirror.state.summary import Space
 _DAY = 86_400.0
 _LOOKED_AT = 30
 _FEWEST, _SPAN = 3, 2 * _DAY
-_LONGEST = 3650.0  # nobody plans for longer
+_LONGEST = 3650.0  # nobody plans further ahead
 
 
 def days_until_full(config: Config, space: Space | None) -> float | None:
-    """Days until the store, or the disk below its image, has no more than min_free left, by the logbook and by `space`,
-    which is as it is now. None: that is not known, or not to be expected."""
+    """Days until the store, or the disk below its image, has no more than min_free left, from the logbook and from
+    `space`, the present state. None: unknown, or not to be expected."""
     points: dict[float, tuple[int | None, int | None]] = {}
     with suppress(OSError, files.ForeignError):
         points = {one.finished: (one.store_free, one.disk_free) for one in logbook.entries(config)}
@@ -39,9 +39,9 @@ def days_until_full(config: Config, space: Space | None) -> float | None:
 
 
 def days_until(points: Sequence[tuple[float, int]], least: int) -> float | None:
-    """Days from the last point until no more than `least` bytes are free. None: it is not known, or not to be expected.
+    """Days from the last point until no more than `least` bytes are free. None: unknown, or not to be expected.
 
-    `points` are moments (seconds since 1970) and what was free then (bytes), the oldest first.
+    `points` are times (seconds since 1970) and the free space then (bytes), oldest first.
     """
     last = list(points)[-_LOOKED_AT:]
     if len(last) < _FEWEST or last[-1][0] - last[0][0] < _SPAN:
