@@ -1,6 +1,6 @@
 """Names, sentences and times for people.
 
-A name may hold any byte but / and NUL. On screen and in logs whatever is not printable is escaped: control characters
+A name may hold any byte but / and NUL. On screen and in logs unprintable characters are escaped: control characters
 (a name must not be able to move the cursor), bytes that are not UTF-8, invisible and direction-changing characters.
 """
 
@@ -40,7 +40,7 @@ def duration(seconds: float) -> str:
 
 
 def local_time(moment: datetime) -> str:
-    """A moment on screen: local time, to the second, and its zone; snapshots are called by UTC."""
+    """A moment on screen: local time, to the second, and its zone; snapshots are named by UTC."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 

@@ -1,7 +1,7 @@
 """The command line: the only place that prints, and that turns errors into exit codes.
 
-`main` takes the signals over before anything heavy is imported, so that no moment is left in which one of them would
-end the program half way.
+`main` handles the signals before anything heavy is imported, so that at no moment a signal can end the program half
+way.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     except SnapmirrorError as error:  # a signal between the lines of run_command
         code = error.exit_code
     interrupts.ignore()
-    os._exit(code)  # all is flushed and released: taking Python apart, object by object, would be 50 ms of a night
+    os._exit(code)  # all is flushed and released: Python's own cleanup, object by object, would take 50 ms of a night
 
 
 def _fill_standard_descriptors() -> None:
-    """A caller that closed stdin, stdout or stderr (`>&-`) must not have an image take its number and its messages."""
+    """If the caller closed stdin, stdout or stderr (`>&-`), an image must not get that number and our messages."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number, which is this one
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w")
     if sys.stderr is None:
@@ -44,13 +44,13 @@ def _fill_standard_descriptors() -> None:
 
 
 def run_command(argv: Sequence[str]) -> int:
-    """Run one command and return its exit code; every failure is told on stderr."""
+    """Run one command and return its exit code; every failure is reported on stderr."""
     from snapmirror.cli.output import complain, flush
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name must not end a night
-    reserve = bytearray(_RESERVE_BYTES)  # given back to tell that memory has run out
+    reserve = bytearray(_RESERVE_BYTES)  # released to report that memory has run out
     try:
         from snapmirror.process import RUN_VARIABLE
 

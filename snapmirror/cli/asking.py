@@ -10,13 +10,13 @@ from snapmirror.cli.output import note
 
 
 def answer(question: str) -> bool:
-    """Whether somebody says yes; the end of the input is a no. Raises Interrupted when the terminal is lost."""
+    """Whether the user answers yes; the end of the input is a no. Raises Interrupted when the terminal is lost."""
     from snapmirror.errors import Interrupted
 
     try:
         return _answer(question)
     except Interrupted as stopped:
-        stopped.hint = "nothing was changed"  # no run is to go on
+        stopped.hint = "nothing was changed"  # there is no run to go on
         raise
 
 

@@ -1,4 +1,4 @@
-"""The commands by name. Each is made when it is asked for: to make all of them takes longer than most of them run."""
+"""The commands by name. Each is made when it is used: to make all of them takes longer than most of them run."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Program(Group):
 
 
 class _Commands(MutableMapping[str, Any]):
-    """A command's module is imported, and its options are looked at, when the command is looked up."""
+    """A command's module is imported, and its options are read, when the command is looked up."""
 
     def __init__(self, made: MutableMapping[str, Any]) -> None:
         self._made = made
@@ -91,4 +91,4 @@ class _Commands(MutableMapping[str, Any]):
 
 
 def _nothing() -> None:
-    """What typer wants to have where a group holds a single command."""
+    """typer needs this in a group with a single command."""

@@ -31,7 +31,7 @@ def sample() -> None:
 
 @app.command()
 def check(context: typer.Context) -> None:
-    """Say everything that is wrong with the configuration; changes and contacts nothing."""
+    """List everything that is wrong with the configuration; changes and contacts nothing."""
     from snapmirror.config import look
 
     shell = shell_of(context)

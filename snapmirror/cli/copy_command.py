@@ -1,4 +1,4 @@
-"""`snapmirror copy-image`: the closed image, copied to a disk that is taken away."""
+"""`snapmirror copy-image`: copies the closed image to a disk that is taken away."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def copy_image(
             "configuration.",
         ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Read the copy that is there as well, and compare it.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only compare, and say what would be done.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Also read the existing copy, and compare it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only compare, and show what it would do.")] = False,
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Copy it although the store is older than the one that is known.")
+        bool, typer.Option("--accept-changes", help="Copy it although the store is older than the last known one.")
     ] = False,
     json: Json = False,
 ) -> None:  # fmt: skip
     """Copy the closed image to a disk that is taken away: only what differs, sparse, and read back.
 
-    A copy that was there stays good if this is interrupted. The store must not be in use; it is opened first, and an
-    image that is damaged, or older than it was, is refused.
+    An existing copy stays good if this is interrupted. The store must not be in use; it is opened first, and an image
+    that is damaged, or older than before, is refused.
     """
     from snapmirror.night.copying import copy_and_remember
 

@@ -23,17 +23,17 @@ def register(app: typer.Typer) -> None:
 def doctor(
     context: typer.Context,
     storage: Annotated[
-        bool, typer.Option("--storage", help="Also open the store and prove the storage: write, flush, read back.")
+        bool, typer.Option("--storage", help="Also open the store and test the storage: write, flush, read back.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Check tools, key, image, space, sources, host keys, clock and the last success; say how to mend what is wrong."""
+    """Check tools, key, image, space, sources, host keys, clock and the last success; show how to mend faults."""
     from snapmirror.doctor import Check, examine, verdict
     from snapmirror.errors import ConfigError
 
     shell = shell_of(context)
-    with suppress(ConfigError):  # which is a line of the findings
-        _ = shell.config  # what is on a share is looked at under a watch only
+    with suppress(ConfigError):  # it becomes one of the findings
+        _ = shell.config  # a share is accessed only in a watched process
     checks: list[Check] = []
     for check in examine(shell.config_path, storage=storage):
         checks.append(check)

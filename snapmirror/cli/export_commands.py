@@ -25,13 +25,13 @@ def serve(
         bool, typer.Option("--if-enabled", help="Do nothing unless the configuration says enabled = true.")
     ] = False,
 ) -> None:
-    """Serve until stopped. While a night runs it pauses, and then goes on with what is new."""
+    """Serve until stopped. It pauses while a night runs, and then includes the new snapshots."""
     shell = shell_of(context, steps=True)
     from snapmirror.config import load
 
     export = load(shell.config_path).export
     if if_enabled and (export is None or not export.enabled):
-        out("nothing is to be exported: [export] is not enabled in the configuration")
+        out("nothing to export: [export] is not enabled in the configuration")
         return
     from snapmirror.storage import export as exporting
 
@@ -40,7 +40,7 @@ def serve(
 
 @app.command()
 def status(context: typer.Context, json: Json = False) -> None:
-    """Say whether the history is served, to whom, and where."""
+    """Show whether the history is served, to whom, and where."""
     from snapmirror.config import load
     from snapmirror.storage import export_lock
 
@@ -56,7 +56,7 @@ def status(context: typer.Context, json: Json = False) -> None:
         return
     sentences = {
         "off": "the history is not served",
-        "paused": "the history pauses: the store is in use",
+        "paused": "paused: the store is in use",
         "on": f"served: {', '.join(shares)}, to {', '.join(export.users)}" if export else "",
     }
     out(sentences[state])

@@ -1,4 +1,4 @@
-"""Options of the whole program are taken wherever they stand: `snapmirror run --quiet` is what people type."""
+"""Accepts options of the whole program at any place: people type `snapmirror run --quiet`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WITH_VALUE = "--config"
 
 
 def in_front(argv: Sequence[str]) -> list[str]:
-    """The same words with these options before the command. What stands behind `--` is no option."""
+    """The same words with these options before the command. Words after `--` are not options."""
     first: list[str] = []
     rest: list[str] = []
     words = iter(argv)
@@ -30,7 +30,7 @@ def in_front(argv: Sequence[str]) -> list[str]:
 
 
 def default_config() -> Path:
-    """The configuration where none is named: SNAPMIRROR_CONFIG; for an ordinary user who has one, his own."""
+    """The configuration if none is named: SNAPMIRROR_CONFIG; for an ordinary user who has one, his own."""
     if named := os.environ.get(VARIABLE):
         return Path(named)
     folder = os.environ.get("XDG_CONFIG_HOME") or "~/.config"

@@ -1,6 +1,6 @@
 """`snapmirror help [PAGE]`: the pages that travel with the program, and what is made of them. Needs no configuration.
 
-On a terminal a page is laid out by rich and shown by $PAGER, else less; what is piped is the Markdown as it is.
+On a terminal a page is laid out by rich and shown by $PAGER, else less; piped output is the plain Markdown.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def known(wanted: str) -> str:
 
     near = [one for one in pages.NAMES if name and (name in one or name in pages.summary(one).lower())]
     near = list(dict.fromkeys([*get_close_matches(name, pages.NAMES), *near]))
-    hint = f"near it: {', '.join(near)}; " if near else ""
+    hint = f"similar: {', '.join(near)}; " if near else ""
     raise UsageError(f"there is no page {wanted!r}", hint=f"{hint}'snapmirror help' lists all pages")
 
 
@@ -125,7 +125,7 @@ def _list() -> None:
 
 
 def laid_out(text: str, columns: int) -> str:
-    """Markdown for a terminal; a link to another page becomes what shows it."""
+    """Markdown for a terminal; a link to another page becomes the command that shows it."""
     import io
     import re
 

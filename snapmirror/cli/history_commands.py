@@ -1,4 +1,4 @@
-"""`snapmirror find|diff`: walking through time by the manifests."""
+"""`snapmirror find|diff`: search and compare snapshots by their manifests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SNAPSHOT_HELP = "An id, the beginning of one (a date), a slot number, or 'newest'."
 _SIGNS = {"added": "+", "removed": "-", "moved": ">", "changed": "M", "attributes": "A", "rewritten": "="}
-"""How a difference is shown."""
+"""The mark of each kind of difference."""
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 def names_of(mirror: str | None) -> list[str]:
-    """The mirrors that --mirror asks for."""
+    """The mirrors that --mirror names."""
     return [mirror] if mirror else []
 
 
@@ -46,9 +46,7 @@ def names_of(mirror: str | None) -> list[str]:
 def find(
     context: typer.Context,
     path: Annotated[str, typer.Argument(metavar="PATH", help="A name, a path, or a pattern with * ? [ in quotes.")],
-    ignore_case: Annotated[
-        bool, typer.Option("--ignore-case", "-i", help="Upper and lower case are the same.")
-    ] = False,
+    ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="Ignore upper and lower case.")] = False,
     mirror: MirrorName = None,
     json: Json = False,
 ) -> None:
@@ -120,7 +118,7 @@ def _version_row(mirror: str, version: Version, history: Catalogue, several: boo
 def local_mtime(entry: Entry) -> str:
     from snapmirror.snapshots import times
 
-    with suppress(ValueError, OverflowError, OSError):  # a year that Python, or local time, does not have
+    with suppress(ValueError, OverflowError, OSError):  # a year that Python, or local time, cannot represent
         return local_time(datetime.fromtimestamp(entry.mtime, UTC))
     return f"{times.shown(entry.mtime)} UTC"
 
@@ -160,7 +158,7 @@ def diff(
         if path is not None:
             name = normal(os.fsencode(path))
             done.differences = [one for one in done.differences if _is_at(one, name)]
-            if histories.busy is not None:  # its text would have to be read
+            if histories.busy is not None:  # its text cannot be read
                 if not json and any(one.path == name and not _is_folder(one) for one in done.differences):
                     raise histories.busy
             elif not json and (lines := text_difference(old, new, name)):  # else its attributes
@@ -179,7 +177,7 @@ def diff(
 
 
 def _is_at(one: Difference, path: bytes) -> bool:
-    """Whether a difference is of this name, or below it; moved there, or away."""
+    """Whether a difference concerns this name or one below it; also if it moved there, or away."""
     names = (one.path, *([one.source] if one.source is not None else []))
     return path == b"." or any(name == path or name.startswith(path + b"/") for name in names)
 
@@ -190,7 +188,7 @@ def _check_same_mirror(old: Found, new: Found) -> None:
     if old.mirror.name != new.mirror.name:
         raise UsageError(
             f"{old.snapshot.id} is of {old.mirror.name}, {new.snapshot.id} of {new.mirror.name}",
-            hint="only snapshots of one mirror can be compared; --mirror NAME says which",
+            hint="only snapshots of one mirror can be compared; choose it with --mirror NAME",
         )
 
 
@@ -210,7 +208,7 @@ def _is_folder(one: Difference) -> bool:
 
 
 def _is_noise(one: Difference) -> bool:
-    """A folder gets a new time whenever a name in it comes or goes."""
+    """A folder gets a new time whenever a name in it is added or removed."""
     return _is_folder(one) and one.what == ("time",)
 
 

@@ -1,4 +1,4 @@
-"""`snapmirror host check|prepare`: the Windows machine that serves the share, asked over WinRM."""
+"""`snapmirror host check|prepare`: the Windows machine that serves the share, queried over WinRM."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snapmirror.text import harmless
 
 app = typer.Typer(
     cls=Group,
-    help="The Windows machine that serves the share: look at it, and prepare it.",
+    help="Check and prepare the Windows machine that serves the share.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -29,7 +29,7 @@ def register(program: typer.Typer) -> None:
 
 @app.command()
 def check(context: typer.Context, json: Json = False) -> None:
-    """Volume, image, SMB, sleep, pending restart and clock, as Windows sees them; says how to mend what is wrong."""
+    """Check volume, image, SMB, sleep, pending restart and clock on Windows; show how to mend what is wrong."""
     from snapmirror.check import failed, verdict
     from snapmirror.config import load
     from snapmirror.windows.asking import configured
@@ -63,7 +63,7 @@ def prepare(
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be done.")] = False,
     json: Json = False,
 ) -> None:
-    """Do on Windows what 'check' finds missing: event source, sparse mark, encryption. Needs administrator's rights."""
+    """Set up on Windows what 'check' finds missing: event source, sparse mark, encryption. Needs an administrator."""
     from snapmirror.config import load
     from snapmirror.windows.prepare import prepare as carry_out
 
@@ -82,7 +82,7 @@ def prepare(
         else:
             out(f"{'done' if step.done else 'would'}: {harmless(step.what)}")
     if not steps:
-        out("nothing is to be done")
+        out("nothing to do")
     elif failures:
         note(f"{failures} of {count(len(steps), 'step')} failed; an administrator's account may do them")
     raise typer.Exit(int(code))

@@ -1,4 +1,4 @@
-"""`snapmirror list|pin|unpin`: which snapshots there are, and which of them stay."""
+"""`snapmirror list|pin|unpin`: lists the snapshots, and keeps some of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False) -> None:
-    """Show the snapshots, the newest first."""
+    """Show the snapshots, newest first."""
     from snapmirror.history.histories import looked_up
     from snapmirror.state.damage import load
 
@@ -69,10 +69,10 @@ def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False)
 
 
 def tell_of_copies(histories: Catalogues) -> None:
-    """Say that the answer does not come from the store itself, and why."""
+    """Explain that the answer does not come from the store itself, and why."""
     if histories.busy is not None and histories.at is not None:
         when = local_time(datetime.fromtimestamp(histories.at, UTC))
-        note(f"{printable(histories.busy.message)}; until it ends: what the store held on {when}")
+        note(f"{printable(histories.busy.message)}; until it ends, this is the state of {when}")
 
 
 def pin(context: typer.Context, snapshot: Reference, mirror: MirrorName = None) -> None:
@@ -92,7 +92,7 @@ def _set_pinned(context: typer.Context, reference: str, mirror: str | None, *, p
     with opened(shell.config, [mirror] if mirror else [], locked=True, read_only=False) as histories:
         chosen = histories.find(reference)
         histories.histories[chosen.mirror.name].set_pinned(chosen.snapshot, pinned)
-    kept = "is pinned: it stays until 'snapmirror unpin'" if pinned else "is not pinned: it expires when its time comes"
+    kept = "is pinned: it is kept until 'snapmirror unpin'" if pinned else "is not pinned: it expires as usual"
     shell.say(f"{chosen.mirror.name}: {chosen.snapshot.id} {kept}")
 
 
@@ -112,7 +112,7 @@ def _row(mirror: str, snapshot: Snapshot) -> list[str]:
 
 
 def _added(snapshot: Snapshot) -> int:
-    """What a snapshot has added to the store: blocks, where the store can tell, else the sizes of its new files."""
+    """What a snapshot has added to the store: its blocks, if the store counts them, else the sizes of its new files."""
     if snapshot.written_bytes is not None:
         return snapshot.written_bytes
     return snapshot.new_bytes - snapshot.shared_bytes

@@ -1,4 +1,4 @@
-"""`snapmirror log`: the nights that were, without opening the store."""
+"""`snapmirror log`: past nights, without opening the store."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def register(app: typer.Typer) -> None:
 def log(
     context: typer.Context,
     mirror: Annotated[str | None, typer.Argument(metavar="[MIRROR]", help="Only this mirror.")] = None,
-    last: Annotated[int | None, typer.Option("--last", metavar="NUMBER", min=1, help="Only so many nights.")] = None,
+    last: Annotated[int | None, typer.Option("--last", metavar="NUMBER", min=1, help="So many nights only.")] = None,
     json: Json = False,
 ) -> None:
-    """Show the last nights, the newest first: 400 of each mirror are kept. Opens nothing."""
+    """Show the last nights, newest first: 400 of each mirror are kept. Opens nothing."""
     from snapmirror.config import load
 
     config = load(shell_of(context).config_path)  # not shell.config: the share is not touched, so nobody need watch
@@ -43,7 +43,7 @@ def log(
 
         out_json([view.night(one) for one in nights])
     elif not nights:
-        note("no night is known yet")
+        note("no night is recorded yet")
     else:
         headings = ["ENDED", "MIRROR", "RESULT", "CODE", "ADDED", "CHANGED", "DELETED", "FETCHED", "TOOK", ""]
         table(headings, ([harmless(cell) for cell in _row(one)] for one in nights), right=(3, 4, 5, 6, 7, 8))
@@ -55,7 +55,7 @@ def _entries(config: Config) -> list[Entry]:
     try:
         return entries(config)
     except files.ForeignError as error:
-        raise StorageError(error.message, hint="see who made it so, and move it away") from error
+        raise StorageError(error.message, hint="find out who made it, and move it away") from error
     except OSError as error:
         hint = "run it as the user of the nights, or with sudo"
         raise StorageError(f"{error.filename} cannot be read: {error.strerror}", hint=hint) from error
@@ -72,5 +72,5 @@ def _row(one: Entry) -> list[str]:
 
 
 def _exit_code(one: Entry) -> int:
-    """How the run ended, as far as this mirror goes: a warning that belongs to no mirror counts for each."""
+    """How the run ended for this mirror: a warning that belongs to no mirror counts for each."""
     return one.exit_code or (ExitCode.WARNINGS if one.run_warnings else ExitCode.DONE)

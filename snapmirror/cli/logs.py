@@ -1,6 +1,6 @@
 """The log on stderr: one line per step, with the time; commands with --verbose; only warnings with --quiet.
 
-Rich takes no part in it, so that cron's mail and a log file read like a terminal.
+It does not use Rich, so that cron's mail and a log file look like a terminal.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _handler = _LineHandler()
 
 
 def set_up(level: int) -> None:
-    """Let the program's log speak from `level` on."""
+    """Show the program's log from `level` on."""
     _handler.setFormatter(_LineFormatter())
     logger = logging.getLogger("snapmirror")
     logger.handlers[:] = [_handler]
@@ -51,7 +51,7 @@ def set_up(level: int) -> None:
 
 @contextmanager
 def redirected(sink: Callable[[str], None]) -> Iterator[None]:
-    """Log lines go through `sink`, such as the console of a progress bar, so that they don't overwrite each other."""
+    """Send log lines through `sink`, such as a progress bar's console, so that they don't overwrite each other."""
     before, _handler.sink = _handler.sink, sink
     try:
         yield

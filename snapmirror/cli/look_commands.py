@@ -1,4 +1,4 @@
-"""`snapmirror ls|cat`: a look into one snapshot."""
+"""`snapmirror ls|cat`: shows folders and files of one snapshot."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def cat(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A file, relative to the source.")],
     mirror: MirrorName = None,
 ) -> None:
-    """Print a file of a snapshot. On a terminal, what is no text is shown escaped.
+    """Print a file of a snapshot. On a terminal, bytes that are not text are escaped.
 
     Example: snapmirror cat 2026-11-20 /etc/fstab > fstab.old
     """
@@ -84,7 +84,7 @@ def cat(
         [name] = wanted(found, [os.fsencode(path)], patterns=False)
         tree = Tree(found.tree)
         if not tree.is_file(name):
-            raise UsageError(f"{printable(name)} is no file", hint=f"'snapmirror ls {snapshot}' lists folders")
+            raise UsageError(f"{printable(name)} is not a file", hint=f"'snapmirror ls {snapshot}' lists folders")
         with open(os.open(tree.at(name), os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
             while block := file.read(_BLOCK):
                 if sys.stdout.isatty():

@@ -1,7 +1,7 @@
-"""What is printed: results on stdout, everything about them on stderr.
+"""Prints results on stdout, and everything about them on stderr.
 
-A reader who goes away (`snapmirror list | head`) ends the output, not the command: its exit code stays true. So does a
-terminal that hangs up.
+If the reader closes the pipe (`snapmirror list | head`) or the terminal hangs up, the output ends, not the command: its
+exit code stays true.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def out(line: str = "") -> None:
 
 
 def out_bytes(data: bytes) -> None:
-    """Bytes of the result, as they are."""
-    with suppress(ValueError):  # whoever reads it has gone away
+    """Bytes of the result, unchanged."""
+    with suppress(ValueError):  # the reader has closed it
         sys.stdout.flush()
         try:
             sys.stdout.buffer.write(data)
@@ -42,14 +42,14 @@ def out_bytes(data: bytes) -> None:
 
 
 def out_json(value: Any) -> None:
-    """The result as JSON; its own escapes for letters that the reader's encoding lacks, or a terminal obeys."""
+    """The result as JSON; characters that the encoding lacks, or a terminal obeys, are escaped as JSON does."""
     text = json.dumps(value, indent=2, ensure_ascii=sys.stdout.encoding.lower() == "ascii")
     out(text if text.replace("\n", "").isprintable() else "".join(map(_as_json, text)))
 
 
 def note(line: str) -> None:
-    """A line about the result, on stderr; what has been said before stands before it."""
-    with suppress(StorageError):  # told at the end
+    """A line about the result, on stderr; earlier output is flushed before it."""
+    with suppress(StorageError):  # reported at the end
         _write(sys.stdout, "", flush=True)
     _write(sys.stderr, f"{harmless(line)}\n")
 
@@ -71,7 +71,7 @@ def tell(sentences: Iterable[Sentence], *, quiet: bool) -> None:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> None:
-    """Aligned columns. Never folded: what stands in a cell can be copied whole. `right`: columns of numbers."""
+    """Aligned columns. Never folded: the text of a cell can be copied whole. `right`: columns of numbers."""
     numbers, lines = set(right), [list(headings), *(list(row) for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(headings))]
     for number, line in enumerate(lines):
@@ -85,7 +85,7 @@ def _as_json(character: str) -> str:
 
 
 def flush() -> None:
-    """Everything out, before the exit code is given."""
+    """Write everything out before the command ends with its exit code."""
     for stream in (sys.stdout, sys.stderr):
         _write(stream, "", flush=True)
 
@@ -105,18 +105,18 @@ def _write(stream: TextIO, text: str, *, flush: bool = False) -> None:
 
 
 def _close(stream: TextIO) -> None:
-    """Nobody reads it any more."""
+    """Drop the rest: nobody reads it any more."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
 
 
 class Screen(io.TextIOBase):
-    """The terminal on stderr, for what draws on it: when it hangs up, nothing is drawn, and nothing fails."""
+    """The terminal on stderr, for a progress bar: when it hangs up, nothing is drawn, and nothing fails."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._stream = sys.stderr  # (who draws may put something else in its place meanwhile)
+        self._stream = sys.stderr  # (the progress bar may replace sys.stderr meanwhile)
 
     def write(self, text: str) -> int:
         """Draw."""
@@ -128,10 +128,10 @@ class Screen(io.TextIOBase):
         return self._stream.isatty()
 
     def fileno(self) -> int:
-        """Its descriptor, which tells how wide it is."""
+        """Its descriptor, by which its width is found."""
         return self._stream.fileno()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """How letters are written there."""
+        """Its character encoding."""
         return self._stream.encoding

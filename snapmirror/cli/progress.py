@@ -1,4 +1,4 @@
-"""How long work shows how far it has come: a bar on a terminal, a line now and then in cron, nothing with --quiet."""
+"""The progress of long work: a bar on a terminal, a line a minute in cron, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NAME_WEIGHT = 16 << 10
 
 @contextmanager
 def shown(*, quiet: bool) -> Iterator[Progress]:
-    """The progress that suits where stderr goes; gone from the screen on the way out."""
+    """The kind of progress that suits stderr; it is removed from the screen at the end."""
     if quiet:
         yield Silent()
     elif sys.stderr.isatty():
@@ -43,7 +43,7 @@ def shown(*, quiet: bool) -> Iterator[Progress]:
 
 
 class _Counted:
-    """What both ways count."""
+    """The counters of both kinds."""
 
     def __init__(self) -> None:
         self.what = ""
@@ -54,7 +54,7 @@ class _Counted:
         self.shown = 0.0
 
     def begin(self, what: str, *, names: int | None = None, size: int | None = None) -> None:
-        """A stretch of work starts."""
+        """A piece of work starts."""
         self.what, self.total_names, self.total_size = what, names, size
         self.names = self.size = 0
         self.began = self.shown = time.monotonic()
@@ -71,16 +71,16 @@ class _Counted:
     pause = _LINE_SECONDS
 
     def show(self, now: float) -> None:
-        """Tell how far it has come."""
+        """Show the progress."""
 
     @property
     def done(self) -> int:
-        """What is done, names and bytes in one number."""
+        """The work done, names and bytes in one number."""
         return self.names * _NAME_WEIGHT + self.size
 
     @property
     def total(self) -> int | None:
-        """What there is to do, in the same number; None when it is not known."""
+        """All the work, in the same unit; None if it is unknown."""
         if self.total_names is None and self.total_size is None:
             return None
         return (self.total_names or 0) * _NAME_WEIGHT + (self.total_size or 0)
@@ -96,7 +96,7 @@ class _Counted:
         return ", ".join(parts)
 
     def remaining(self, now: float) -> float | None:
-        """Seconds that are left at the pace so far."""
+        """Seconds left at the pace so far."""
         total = self.total
         if not total or not self.done:
             return None
@@ -161,7 +161,7 @@ class Bar(_Counted):
         self._bars.update(self._task, completed=self.done, figures=self.figures(now), left=shown)
 
     def end(self) -> None:
-        """Take it away."""
+        """Remove it."""
         if self._bars is not None:
             self.show(time.monotonic())
         self._bars = self._task = None

@@ -1,4 +1,4 @@
-"""`snapmirror forget|purge|retire`: removing snapshots, names out of all snapshots, a whole history."""
+"""`snapmirror forget|purge|retire`: removes snapshots, names from all snapshots, a whole history."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _SHOWN = 20
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be removed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-AcceptChanges = Annotated[bool, typer.Option("--accept-changes", help="Also where it removes most of what there is.")]
+AcceptChanges = Annotated[bool, typer.Option("--accept-changes", help="Also if it removes most of the history.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def forget(
     accept_changes: AcceptChanges = False,
     json: Json = False,
 ) -> None:
-    """Remove snapshots before they expire. A pinned one and the last complete one stay.
+    """Remove snapshots before they expire. Pinned ones and the last complete one are kept.
 
     Example: snapmirror forget 2026-11-21T031407Z
     """
@@ -84,7 +84,7 @@ def purge(
     context: typer.Context,
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Names, relative to the source.")],
     from_history: Annotated[
-        bool, typer.Option("--from-history", help="Say that it is meant: no snapshot will have these names.")
+        bool, typer.Option("--from-history", help="Confirm it: no snapshot will have these names.")
     ] = False,
     mirror: MirrorName = None,
     dry_run: DryRun = False,
@@ -94,7 +94,7 @@ def purge(
 ) -> None:
     """Remove files and folders from all snapshots of a mirror, such as a password that leaked into the backup.
 
-    Nothing else changes; the record says what was removed, when, and by whom.
+    Nothing else changes; the record notes what was removed, when, and by whom.
     Example: snapmirror purge /root/dump.sql --from-history
     """
     from snapmirror.errors import UsageError
@@ -106,11 +106,11 @@ def purge(
     from snapmirror.state.damage import refresh
 
     if not from_history and not dry_run:
-        raise UsageError("this removes names from every snapshot", hint="if that is meant, add --from-history")
+        raise UsageError("this removes names from every snapshot", hint="to do that, add --from-history")
     shell = shell_of(context)
     with opened(shell.config, names_of(mirror), locked=True, read_only=dry_run) as histories:
         if len(histories.mirrors) > 1:
-            raise UsageError("say of which mirror", hint=f"--mirror {next(iter(histories.mirrors))}")
+            raise UsageError("name the mirror", hint=f"--mirror {next(iter(histories.mirrors))}")
         [(config, history)] = histories
         wanted = list(dict.fromkeys(normal(os.fsencode(path)) for path in paths))
         names = find_names(config, history, wanted, accept=accept_changes)
@@ -129,23 +129,23 @@ def purge(
     elif not dry_run:
         shell.say(f"{config.name}: removed from {count(len(names.held), 'snapshot')}")
     if not dry_run and not shell.quiet:
-        note("the next night fetches what the source still has: remove it there, or exclude it")
+        note("the next night fetches these names again unless you remove them there or exclude them")
 
 
 def retire(
     context: typer.Context,
     mirror: Annotated[str, typer.Argument(metavar="MIRROR", help="The name of its folder in the store.")],
-    with_pinned: Annotated[bool, typer.Option("--with-pinned", help="Also where snapshots are pinned.")] = False,
+    with_pinned: Annotated[bool, typer.Option("--with-pinned", help="Also if snapshots are pinned.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Also where it was backed up until now.")
+        bool, typer.Option("--accept-changes", help="Also if it was backed up until now.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Remove the whole history of a mirror that is no longer backed up.
 
-    The configuration may still have it, or not. A note of what, when and by whom stays in the store.
+    The mirror may still be in the configuration. A note of what, when and by whom stays in the store.
     Example: snapmirror retire web1
     """
     from snapmirror.history import retiring
@@ -203,7 +203,7 @@ def _show(names: Names) -> None:
     out(f"{count(len(paths), 'name')} in {count(len(names.held), 'snapshot')}: {where}")
     if names.others:
         shown = ", ".join(printable(path) for path in names.others[:5])
-        note(f"warning: other names of the same files stay, and so does their content: {shown}")
+        note(f"warning: other names of the same files, and their content, are kept: {shown}")
 
 
 def _ask(question: str, *, yes: bool) -> None:
@@ -212,7 +212,7 @@ def _ask(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("this cannot be undone, and there is no terminal to ask on", hint="if it is meant, add --yes")
+        raise UsageError("this cannot be undone, and there is no terminal to ask on", hint="to do it, add --yes")
     if not answer(question):
         note("nothing was removed")
         raise typer.Exit(0)

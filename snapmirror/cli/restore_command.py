@@ -1,4 +1,4 @@
-"""`snapmirror restore`: names of a snapshot, back into a folder or to the server."""
+"""`snapmirror restore`: restores names of a snapshot into a folder or to the server."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _SIGNS = {"new": "+", "overwritten": "M", "attributes": "A"}
 
 
 def _folder(text: str) -> Path:
-    """The folder that somebody means. An empty text, as an unset variable of a shell gives, means none."""
+    """The folder that the user names. An empty text, as from an unset shell variable, is an error."""
     if not text:
-        raise typer.BadParameter("an empty name is no folder; is a variable not set?")
+        raise typer.BadParameter("an empty name is not a folder; is a variable unset?")
     try:
         return Path(text) if text.startswith("/") else Path.cwd() / text
     except FileNotFoundError:
-        raise typer.BadParameter("the folder that this shell is in has been removed; cd elsewhere") from None
+        raise typer.BadParameter("the current folder of this shell was removed; cd elsewhere") from None
 
 
 def register(app: typer.Typer) -> None:
@@ -49,9 +49,9 @@ def restore(
         Path | None,
         typer.Option("--to", metavar="DIR", parser=_folder, help="Into this folder; it is made if it does not exist."),
     ] = None,
-    push: Annotated[bool, typer.Option("--push", help="Back to where they came from.")] = False,
+    push: Annotated[bool, typer.Option("--push", help="Back to the source.")] = False,
     checksum: Annotated[
-        bool, typer.Option("--checksum", help="Compare contents, where size and time are the same. Reads everything.")
+        bool, typer.Option("--checksum", help="Compare contents if size and time are the same. Reads everything.")
     ] = False,
     root_attributes: Annotated[
         bool,
@@ -75,7 +75,7 @@ def restore(
     from snapmirror.history.restore import Restore
 
     if (to is None) != push:
-        raise UsageError("say where to: --to DIR, or --push for back to the server", hint="one of both, not both")
+        raise UsageError("name the target: --to DIR, or --push for the server", hint="give one of them")
     shell = shell_of(context, steps=not json)
     with opened(shell.config, names_of(mirror), locked=True) as histories, shown(quiet=shell.quiet) as progress:
         found = histories.find(snapshot)
@@ -110,7 +110,7 @@ def _show(preview: Preview, job: Restore) -> None:
     if preview.names > len(preview.changes):
         out(f"… and {count(preview.names - len(preview.changes), 'name')} more; --json lists all")
     if not preview.names:
-        out(f"nothing to do: all of it is in {printable(job.where)}, as in {job.found.snapshot.id}")
+        out(f"nothing to do: {printable(job.where)} has all of it, as in {job.found.snapshot.id}")
         return
     out(f"{_summary(preview)}, to {printable(job.where)}")
 
@@ -120,7 +120,7 @@ def _tell_of(files: list[bytes]) -> None:
     more = f" and {count(len(files) - 5, 'more file')}" if len(files) > 5 else ""
     note(
         f"{shown}{more}: these decide who may log in to the server, and are written last; "
-        "if they do not know the key in use, the next login is refused"
+        "if they lack the key in use, the next login is refused"
     )
 
 
@@ -132,7 +132,7 @@ def _summary(preview: Preview) -> str:
 
 
 def _ask(preview: Preview, job: Restore, *, yes: bool, push: bool) -> None:
-    """Ask on a terminal. Elsewhere only what overwrites nothing here may go on without --yes."""
+    """Ask on a terminal. Without one, only a restore that overwrites nothing here may go on without --yes."""
     from snapmirror.errors import UsageError
 
     if yes:
@@ -145,4 +145,4 @@ def _ask(preview: Preview, job: Restore, *, yes: bool, push: bool) -> None:
     harmful = preview.counts["overwritten"] + preview.counts["attributes"]
     if push or harmful:
         what = "it would change the server" if push else f"it would change {count(harmful, 'existing name')}"
-        raise UsageError(f"{what}, and there is no terminal to ask on", hint="if that is meant, add --yes")
+        raise UsageError(f"{what}, and there is no terminal to ask on", hint="to do that, add --yes")

@@ -1,4 +1,4 @@
-"""`snapmirror run|plan`: a night, and what it would do."""
+"""`snapmirror run|plan`: runs a night, or shows what it would do."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from snapmirror.config import Config
     from snapmirror.night.planning import Planned
 
-Mirrors = Annotated[list[str] | None, typer.Argument(metavar="[MIRROR]...", help="Names of mirrors; none means all.")]
-Full = Annotated[bool, typer.Option("--full", help="Compare with the tree itself: sees changed ACLs and xattrs.")]
+Mirrors = Annotated[list[str] | None, typer.Argument(metavar="[MIRROR]...", help="Names of mirrors; default: all.")]
+Full = Annotated[bool, typer.Option("--full", help="Compare with the tree itself: finds changed ACLs and xattrs.")]
 _SHOWN = 100
 
 
@@ -40,7 +40,7 @@ def run(
         bool,
         typer.Option(
             "--accept-changes",
-            help="Go on although much has changed or gone since the last snapshot, or the store is an older one.",
+            help="Go on although much was changed or deleted since the last snapshot, or the store is an older one.",
         ),
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another run to end, a day at most.")] = False,
@@ -114,7 +114,7 @@ def _show_nothing(*, dry_run: bool, json: bool) -> None:
 
 
 def _config(shell: Shell, names: list[str]) -> Config:
-    """The configuration. A run that cannot end cannot write its report either: its watcher does."""
+    """The configuration. A run that cannot end cannot write its report: its watcher writes it."""
     try:
         return shell.config
     except StuckError as error:
@@ -127,7 +127,7 @@ def _config(shell: Shell, names: list[str]) -> Config:
 
 @contextmanager
 def json_when_failed(wanted: bool) -> Iterator[None]:
-    """Whoever reads `run --json` gets JSON whatever happens; the sentence for people follows on stderr."""
+    """Print JSON for `run --json` whatever happens; the sentence for people follows on stderr."""
     try:
         yield
     except SnapmirrorError as error:

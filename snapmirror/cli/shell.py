@@ -1,4 +1,4 @@
-"""What all commands share: the options that stand before the command, and the configuration they name."""
+"""Shared by all commands: the options before the command, and the configuration that they name."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 @dataclass
 class Shell:
-    """The options before the command. Log lines of single steps belong to work, not to questions."""
+    """The options before the command. Only commands that do work log their steps, not those that only answer."""
 
     config_path: Path = SYSTEM_CONFIG
     quiet: bool = False
     verbose: bool = False
 
     def speak(self, *, steps: bool) -> None:
-        """Set the log up for a command; `steps`: it works on something, so each step is a line."""
+        """Set the log up for a command; `steps`: it does work, so each step is a line."""
         usual = logging.INFO if steps else NOTICE
         logs.set_up(logging.DEBUG if self.verbose else logging.WARNING if self.quiet else usual)
 
     def say(self, line: str) -> None:
-        """A line about what a command has done, for people who are not content with its exit code."""
+        """A line about what a command has done, for people, in addition to the exit code."""
         if not self.quiet:
             out(line)
 
     @cached_property
     def config(self) -> Config:
-        """The configuration; read at the first use. With a share, what follows is done by a worker that is watched.
+        """The configuration; read at the first use. With a share, a watched worker does everything that follows.
 
         In the process that watches it, this ends with the worker's exit code.
         """
@@ -50,7 +50,7 @@ class Shell:
         if config.share is not None or config.image_copy is not None:
             from snapmirror.storage.watchdog import watch
 
-            flush()  # what is written by then belongs to one of the two only
+            flush()  # output so far must be written by one of the two only
             if (code := watch(config)) is not None:
                 raise typer.Exit(code)
         return config
@@ -66,6 +66,6 @@ def shell_of(context: typer.Context, *, steps: bool = False) -> Shell:
     shell.speak(steps=steps)
     try:
         Path.cwd()
-    except FileNotFoundError:  # removed behind the shell's back: the programs that we run would stumble over it
+    except FileNotFoundError:  # it was removed meanwhile: the programs that we run would fail in it
         os.chdir("/")
     return shell

@@ -1,4 +1,4 @@
-"""`snapmirror status`: the last success, the last night, and what is left, without opening the store."""
+"""`snapmirror status`: the last success, the last night, and the free space, without opening the store."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def status(
 ) -> None:
     """Tell how old the last success is, how the last night went, and what space is left. Opens nothing.
 
-    Exit code 3 when something needs a look: an old or missing success, a failed night, warnings, little space.
+    Exit code 3 when something needs attention: an old or missing success, a failed night, warnings, little space.
     """
     from snapmirror.config import load
     from snapmirror.state.status import status as look
 
     shell = shell_of(context)
     now = datetime.now(UTC)
-    found = look(load(shell.config_path), now)  # not shell.config: the share is not touched, so nobody need watch
+    found = look(load(shell.config_path), now)  # not shell.config: without access to the share no watcher is needed
     if json:
         from snapmirror.views import status as view
 
@@ -65,12 +65,12 @@ def _show(found: Status, now: datetime) -> None:
         if mirror.read_back is not None:
             note(f"{mirror.mirror}: {render.read_back(mirror.read_back)}")
     if found.running_since is not None:
-        note(f"a run holds the store, since {local_time(found.running_since)}")
+        note(f"a run has used the store since {local_time(found.running_since)}")
     if found.space is not None:
         note(render.space_left(found.space, live=found.space.at == now.timestamp()))
         if found.days_until_full is not None:
             days = count(round(found.days_until_full), "day")
-            note(f"by the pace of the last nights that is full in {days}")
+            note(f"at the pace of the last nights that is full in {days}")
     for sentence in found.unlisted:
         note(sentence)
     if found.unlisted:

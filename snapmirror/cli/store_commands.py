@@ -25,9 +25,9 @@ def register(app: typer.Typer) -> None:
 
 
 def init(context: typer.Context) -> None:
-    """Make the store, and prove it by a storage self-test.
+    """Make the store, and test its storage.
 
-    Makes the image, its encryption and its file system; without [image], the folder. Refuses what it did not make.
+    Makes the image, its encryption and its file system; without [image], the folder. Refuses files of others.
     """
     from snapmirror.storage.initialise import initialise
     from snapmirror.storage.run_lock import run_lock
@@ -48,11 +48,11 @@ def mount(
     context: typer.Context,
     readable: Annotated[
         bool,
-        typer.Option("--readable", help="For every user of this machine, not for root alone: what its modes allow."),
+        typer.Option("--readable", help="For every user of this machine, not only for root: as its modes allow."),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Mount the store read-only, for browsing; 'snapmirror umount' ends that."""
+    """Mount the store read-only, for browsing; 'snapmirror umount' unmounts it."""
     from snapmirror.errors import SnapmirrorError
     from snapmirror.history.histories import opened, refuse_busy
     from snapmirror.storage.open_store import mount_for_browsing
@@ -61,7 +61,7 @@ def mount(
     config = shell.config
     refuse_busy(config)
     done = mount_for_browsing(config, readable=readable)
-    with suppress(SnapmirrorError), opened(config):  # which says whether it is an older state of the store
+    with suppress(SnapmirrorError), opened(config):  # it reports whether it is an older state of the store
         pass
     path = printable(config.store.path)
     if json:
@@ -77,7 +77,7 @@ def mount(
 
 
 def umount(context: typer.Context) -> None:
-    """End what 'snapmirror mount' began, and check that all is released."""
+    """Undo 'snapmirror mount', and check that all is released."""
     from snapmirror.errors import LockedError
     from snapmirror.history.histories import refuse_busy
     from snapmirror.storage import export_lock
@@ -91,5 +91,5 @@ def umount(context: typer.Context) -> None:
             hint="end 'snapmirror export serve'; in the helper VM: 'systemctl stop snapmirror-export'",
         )
     refuse_busy(config)
-    os.chdir("/")  # in the store we would be the ones who use it
+    os.chdir("/")  # inside the store this process would keep it busy
     shell.say("the store is released" if umount_store(config) else "nothing was mounted or attached")

@@ -1,4 +1,4 @@
-"""`snapmirror verify`: is history still what it was when it was sealed? And, if not: make it so."""
+"""`snapmirror verify`: checks that history is as it was when it was sealed, and heals damage."""
 
 from __future__ import annotations
 
@@ -36,35 +36,35 @@ def register(app: typer.Typer) -> None:
 def verify(
     context: typer.Context,
     snapshots: Annotated[
-        list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help=f"{SNAPSHOT_HELP} None means all.")
+        list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help=f"{SNAPSHOT_HELP} Default: all.")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Read every content and compare its checksum.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read every file and compare its checksum.")] = False,
     sample: Annotated[
-        str | None, typer.Option("--sample", metavar="SHARE", help="Read a random share of the contents, such as 1%.")
+        str | None, typer.Option("--sample", metavar="SHARE", help="Read a random share of the files, such as 1%.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Draw the same sample as a former run that printed this seed.")
+        int | None, typer.Option("--seed", help="Take the same sample as an earlier run that printed this seed.")
     ] = None,
     found: Annotated[
-        bool, typer.Option("--found", help="Look only at what nights and former verifications have found damaged.")
+        bool, typer.Option("--found", help="Check only the damage that nights and earlier verifications have found.")
     ] = False,
     heal: Annotated[
         bool,
-        typer.Option("--heal", help="Read every content (or --sample, or --found) and give damaged files a good copy."),
+        typer.Option("--heal", help="Read every file (or --sample, or --found) and heal the damaged ones."),
     ] = False,
     mirror: MirrorName = None,
     json: Json = False,
 ) -> None:
-    """Check that snapshots are what they were when they were sealed; ends with 14 if damage stays.
+    """Check that snapshots are as they were when they were sealed; ends with 14 if damage is left.
 
     Without --heal nothing is changed.
 
     By default names, types, modes, owners, sizes, times, link targets and hard links are compared with the manifest;
-    --full and --sample also compare contents with the checksums that were taken at sealing. With the ZFS backend the
+    --full and --sample also compare files with the checksums that were taken at sealing. With the ZFS backend the
     pool is scrubbed as well, except for a sample: ZFS reads every block in use and compares it with its own checksum.
 
     --heal takes the good copy from another snapshot, or from the source if the file has the same size and time there,
-    and proves it by its checksum. The damaged file is replaced in every snapshot that shares it. If all could be
+    and verifies its checksum. The damaged file is replaced in every snapshot that shares it. If everything was
     healed the exit code is 3.
     """
     from snapmirror.errors import UsageError
@@ -72,7 +72,7 @@ def verify(
 
     if found and (snapshots or full or sample is not None):
         raise UsageError(
-            "--found looks at certain files, in all snapshots", hint="give it alone, or with --heal and --mirror"
+            "--found checks certain files, in all snapshots", hint="use it alone, or with --heal and --mirror"
         )
     depth = _depth(full or (heal and sample is None and not found), sample, seed)
     shell = shell_of(context)
@@ -113,7 +113,7 @@ def verify(
             )  # fmt: skip
             if known.damaged and not report.findings:
                 number = render.damaged_files(known.damaged_files)
-                note(f"{report.mirror}: {number} from before; 'snapmirror verify --found' looks at that")
+                note(f"{report.mirror}: {number} from before; 'snapmirror verify --found' checks that")
         if damage is not None:
             known_damage.learn_of_pool(config, damage)
     code = _exit_code(reports, damage or ())
@@ -146,7 +146,7 @@ def _depth(full: bool, sample: str | None, seed: int | None) -> Depth:
     if full and sample is not None:
         raise UsageError("--full and --sample exclude each other", hint="--full reads everything")
     if seed is not None and sample is None:
-        raise UsageError("--seed draws a sample", hint="say how large it is, too: --sample 1% --seed 7")
+        raise UsageError("--seed needs --sample", hint="for example: --sample 1% --seed 7")
     if sample is None:
         return Depth(1.0 if full else 0.0)
     try:
@@ -154,12 +154,12 @@ def _depth(full: bool, sample: str | None, seed: int | None) -> Depth:
     except ValueError:
         share = 0.0
     if not sample.endswith("%") or not 0 < share <= 1:
-        raise UsageError(f"{sample!a} is no share", hint="write for example --sample 1%")
+        raise UsageError(f"{sample!a} is not a share", hint="write for example --sample 1%")
     return Depth(share, secrets.randbelow(1_000_000) if seed is None else seed)
 
 
 def _chosen(histories: Histories, words: list[str]) -> dict[str, tuple[History, list[Snapshot]]]:
-    """What to verify, by mirror; everything if nothing is named."""
+    """The snapshots to verify, by mirror; all if none is named."""
     if not words:
         return {config.name: (history, history.snapshots()) for config, history in histories}
     chosen: dict[str, tuple[History, list[Snapshot]]] = {}
@@ -215,8 +215,8 @@ def _conclude(reports: list[Report], depth: Depth, damage: Sequence[str] | None,
     findings = sum(len(report.findings) + report.left_out for report in reports)
     snapshots, names = sum(len(report.snapshots) for report in reports), sum(report.names for report in reports)
     read = sum(report.files_read for report in reports)
-    contents = f"{count(read, 'content')} read ({size(sum(report.bytes_read for report in reports))})"
-    what = "what was found damaged before" if found else f"{count(snapshots, 'snapshot')}, {count(names, 'name')}"
+    contents = f"{count(read, 'file')} read back ({size(sum(report.bytes_read for report in reports))})"
+    what = "known damage" if found else f"{count(snapshots, 'snapshot')}, {count(names, 'name')}"
     if found or depth.share:
         what += f", {contents}"
     if 0 < depth.share < 1:

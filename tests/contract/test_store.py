@@ -113,7 +113,7 @@ def test_a_night_reads_back_what_is_due(scene: Scene) -> None:
     assert known["files"] > 0 and known["completed"] is not None
     assert told.night().mirror["read_back"]["files"] == 0, "nothing is due twice a day"
     shown = scene.command("list")
-    assert "0.0% of this round read back, the last whole round ended" in shown.stdout + shown.stderr
+    assert "0.0% of this pass read back, the last full pass completed" in shown.stdout + shown.stderr
 
 
 def test_a_quiet_night_moves_nothing(scene: Scene) -> None:

@@ -172,7 +172,7 @@ def test_names_are_told_while_a_night_is_sealed(image: Scene) -> None:
     [(listed, found)] = seen
     assert listed == before
     assert (found.exit_code, "another run holds the store: pid " in found.stderr) == (0, True), str(found)
-    assert "until it ends: what the store held on 20" in found.stderr
+    assert "until it ends, this is the state of 20" in found.stderr
     assert len(ids(image)) == 3
     assert image.leftovers() == []
 

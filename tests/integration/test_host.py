@@ -446,7 +446,7 @@ def test_prepare_shows_and_does(tmp_path: Path, tls: WinRM) -> None:
     steps = json.loads(out)["steps"]
     assert code == 0
     assert [step["done"] for step in steps] == [True] * 4
-    assert client.run("host", "prepare")[1] == "nothing is to be done\n"
+    assert client.run("host", "prepare")[1] == "nothing to do\n"
     assert client.check()[0] == 0
 
 

@@ -19,7 +19,7 @@ DAY, GIB = 86_400.0, 1 << 30
 
 
 def test_nights_good_and_bad_are_told(scene: Scene) -> None:
-    assert "no night is known yet" in scene.command("log").stderr
+    assert "no night is recorded yet" in scene.command("log").stderr
     (scene.source / "a").write_text("12345")
     os.utime(scene.source, (0, 1_600_000_000))  # not in the second in which it changes next
     first = scene.night().mirror["snapshot"]

@@ -119,7 +119,7 @@ def test_bits_that_flip_on_the_disk_are_found_in_time(image: Scene, figures: Fig
     assert any("verify --found --heal" in finding for finding in status.json["findings"])
     for words in (["status"], ["list"]):
         shown = image.command(*words, under=on_day(day))
-        assert "of this round read back, the last whole round ended" in shown.stdout + shown.stderr
+        assert "of this pass read back, the last full pass completed" in shown.stdout + shown.stderr
         assert "known" in shown.stdout + shown.stderr
 
     verified = image.command("verify", "--full", "--json")
@@ -141,7 +141,7 @@ def test_bits_that_flip_on_the_disk_are_found_in_time(image: Scene, figures: Fig
     assert not any("--heal" in finding for finding in status.json["findings"])
     nothing = image.command("verify", "--found")
     assert nothing.exit_code == 0
-    assert nothing.stdout == "what was found damaged before, 0 contents read (0 B): no damage\n"
+    assert nothing.stdout == "known damage, 0 files read back (0 B): no damage\n"
     result = image.command("run", "--json", under=on_day(day + 1))
     assert (result.exit_code, result.mirror["read_back"]["damaged"]) == (0, 0), str(result)
     assert image.command("verify", "--full").exit_code == 0

@@ -174,7 +174,9 @@ def test_what_is_refused(scene: Scene) -> None:
     assert result.exit_code == 13 and "entries" in result.stderr, str(result)
     assert trees(scene) == before
     result = scene.command("purge", "secret", "--from-history", "--yes", "--accept-changes")
-    assert "other names of the same files stay" in result.stderr and "etc/alias" in result.stderr
+    assert (
+        "other names of the same files, and their content, are kept" in result.stderr and "etc/alias" in result.stderr
+    )
     assert "exclude it" in result.stderr
 
 

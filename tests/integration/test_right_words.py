@@ -15,7 +15,7 @@ from tests.support.runner import Scene
 def test_an_empty_name_is_no_folder(scene: Scene) -> None:
     scene.night()
     done = scene.command("restore", "newest", "/", "--to", "", "--yes")
-    assert (done.exit_code, "an empty name is no folder" in done.stderr) == (2, True), str(done)
+    assert (done.exit_code, "an empty name is not a folder" in done.stderr) == (2, True), str(done)
 
 
 def in_removed_folder(scene: Scene, *words: str) -> subprocess.CompletedProcess[str]:
@@ -32,7 +32,7 @@ def test_the_working_folder_is_gone(scene: Scene) -> None:
     done = in_removed_folder(scene, "run")
     assert done.returncode == 0, done.stderr
     done = in_removed_folder(scene, "restore", "newest", "/", "--to", "out", "--yes")
-    assert (done.returncode, "has been removed; cd elsewhere" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "was removed; cd elsewhere" in done.stderr) == (2, True), done.stderr
     assert not Path("/out").exists()
     done = in_removed_folder(scene, "restore", "newest", "/", "--to", f"{scene.folder}/out", "--yes")
     assert done.returncode == 0, done.stderr

@@ -65,7 +65,7 @@ def test_an_unknown_page_is_a_usage_error_with_near_names(wanted: str, near: str
     done = help_(wanted)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"there is no page '{wanted}'" in done.stderr
-    assert re.search(rf"near it: .*\b{near}\b", done.stderr), done.stderr
+    assert re.search(rf"similar: .*\b{near}\b", done.stderr), done.stderr
 
 
 @pytest.mark.parametrize("wanted", ["", "../__init__", "/etc/passwd", "\x1b[2J"])
