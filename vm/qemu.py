@@ -20,12 +20,12 @@ FIRMWARE = Path("/usr/share/OVMF")
 
 
 class QemuError(Exception):
-    """QEMU or the guest did not do what it was asked for."""
+    """QEMU or the guest did not do what was requested."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What QEMU is started with. `folder` holds its sockets and the console's log."""
+    """How QEMU is started. `folder` holds its sockets and the console's log."""
 
     folder: Path
     disk: Path
@@ -54,7 +54,7 @@ class Machine:
         return self.folder / "console.log"
 
     def argv(self) -> list[str]:
-        """The whole command line. Credentials stand in files, since secrets must not stand in argv."""
+        """The whole command line. Credentials are passed in files: secrets must not be in argv."""
         argv = [
             "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-user-config", *accelerator(),
             "-rtc", f"base={self.clock}", "-smp", str(self.cpus), "-m", str(self.memory_mib),
@@ -92,7 +92,7 @@ class Machine:
 
 
 def accelerator() -> list[str]:
-    """KVM where the processor's module is loaded and we may use it. /dev/kvm alone proves nothing: it may just hang."""
+    """KVM if the processor's module is loaded and we may use it. /dev/kvm alone proves nothing: it may hang."""
     modules = any(Path("/sys/module", name).is_dir() for name in ("kvm_intel", "kvm_amd"))
     if modules and os.access("/dev/kvm", os.R_OK | os.W_OK):
         return ["-machine", "q35", "-accel", "kvm", "-cpu", "host"]
@@ -100,7 +100,7 @@ def accelerator() -> list[str]:
 
 
 def ssh_answers(port: int) -> bool:
-    """Does a server of ssh greet behind the port? (QEMU takes the connection in any case.)"""
+    """Whether an ssh server sends its greeting on the port. (QEMU accepts the connection in any case.)"""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             return connection.recv(4) == b"SSH-"
@@ -109,7 +109,7 @@ def ssh_answers(port: int) -> bool:
 
 
 class Qmp:
-    """QEMU's control socket: one connection for each command, so that a crash of ours leaves nothing open."""
+    """QEMU's control socket: one connection per command, so that nothing stays open if we crash."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -145,13 +145,13 @@ class Agent:
         self.path = path
 
     def command(self, name: str, *, timeout: float = 30, **arguments: Any) -> Any:
-        """One command on a fresh connection, whose rest of an earlier one is thrown away first."""
+        """One command on a new connection; leftover output of an earlier one is discarded first."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout)
             connection.connect(str(self.path))
             with connection.makefile("rwb") as stream:
                 token = time.monotonic_ns() % (1 << 31)
-                # 0xFF makes the agent's parser forget what a timed-out caller has left in it
+                # 0xFF makes the agent's parser discard the input of a timed-out caller
                 sync = {"execute": "guest-sync-delimited", "arguments": {"id": token}}
                 stream.write(b"\xff" + json.dumps(sync).encode() + b"\n")
                 stream.flush()
@@ -189,7 +189,7 @@ def _return_of(line: bytes) -> object:
     try:
         return json.loads(line.lstrip(b"\xff")).get("return")
     except ValueError:
-        return None  # half a line of before
+        return None  # the rest of an earlier line
 
 
 def _escaped(path: Path) -> str:

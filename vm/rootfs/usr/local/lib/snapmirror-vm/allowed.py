@@ -1,13 +1,13 @@
-"""What each of the two keys of the gate may ask of snapmirror: commands, their options, and what their words may be.
+"""What each of the gate's two keys may request of snapmirror: commands, their options, and their possible words.
 
-A request is not searched for what is forbidden. It is read by these tables, and what is run is written anew from what
-was read: options in full, then `--`, then the words. So whatever the tables do not name is refused, an option that a
-later snapmirror has, too; and no word can become an option.
+A request is not searched for forbidden words. It is parsed by these tables, and the command is built anew from the
+result: options in full, then `--`, then the words. So everything that the tables do not name is refused, also options
+of a later snapmirror; and no word can become an option.
 
-The everyday key can do what the PowerShell module does, and read. The administrator's key is asked for what shortens
-history or makes room for that (`forget`, `purge`, `retire`, `unpin`, `--accept-changes`, more runs than a day needs:
-see runs.py), what fills the image for good (`pin`), what tries the storage (`doctor --storage`) or changes the Windows
-host (`host prepare`), and copies to other machines than the share's. Neither key can write files of this machine or
+The everyday key can do what the PowerShell module does, and read. The administrator's key is needed for commands that
+shorten history or prepare that (`forget`, `purge`, `retire`, `unpin`, `--accept-changes`, more runs than a day needs:
+see runs.py), that fill the image for good (`pin`), test the storage (`doctor --storage`) or change the Windows host
+(`host prepare`), and for copies to other machines than the share's. Neither key can write files of this machine or
 choose another configuration.
 """
 
@@ -18,11 +18,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-LONGEST = 4096  # of a word; a path has no more
+LONGEST = 4096  # of a word; no path is longer
 
 
 class RefusedError(Exception):
-    """The request is not one that is let through."""
+    """The request is not allowed."""
 
     def __init__(self, message: str, hint: str = "", exit_code: int = 2) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class RefusedError(Exception):
 
 
 class Kind(NamedTuple):
-    """What a word may be: how that is called, and a test for it."""
+    """A kind of word: its name, and a test for it."""
 
     called: str
     fits: Callable[[str], bool]
@@ -50,7 +50,7 @@ _SHARED_FOLDER = re.compile(r"//(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<share>[
 
 
 class Command(NamedTuple):
-    """A command: its options (None: a switch, else what its value may be), its words, and what it must have."""
+    """A command: its options (None: a switch, else the kind of its value), its words, and the option that it needs."""
 
     options: Mapping[str, Kind | None]
     words: tuple[Kind, ...] = ()
@@ -103,7 +103,7 @@ _SHORT = {"-i": "--ignore-case", "-n": "--dry-run", "-y": "--yes"}
 
 
 class Asked(NamedTuple):
-    """A request that was read."""
+    """A parsed request."""
 
     command: str
     options: tuple[str, ...]
@@ -115,14 +115,14 @@ class Asked(NamedTuple):
 
 
 def read(request: list[str], admin: bool, config: Mapping[str, Any]) -> Asked:
-    """What is asked for, if the key may have it. Raises RefusedError."""
+    """The request, if it is allowed for the key. Raises RefusedError."""
     try:
         asked = _read(request, ADMIN if admin else EVERYDAY)
     except RefusedError:
         if not admin and _read_or_none(request, ADMIN) is not None:
             raise RefusedError(
                 f"{request[0]} with these words is not for this key",
-                "it asks for the administrator's key: 'snapmirror help two-keys'",
+                "it needs the administrator's key: 'snapmirror help two-keys'",
             ) from None
         raise
     if asked.command == "copy-image" and asked.words:
@@ -184,7 +184,7 @@ def _check_text(word: str) -> None:
     try:
         os.fsencode(word)
     except UnicodeEncodeError:
-        raise RefusedError(f"{word[:80]!a} is no text that a program can be given") from None
+        raise RefusedError(f"{word[:80]!a} cannot be passed to a program") from None
 
 
 def _check(word: str, where: str, kind: Kind) -> None:
@@ -199,7 +199,7 @@ def _destination(word: str, admin: bool, config: Mapping[str, Any]) -> str:
     A folder of this machine would be written by root; at another machine the account of the share would log in.
     """
     given = word.replace("\\", "/")
-    if not word.startswith(("//", "\\\\")):  # (as snapmirror asks: it takes /\\host for a folder)
+    if not word.startswith(("//", "\\\\")):  # (as in snapmirror: it reads /\\host as a folder)
         raise RefusedError(
             "copy-image is for this key only with a share: root would write into a folder of this machine",
             "without any words it copies to the destination of [copy] in the configuration",
@@ -215,12 +215,12 @@ def _destination(word: str, admin: bool, config: Mapping[str, Any]) -> str:
     if not admin and (own is None or own["host"].casefold() != match["host"].casefold()):
         raise RefusedError(
             "copy-image is for this key only with a share of the machine that holds the image",
-            "other machines ask for the administrator's key, or stand in [copy] of the configuration",
+            "other machines need the administrator's key, or must be in [copy] of the configuration",
         )
-    return given  # as it was read: what begins with /\\ would be a folder to snapmirror
+    return given  # as parsed: snapmirror would read /\\ at the beginning as a folder
 
 
 def setting(config: Mapping[str, Any], section: str, name: str) -> Any:
-    """A value of snapmirror.toml; None where there is none, whatever else is wrong with the file."""
+    """A value of snapmirror.toml; None if there is none, whatever else is wrong with the file."""
     table = config.get(section)
     return table.get(name) if isinstance(table, dict) else None

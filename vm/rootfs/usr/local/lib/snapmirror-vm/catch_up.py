@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Starts a night that was missed: after boot, when the clock has jumped (the host slept), and every quarter of an hour.
 
-A night is missed, as with systemd's own timers (Persistent=), when its time came while nothing could start it; and when
-a shutdown or a pulled plug broke it off. One that ended by itself is not, whatever its verdict: a failed night is told
+A night is missed, as with systemd's own timers (Persistent=), if nothing could start it at its time, or if a shutdown
+or a power loss interrupted it. One that ended by itself is not missed, whatever its result: a failed night is reported
 (see night_ended.py), and not tried again until the next.
 
 Runs `systemctl show` and `systemctl start`.

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Configures the appliance at each boot, from systemd credentials, a seed disk and /etc/snapmirror/appliance.toml.
 
-A seed is a set of files. On a disk with the label SNAPSEED they stand as they are called here; as systemd credentials
-they are called `snapmirror.` and the name, with `..` for each slash:
+A seed is a set of files. On a disk with the label SNAPSEED they have these names; as systemd credentials they are
+called `snapmirror.` and the name, with `..` for each slash:
 
     appliance.toml        settings of the machine (see settings.py)     -> /etc/snapmirror/appliance.toml
     authorized_keys       who may log in as root, by ssh                -> /root/.ssh/authorized_keys
@@ -11,10 +11,10 @@ they are called `snapmirror.` and the name, with `..` for each slash:
     NAME                  everything else: snapmirror.toml, smb.cred, … -> /etc/snapmirror/NAME, 0600
                           (night-failed.sh: a shell script for after a night that failed, see its unit)
 
-Applied in that order, credentials first; a file is written only if it differs, so that nothing changes at a boot that
-brings nothing new. What a seed does not name stays: so the disk, which holds secrets, is to be taken away after the
-first boot, and wiped; until then `state` says so at each login. Files ending in `.key` are taken byte for byte; all
-others are text, and lose what Windows' editors add (carriage returns, a mark at the beginning).
+Applied in that order, credentials first; a file is written only if it differs, so that nothing changes at a boot
+without news. What a seed does not name stays unchanged: so remove the disk, which holds secrets, after the first boot,
+and wipe it; until then `state` says so at each login. Files ending in `.key` are copied byte for byte; all others are
+text, without what Windows' editors add (carriage returns, a mark at the beginning).
 
 Python's standard library only. Runs mount and umount; nothing else.
 """
@@ -46,8 +46,8 @@ Seed = dict[str, bytes]
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--root", type=Path, default=Path("/"), help="the tree to configure")
-    parser.add_argument("--seed", type=Path, action="append", default=[], help="a folder of files to take as well")
-    parser.add_argument("--no-seed", action="store_true", help="the settings that are there already, and no more")
+    parser.add_argument("--seed", type=Path, action="append", default=[], help="a further folder of files")
+    parser.add_argument("--no-seed", action="store_true", help="only apply the settings that are there already")
     args = parser.parse_args()
     problems: list[str] = []
     seeds = [from_folder(folder) for folder in args.seed]
@@ -65,7 +65,7 @@ def main() -> int:
         for name in place(seed, args.root, problems):
             print(f"configured: {name}")
     for one in secret:
-        print(f"taken, and no longer needed there; wipe these secrets in {one}")
+        print(f"copied, and no longer needed there; wipe these secrets in {one}")
     try:
         settings = read_settings(args.root / "etc/snapmirror/appliance.toml")
         for name in apply_settings(settings, args.root):
@@ -91,12 +91,12 @@ def from_folder(folder: Path) -> Seed:
 
 
 def secrets_of(seed: Mapping[str, bytes]) -> list[str]:
-    """Those files of a seed that nobody else may read: keys and credentials."""
+    """The secret files of a seed: keys and credentials."""
     return [name for name in seed if name.endswith((".key", ".cred")) or b"PRIVATE KEY-----" in seed[name]]
 
 
 def from_credentials(folder: Path) -> Seed:
-    """Those of systemd's credentials that are meant for us."""
+    """The systemd credentials that are for us."""
     if not folder.is_dir():
         return {}
     return {
@@ -107,7 +107,7 @@ def from_credentials(folder: Path) -> Seed:
 
 
 def place(seed: Mapping[str, bytes], root: Path, problems: list[str]) -> Iterator[str]:
-    """Write each file of a seed to its place, and give the names of those that were new or different."""
+    """Write each file of a seed to its place, and yield the names of those that were new or different."""
     for name, content in seed.items():
         target = target_of(name)
         if target is None:
@@ -125,7 +125,7 @@ def place(seed: Mapping[str, bytes], root: Path, problems: list[str]) -> Iterato
 
 
 def target_of(name: str) -> str | None:
-    """Where a seed's file goes, relative to the root; None for a name that is not known."""
+    """Where a seed's file goes, relative to the root; None for an unknown name."""
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts):
         return None
@@ -139,14 +139,14 @@ def target_of(name: str) -> str | None:
 
 
 def as_text(content: bytes) -> bytes:
-    """Text as Unix writes it."""
+    """Text in Unix form."""
     text = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     return text if not text or text.endswith(b"\n") else text + b"\n"
 
 
 @contextmanager
 def mounted_seed_disk() -> Iterator[Path | None]:
-    """The seed disk, read-only, or None when there is none. A disk that is found late, by udev, is waited for."""
+    """The seed disk, read-only, or None when there is none. It waits for a disk that udev finds late."""
     device = Path("/dev/disk/by-label") / LABEL
     deadline = time.monotonic() + DISK_WAIT_SECONDS
     subprocess.run(["udevadm", "settle", "--timeout=30"], check=False)
@@ -166,7 +166,7 @@ def mounted_seed_disk() -> Iterator[Path | None]:
 
 
 def virtual_disks_may_come() -> bool:
-    """Hyper-V offers its disks some time after the kernel starts; elsewhere udev has seen them all by now."""
+    """Hyper-V shows its disks some time after the kernel starts; elsewhere udev has found them all by now."""
     return Path("/sys/bus/vmbus").is_dir()
 
 

@@ -6,15 +6,15 @@ The forced command of their lines in authorized_keys (the PowerShell module writ
     restrict,command="/usr/bin/python3 -I /usr/local/lib/snapmirror-vm/gate.py" ssh-ed25519 AAAA…
     restrict,command="/usr/bin/python3 -I /usr/local/lib/snapmirror-vm/gate.py --admin" ssh-ed25519 AAAA…
 
-The first is the everyday key, which lies on the Windows host; the second is the administrator's, and only there when it
-was asked for. What each may do stands in allowed.py, how often in runs.py, what sftp sees in reading.py.
+The first is the everyday key, which lies on the Windows host; the second is the administrator's, and only there if it
+was requested. allowed.py says what each may do, runs.py how often, reading.py what sftp shows.
 
 `ssh vm snapmirror WORDS`, where WORDS are the words of a command as a JSON list, in base64: neither PowerShell 5.1 nor
-ssh hands quotes, blanks and letters beyond ASCII on as they are. What snapmirror prints is ASCII for the same reason:
-whatever code page reads it, JSON stays JSON.
+ssh passes quotes, blanks and letters beyond ASCII on unchanged. snapmirror's output is ASCII for the same reason: JSON
+stays JSON in every code page.
 
 A run or a copy is a unit of its own, as cron's night is: it outlives its connection, and is stopped before the network
-when the machine goes down.
+when the machine shuts down.
 
 Python's standard library only. Becomes snapmirror or systemd-run.
 """
@@ -49,7 +49,7 @@ LIKE_A_NIGHT = (
 )  # fmt: skip
 _HERE = "/usr/bin/python3 -I /usr/local/lib/snapmirror-vm"
 NOTED = f"ExecStopPost={_HERE}/night_ended.py"  # for logins and the console
-# What snapmirror and systemd-run see of the connection's environment: a client may set LANG and others.
+# The variables of the connection that snapmirror and systemd-run get: a client may set LANG and others.
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "USER": "root",
     "LOGNAME": "root", "SHELL": "/bin/bash", "LANG": "C.UTF-8", "PYTHONIOENCODING": "ascii",
@@ -57,7 +57,7 @@ ENVIRONMENT = {
 
 
 def argv_of(request: str, *, admin: bool = False) -> list[str]:
-    """The program to become for what the client has asked for. Raises RefusedError. A run is written down as begun."""
+    """The program to become for the client's request. Raises RefusedError. A run is recorded as begun."""
     try:
         words = shlex.split(request)
     except ValueError as error:
@@ -98,7 +98,7 @@ def decoded(text: str) -> list[str]:
 
 
 def configuration() -> Mapping[str, Any]:
-    """snapmirror's configuration, as far as it can be read; what is wrong with it, snapmirror says."""
+    """snapmirror's configuration, as far as it can be read; snapmirror reports what is wrong with it."""
     try:
         return tomllib.loads(CONFIG.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -113,7 +113,7 @@ def mirrors_of(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def settings() -> Settings:
-    """The machine's."""
+    """The machine's settings."""
     try:
         return read_settings(SETTINGS)
     except (OSError, Problems):
@@ -121,7 +121,7 @@ def settings() -> Settings:
 
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Become the program that was asked for."""
+    """Become the requested program."""
     if argv[:1] == ["--ended"]:  # by systemd, when a run of the everyday key has ended
         runs.ended(argv[1], environment.get("EXIT_STATUS", ""))
         return

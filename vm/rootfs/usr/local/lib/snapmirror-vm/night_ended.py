@@ -2,11 +2,11 @@
 """After a night, by systemd (ExecStopPost): notes how it ended, for the catch-up and for people.
 
     last-night    its time: when the last good night ended; made empty at the first boot (see configure.py)
-    last-ended    when the last night ended by itself, whatever its verdict
-    failure       what is wrong since, in sentences; not there after a good night
+    last-ended    when the last night ended by itself, whatever its result
+    failure       what is wrong since, in sentences; absent after a good night
 
-A night that a shutdown broke off has not ended: the catch-up makes it up. What `state` makes of this is shown at each
-login, and on the console. Runs `snapmirror status`, `systemctl is-system-running`, `state` and `agetty --reload`.
+A night that a shutdown interrupted has not ended: the catch-up runs it again. `state` shows this at each login, and on
+the console. Runs `snapmirror status`, `systemctl is-system-running`, `state` and `agetty --reload`.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def main() -> int:
 
 
 def reasons(status: str) -> list[str]:
-    """What is wrong, by snapmirror's own account where it has one."""
+    """What is wrong, from snapmirror's own report if there is one."""
     sentences = output_of("snapmirror", "status", "--findings").splitlines()
-    return [f"exit code {status}", *sentences, "'journalctl --unit snapmirror-night' tells more"]
+    return [f"exit code {status}", *sentences, "'journalctl --unit snapmirror-night' shows more"]
 
 
 def output_of(*argv: str) -> str:

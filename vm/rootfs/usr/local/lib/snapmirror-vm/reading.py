@@ -1,10 +1,10 @@
-"""What reading by sftp sees: the store, the reports, the copy of the LUKS header, and no other file of this machine.
+"""What sftp can read: the store, the reports, the copy of the LUKS header, and no other file of this machine.
 
-sftp-server gets a root of its own, an empty one into which those are bound, read-only, under their own paths; beside
-them stand the program itself, the libraries that it needs, /dev/null, and a /etc/passwd with one line. There is no
-/proc: its links lead to every root there is. It is not root, but a user of its own with one capability, to read files
-of every owner and mode; the system calls that open a file by its number, which this capability allows, are shut off.
-It may open no device but /dev/null: a snapshot may hold the device file of any disk. It has no network.
+sftp-server gets its own empty root, into which those are bound, read-only, under their own paths; beside them are the
+program itself, the libraries that it needs, /dev/null, and a /etc/passwd with one line. There is no /proc: its links
+lead to every root. It does not run as root, but as its own user with one capability, to read files of every owner and
+mode; the system calls that open a file by its number, which this capability allows, are blocked. It may open no device
+but /dev/null: a snapshot may hold the device file of any disk. It has no network.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CLOSED = (
     "/boot", "/dev", "/etc", "/proc", "/root", "/run/credentials", "/sys", "/usr", "/var/backups/shadow.bak",
     "/var/lib/snapmirror-vm",
 )  # fmt: skip
-# What a store of a plain path is made of. Others would have to be quoted for systemd, which nobody has tried.
+# The characters of a plain path. Others would have to be quoted for systemd, which is untested.
 _PLAIN = re.compile(r"/[A-Za-z0-9._@+/-]+")
 
 PROPERTIES = (
@@ -35,7 +35,7 @@ PROPERTIES = (
     f"User={USER}", "AmbientCapabilities=CAP_DAC_READ_SEARCH", "CapabilityBoundingSet=CAP_DAC_READ_SEARCH",
     "NoNewPrivileges=yes", "RestrictSUIDSGID=yes", "RestrictNamespaces=yes", "RestrictRealtime=yes",
     "DevicePolicy=strict", "DeviceAllow=/dev/null rw",
-    "PrivateNetwork=yes", "PrivateIPC=yes", "RestrictAddressFamilies=AF_UNIX",  # (systemd-run 252 does not take "none")
+    "PrivateNetwork=yes", "PrivateIPC=yes", "RestrictAddressFamilies=AF_UNIX",  # (systemd-run 252 refuses "none")
     "SystemCallArchitectures=native", "SystemCallFilter=@system-service",
     "SystemCallFilter=~@privileged @resources name_to_handle_at open_by_handle_at",
     "MemoryDenyWriteExecute=yes", "LockPersonality=yes",
@@ -43,7 +43,7 @@ PROPERTIES = (
 
 
 def properties_of(config: Mapping[str, Any]) -> list[str]:
-    """systemd's properties for sftp-server. Raises RefusedError when the store is nowhere where it could be shown."""
+    """systemd's properties for sftp-server. Raises RefusedError if the store is in a place that must not be shown."""
     store = Path(str(setting(config, "store", "path") or ""))
     if not _is_plain(str(store)) or _is_closed(store):
         raise RefusedError(
@@ -51,19 +51,19 @@ def properties_of(config: Mapping[str, Any]) -> list[str]:
         )
     shown = [f"{store}:{store}", *(f"{one}:{one}" for one in _files(config))]
     binds = [*shown, f"{READER}:/etc/passwd", "/dev/null:/dev/null", f"{SFTP_SERVER}:{SFTP_SERVER}", *_libraries()]
-    # It ends when the store is unmounted, whose mount it would else keep alive.
+    # It ends when the store is unmounted; otherwise it would keep that mount busy.
     unit = [f"{how}={mount_unit(str(store))}" for how in ("BindsTo", "After")] if store.is_mount() else []
     return [*PROPERTIES, *unit, *(f"BindReadOnlyPaths={'-' if one in shown else ''}{one}" for one in binds)]
 
 
 def mount_unit(path: str) -> str:
-    """systemd's name of a mount, as `systemd-escape --path --suffix=mount` gives it."""
+    """systemd's name of a mount, like `systemd-escape --path --suffix=mount`."""
     plain = re.sub(r"[^A-Za-z0-9:_./]", lambda found: f"\\x{ord(found[0]):02x}", path.strip("/"))
     return re.sub(r"^\.", r"\\x2e", plain).replace("/", "-") + ".mount"
 
 
 def _files(config: Mapping[str, Any]) -> Iterator[str]:
-    """The copy of the header, and the reports: files, none of them by a link."""
+    """The copy of the header, and the reports: files, never through a link."""
     state = Path(str(setting(config, "store", "state_dir") or STATE))
     named = (("image", "header_backup"), ("report", "json_file"), ("report", "metrics_file"))
     given = [setting(config, section, name) for section, name in named]
@@ -74,7 +74,7 @@ def _files(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_closed(store: Path) -> bool:
-    """Whether files of the machine lie in it, or it among them; whatever links lead there."""
+    """Whether it contains files of the machine, or lies among them; links are resolved."""
     try:
         ways = (store, store.resolve())
     except OSError:
@@ -94,7 +94,7 @@ def _is_file(path: str) -> bool:
 
 
 def _libraries() -> Iterator[str]:
-    """What the dynamic linker loads for sftp-server, with the linker, as it tells itself."""
+    """The libraries of sftp-server, and the dynamic linker, as listed by the linker."""
     asked = {"LD_TRACE_LOADED_OBJECTS": "1"}
     said = subprocess.run([SFTP_SERVER], env=asked, stdout=subprocess.PIPE, text=True, check=True).stdout
     for found in re.findall(r"(/\S+) \(0x", said):

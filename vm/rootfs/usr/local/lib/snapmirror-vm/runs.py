@@ -1,8 +1,7 @@
-"""How many runs the everyday key may start: each makes a snapshot, and lets the oldest go.
+"""Limits the runs that the everyday key may start: each makes a snapshot, and lets the oldest expire.
 
-A run is written down before it starts, and struck out again when its exit code says that nothing was published. Each
-mirror has its own count, over the last 24 hours. The key that lies on the Windows host could else run through
-`keep_last` in an hour.
+A run is recorded before it starts, and deleted again if its exit code shows that nothing was published. Each mirror has
+its own count, over the last 24 hours. Otherwise the key on the Windows host could use up `keep_last` in an hour.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ FILE = Path("/var/lib/snapmirror-vm/gate-runs")
 DAY = 86400.0
 EVERY = "*"  # a run of all mirrors, whose names could not be read
 GUARD = 13
-# Exit codes of snapmirror that say so: of the whole run, and of a run of one mirror. (The worst of several counts.)
+# Exit codes for that: of the whole run, and of a run of one mirror. (Of several, the worst counts.)
 NOTHING_STARTED = ("2", "10")
 NOTHING_PUBLISHED = (*NOTHING_STARTED, "12", "13")
 
 
 def begin(mirrors: Sequence[str], most: int, *, now: float | None = None) -> str:
-    """Write a run of these mirrors down, and give its id. Raises RefusedError when one of them had its runs."""
+    """Record a run of these mirrors, and return its id. Raises RefusedError if one of them has used up its runs."""
     moment = time.time() if now is None else now
     with _entries() as entries:
-        # (one of the future is of a clock that was put back: it counts, until that time and a day have passed)
+        # (one in the future is from before the clock was set back: it counts until a day after its time)
         entries[:] = [one for one in entries if one["at"] > moment - DAY]
         for mirror in mirrors:
             used = [one for one in entries if mirror == EVERY or {mirror, EVERY} & set(one["mirrors"])]
@@ -49,7 +48,7 @@ def begin(mirrors: Sequence[str], most: int, *, now: float | None = None) -> str
 
 
 def ended(name: str, exit_status: str) -> None:
-    """Strike a run out that published nothing."""
+    """Delete a run that published nothing."""
     with _entries() as entries:
         entries[:] = [one for one in entries if one["id"] != name or _counts(one["mirrors"], exit_status)]
 
@@ -61,7 +60,7 @@ def _counts(mirrors: Sequence[str], exit_status: str) -> bool:
 
 @contextmanager
 def _entries() -> Iterator[list[dict[str, Any]]]:
-    """The runs that are written down, for one process at a time; written back on the way out, if all went well."""
+    """The recorded runs, for one process at a time; written back at the end, if there was no error."""
     FILE.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "r+", encoding="ascii", errors="replace") as file:
@@ -74,7 +73,7 @@ def _entries() -> Iterator[list[dict[str, Any]]]:
 
 
 def _entry(line: str) -> dict[str, Any] | None:
-    """None for half a line, of a machine that lost its power."""
+    """None for an incomplete line, left by a power loss."""
     try:
         entry = json.loads(line)
         return {"at": float(entry["at"]), "id": str(entry["id"]), "mirrors": [str(one) for one in entry["mirrors"]]}

@@ -1,11 +1,11 @@
-"""Settings of the machine, from appliance.toml. All of them may be left out; what is left out stays as it is.
+"""Settings of the machine, from appliance.toml. All are optional; what is not set stays as it is.
 
 hostname = "backup1"
 timezone = "Europe/Berlin"          # cron and logs; snapshots are named in UTC
 time_servers = ["192.168.1.1"]      # default: Debian's pool
-night = "03:00"                     # when cron runs it, local time; "off": somebody else starts it, such as Windows
+night = "03:00"                     # when cron runs it, local time; "off": something else starts it, such as Windows
 jitter_minutes = 0                  # a random pause of up to so many minutes before it
-catch_up = true                     # a night that was missed while the machine was off, or stood still, is made up
+catch_up = true                     # run a night that was missed while the machine was off, or suspended
 key_runs_a_day = 4                  # of a mirror, by the everyday key of the Windows host (see runs.py)
 security_updates = false            # Debian's, unattended; the kernel comes with a new appliance
 root_password_hash = "$6$…"         # for the console only, ssh takes keys; `openssl passwd -6` makes one
@@ -61,7 +61,7 @@ _TYPES: dict[str, tuple[type, str]] = {
 
 
 def read_settings(file: Path) -> Settings:
-    """The settings in a file; the defaults if it is not there. Raises Problems with all that is wrong."""
+    """The settings in a file; the defaults if it is missing. Raises Problems with all that is wrong."""
     if not file.exists():
         return Settings()
     try:
@@ -101,7 +101,7 @@ def read_settings(file: Path) -> Settings:
 
 
 def apply_settings(settings: Settings, root: Path) -> Iterator[str]:
-    """Write what follows from the settings into the tree at `root`; give the names of those files that changed."""
+    """Write the files for the settings into the tree at `root`; yield the names of those that changed."""
     files = {
         "etc/cron.d/snapmirror": (
             f"# From appliance.toml, by configure.py, at each boot: changes here do not last.\n{_cron_line(settings)}"
@@ -136,7 +136,7 @@ def apply_settings(settings: Settings, root: Path) -> Iterator[str]:
 
 
 def is_this_machine(root: Path) -> bool:
-    """Whether that tree is the one which runs: in a chroot, the running machine is another one."""
+    """Whether that tree is the running system: in a chroot, it is not."""
     try:
         return root.samefile("/proc/1/root/.")
     except OSError:
@@ -151,14 +151,14 @@ def _cron_line(settings: Settings) -> str:
 
 
 def write_if_different(path: Path, content: bytes, mode: int) -> bool:
-    """Write a file at once or not at all, with `mode` from its first moment. False if it was right already."""
+    """Write a file atomically, with `mode` from the start. False if it was right already."""
     if path.is_file() and not path.is_symlink() and path.read_bytes() == content:
         if path.stat().st_mode & 0o7777 == mode:
             return False
         path.chmod(mode)
         return True
     new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)  # of a boot that was broken off
+    new.unlink(missing_ok=True)  # left by an interrupted boot
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, mode)
