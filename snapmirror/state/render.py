@@ -1,7 +1,7 @@
-"""Results in words: of a run, of a copy of the image, of what is read back and of what is left.
+"""Results in words: of a run, of a copy of the image, of reading back, and of the free space.
 
-The only place that makes sentences of them: the command line prints them, Windows' event log and the helper VM get
-them. Names in a sentence are as they are; whoever shows it escapes what his readers cannot take.
+The only place that makes sentences of them, for the command line, Windows' event log and the helper VM. Names in a
+sentence are unescaped; its caller escapes what its output cannot hold.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A line. `serious`: a warning or an error, for those, too, who want to read of nothing else."""
+    """A line. `serious`: a warning or an error, shown also with --quiet."""
 
     text: str
     serious: bool = False
@@ -36,7 +36,7 @@ class Sentence:
 
 
 def run(report: RunReport) -> Iterator[Sentence]:
-    """All of a run, as the command line prints it. What people have seen in the log is not said again."""
+    """All of a run, as the command line prints it. Warnings that the log has shown are not repeated."""
     for mirror in report.mirrors:
         yield from _mirror(mirror)
     if report.copy is not None:
@@ -51,7 +51,7 @@ def run(report: RunReport) -> Iterator[Sentence]:
 
 
 def run_in_short(report: RunReport, exit_code: ExitCode, error: SnapmirrorError | None) -> Iterator[str]:
-    """All of a run in few lines, for an event log; `exit_code` and `error` are what the run ends with."""
+    """All of a run in few lines, for an event log; `exit_code` and `error` are the run's result."""
     verdict = {ExitCode.DONE: "done", ExitCode.WARNINGS: "done, with warnings"}
     yield f"snapmirror: {verdict.get(exit_code, 'failed')} (exit code {int(exit_code)})"
     for mirror in report.mirrors:
@@ -84,7 +84,7 @@ def _mirror(mirror: MirrorReport) -> Iterator[Sentence]:
         + (" (with warnings)" if mirror.warnings else "")
     )
     if (known := mirror.read_back) is not None and known.files:
-        read = f"{count(known.files, 'content')} read ({size(known.bytes)})"
+        read = f"{count(known.files, 'file')} read back ({size(known.bytes)})"
         yield Sentence(f"{mirror.mirror}: {read}: {read_back(known)}")
 
 
@@ -102,7 +102,7 @@ def _copy_after_run(copied: CopyResult) -> Iterator[Sentence]:
 
 
 def copy(report: CopyReport) -> Iterator[Sentence]:
-    """A copy of the image that was made, or is planned."""
+    """A copy of the image, done or planned."""
     for warning in report.warnings:
         yield Sentence(f"warning: {warning}", serious=True)
     if report.result == "planned":
@@ -113,21 +113,21 @@ def copy(report: CopyReport) -> Iterator[Sentence]:
         f"{size(report.changed_bytes)} differed, {size(report.read_bytes + report.compared_bytes)} read, "
         f"{size(report.written_bytes)} written, {size(report.verified_bytes)} read back in "
         f"{duration(report.seconds)}; it takes {size(report.allocated_bytes)}"
-        + (f", what is kept of former ones {size(report.former_bytes)}" if report.former else "")
+        + (f", former copies take {size(report.former_bytes)}" if report.former else "")
     )
 
 
-# --- what is known between runs
+# --- the state between runs
 
 
 def needs_a_look(status: Status) -> Iterator[str]:
-    """What needs a look, and how to mend the mirrors that failed: a message after a night that did."""
+    """What needs attention, and how to mend the mirrors that failed: the message after a failed night."""
     yield from status.findings
     yield from (f"  hint: {mirror.hint}" for mirror in status.mirrors if mirror.hint)
 
 
 def space_left(space: Space, *, live: bool) -> str:
-    """What can still be written; `live`: it was asked just now."""
+    """The free space; `live`: it was read just now."""
     parts = [f"the store has {size(space.store_free)} left"]
     parts += [f"its image takes {size(space.image)}"] if space.image is not None else []
     parts += [f"the disk below has {size(space.disk_free)} left"] if space.disk_free is not None else []
@@ -136,13 +136,13 @@ def space_left(space: Space, *, live: bool) -> str:
 
 
 def read_back(known: ReadBack) -> str:
-    """How far the contents have been read back."""
+    """The progress of reading all files back."""
     completed = datetime.fromtimestamp(known.completed, UTC) if known.completed is not None else None
-    last = f"the last whole round ended {local_time(completed)}" if completed else "no round is whole yet"
-    text = f"{known.share:.1%} of this round read back, {last}"
+    last = f"the last full pass completed {local_time(completed)}" if completed else "no full pass completed yet"
+    text = f"{known.share:.1%} of this pass read back, {last}"
     return f"{text}; {damaged_files(known.damaged)}" if known.damaged else text
 
 
 def damaged_files(number: int) -> str:
-    """How many are known."""
+    """The number of known ones."""
     return f"{count(number, 'damaged file')} known"

@@ -1,6 +1,6 @@
-"""What is shown, as data: the JSON of every command, and what a page in the browser will be made of.
+"""Results as data: the JSON of every command, and the basis of a later page in the browser.
 
 Functions from results to what `json.dumps` takes; nothing here prints, asks or opens. Each module has a `VERSION`. A
-field may be added within a version; it goes up when a field goes, or comes to mean something else. What is printed
-holds no version, as it never did; tests/integration/golden holds what is printed, byte for byte.
+field may be added within a version; removing a field or changing its meaning needs a new version. The printed JSON
+holds no version, as before; tests/integration/golden holds the printed JSON, byte for byte.
 """

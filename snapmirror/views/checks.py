@@ -18,16 +18,16 @@ _FIELDS = ("level", "topic", "message", "mend")
 
 
 def doctor(checks: Sequence[Check]) -> dict[str, Any]:
-    """Findings, line by line, and what all of them together mean."""
+    """Findings, line by line, and their result together."""
     lines = [{name: getattr(line, name) for name in _FIELDS} for line in checks]
     return {"exit_code": int(verdict(checks)), "checks": lines}
 
 
 def host(checks: Sequence[Check], facts: Facts) -> dict[str, Any]:
-    """The same of the Windows host, with the facts that they judge."""
+    """The same for the Windows host, with the facts behind them."""
     return {**doctor(checks), "facts": asdict(facts)}
 
 
 def prepared(steps: Sequence[Step], code: ExitCode) -> dict[str, Any]:
-    """What was done on the Windows host, or would be."""
+    """The steps that were done on the Windows host, or would be."""
     return {"exit_code": int(code), "steps": [asdict(step) for step in steps]}

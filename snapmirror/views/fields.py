@@ -1,4 +1,4 @@
-"""Names and times as JSON has them.
+"""Names and times in JSON.
 
 A name may hold any byte but / and NUL. It is its printable text (see `text`) under "path", and, when that is not the
 name itself, its bytes are under "path_base64".

@@ -30,7 +30,7 @@ def entry(entry: Entry) -> dict[str, Any]:
 
 
 def version(mirror: str, version: Version, history: Catalogue) -> dict[str, Any]:
-    """One version of a file, with the snapshots that hold it, the newest first."""
+    """One version of a file, with the snapshots that hold it, newest first."""
     newest = version.snapshots[0]
     entry = version.entry
     fields: dict[str, Any] = {
@@ -53,7 +53,7 @@ def version(mirror: str, version: Version, history: Catalogue) -> dict[str, Any]
 
 
 def difference(one: Difference) -> dict[str, Any]:
-    """What differs between two snapshots in one name."""
+    """The difference between two snapshots in one name."""
     fields: dict[str, Any] = {"change": one.kind, **json_name(one.path), "what": list(one.what)}
     if one.source is not None:
         fields |= json_name(one.source, "source")
@@ -69,10 +69,10 @@ def difference(one: Difference) -> dict[str, Any]:
 
 
 def place(history: Catalogue, snapshot: Snapshot, path: bytes) -> bytes:
-    """Where to copy a name from."""
+    """The path to copy a name from."""
     return join(os.fsencode(history.dated(snapshot)), path)
 
 
 def utc_mtime(entry: Entry) -> str:
-    """When a name was last written, also in years that Python's datetime does not have."""
+    """When a name was last written, also in years that Python's datetime cannot represent."""
     return times.iso(entry.mtime)

@@ -16,18 +16,18 @@ VERSION = 1
 
 
 def forget(mirror: str, snapshots: Sequence[Snapshot], *, dry_run: bool) -> dict[str, Any]:
-    """Snapshots that go before they expire."""
+    """Snapshots that are removed before they expire."""
     return {"mirror": mirror, "forgotten": [one.id for one in snapshots], "dry_run": dry_run}
 
 
 def retire(mirror: str, doomed: Doomed, *, dry_run: bool) -> dict[str, Any]:
-    """A whole history that goes."""
+    """A whole history that is removed."""
     ids = [one.id for one in doomed.snapshots]
     return {"mirror": mirror, "dry_run": dry_run, "retired": ids, "in_configuration": doomed.in_configuration}
 
 
 def purge(mirror: str, names: Names, *, dry_run: bool) -> dict[str, Any]:
-    """Names that leave all snapshots."""
+    """Names that are removed from all snapshots."""
     return {
         "mirror": mirror,
         "dry_run": dry_run,

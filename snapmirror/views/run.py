@@ -16,12 +16,12 @@ VERSION = 1
 
 
 def run(report: RunReport) -> dict[str, object]:
-    """A run, as its report files have it as well."""
+    """A run; its report files hold the same."""
     return report.as_json()
 
 
 def failed_run(error: SnapmirrorError) -> dict[str, Any]:
-    """A run that ended before its end: whoever reads JSON gets JSON whatever happens."""
+    """A run that ended early: a reader of JSON gets JSON whatever happens."""
     fields = {"error": harmless(error.message), "hint": harmless(error.hint)}
     return {"exit_code": int(error.exit_code), "mirrors": [], "warnings": [], **fields}
 

@@ -39,6 +39,6 @@ def snapshot(mirror: str, snapshot: Snapshot, tree: Path) -> dict[str, Any]:
 
 
 def _on_disk(snapshot: Snapshot) -> dict[str, int]:
-    """What ZFS says of a snapshot's blocks; nothing where the store cannot tell."""
+    """ZFS' figures of a snapshot's blocks; nothing if the store has none."""
     told = {"written_bytes": snapshot.written_bytes, "used_bytes": snapshot.used_bytes}
     return {name: value for name, value in told.items() if value is not None}

@@ -15,7 +15,7 @@ VERSION = 1
 
 
 class MirrorFields(TypedDict):
-    """A mirror in `status --json`. What is not known is null; times are UTC."""
+    """A mirror in `status --json`. Unknown values are null; times are UTC."""
 
     mirror: str
     last_success_at: str | None
@@ -38,9 +38,9 @@ class MirrorFields(TypedDict):
 
 
 class StatusFields(TypedDict):
-    """What `status --json` prints. Space is in bytes, of the moment `space_at`.
+    """What `status --json` prints. Space is in bytes, as of `space_at`.
 
-    Of a plain folder that is now, of every other store when the last run that could see it ended.
+    For a plain folder that is now, for every other store the end of the last run that opened it.
     """
 
     exit_code: int
@@ -56,7 +56,7 @@ class StatusFields(TypedDict):
 
 
 def status(found: Status, now: datetime) -> StatusFields:
-    """How a store is doing."""
+    """The status of a store."""
     space = found.space
     return {
         "exit_code": int(found.exit_code),

@@ -16,7 +16,7 @@ VERSION = 1
 
 
 def verify(reports: list[Report], depth: Depth, code: ExitCode, scrub: Sequence[str] | None) -> dict[str, Any]:
-    """A verification; `scrub` is what the pool has said, where it was asked."""
+    """A verification; `scrub`: the findings of the pool's scrub, if there was one."""
     return {
         "exit_code": int(code),
         "share": depth.share,

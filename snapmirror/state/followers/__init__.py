@@ -1,7 +1,7 @@
-"""Those who follow a run: they hear that it began, what is known so far, and that it has ended.
+"""Followers of a run: they are called when it begins, when there are results, and when it has ended.
 
-One that fails takes nothing from the run: what it could not do is a warning of the report, and the others hear all the
-same. A new follower (mail, a ping) is a class and its place in the list of `night.run`.
+A follower that fails does not change the run: its failure becomes a warning of the report, and the others are called
+all the same. A new follower (mail, a ping) is a class and its place in the list of `night.run`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ log = logging.getLogger("snapmirror.run")
 
 @dataclass
 class Run:
-    """A run, as its followers see it. `finished` is in seconds since 1970.
+    """A run, for its followers. `finished` is in seconds since 1970.
 
-    `last_success` is by mirror, and as `space` of the moment when the store was last open; `error` is what ended the
-    run before its end; `waiting` are the mirrors that it is going to try again; `remembered` is what the summary file
-    says since this run.
+    `last_success` is by mirror; it and `space` are as of the last time when the store was open; `error` is what ended
+    the run early; `waiting` are the mirrors that it is going to retry; `remembered` is the content of the summary file
+    after this run.
     """
 
     config: Config
@@ -43,33 +43,33 @@ class Run:
 
     @property
     def exit_code(self) -> ExitCode:
-        """The one that the command ends with."""
+        """The exit code of the command."""
         return self.error.exit_code if self.error is not None else self.report.exit_code
 
 
 class Follower:
-    """Hears of a run; by itself it does nothing. What goes wrong may be raised: it becomes a warning."""
+    """A follower of a run; this base class does nothing. It may raise errors: they become warnings."""
 
     def began(self, run: Run) -> AbstractContextManager[object]:
-        """The run begins; what is returned is entered now, and left when the run is over, however it ends."""
+        """The run begins; the returned context is entered now, and left when the run is over, however it ends."""
         return nullcontext()
 
     def so_far(self, run: Run) -> None:
-        """Something is known that must not get lost when the machine stops now. May be called often."""
+        """There are results that must not get lost if the machine stops now. May be called often."""
 
     def ended(self, run: Run) -> None:
-        """The run is over, and the store is closed. Called once, but not when the program dies of a bug."""
+        """The run is over, and the store is closed. Called once, but not if a bug ends the program."""
 
 
 class Followers:
-    """All followers of a run, in the order in which they hear."""
+    """All followers of a run, in the order in which they are called."""
 
     def __init__(self, run: Run, followers: Sequence[Follower]) -> None:
         self._run, self._followers = run, followers
 
     @contextmanager
     def began(self) -> Iterator[None]:
-        """Tell all of them that the run begins; when the block is left it is over."""
+        """Call all of them: the run begins; it is over at the end of the block."""
         with ExitStack() as stack:
             for one in self._followers:
                 with self._warning(one):
@@ -77,14 +77,14 @@ class Followers:
             yield
 
     def so_far(self, finished: float) -> None:
-        """Tell all of them what is known so far, as of `finished`, seconds since 1970."""
+        """Call all of them with the results so far, as of `finished`, seconds since 1970."""
         self._run.finished = finished
         for one in self._followers:
             with self._warning(one):
                 one.so_far(self._run)
 
     def ended(self) -> None:
-        """Tell all of them that the run is over; then once more what is known, as some may have had warnings."""
+        """Call all of them: the run is over; then again with the results, as some may have added warnings."""
         for one in self._followers:
             with self._warning(one):
                 one.ended(self._run)

@@ -1,4 +1,4 @@
-"""The files that a run leaves: its report as JSON, the summary for `status`, the metrics, a line of the logbook."""
+"""The files that a run writes: its report as JSON, the summary for `status`, the metrics, a line of the logbook."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ReportFiles(Follower):
         self._written = ""
 
     def so_far(self, run: Run) -> None:
-        """Replace them, unless they say this already. Raises StorageError."""
+        """Replace them, unless they are the same already. Raises StorageError."""
         text = json.dumps({"finished_at": run.finished, **run.report.as_json()}, indent=1)
         if text == self._written:
             return
@@ -37,19 +37,19 @@ class ReportFiles(Follower):
 
 
 class Metrics(Follower):
-    """The metrics file, if one is wanted."""
+    """The metrics file, if one is configured."""
 
     def so_far(self, run: Run) -> None:
         """Replace it. Raises StorageError."""
         if run.config.report.metrics_file is not None and run.remembered is not None:
-            from snapmirror.state import metrics  # only if wanted: a start is counted in milliseconds
+            from snapmirror.state import metrics  # only if configured: a start is counted in milliseconds
 
             with _one_sentence():
                 metrics.write(run.config, run.remembered)
 
 
 class Logbook(Follower):
-    """A line of the logbook for each mirror: once, when all is known."""
+    """A line of the logbook for each mirror: once, at the end."""
 
     def ended(self, run: Run) -> None:
         """Append them. Raises StorageError."""
@@ -71,7 +71,7 @@ def _one_sentence() -> Iterator[None]:
 
 
 def forget(config: Config, mirror: str) -> None:
-    """Take a mirror out of the last run's report, out of what is remembered, and out of the metrics.
+    """Remove a mirror from the last run's report, from the kept state, and from the metrics.
 
     Raises OSError and ForeignError.
     """
