@@ -1,4 +1,4 @@
-"""Healing a mirror's damaged files, from the source if no snapshot has a good copy. Runs rsync.
+"""Healing a mirror's damaged files, from the source if no snapshot has a good copy.
 
 The source is queried twice: first for what it would send, then only for the files that still have the size and time of
 the damaged ones. They are fetched into a scratch folder of the store and used only if their MD5 is the recorded one.
@@ -7,12 +7,10 @@ the damaged ones. They are fetched into a scratch folder of the store and used o
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from snapmirror import process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, TransferError, UsageError
 from snapmirror.history.verify import rules_of
@@ -23,8 +21,9 @@ from snapmirror.snapshots.heal import Case, Healer
 from snapmirror.snapshots.history import History, SupportsHealing
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.verify import Report
-from snapmirror.sources import floods, named_files, settings, stall
-from snapmirror.tools import rsync, rsync_output
+from snapmirror.sources import limits
+from snapmirror.sources.open import open_source
+from snapmirror.sources.protocol import Into, Source
 
 log = logging.getLogger("snapmirror.heal")
 
@@ -91,15 +90,16 @@ def _fetched(
     """Files of the source with the right checksum, and a sentence about the others."""
     wanted = {case.entry.path: case for case in lacking}
     try:
-        named_files.check(mirror)
+        source = open_source(mirror)
+        source.check()
         offered = {
-            path for path, mark in _asked(mirror, folder, list(wanted), most=None) if _has_mark(wanted.get(path), mark)
+            path for path, mark in _asked(source, folder, list(wanted), most=None) if _has_mark(wanted.get(path), mark)
         }
         if offered:
             if check_room is not None:
                 check_room(sum(wanted[path].entry.size for path in offered), len(offered))
             largest = max(wanted[path].entry.size for path in offered)
-            list(_asked(mirror, folder, sorted(offered), most=largest))
+            list(_asked(source, folder, sorted(offered), most=largest))
     except Interrupted:
         raise
     except SnapmirrorError as error:
@@ -120,32 +120,19 @@ def _has_mark(case: Case | None, mark: tuple[bytes, bytes]) -> bool:
 
 
 def _asked(
-    mirror: MirrorConfig, folder: Path, paths: Sequence[bytes], *, most: int | None
+    source: Source, folder: Path, paths: Sequence[bytes], *, most: int | None
 ) -> Iterator[tuple[bytes, tuple[bytes, bytes]]]:
-    """Name, size and time of the files that rsync sends, at most `most` bytes each; would send, if `most` is None."""
-    names, location = folder / "names", settings.location(mirror)
-    names.write_bytes(b"".join(rsync.listed_name(location, path) + b"\0" for path in paths))
-    token = secrets.token_hex(8)
-    argv = rsync.transfer_argv(
-        location, settings.options(mirror), names, folder / "files",
-        basis=None, scratch=folder / "tmp", partial=folder / "partial", patch=False, token=token,
-    )  # fmt: skip
-    what, rest = f"asking {mirror.source} for good copies", b""
+    """Name, size and time of the files that are sent, at most `most` bytes each; would be sent, if `most` is None."""
+    doing = "asking {} for good copies"
+    into = Into(folder / "files", folder / "names", scratch=folder / "tmp", partial=folder / "partial")
 
     def look() -> None:
         """About every second: an endless file would fill the store."""
-        if most is not None and any(size > most for size in floods.arriving(folder / "tmp")):
-            raise TransferError(f"{what}: it sends more than it has offered")
+        if most is not None and any(size > most for size in limits.arriving(into.scratch)):
+            raise TransferError(f"{doing.format(source)}: it sends more than it has offered")
 
-    argv[1:1] = ["--dry-run"] if most is None else []
-    with process.running(argv, memory=floods.memory(len(paths)), writable=[folder]) as child:
-        flood = floods.MessageFlood(child, what=what, names=len(paths))
-        for chunk in stall.printed(child, 1 << 16, seconds=stall.patience(mirror), flood=flood, tick=look):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for raw in lines:
-                if (sent := rsync_output.parse_sent(raw, token)) is not None and sent.line[1:2] == b"f":
-                    fields = sent.line.split(b"|", 6)
-                    yield path_of(sent.line), (fields[4], fields[5])
-        code, stderr = child.wait(), child.stderr_tail()
-    if code not in {rsync_output.OK, rsync_output.PARTIAL, rsync_output.VANISHED} or rsync_output.is_full(stderr):
-        raise rsync_output.failure(code, stderr, what)
+    with source.fetch(paths, into, doing=doing, tick=look, dry_run=most is None) as fetch:
+        for sent in fetch.arrived:
+            if sent.line[1:2] == b"f":
+                fields = sent.line.split(b"|", 6)
+                yield path_of(sent.line), (fields[4], fields[5])

@@ -19,7 +19,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snapmirror import process
 from snapmirror.config import Config
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError, UsageError
 from snapmirror.history import room
@@ -30,10 +29,13 @@ from snapmirror.history.lookup import ancestors
 from snapmirror.model import Progress, count, size
 from snapmirror.snapshots.entry import BadLine, Entry, join, parent, parse
 from snapmirror.sources import named_files, settings
+from snapmirror.sources.conversation import conversation
+from snapmirror.sources.limits import Flood
 from snapmirror.tools import rsync, rsync_output
 
 log = logging.getLogger("snapmirror.restore")
 
+_AT_ONCE = 1 << 16  # bytes of what rsync prints
 NEW, OVERWRITTEN, ATTRIBUTES = "new", "overwritten", "attributes"
 
 
@@ -271,21 +273,20 @@ class Restore:
                 protected=self._protected(), left_out=LOGIN_FILES if without_login_files else (),
             )  # fmt: skip
             writable = () if self.is_remote else None  # a hostile server gets files, and nothing else
-            with process.running(argv, stdin=names, writable=writable) as child:
-                assert child.stdout is not None
-                for raw in child.stdout:
-                    line = raw.removesuffix(b"\n")
-                    if rsync_output.is_entry(line):
-                        try:
-                            one = _entry(line)
-                        except BadLine:
-                            continue  # a message of the server, to be ignored
-                        yield line[:11], one
-                    elif line.startswith(b"skipping ") and not dry_run:
-                        self.skipped += 1
-                code, stderr = child.wait(), child.stderr_tail()
-        if code != rsync_output.OK:
-            raise self._failure(code, stderr, dry_run=dry_run)
+            flood = Flood(f"restoring to {self.where}")
+            with conversation(argv, flood, stdin=names, writable=writable) as talk:
+                for block in talk.blocks(_AT_ONCE):
+                    for line in block:
+                        if rsync_output.is_entry(line):
+                            try:
+                                one = _entry(line)
+                            except BadLine:
+                                continue  # a message of the server, to be ignored
+                            yield line[:11], one
+                        elif line.startswith(b"skipping ") and not dry_run:
+                            self.skipped += 1
+        if talk.code != rsync_output.OK:
+            raise self._failure(talk.code, talk.stderr, dry_run=dry_run)
 
     def _failure(self, code: int, stderr: bytes, *, dry_run: bool) -> SnapmirrorError:
         what = f"restoring to {self.where}"

@@ -29,7 +29,9 @@ from snapmirror.errors import (
 )
 from snapmirror.history import room
 from snapmirror.model import NOTICE, Progress, count
-from snapmirror.night import guard, losses, scrambled
+from snapmirror.night import guard, losses, scrambled, transfer
+from snapmirror.night.landing import Landed
+from snapmirror.night.odd_times import as_on_disk
 from snapmirror.night.planning import Planned, make_plan, next_header, retention_of
 from snapmirror.pipeline import Pipeline
 from snapmirror.process import ProgramFailed
@@ -43,9 +45,7 @@ from snapmirror.snapshots.record import Snapshot, make_id
 from snapmirror.snapshots.retention import by_age_alone, expired
 from snapmirror.snapshots.slot import Sealed
 from snapmirror.snapshots.spool import Spool
-from snapmirror.sources import transfer
-from snapmirror.sources.landing import Landed
-from snapmirror.sources.odd_times import as_on_disk
+from snapmirror.sources.open import open_source
 from snapmirror.state.lateness import CLOCK_TOLERANCE
 from snapmirror.state.report import MirrorReport
 from snapmirror.storage.open_store import OpenStore
@@ -78,6 +78,7 @@ class Night:
     ) -> None:
         self.mirror, self.store, self.history, self.slot = mirror, store, history, history.slot()
         self.options, self.pipeline, self.progress = options, pipeline, progress
+        self.source = open_source(mirror)
         self.report = MirrorReport(mirror.name)
         self.manifest: bytes | None = None  # of what was published
         self._began = time.monotonic()
@@ -142,7 +143,9 @@ class Night:
         with self.slot.preparing() as ready:
             try:
                 with self.pipeline.step(f"{self.mirror.name}: list and plan"):
-                    planned = make_plan(self.mirror, self.history, header, full=full, progress=self.progress)
+                    planned = make_plan(
+                        self.mirror, self.source, self.history, header, full=full, progress=self.progress
+                    )
                 self._ask(lambda: guard.check_changes(self.mirror, planned.plan))
                 self._ask(lambda: planned.warnings.extend(self._losses(planned.plan)))
                 self._ask(lambda: guard.check_expiry(self.mirror, planned.expiry))
@@ -231,7 +234,7 @@ class Night:
         with self.pipeline.step(f"{self.mirror.name}: transfer"):
             self.progress.begin(f"fetching {self.mirror.name}", names=plan.requested, size=report.bytes)
             try:
-                landed = transfer.fetch(self.mirror, plan, target, self.progress.advance, self._watch)
+                landed = transfer.fetch(self.mirror, self.source, plan, target, self.progress.advance, self._watch)
             except NoRoomError as error:
                 self._make_room()  # what others need is not held by a night that cannot be published
                 raise guard.with_largest(error, plan) from None

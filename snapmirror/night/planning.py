@@ -14,6 +14,8 @@ from pathlib import Path
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import ListingError, SnapmirrorError, TransferError
 from snapmirror.model import NOTICE, Progress, count
+from snapmirror.night import size_limits
+from snapmirror.night.odd_times import Disk
 from snapmirror.snapshots import entry, times
 from snapmirror.snapshots.history import History
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
@@ -21,8 +23,8 @@ from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import Doubt, Manifest, Plan, compare, hold_back_deletions, in_order
 from snapmirror.snapshots.record import Snapshot, make_id
 from snapmirror.snapshots.retention import Expiry, Rules, expiry
-from snapmirror.sources import listing, named_files, size_limits
-from snapmirror.sources.odd_times import Disk
+from snapmirror.sources.protocol import Listing, Source
+from snapmirror.sources.rsync import tree_lines
 
 _DEVICES = frozenset({b"D"})
 _CLOCKS_APART = timedelta(seconds=2)
@@ -47,29 +49,38 @@ class Planned:
     refusals: Sequence[SnapmirrorError] = ()
 
 
-def make_plan(mirror: MirrorConfig, history: History, header: Header, *, full: bool, progress: Progress) -> Planned:
+def make_plan(
+    mirror: MirrorConfig,
+    source: Source,
+    history: History,
+    header: Header,
+    *,
+    full: bool,
+    progress: Progress,
+) -> Planned:
     """List the source and compare. Without a usable manifest, the newest snapshot's own tree is listed instead.
 
-    `full` compares the source with that tree by rsync as well, which sees changed ACLs and xattrs.
+    `full` has the source compare itself with that tree as well, which sees changed ACLs and xattrs.
     Raises TransferError, GuardError.
     """
-    named_files.check(mirror)
+    source.check()
     newest = history.snapshots()[0] if history.snapshots() else None
     warnings: list[str] = []
     marked: set[bytes] = set()
     disk = Disk(history.slot().tree.parent)
     if full and newest is not None:
-        marked = listing.changed_names(mirror, history.tree(newest), disk)
+        marked = source.changed(history.tree(newest), disk.is_nearest)
     try:
         doubt = None if full else _doubt(newest)
-        plan, listed = _compare(mirror, _manifest(history, newest), header, marked, disk, progress, doubt)
-        if newest is not None and (marked := _hidden(mirror, history.tree(newest), disk, plan)):
-            plan, listed = _compare(mirror, _manifest(history, newest), header, marked, disk, progress)
+        plan, listed = _compare(mirror, source, _manifest(history, newest), header, marked, disk, progress, doubt)
+        if newest is not None and (marked := _hidden(mirror, source, history.tree(newest), disk, plan)):
+            plan, listed = _compare(mirror, source, _manifest(history, newest), header, marked, disk, progress)
     except DamagedManifest as damage:
         assert newest is not None
         warnings.append(f"{damage.message}; compared with the tree of {newest.id} itself instead")
-        marked = marked or listing.changed_names(mirror, history.tree(newest), disk)
-        plan, listed = _compare(mirror, _rebuilt(mirror, history.tree(newest), header), header, marked, disk, progress)
+        marked = marked or source.changed(history.tree(newest), disk.is_nearest)
+        rebuilt = _rebuilt(mirror, history.tree(newest), header)
+        plan, listed = _compare(mirror, source, rebuilt, header, marked, disk, progress)
         plan.differing = None  # they are not the manifest's
     if listed.partial:
         if mirror.on_unreadable == "fail":
@@ -125,12 +136,12 @@ def _doubt(newest: Snapshot | None) -> Doubt | None:
     return Doubt(newest.sequence, times.printed(int(since.timestamp())))
 
 
-def _hidden(mirror: MirrorConfig, tree: Path, disk: Disk, plan: Plan) -> set[bytes]:
+def _hidden(mirror: MirrorConfig, source: Source, tree: Path, disk: Disk, plan: Plan) -> set[bytes]:
     """The names of a plan's doubtful lines that have changed in truth: rsync compares fractions of a second."""
     names = [entry.path_of(line) for line in plan.doubtful]
     if not names:
         return set()
-    hidden = listing.changed_names(mirror, tree, disk, None if len(names) > _MOST_NAMES else names) & set(names)
+    hidden = source.changed(tree, disk.is_nearest, None if len(names) > _MOST_NAMES else names) & set(names)
     if hidden:
         log.info("%s: changed in the second in which it was fetched: %s", mirror.name, count(len(hidden), "file"))
     return hidden
@@ -142,30 +153,31 @@ def _manifest(history: History, newest: Snapshot | None) -> Manifest:
 
 def _rebuilt(mirror: MirrorConfig, tree: Path, header: Header) -> Lines:
     """A manifest made of the tree. Tonight's number for each entry: nothing is known of the inodes' age."""
-    lines = listing.tree_lines(mirror, tree)
+    lines = tree_lines(mirror, tree)
     return Lines(sorted(lines, key=lambda line: (line[:1] == b"h", entry.path_key(line))), header.sequence)
 
 
 def _compare(
     mirror: MirrorConfig,
+    source: Source,
     old: Manifest,
     header: Header,
     marked: set[bytes],
     disk: Disk,
     progress: Progress,
     doubt: Doubt | None = None,
-) -> tuple[Plan, listing.Listing]:
+) -> tuple[Plan, Listing]:
     left_out = _DEVICES if os.geteuid() and not mirror.fake_super else frozenset()
     plan_of = partial(compare, header=header, marked=marked, left_out=left_out, is_nearest=disk.is_nearest, doubt=doubt)
     progress.begin(f"listing {mirror.source}")
     try:
-        with closing(old), listing.source_listed(mirror, expected=old.totals.entries) as listed:
+        with closing(old), source.listed(expected=old.totals.entries) as listed:
             return plan_of(old, _counted(listed.blocks, progress)), listed
     except OutOfOrder:
         log.info("the source lists its names in another order than usual; sorting them")
         with (
             closing(old.reopened()) as again,
-            listing.source_listed(mirror, expected=old.totals.entries) as listed,
+            source.listed(expected=old.totals.entries) as listed,
         ):
             try:
                 return plan_of(again, in_order(listed.blocks)), listed

@@ -21,6 +21,7 @@ from snapmirror.night.night import Options, is_full_due
 from snapmirror.night.planning import Planned, make_plan, next_header
 from snapmirror.night.tasks import TASKS, Round, WithStoreClosed, WithStoreOpen, Work
 from snapmirror.pipeline import Pipeline
+from snapmirror.sources.open import open_source
 from snapmirror.state import newest, summary
 from snapmirror.state.followers import Follower, Followers, Run
 from snapmirror.state.followers.files import Logbook, Metrics, ReportFiles
@@ -187,7 +188,7 @@ def plan_mirrors(config: Config, names: Sequence[str], options: Options, progres
             clock = datetime.now(UTC).replace(microsecond=0)
             header = next_header(history, clock)
             full = options.full or is_full_due(mirror, history.snapshots(), header)
-            planned = make_plan(mirror, history, header, full=full, progress=progress)
+            planned = make_plan(mirror, open_source(mirror), history, header, full=full, progress=progress)
             planned.refusals = refusals(mirror, store, history, planned, clock)
             plans[mirror.name] = planned
     return plans

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snapmirror.errors import NoRoomError, SnapmirrorError, StumbledError, TransferError, UnreachableError
@@ -36,7 +35,7 @@ _STAYS = re.compile(
     r"Name or service not known|No address associated|Could not resolve hostname .*: No such host"
 )
 _NOT_ASKED_FOR = re.compile(r"rejecting (excluded|unrequested) file-list name")
-_HOSTILE = "nothing was published; the server is broken, or hostile"
+HOSTILE = "nothing was published; the server is broken, or hostile"
 _LONGEST = 600  # characters of a complaint: two names of the greatest length
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _LITERAL_LINE = re.compile(rb"Literal data: (\d+) bytes")
@@ -140,7 +139,7 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
     if is_full(stderr):
         return NoRoomError(f"{what}: the store is full{detail}", hint="make room, or keep fewer snapshots")
     if any(map(_NOT_ASKED_FOR.search, reasons)):
-        return TransferError(f"{what}: the server sends names that were not asked for{detail}", hint=_HOSTILE)
+        return TransferError(f"{what}: the server sends names that were not asked for{detail}", hint=HOSTILE)
     if exit_code < 0:
         return TransferError(f"{what}: rsync was killed by signal {-exit_code}", hint="the next run goes on from here")
     if exit_code == PARTIAL:
@@ -163,13 +162,6 @@ def _may_pass(exit_code: int, reasons: list[str]) -> bool:
     if any(map(_STAYS.search, reasons)):
         return False
     return exit_code in _PASSING or any(map(_PASSES.search, reasons if exit_code in {_SSH, _REFUSED} else ()))
-
-
-def unasked(names: Sequence[bytes], what: str) -> TransferError:
-    """The error for escaped names that were sent without a request."""
-    shown = ", ".join(name.decode("utf-8", "backslashreplace") for name in names[:5])
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return TransferError(f"{what}: the server sends names that were not asked for ({shown}{more})", hint=_HOSTILE)
 
 
 def is_full(stderr: bytes) -> bool:

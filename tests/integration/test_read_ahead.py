@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from snapmirror.config import load
-from snapmirror.sources.listing import source_listed
+from snapmirror.sources.open import open_source
 from snapmirror.tools.find import folders_argv
 from tests.support import fake_rsync
 from tests.support.runner import Scene
@@ -43,10 +43,10 @@ def test_a_tree_whose_folders_memory_cannot_hold_is_not(
     scene.configure()
     monkeypatch.setenv("PATH", scene.environ()["PATH"])
     (mirror,) = load(scene.config).mirrors
-    with source_listed(mirror, expected=1 << 40) as listing:
+    with open_source(mirror).listed(expected=1 << 40) as listing:
         assert list(listing.lines())
     assert not calls.exists()
-    with source_listed(mirror, expected=3):
+    with open_source(mirror).listed(expected=3):
         until(calls.exists, "find is called")
 
 

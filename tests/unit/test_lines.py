@@ -14,7 +14,7 @@ from snapmirror.errors import DamageError, StorageError, TransferError
 from snapmirror.snapshots import checksums, entry, packed
 from snapmirror.snapshots.manifest import DamagedManifest, Header, Reader, Writer
 from snapmirror.snapshots.spool import Spool
-from snapmirror.sources.listing import _pruned
+from snapmirror.sources.exclude_marker import pruned
 from snapmirror.tools import rsync_output
 
 TAIL = b"|rw-r--r--|0|0|5|2026/11/20-03:00:00|"
@@ -167,7 +167,7 @@ def test_a_folder_with_a_marker_is_left_out_with_all_below() -> None:
     ]  # fmt: skip
     linked = [b"hf+++++++++" + TAIL + b" => a/gone//c/one", b"hf+++++++++" + TAIL + b" => a/gone//c/two"]
     inside = b"hf+++++++++" + TAIL + b" => c/stays//a/b/too"
-    shown = list(_pruned([*plain, *linked, inside], b".nobackup"))
+    shown = list(pruned([*plain, *linked, inside], b".nobackup"))
     # (the order is put right by the plan, see merge.OutOfOrder)
     assert sorted(shown) == sorted([
         line(b".", kind=b"d"), line(b"top"), line(b"a", kind=b"d"), line(b"c", kind=b"d"), line(b"c/stays"),

@@ -1,6 +1,6 @@
 """Files that leave the newest snapshot because they have grown over `max_size`, or shrunk below `min_size`.
 
-rsync tells which names it leaves out for that; a listing does not have them. Runs no program.
+A source tells which names it leaves out for that; a listing does not have them. Runs no program.
 """
 
 from __future__ import annotations
@@ -13,30 +13,9 @@ from snapmirror.snapshots.entry import escape, path_of, unescape
 from snapmirror.snapshots.manifest import PREFIX
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.spool import Spool
+from snapmirror.sources.protocol import OVER, UNDER
 
-_OVER, _UNDER = b" is over max-size", b" is under min-size"
 _SHOWN = 5
-
-
-def are_set(mirror: MirrorConfig) -> bool:
-    """Whether files are left out for their size at all."""
-    return mirror.max_size is not None or mirror.min_size is not None
-
-
-def taken_off(blocks: Iterator[list[bytes]], skipped: Spool) -> Iterator[list[bytes]]:
-    """The listing without what rsync says of such names, which is added to `skipped`.
-
-    A name may look like the beginning of an entry; but no name holds the two slashes that stand in each entry.
-    """
-    for lines in blocks:
-        kept = []
-        for line in lines:
-            if line.endswith((_OVER, _UNDER)) and b"//" not in line:
-                end = _OVER if line.endswith(_OVER) else _UNDER
-                skipped.append((line.removesuffix(end), end))
-            else:
-                kept.append(line)
-        yield kept
 
 
 def warnings(mirror: MirrorConfig, plan: Plan, skipped: Spool) -> Iterator[str]:
@@ -44,13 +23,13 @@ def warnings(mirror: MirrorConfig, plan: Plan, skipped: Spool) -> Iterator[str]:
     gone = {path_of(line[PREFIX:]) for line in plan.delete if line[PREFIX + 1 : PREFIX + 2] == b"f"}
     if not gone:
         return
-    left: dict[bytes | None, list[bytes]] = {_OVER: [], _UNDER: []}
+    left: dict[bytes | None, list[bytes]] = {OVER: [], UNDER: []}
     for name, end in skipped:
         if name is not None and (path := unescape(name)) in gone:
             left[end].append(path)
     for end, what, limit in (
-        (_OVER, "has grown over max_size", mirror.max_size),
-        (_UNDER, "has shrunk below min_size", mirror.min_size),
+        (OVER, "has grown over max_size", mirror.max_size),
+        (UNDER, "has shrunk below min_size", mirror.min_size),
     ):
         if names := left[end]:
             shown = ", ".join(escape(path).decode("utf-8", "backslashreplace") for path in names[:_SHOWN])

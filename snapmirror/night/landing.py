@@ -1,7 +1,7 @@
-"""What one rsync has really brought: its words squared with the disk, and with what it was asked for.
+"""What one batch has really brought: the words of the source squared with the disk, and with what it was asked for.
 
-rsync prints what it has done to each name; the disk tells the rest. A name of another kind than was planned counts as
-gone. One that was not asked for ends the night. Each rsync fills a tree of its own, which is looked at once it has
+The source tells what it has done to each name; the disk tells the rest. A name of another kind than was planned counts
+as gone. One that was not asked for ends the night. Each batch fills a tree of its own, which is looked at once it has
 ended: nothing that comes later can change what was seen.
 """
 
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snapmirror.config import MirrorConfig
 from snapmirror.snapshots.entry import (
     Entry,
     escape,
@@ -30,7 +29,8 @@ from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.spool import Spool
 from snapmirror.snapshots.staging import Arrived, carry, strays
-from snapmirror.tools import rsync_output
+from snapmirror.sources.protocol import unasked
+from snapmirror.tools.rsync_output import Sent
 
 _SECOND = 1_000_000_000
 _IS_KIND: dict[bytes, Callable[[int], bool]] = {
@@ -95,30 +95,33 @@ class Wanted:
 
 
 class Landing:
-    """One rsync's work: it is asked for `wanted` and for `folders` that lead there, and fills `tree`.
+    """One batch: the source is asked for `wanted` and for `folders` that lead there, and fills `tree`.
 
-    `keep` is where a file goes that stood in the tree and could not be brought up to date, None: nowhere. `number` is
-    the snapshot's, as it stands before a line.
+    `what` is being done, for errors. `keep` is where a file goes that stood in the tree and could not be brought up to
+    date, None: nowhere. `number` is the snapshot's, as it stands before a line.
     """
 
     def __init__(
         self,
-        mirror: MirrorConfig,
+        what: str,
         number: bytes,
         tree: Path,
         wanted: Sequence[Wanted],
         folders: Mapping[bytes, Wanted],
         keep: Path | None,
+        *,
+        fake_super: bool,
     ) -> None:
-        self.mirror, self.number, self.tree, self._keep = mirror, number, tree, keep
+        self._what, self.number, self.tree, self._keep = what, number, tree, keep
+        self._fake_super = fake_super
         self.missing = {one.path: one for one in wanted}
         self._wanted, self._folders = list(wanted), folders
         self._sent: set[bytes] = set()  # folders
         self._sums: list[tuple[bytes, bytes]] = []
         self._unchecked: list[bytes] = []
 
-    def take(self, sent: rsync_output.Sent, landed: Landed) -> int | None:
-        """Note what rsync says of a name; return the bytes of a file that is new, None if that was known before."""
+    def take(self, sent: Sent, landed: Landed) -> int | None:
+        """Note what is said of a name; return the bytes of a file that is new, None if that was known before."""
         path = path_of(sent.line)
         one = self.missing.pop(path, None)
         is_first = one is not None
@@ -155,13 +158,16 @@ class Landing:
         else:
             landed.corrections[planned.line] = self.number + entry.line
 
-    def end(self, code: int, landed: Landed) -> None:
-        """rsync has ended, well enough: look at the tree. Raises TransferError for what was not asked for."""
+    def end(self, landed: Landed, *, partial: bool) -> None:
+        """It has ended, well enough: look at the tree. Raises TransferError for what was not asked for.
+
+        `partial`: some files could not be read.
+        """
         tree = Tree(self.tree)
         there = self._there(tree)
         if found := strays(self.tree, there, self.missing):
-            raise rsync_output.unasked([escape(path) for path in found], what(self.mirror))
-        self._settle_missing(tree, code, landed)
+            raise unasked([escape(path) for path in found], self._what)
+        self._settle_missing(tree, landed, partial=partial)
         present: list[tuple[Wanted, os.stat_result]] = []
         for one in self._wanted:
             if one.path in self.missing or one.new.is_directory:
@@ -180,7 +186,7 @@ class Landing:
                 self._has_gone(tree, one, landed, told=True)
                 self._sent.discard(path)
         self._inspect(present, landed)
-        if code == rsync_output.PARTIAL:  # of a file that failed rsync's own check it prints a checksum as well
+        if partial:  # of a file that failed rsync's own check it prints a checksum as well
             self._unchecked += [unescape(name) for _, name in self._sums]
             self._sums = []
         landed.checksums.extend(pair for pair in self._sums if unescape(pair[1]) not in landed.gone)
@@ -198,7 +204,7 @@ class Landing:
         return found
 
     def _is_planned_kind(self, kind: bytes, mode: int) -> bool:
-        return _IS_KIND[kind](mode) or (self.mirror.fake_super and stat.S_ISREG(mode))
+        return _IS_KIND[kind](mode) or (self._fake_super and stat.S_ISREG(mode))
 
     def _has_gone(self, tree: Tree, one: Wanted, landed: Landed, *, told: bool) -> None:
         """It is not there, or something else by now: it counts as gone."""
@@ -209,13 +215,13 @@ class Landing:
         if told:
             landed.vanished.append(one.path)
 
-    def _settle_missing(self, tree: Tree, code: int, landed: Landed) -> None:
+    def _settle_missing(self, tree: Tree, landed: Landed, *, partial: bool) -> None:
         """Names that did not land. After a read error the last version stays; otherwise they have vanished."""
         for one in self.missing.values():
             if one.new.is_directory:
                 continue  # it may come with what lies in it
-            (landed.unreadable if code == rsync_output.PARTIAL else landed.vanished).append(one.path)
-            if code == rsync_output.PARTIAL and one.old is not None:
+            (landed.unreadable if partial else landed.vanished).append(one.path)
+            if partial and one.old is not None:
                 landed.corrections[one.new.line] = one.old
                 landed.kept_old.append(one.path)
                 if self._keep is not None:
@@ -257,11 +263,6 @@ class Landing:
             landed.corrections.pop(one.new.line, None)
         else:
             landed.corrections[one.new.line] = self.number + line
-
-
-def what(mirror: MirrorConfig) -> str:
-    """What was being done, for an error."""
-    return f"the transfer from {mirror.source} stopped"
 
 
 def _with_size(attributes: bytes, size: int) -> bytes:

@@ -1,0 +1,218 @@
+"""A source that rsync serves: over ssh, from a daemon, or a folder of this machine.
+
+It is listed by a dry run that touches no disk on this side, and compared with a snapshot by another.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import IO
+
+from snapmirror import files, process
+from snapmirror.config import MirrorConfig
+from snapmirror.errors import DamageError, TransferError, UsageError
+from snapmirror.snapshots import times
+from snapmirror.snapshots.entry import path_of
+from snapmirror.snapshots.names import Tree
+from snapmirror.snapshots.spool import Spool
+from snapmirror.sources import limits, named_files, settings
+from snapmirror.sources.conversation import conversation
+from snapmirror.sources.exclude_marker import pruned
+from snapmirror.sources.protocol import OVER, UNDER, Fetch, Into, Listing
+from snapmirror.tools import rsync, rsync_output
+from snapmirror.tools.find import folders_read_ahead
+
+_LISTED_AT_ONCE, _FETCHED_AT_ONCE = 1 << 18, 1 << 16  # bytes of what is printed
+_MOST_AT_ONCE = 1_000_000  # entries that a small server can be asked to hold in memory: 85 MB
+_ONLY_TIME = b"..t......"  # of rsync's item, behind the two letters
+_HELD = 1024  # bytes of memory for each entry of a tree, to hold its folders: 4 KiB each, of four entries at least
+
+
+class RsyncSource:
+    """The source of a mirror."""
+
+    def __init__(self, mirror: MirrorConfig) -> None:
+        self._mirror = mirror
+        self._location, self._options = settings.location(mirror), settings.options(mirror)
+        # a local source that hangs could not be ended anyway
+        self._patience = 0 if self._location.kind == "local" else mirror.timeout_seconds
+
+    def __str__(self) -> str:
+        return str(self._mirror.source)
+
+    def check(self) -> None:
+        """Raises TransferError for a file that is named in the configuration, and that rsync or ssh cannot use."""
+        named_files.check(self._mirror)
+
+    @contextmanager
+    def listed(self, *, expected: int) -> Iterator[Listing]:
+        """See `protocol.Source`."""
+        mirror = self._mirror
+        rsync.refuse_aliases()
+        if self._location.kind == "ssh" and process.find("ssh") is None:  # rsync starts it, and has no words for that
+            raise UsageError("the program ssh is not installed", hint="'snapmirror doctor' names its package")
+        argv = rsync.listing_argv(self._location, self._options, whole=0 < expected <= _MOST_AT_ONCE)
+        ahead = folders_read_ahead(self._location.argument) if self._is_read_ahead(expected) else nullcontext()
+        what = f"listing {self}"
+        with ahead, _listed(argv, what, most=mirror.guard.max_entries, seconds=self._patience) as listing:
+            if mirror.max_size is not None or mirror.min_size is not None:
+                listing.blocks = _without_skipped(listing.blocks, listing.skipped)
+            if mirror.exclude_marker:
+                marker = mirror.exclude_marker.encode("utf-8", "surrogateescape")
+                listing.blocks = ([line] for line in pruned(Listing(listing.blocks).lines(), marker))
+            yield listing
+
+    def _is_read_ahead(self, expected: int) -> bool:
+        """Whether it helps rsync when a second program reads the folders before it: a fifth of the time of a cold tree.
+
+        Only of a tree that rsync goes through as a whole, and of which a quarter of this machine's memory holds the
+        folders until rsync has come that far.
+        """
+        whole = self._location.kind == "local" and not self._options.exclude and not self._options.exclude_from
+        return whole and 0 < expected * _HELD <= limits.machine_memory() // 4
+
+    def changed(self, tree: Path, is_nearest: times.IsNearest, among: Sequence[bytes] | None = None) -> set[bytes]:
+        """See `protocol.Source`."""
+        with tempfile.TemporaryFile() if among is not None else nullcontext() as names:
+            if names is not None:
+                names.write(self._listed_names(among or ()))
+                names.seek(0)
+            argv = rsync.check_argv(self._location, self._options, tree, listed=names is not None)
+            what, most = f"comparing {self} with {tree}", self._mirror.guard.max_entries
+            with _listed(argv, what, most=most, seconds=self._patience, needs_root=False, stdin=names) as listing:
+                return {
+                    path_of(line)
+                    for line in listing.lines()
+                    if not _is_time_that_cannot_be_kept(line, tree, is_nearest)
+                }
+
+    @contextmanager
+    def fetch(
+        self,
+        names: Sequence[bytes] | None,
+        into: Into,
+        *,
+        doing: str,
+        tick: Callable[[], None] | None = None,
+        dry_run: bool = False,
+    ) -> Iterator[Fetch]:
+        """See `protocol.Source`."""
+        fetch = Fetch(iter(()))
+        with closing(self._arriving(fetch, names, into, doing, tick, dry_run=dry_run)) as fetch.arrived:
+            yield fetch
+
+    def _arriving(
+        self,
+        fetch: Fetch,
+        names: Sequence[bytes] | None,
+        into: Into,
+        doing: str,
+        tick: Callable[[], None] | None,
+        *,
+        dry_run: bool,
+    ) -> Generator[rsync_output.Sent]:
+        if names is not None:
+            files.write(into.names, self._listed_names(names))
+        token = secrets.token_hex(8)
+        argv = rsync.transfer_argv(
+            self._location, self._options, None if names is None else into.names, into.tree,
+            basis=into.basis, scratch=into.scratch, partial=into.partial, patch=into.patch, token=token,
+        )  # fmt: skip
+        argv[1:1] = ["--dry-run"] if dry_run else []
+        count = len(names or (b".",))
+        writable = (into.top or into.tree, into.scratch, into.partial)
+        flood = limits.MessageFlood(doing.format(self), names=count)
+        with conversation(argv, flood, seconds=self._patience, memory=limits.memory(count), writable=writable) as talk:
+            for block in talk.blocks(_FETCHED_AT_ONCE, tick=tick):
+                for raw in block:
+                    sent = rsync_output.parse_sent(raw, token)
+                    if sent is not None:
+                        yield sent
+                    else:
+                        fetch.bytes += rsync_output.literal_bytes(raw)
+        talk.check(writes=True)
+        fetch.saw_vanishing, fetch.complaints = talk.saw_vanishing, talk.complaints
+        fetch.failure = talk.failure() if talk.is_partial else None
+        if names is not None:
+            into.names.unlink()
+
+    def _listed_names(self, paths: Sequence[bytes]) -> bytes:
+        return b"".join(rsync.listed_name(self._location, path) + b"\0" for path in paths)
+
+
+def tree_lines(mirror: MirrorConfig, tree: Path) -> list[bytes]:
+    """The entries of a snapshot's own tree, in the form in which its source is listed."""
+    argv = rsync.tree_argv(settings.options(mirror), tree)
+    with _listed(argv, f"listing {tree}", most=mirror.guard.max_entries) as listing:
+        return list(listing.lines())
+
+
+def _is_time_that_cannot_be_kept(line: bytes, tree: Path, is_nearest: times.IsNearest) -> bool:
+    """Whether only the time differs, and the tree's is the nearest that its file system has."""
+    fields = line.split(b"|", 6)
+    if line[2:11] != _ONLY_TIME or len(fields) < 7 or times.is_usual(time := fields[5]):  # few: a server's message
+        return False
+    with suppress(OSError, DamageError, ValueError):
+        return is_nearest(time, os.lstat(Tree(tree).at(path_of(line))).st_mtime_ns // 1_000_000_000)
+    return False
+
+
+def _without_skipped(blocks: Iterator[list[bytes]], skipped: Spool) -> Iterator[list[bytes]]:
+    """The listing without what rsync says of names that it leaves out for their size, which is added to `skipped`.
+
+    A name may look like the beginning of an entry; but no name holds the two slashes that stand in each entry.
+    """
+    for lines in blocks:
+        kept = []
+        for line in lines:
+            if line.endswith((OVER, UNDER)) and b"//" not in line:
+                end = OVER if line.endswith(OVER) else UNDER
+                skipped.append((line.removesuffix(end), end))
+            else:
+                kept.append(line)
+        yield kept
+
+
+@contextmanager
+def _listed(
+    argv: list[str],
+    what: str,
+    *,
+    most: int,
+    seconds: int = 0,
+    needs_root: bool = True,
+    stdin: IO[bytes] | None = None,
+) -> Iterator[Listing]:
+    """A dry run's lines. `most`: entries; `needs_root`: without the root among them there is no such folder."""
+    listing = Listing(iter(()))
+    with closing(_read(listing, argv, what, most, seconds, needs_root=needs_root, stdin=stdin)) as listing.blocks:
+        yield listing
+
+
+def _read(
+    listing: Listing,
+    argv: list[str],
+    what: str,
+    most: int,
+    seconds: int,
+    *,
+    needs_root: bool,
+    stdin: IO[bytes] | None,
+) -> Generator[list[bytes]]:
+    has_root = False
+    flood = limits.EntryFlood(what, most=most)
+    with conversation(argv, flood, seconds=seconds, memory=limits.memory(most), writable=(), stdin=stdin) as talk:
+        for lines in talk.blocks(_LISTED_AT_ONCE, unhurried=True):
+            has_root = has_root or any(line.endswith(b"|//./") for line in lines)
+            yield lines
+    listing.complaints = talk.complaints
+    talk.check(writes=False)
+    if needs_root and not has_root:
+        reason = f": {listing.complaints[0]}" if listing.complaints else ""
+        raise TransferError(f"{what}: there is no such folder{reason}", hint="check the path in source")
+    listing.partial = talk.is_partial
