@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from snapmirror.snapshots.entry import escape, plain_line
 from snapmirror.snapshots.plan import checked
+from snapmirror.sources.leaders import Leaders
 
 
 def pruned(lines: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
@@ -17,26 +17,22 @@ def pruned(lines: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
     waiting: list[bytes] = []
     folder = b"."
     pruned: list[bytes] = []
-    leaders: dict[bytes, bytes] = {}
+    leaders = Leaders()
     for line in lines:
         one = checked(line)
         if pruned and one.path.startswith(tuple(pruned) if line[:1] == b"h" else pruned[-1]):
+            leaders.left_out(one)
             continue
         if one.leader is not None:
-            if one.leader.startswith(tuple(pruned)):
-                if one.leader not in leaders:
-                    leaders[one.leader] = one.path
-                    yield plain_line(one.attributes, one.path)
-                    continue
-                line = line.replace(
-                    b"| => " + escape(one.leader) + b"//", b"| => " + escape(leaders[one.leader]) + b"//"
-                )
-            yield line
+            yield leaders.follow(one) if one.leader.startswith(tuple(pruned)) else line
         elif one.is_directory:
             yield from waiting
             waiting, folder = [], one.path
             yield line
         elif one.path == (marker if folder == b"." else folder + b"/" + marker):
+            for left in waiting:
+                if left[1:2] == b"L":
+                    leaders.left_out(checked(left))
             waiting = []
             if folder == b".":
                 return

@@ -159,6 +159,16 @@ def test_a_spool_gives_back_what_it_got(pairs: list[tuple[bytes | None, bytes | 
     assert len(spool) == len(pairs) * times
 
 
+def test_a_further_name_of_a_symlink_stays_one_when_a_marker_leaves_the_first_out() -> None:
+    first = line(b"a/link", kind=b"L", pointer=b" -> there")
+    plain = [line(b".", kind=b"d"), line(b"a", kind=b"d"), line(b"a/.nobackup"), first]
+    linked = [b"hL+++++++++" + TAIL + b" => a/link//c", b"hL+++++++++" + TAIL + b" => a/link//d"]
+    for before in (plain, [*plain[:2], first, plain[2]]):
+        *_, one, other = list(pruned([*before, *linked], b".nobackup"))
+        assert one == line(b"c", kind=b"L", pointer=b" -> there")
+        assert other == linked[1].replace(b"a/link", b"c")
+
+
 def test_a_folder_with_a_marker_is_left_out_with_all_below() -> None:
     plain = [
         line(b".", kind=b"d"), line(b"top"),
