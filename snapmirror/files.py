@@ -191,10 +191,11 @@ def _our_owner(where: int) -> int:
 
 
 @contextmanager
-def replacing(path: Path, mode: int = 0o600, *, alone: bool = False) -> Iterator[int]:
+def replacing(path: Path, mode: int = 0o600, *, alone: bool = False, inherited: bool = False) -> Iterator[int]:
     """A new file as a descriptor; it replaces whatever has the name `path` when the context ends without an error.
 
-    `alone`: nobody else is making it. Raises OSError and ForeignError.
+    `alone`: nobody else is making it. `inherited`: made by root, it belongs to the owner of the folder. Raises OSError
+    and ForeignError.
     """
     with folder(path.parent) as where:
         try:
@@ -203,6 +204,9 @@ def replacing(path: Path, mode: int = 0o600, *, alone: bool = False) -> Iterator
             descriptor = os.open(name, _ANEW, mode, dir_fd=where)
             try:
                 try:
+                    if inherited and os.geteuid() == 0:
+                        above = os.fstat(where)
+                        os.fchown(descriptor, above.st_uid, above.st_gid)
                     yield descriptor
                 finally:
                     os.close(descriptor)

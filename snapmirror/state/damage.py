@@ -177,7 +177,8 @@ def _notes(config: Config) -> _Notes:
 def _write(config: Config, notes: _Notes) -> None:
     path = summary.damage_file(config)
     if notes.mirrors:
-        files.replace(path, notes.model_dump_json(indent=1).encode(), 0o600)
+        with files.replacing(path, inherited=True) as descriptor:  # root verifies a user's store, too
+            files.write_all(descriptor, memoryview(notes.model_dump_json(indent=1).encode()))
     else:
         path.unlink(missing_ok=True)
 

@@ -238,6 +238,46 @@ def test_root_is_kept_from_a_users_store(shared: Path) -> None:
     scene.night()
 
 
+@pytest.mark.parametrize("words", [("run",), ("verify",)])
+def test_a_state_folder_that_root_has_made_is_the_users(shared: Path, words: tuple[str, ...]) -> None:
+    scene = scene_of(shared / "scene", USER)
+    os.chown(scene.folder, USER, USER)
+    scene.night()
+    shutil.rmtree(scene.state)
+    assert as_root(scene, *words).exit_code == (11 if words == ("run",) else 0)
+    assert scene.state.stat().st_uid == USER
+    scene.night()
+
+
+def test_a_state_folder_of_roots_is_named_with_what_mends_it(shared: Path) -> None:
+    scene = scene_of(shared / "scene", USER)
+    scene.night()
+    os.chown(scene.state, 0, 0)
+    scene.state.chmod(0o700)
+    done = scene.command("run")
+    assert done.exit_code == 11, str(done)
+    assert f"the folder {scene.state} for locks and reports belongs to root, and this is" in done.stderr
+    command = done.stderr.partition("as root: ")[2].partition(";")[0]
+    assert command == f"chown -R {USER} {scene.state}"
+    subprocess.run(command, shell=True, check=True)  # noqa: S602  (what the hint says is typed into a shell)
+    scene.night()
+
+
+def test_what_root_finds_damaged_in_a_users_store_the_user_knows(shared: Path) -> None:
+    scene = scene_of(shared / "scene", USER)
+    scene.night()
+    file = scene.slots()[1] / "file1"
+    times = file.stat()
+    file.write_text("X")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert as_root(scene, "verify", "--full").exit_code == 14
+    assert scene.command("status", "--json").json["mirrors"][0]["damaged_files"] == 1
+    assert scene.command("verify", "--found").exit_code == 14
+    assert scene.command("verify", "--found", "--heal").exit_code == 3
+    assert scene.command("verify", "--found").exit_code == 0
+    scene.night()
+
+
 def test_root_restores_first_and_the_users_night_gets_past_the_lock(shared: Path) -> None:
     scene = scene_of(shared / "scene", USER)
     scene.night()
