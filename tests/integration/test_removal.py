@@ -177,7 +177,7 @@ def test_what_is_refused(scene: Scene) -> None:
     assert (
         "other names of the same files, and their content, are kept" in result.stderr and "etc/alias" in result.stderr
     )
-    assert "exclude it" in result.stderr
+    assert "exclude them" in result.stderr
 
 
 def test_an_unfinished_night_keeps_no_copy(scene: Scene) -> None:
