@@ -4,7 +4,7 @@ import signal
 
 
 def main() -> None:
-    """The command `snapmirror`, and until it takes the signals over Ctrl-C ends the process without a word."""
+    """The command `snapmirror`; until it handles the signals, Ctrl-C ends the process without a message."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from snapmirror import cli  # not above: it takes a moment, in which Python would show a traceback
 

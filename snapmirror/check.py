@@ -1,4 +1,4 @@
-"""One line of the doctor's findings, and what all lines together mean."""
+"""One line of the doctor's findings, and the result of all lines together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Level = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, what was found, how to mend it, and what it means for the exit code."""
+    """What was checked, what was found, how to mend it, and its exit code."""
 
     level: Level
     topic: str

@@ -1,4 +1,4 @@
-"""Small things that several layers speak of."""
+"""Small types and functions that several layers use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 NOTICE = 25
-"""A level of the log between INFO and WARNING: what people should see, and need do nothing about."""
+"""A level of the log between INFO and WARNING: people should see it, but need not act."""
 
 
 def size(number: float) -> str:
@@ -22,11 +22,11 @@ def size(number: float) -> str:
 
 @dataclass(frozen=True)
 class ReadBack:
-    """How far the contents of a mirror have been read back and compared with their checksums.
+    """How much of a mirror's files has been read back and compared with their checksums.
 
-    `share` (0 to 1) of this round is done; the last whole one was `completed` (seconds since 1970; None: there was none
-    yet); the reading is `behind_seconds` behind what was due; `damaged` files are known. `files` and `bytes` were read
-    in the last night.
+    `share` (0 to 1) of this pass is done; the last full pass was `completed` (seconds since 1970; None: not yet);
+    reading back is `behind_seconds` behind its schedule; `damaged` files are known. `files` and `bytes` were read in
+    the last night.
     """
 
     share: float
@@ -38,16 +38,16 @@ class ReadBack:
 
 
 class Progress(Protocol):
-    """Shows how far long work has come. The command line has one for terminals, one for cron, and a silent one."""
+    """Shows the progress of long work. The command line has one for terminals, one for cron, and a silent one."""
 
     def begin(self, what: str, *, names: int | None = None, size: int | None = None) -> None:
-        """A stretch of work starts; `names` and `size` (bytes) are its totals, where they are known."""
+        """A piece of work starts; `names` and `size` (bytes) are its totals, if they are known."""
 
     def advance(self, names: int, size: int = 0) -> None:
         """So much more is done, in names and bytes."""
 
     def end(self) -> None:
-        """The stretch is over."""
+        """The piece of work is over."""
 
 
 class Silent:

@@ -1,6 +1,6 @@
 """When something is due: one pure function for full nights, for reading back, and for `run --due`.
 
-It lies below all that asks: reading back is a matter of the snapshots, which know nothing of nights.
+It is a layer below all its callers: reading back belongs to the snapshots, which must not import nights.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True)
 class Every:
-    """Once in each `interval`; what comes sooner by no more than `early` is on time."""
+    """Once in each `interval`; a run that is at most `early` sooner is on time."""
 
     interval: timedelta
     early: timedelta = timedelta(0)
@@ -33,10 +33,10 @@ class Due(NamedTuple):
 
 
 def due(rule: Every | DailyAt, last: datetime | None, now: datetime) -> Due:
-    """Whether it is time for what was done `last` (None: never), and since when; else when it will be.
+    """Whether something that was done `last` (None: never) is due, and since when; else when it will be.
 
-    Both moments know their zone. By `Every`, what was done in the future, as a clock that was ahead tells, is due: else
-    nothing would be done for years. By `DailyAt` it was done today, and is due tomorrow.
+    Both times have a zone. If `last` is in the future, because a clock was ahead, it is due by `Every`: otherwise
+    nothing would be done for years. By `DailyAt` it counts as done today, and is due tomorrow.
     """
     if isinstance(rule, Every):
         at = now if last is None or last > now else last + rule.interval - rule.early

@@ -1,7 +1,7 @@
-"""The state folder: where the files of a store lie that are not in the store itself. Runs no program.
+"""The state folder: it holds the files of a store that are not in the store itself. Runs no program.
 
-These are the lock of its runs (of an image or a pool), the locks of the export, and what a run leaves for the next and
-for those who ask (report, status, names, log of the nights). Every store has its own, so several may share a folder.
+These are the lock of its runs (of an image or a pool), the locks of the export, and the state kept between runs
+(report, status, names, log of the nights). Every store has its own files, so several stores may share a folder.
 """
 
 from __future__ import annotations
@@ -59,6 +59,6 @@ def _make_for(store: Path, folder: Path) -> None:
 
 
 def state_file(config: Config, suffix: str) -> Path:
-    """A file of this store in the state folder, called by the image where there is one, else by the folder."""
+    """A file of this store in the state folder, named after the image if there is one, else after the folder."""
     what = str(config.image.file if config.image else config.store.path)
     return config.store.state_dir / f"{hashlib.sha256(os.fsencode(what)).hexdigest()[:16]}{suffix}"

@@ -1,9 +1,9 @@
 """Completion of commands, options and pages by the Tab key, in bash, zsh and fish.
 
-The shell asks by starting the program with a variable set. typer answers, but its own options for that
-(`--install-completion`, `--show-completion`) are switched off: they would stand first in every `--help`, and the first
-one writes into the dotfiles of whoever types it, here root's. `snapmirror help --completion bash` prints the script,
-and the administrator puts it where the shell of all users looks.
+For a completion the shell starts the program with a variable set, and typer answers. typer's own options for that
+(`--install-completion`, `--show-completion`) are turned off: they would come first in every `--help`, and the first one
+writes into the dotfiles of the user, here root's. `snapmirror help --completion bash` prints the script, and the
+administrator installs it for the shells of all users.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _VARIABLE = "_SNAPMIRROR_COMPLETE"
 
 
 def enable() -> None:
-    """Teach typer the shells, if it is one that has started us."""
+    """Register the shells with typer, if a shell has started us for a completion."""
     if _VARIABLE in os.environ:
         from typer._completion_classes import completion_init
 
@@ -25,11 +25,11 @@ def enable() -> None:
 
 
 def script(shell: str) -> str:
-    """What the shell is to read. Raises UsageError for another shell than SHELLS."""
+    """The script for the shell. Raises UsageError for another shell than SHELLS."""
     from typer._completion_shared import get_completion_script
 
     if shell not in SHELLS:
         raise UsageError(f"there is no completion for {shell!r}", hint=f"there is one for {', '.join(SHELLS)}")
     text = get_completion_script(prog_name="snapmirror", complete_var=_VARIABLE, shell=shell)
-    # zsh reads a file of its search path at the first Tab, as a function; that one, too, must complete something
+    # zsh reads a file of its search path at the first Tab, as a function, which must also complete that first Tab
     return f'{text}\n[ "$funcstack[1]" != _snapmirror ] || _snapmirror_completion "$@"' if shell == "zsh" else text

@@ -1,4 +1,4 @@
-"""`snapmirror help [PAGE]`: the pages that travel with the program, and what is made of them. Needs no configuration.
+"""`snapmirror help [PAGE]`: the pages in the package, and what is made from them. Needs no configuration.
 
 On a terminal a page is laid out by rich and shown by $PAGER, else less; piped output is the plain Markdown.
 """
@@ -25,7 +25,7 @@ _LESS = {"LESS": "FRX", "LESSSECURE": "1"}
 
 
 def register(app: typer.Typer) -> None:
-    """Make the command known."""
+    """Add this command to the program."""
     app.command(name="help")(show)
 
 

@@ -1,6 +1,6 @@
 """The manual pages snapmirror(1) and snapmirror.toml(5), made from the commands' own help and from the pages.
 
-Ours, and not a library's: those that make manual pages of a tree of commands (click-man, argparse-manpage) know neither
+Our own code: the libraries that make manual pages from a tree of commands (click-man, argparse-manpage) support neither
 typer's own copy of click nor the configuration, and would be one more locked package for some sixty lines.
 """
 
@@ -17,9 +17,9 @@ _SUMMARY = "dated, browsable, unchanging backups of remote servers"
 
 
 def write(folder: Path, context: Any) -> list[Path]:
-    """Both pages, where `man` looks for them below a folder of its path; `context` is that of a command of ours.
+    """Write both pages where `man` searches below a folder of its path; `context` is that of any command of ours.
 
-    Returns what was written. Raises OSError.
+    Returns the written files. Raises OSError.
     """
     made = {
         folder / "man1" / "snapmirror.1": commands(context.find_root()),
@@ -43,7 +43,7 @@ def commands(root: Any) -> str:
     lines += [".SH ENVIRONMENT", *roff.term(VARIABLE, "The configuration, where `--config` names none.")]
     lines += roff.term("PAGER", "Shows the pages of `snapmirror help` on a terminal; default: less.")
     lines += [".SH FILES", *roff.term(str(SYSTEM_CONFIG), "The configuration: snapmirror.toml(5).")]
-    lines += roff.term("/var/lib/snapmirror", "What is kept between runs (`state_dir`).")
+    lines += roff.term("/var/lib/snapmirror", "The state kept between runs (`state_dir`).")
     lines += [".SH PAGES", ".PP", roff.inline("`snapmirror help PAGE` shows one of these:")]
     for name in pages.NAMES:
         lines += roff.term(name, pages.summary(name))
@@ -54,7 +54,7 @@ def configuration() -> str:
     """snapmirror.toml(5), in roff."""
     lines = _title("snapmirror.toml", 5, "the configuration of snapmirror")
     lines += [".SH DESCRIPTION", *roff.from_markdown(_body("configuration"))]
-    lines += [".SH FILES", *roff.term(str(SYSTEM_CONFIG), "Where it is looked for.")]
+    lines += [".SH FILES", *roff.term(str(SYSTEM_CONFIG), "The default path.")]
     return _text([*lines, *_see("snapmirror(1)")])
 
 
@@ -98,7 +98,7 @@ def _told(command: Any) -> list[str]:
 
 
 def _options(context: Any) -> list[str]:
-    """The words and options of a command; of --help once is enough, at the program's own."""
+    """The words and options of a command; --help appears only once, with the program's own options."""
     lines = []
     for param in context.command.get_params(context):
         record = param.get_help_record(context)

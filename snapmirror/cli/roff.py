@@ -1,4 +1,4 @@
-"""Markdown to roff, for manual pages: what our pages use of it, and no more.
+"""Markdown to roff, for manual pages: only the Markdown that our pages use.
 
 Headings, paragraphs, lists, indented code, tables, bold, code and links. A table becomes a list of terms: its first
 column is the term, a column headed `meaning` its text, any other one "Heading: cell".
@@ -13,7 +13,7 @@ _SPAN = re.compile(r"`([^`]+)`|\*\*(.+?)\*\*|\[([^\]]+)\]\(([^)]+)\)", re.DOTALL
 
 
 def plain(text: str) -> str:
-    """Text as it is, in a line of its own."""
+    """Unformatted text, in a line of its own."""
     text = text.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{text}" if text[:1] in (".", "'") else text
 
@@ -42,7 +42,7 @@ def quoted(text: str) -> str:
 
 
 def term(name: str, *paragraphs: str) -> list[str]:
-    """A term in bold, and what it means: roff."""
+    """A term in bold, and its meaning: roff."""
     lines = [".TP", inline(name) if _SPAN.search(name) else f"\\fB{plain(name)}\\fR"]
     for number, paragraph in enumerate(paragraphs):
         lines += [".br"] * (number > 0) + [inline(paragraph)]
@@ -68,7 +68,7 @@ def from_markdown(text: str, heading: str = ".SS") -> list[str]:
 
 
 def _blocks(text: str) -> Iterator[list[str]]:
-    """Lines that stand together, without comments."""
+    """Blocks of adjoining lines, without comments."""
     for block in re.split(r"\n(?:[ \t]*\n)+", re.sub(r"^<!--.*-->$", "", text, flags=re.MULTILINE)):
         if block.strip():
             yield block.strip("\n").splitlines()

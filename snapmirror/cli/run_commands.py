@@ -46,20 +46,23 @@ def run(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another run to end, a day at most.")] = False,
     due: Annotated[
         bool,
-        typer.Option("--due", help="Only mirrors whose last night ended a day ago or more; tell when others are due."),
+        typer.Option("--due", help="Only mirrors whose last night ended a day ago or more; show when others are due."),
     ] = False,
     at: Annotated[
         datetime | None,
         typer.Option(
-            "--at", metavar="HH:MM", formats=["%H:%M"], help="With --due: whose last night ended before this time came."
+            "--at",
+            metavar="HH:MM",
+            formats=["%H:%M"],
+            help="With --due: only if the last night ended before this time.",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a snapshot of each mirror: what cron calls every night.
+    """Make a snapshot of each mirror; cron runs this every night.
 
-    With --due it may be called often, by a machine that is not always on: it makes up for nights that were missed or
-    interrupted. One that failed by itself is not tried again before the next is due.
+    With --due it may run often, on a machine that is not always on: it runs nights that were missed or interrupted. A
+    night that failed by itself is not tried again before the next is due.
     """
     from snapmirror.night.night import Options
     from snapmirror.night.run import run_mirrors
@@ -92,7 +95,7 @@ def run(
 
 
 def _due(shell: Shell, names: list[str], at: datetime | None) -> list[str]:
-    """The mirrors that are due; of the others it is said when they will be."""
+    """The mirrors that are due; for the others a line shows when they will be."""
     from snapmirror.night.missed import missed
     from snapmirror.schedule import DailyAt, Every
 
