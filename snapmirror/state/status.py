@@ -151,7 +151,7 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
             yield f"{mirror.mirror}: the last night had {number} {'warning' if number == 1 else 'warnings'}"
         if mirror.damaged:
             files = f"{mirror.damaged} damaged {'file is' if mirror.damaged == 1 else 'files are'}"
-            mends = "' lists them" if config.zfs is not None else " --heal' heals what it can"
+            mends = "' lists them" if config.zfs is not None else " --heal' mends what it can"
             yield f"{mirror.mirror}: {files} stored; 'snapmirror verify --found{mends}"
         if (known := mirror.read_back) is not None and known.behind_seconds > _BEHIND.total_seconds():
             days = round(known.behind_seconds / 86_400)

@@ -349,7 +349,7 @@ def test_without_being_told_to_a_night_heals_nothing(scene: Scene) -> None:
     flip(scene.slots()[1] / "file")
     damaged = (scene.slots()[1] / "file").read_bytes()
     [told] = night(scene, 1).mirror["warnings"]
-    assert told.endswith("'snapmirror verify --found --heal' heals what it can")
+    assert told.endswith("'snapmirror verify --found --heal' mends what it can")
     assert (scene.slots()[2] / "file").read_bytes() == damaged
 
 
