@@ -19,6 +19,7 @@ from snapmirror.snapshots import checksums, times
 from snapmirror.snapshots.entry import path_of
 from snapmirror.snapshots.heal import Case, Healer
 from snapmirror.snapshots.history import History, SupportsHealing
+from snapmirror.snapshots.lines import Line, is_file
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.verify import Report
 from snapmirror.sources import limits
@@ -133,6 +134,6 @@ def _asked(
 
     with source.fetch(paths, into, doing=doing, tick=look, dry_run=most is None) as fetch:
         for sent in fetch.arrived:
-            if sent.line[1:2] == b"f":
-                fields = sent.line.split(b"|", 6)
-                yield path_of(sent.line), (fields[4], fields[5])
+            if is_file(line := Line(sent.line)):
+                fields = line.split(b"|", 6)
+                yield path_of(line), (fields[4], fields[5])

@@ -16,7 +16,8 @@ from snapmirror.errors import DamageError, UsageError
 from snapmirror.history.histories import Found
 from snapmirror.snapshots.browse import is_pattern, normal, pattern_of
 from snapmirror.snapshots.entry import escape, join, parent, parse, unescape
-from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
+from snapmirror.snapshots.lines import holds_symlink, name_of, unnumbered
+from snapmirror.snapshots.manifest import DamagedManifest, Reader
 
 _SIBLINGS = 20_000
 
@@ -87,7 +88,7 @@ def _present(found: Found, paths: Sequence[bytes]) -> set[bytes]:
 def _names(found: Found) -> Iterator[bytes]:
     """Every name in the form of manifests."""
     for line in Reader(found.history.manifest(found.snapshot)):
-        yield line.rpartition(b"//")[2]
+        yield name_of(line)
 
 
 def _check_real(found: Found, path: bytes) -> None:
@@ -133,9 +134,9 @@ def _look_around(found: Found, path: bytes) -> _Near:
     above = set(ancestors(path))
     tail = b"/" + path
     for line in Reader(found.history.manifest(found.snapshot)):
-        name = unescape(line.rpartition(b"//")[2]).removesuffix(b"/")
-        if name in above and line[PREFIX + 1 : PREFIX + 2] == b"L":
-            near.symlink = name, parse(line[PREFIX:]).target or b""
+        name = unescape(name_of(line)).removesuffix(b"/")
+        if name in above and holds_symlink(line):
+            near.symlink = name, parse(unnumbered(line)).target or b""
         if len(near.siblings) < _SIBLINGS and name != b"." and parent(name) == folder:
             near.siblings.append(name)
         ends_alike = name.rpartition(b"/")[2] == base or tail.endswith(b"/" + name)

@@ -28,6 +28,7 @@ from snapmirror.history.login_files import is_one as is_login_file
 from snapmirror.history.lookup import ancestors
 from snapmirror.model import Progress, count, size
 from snapmirror.snapshots.entry import BadLine, Entry, join, parent, parse
+from snapmirror.snapshots.lines import Line
 from snapmirror.sources import named_files, settings
 from snapmirror.sources.conversation import conversation
 from snapmirror.sources.limits import Flood
@@ -325,7 +326,7 @@ def _entry(line: bytes) -> Entry:
     line = line.replace(b"|DEFAULT|", b"|0|", 1)
     if line[:1] == b"h" and b"| => " not in line:
         line = b"." + line[1:]
-    return parse(line)
+    return parse(Line(line))
 
 
 def _named_in(store: Path, inodes: set[int]) -> int | None:

@@ -15,7 +15,7 @@ from snapmirror.config import MirrorConfig
 from snapmirror.errors import DamageError
 from snapmirror.snapshots.entry import parse, size_of
 from snapmirror.snapshots.history import Catalogue
-from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.lines import holds_file, is_file
 from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan, classify
@@ -42,7 +42,7 @@ def to_come(mirror: MirrorConfig, plan: Plan, history: Catalogue, store: OpenSto
 
 def _takes(mirror: MirrorConfig, pair: Pair, newest: Path | None, whole: int, *, trusting: bool) -> int:
     old, new = pair
-    if new is None or new[1:2] != b"f" or classify(old, new) == "attributes":
+    if new is None or not is_file(new) or classify(old, new) == "attributes":
         return 0
     size = size_of(new)
     if size < _SMALL:
@@ -51,7 +51,7 @@ def _takes(mirror: MirrorConfig, pair: Pair, newest: Path | None, whole: int, *,
     if mirror.source.kind == "local":
         seen = _seen(Path(mirror.source.path), path)
         return size if seen is None else min(size, seen[0])
-    if newest is not None and old is not None and old[PREFIX + 1 : PREFIX + 2] == b"f":
+    if newest is not None and old is not None and holds_file(old):
         seen = _seen(newest, path)
         if seen is not None and seen[1]:
             return min(size, seen[0] * size // seen[1])

@@ -11,7 +11,8 @@ from snapmirror.errors import ACCEPT, GuardError, ListingError, NoRoomError
 from snapmirror.model import size
 from snapmirror.snapshots import losses
 from snapmirror.snapshots.entry import parse, path_of, size_of
-from snapmirror.snapshots.manifest import PREFIX, Reader
+from snapmirror.snapshots.lines import is_file, unnumbered
+from snapmirror.snapshots.manifest import Reader
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.retention import Expiry, Rules
@@ -60,13 +61,13 @@ def check_names(mirror: MirrorConfig, plan: Plan, slot: Path) -> None:
     `slot` has the newest snapshot's names. Such a name shows up there: it is there, and yet said to be new.
     """
     tree = Tree(slot)
-    deleted = {parse(line[PREFIX:]).path for line in plan.delete}
+    deleted = {parse(unnumbered(line)).path for line in plan.delete}
     added = (parse(new).path for old, new in plan.pairs() if old is None and new is not None)
     suspects = {path for path in added if path not in deleted and tree.inode(path) is not None}
     if not suspects:
         return
     seen: set[bytes] = set()
-    for path in (path_of(line[PREFIX:]) for line in Reader(plan.manifest)):
+    for path in (path_of(unnumbered(line)) for line in Reader(plan.manifest)):
         if path in seen:
             raise ListingError(f"{mirror.source} lists {path!r} both as a folder and as something else")
         if path in suspects:
@@ -95,7 +96,7 @@ def check_room(mirror: MirrorConfig, store: OpenStore, needed_bytes: int, needed
 
 def with_largest(error: NoRoomError, plan: Plan, most: int = 3, *, remote: bool = False) -> NoRoomError:
     """The same, with the largest files of the plan: anybody on the server can make a sparse one of any size."""
-    new = (line for _, line in plan.pairs() if line is not None and line[1:2] == b"f")
+    new = (line for _, line in plan.pairs() if line is not None and is_file(line))
     largest = [parse(line) for line in nlargest(most, new, key=size_of) if size_of(line)]
     if not largest:  # names without content, of which there are too many
         return error

@@ -24,7 +24,7 @@ from snapmirror.snapshots.entry import (
     unescape,
     with_time,
 )
-from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.lines import Line, Number, Numbered, holds_file, unnumbered, with_number
 from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.spool import Spool
@@ -56,8 +56,8 @@ class Landed:
 
     trees: list[Arrived] = field(default_factory=list)
     folders: set[bytes] = field(default_factory=set)
-    corrections: dict[bytes, bytes | None] = field(default_factory=dict)
-    checksums: Spool = field(default_factory=Spool)
+    corrections: dict[Line, Numbered | None] = field(default_factory=dict)
+    checksums: Spool[bytes, bytes] = field(default_factory=Spool)
     unchecked: list[bytes] = field(default_factory=list)
     gone: set[bytes] = field(default_factory=set)
     kept_old: list[bytes] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Wanted:
     """One name that is asked for, with its line in the last manifest (numbered) and its entry in the listing."""
 
     path: bytes
-    old: bytes | None
+    old: Numbered | None
     new: Entry
 
     @classmethod
@@ -104,7 +104,7 @@ class Landing:
     def __init__(
         self,
         what: str,
-        number: bytes,
+        number: Number,
         tree: Path,
         wanted: Sequence[Wanted],
         folders: Mapping[bytes, Wanted],
@@ -122,14 +122,15 @@ class Landing:
 
     def take(self, sent: Sent, landed: Landed) -> int | None:
         """Note what is said of a name; return the bytes of a file that is new, None if that was known before."""
-        path = path_of(sent.line)
+        line = Line(sent.line)
+        path = path_of(line)
         one = self.missing.pop(path, None)
         is_first = one is not None
         if one is None:  # a folder, with what lies in it
             one = self._folders.get(path)
             if one is None:
                 return None  # see end
-        entry = parse(_with_owner(sent.line, one.new))
+        entry = parse(_with_owner(line, one.new))
         if entry.is_directory:
             self._sent.add(path)
         self._correct(one, entry, landed)
@@ -151,12 +152,12 @@ class Landing:
             if same_target or entry.target == planned.target:
                 landed.corrections.pop(planned.line, None)
             else:
-                landed.corrections[planned.line] = self.number + entry.line
+                landed.corrections[planned.line] = with_number(self.number, entry.line)
         elif entry.kind == b"f":  # its role in a hard link group stays
             item, *_, name = planned.line.split(b"|", 6)
-            landed.corrections[planned.line] = self.number + item + entry.attributes[1:] + b"|" + name
+            landed.corrections[planned.line] = with_number(self.number, Line(item + entry.attributes[1:] + b"|" + name))
         else:
-            landed.corrections[planned.line] = self.number + entry.line
+            landed.corrections[planned.line] = with_number(self.number, entry.line)
 
     def end(self, landed: Landed, *, partial: bool) -> None:
         """It has ended, well enough: look at the tree. Raises TransferError for what was not asked for.
@@ -238,10 +239,10 @@ class Landing:
         """
         groups: dict[tuple[int, int], list[tuple[Wanted, Entry]]] = {}
         for one, status in present:
-            numbered = landed.corrections.get(one.new.line) or self.number + one.new.line
-            if numbered[PREFIX + 1 : PREFIX + 2] != b"f":
+            numbered = landed.corrections.get(one.new.line) or with_number(self.number, one.new.line)
+            if not holds_file(numbered):
                 continue
-            told = parse(numbered[PREFIX:])
+            told = parse(unnumbered(numbered))
             if status.st_size != told.size:
                 told = parse(plain_line(_with_size(told.attributes, status.st_size), one.path))
             if told.leader is not None or status.st_nlink > 1:
@@ -258,11 +259,11 @@ class Landing:
                 else:
                     self._put(one, linked_line(leader.attributes, told.path, leader.path), landed)
 
-    def _put(self, one: Wanted, line: bytes, landed: Landed) -> None:
+    def _put(self, one: Wanted, line: Line, landed: Landed) -> None:
         if line == one.new.line:
             landed.corrections.pop(one.new.line, None)
         else:
-            landed.corrections[one.new.line] = self.number + line
+            landed.corrections[one.new.line] = with_number(self.number, line)
 
 
 def _with_size(attributes: bytes, size: int) -> bytes:
@@ -270,12 +271,12 @@ def _with_size(attributes: bytes, size: int) -> bytes:
     return b"|".join([*fields[:4], b"%d" % size, *fields[5:]])
 
 
-def _with_owner(line: bytes, planned: Entry) -> bytes:
+def _with_owner(line: Line, planned: Entry) -> Line:
     """An ordinary user's rsync names no owner that it cannot give: it is the listed one's."""
     fields = line.split(b"|", 6)
     if fields[2].isdigit() and fields[3].isdigit():
         return line
-    return b"|".join([*fields[:2], b"%d" % planned.uid, b"%d" % planned.gid, *fields[4:]])
+    return Line(b"|".join([*fields[:2], b"%d" % planned.uid, b"%d" % planned.gid, *fields[4:]]))
 
 
 def _remove(tree: Tree, path: bytes) -> None:

@@ -19,9 +19,10 @@ from snapmirror.snapshots import losses
 from snapmirror.snapshots.ages import ages
 from snapmirror.snapshots.entry import path_of
 from snapmirror.snapshots.history import History
+from snapmirror.snapshots.lines import Numbered, is_file, unnumbered
 from snapmirror.snapshots.losses import Losses
 from snapmirror.snapshots.manifest import DamagedManifest, Reader, taken_apart
-from snapmirror.snapshots.merge import OutOfOrder, Pair, differences, link_differences
+from snapmirror.snapshots.merge import OutOfOrder, differences, link_differences
 from snapmirror.snapshots.plan import Plan, classify
 from snapmirror.snapshots.record import Snapshot
 
@@ -57,13 +58,13 @@ def replaced_bytes(mirror: MirrorConfig, newest: Snapshot, plan: Plan) -> int:
     found = 0
     for before in _taken(plan):
         if before is not None:
-            line = losses.unnumbered(before)
-            if line[1:2] == b"f" and (mark := losses.mark(line)).time < rest_before:
+            line = unnumbered(before)
+            if is_file(line) and (mark := losses.mark(line)).time < rest_before:
                 found += mark.bytes
     return found
 
 
-def _taken(plan: Plan) -> Iterator[bytes | None]:
+def _taken(plan: Plan) -> Iterator[Numbered | None]:
     yield from plan.delete
     for before, after in plan.pairs():
         if before is not None and classify(before, after) != "attributes":
@@ -97,13 +98,14 @@ def _rest_before(mirror: MirrorConfig, snapshot: Snapshot) -> bytes:
 def _since(mirror: MirrorConfig, history: History, base: Snapshot, plan: Plan) -> Losses | None:
     """What is lost since `base` by the manifests; None, with a word to the log, if they do not tell."""
     restless = {
-        path_of(losses.unnumbered(before))
+        path_of(unnumbered(before))
         for before, after in plan.pairs()
         if before is not None and after is not None and taken_apart(before)[0] > base.sequence
     }
     try:
         with closing(Reader(history.manifest(base))) as old, closing(Reader(plan.manifest)) as new:
-            kept = ((None, line) for line in plan.held_back)  # perhaps gone: their folder could not be listed
+            # perhaps gone: their folder could not be listed
+            kept = ((None, unnumbered(line)) for line in plan.held_back)
             return losses.count(
                 chain(_pairs(old, new), kept), restless=restless, rest_before=_rest_before(mirror, base)
             )  # fmt: skip
@@ -112,9 +114,11 @@ def _since(mirror: MirrorConfig, history: History, base: Snapshot, plan: Plan) -
         return None
 
 
-def _pairs(old: Reader, new: Reader) -> Iterator[Pair]:
-    yield from differences(old, new.pieces())
-    yield from link_differences(old.links, new.links)
+def _pairs(old: Reader, new: Reader) -> Iterator[losses.Lines]:
+    for before, after in differences(old, new.pieces()):
+        yield unnumbered(before) if before else None, after
+    for before, link in link_differences(old.links, new.links):
+        yield unnumbered(before) if before else None, unnumbered(link) if link else None
 
 
 def _judge(mirror: MirrorConfig, base: Snapshot, lost: Losses) -> list[str]:

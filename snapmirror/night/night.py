@@ -39,6 +39,7 @@ from snapmirror.schedule import Every, due
 from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import escape, parse
 from snapmirror.snapshots.history import History
+from snapmirror.snapshots.lines import is_file
 from snapmirror.snapshots.manifest import Header, Reader, rewritten
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.record import Snapshot, make_id
@@ -315,9 +316,9 @@ class Night:
         if landed.kept_old:
             report.warnings.append(f"{len(landed.kept_old)} of them keep their last version: {_some(landed.kept_old)}")
 
-    def _checksums(self, plan: Plan, landed: Landed, copies: Set[bytes]) -> Spool:
+    def _checksums(self, plan: Plan, landed: Landed, copies: Set[bytes]) -> Spool[bytes, bytes]:
         """The checksum of every file with a new number; those whose content did not travel are read."""
-        linked = [parse(new).path for (_, new), _ in plan.links if new is not None and new[1:2] == b"f"]
+        linked = [parse(new).path for (_, new), _ in plan.links if new is not None and is_file(new)]
         for path in [*landed.unchecked, *linked, *copies]:
             if (checksum := checksums.in_tree(self.slot.tree, path)) is not None:
                 landed.checksums.append((checksum, escape(path)))

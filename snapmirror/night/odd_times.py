@@ -14,7 +14,7 @@ from pathlib import Path
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import times
 from snapmirror.snapshots.entry import escape, parse, with_time
-from snapmirror.snapshots.manifest import PREFIX, since_prefix
+from snapmirror.snapshots.lines import Line, Numbered, is_link, since_prefix, time_of, unnumbered, with_number
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
 
@@ -22,7 +22,7 @@ _SHOWN = 5
 _SECOND = 1_000_000_000
 
 
-def as_on_disk(plan: Plan, corrections: dict[bytes, bytes | None], slot: Path) -> str | None:
+def as_on_disk(plan: Plan, corrections: dict[Line, Numbered | None], slot: Path) -> str | None:
     """Let the manifest have the times that are on the disk. Returns a warning if some are not the source's.
 
     A hard link group keeps the text of the listing, by which its names are known to be one file; `times.fits` tells
@@ -31,10 +31,10 @@ def as_on_disk(plan: Plan, corrections: dict[bytes, bytes | None], slot: Path) -
     number, tree, others = since_prefix(plan.sequence), Tree(slot), list[str]()
     count = 0
     for planned, grouped in _odd(plan):
-        line = corrections.get(planned, number + planned)
+        line = corrections.get(planned, with_number(number, planned))
         if line is None or not line.startswith(number):
             continue  # it vanished, or keeps its last version
-        entry = parse(line[PREFIX:])
+        entry = parse(unnumbered(line))
         with suppress(OSError, DamageError, ValueError):
             seconds = os.lstat(tree.at(entry.path)).st_mtime_ns // _SECOND
             if times.is_usual(entry.time_text) or not entry.is_of(seconds):
@@ -45,7 +45,7 @@ def as_on_disk(plan: Plan, corrections: dict[bytes, bytes | None], slot: Path) -
                     name = escape(entry.path).decode("utf-8", "backslashreplace")
                     others.append(f"{name} (of {_told(entry.time_text)}, kept as of {times.shown(seconds)})")
             if not grouped:
-                corrections[planned] = number + with_time(entry.line, seconds)
+                corrections[planned] = with_number(number, with_time(entry.line, seconds))
     if not count:
         return None
     more = ", …" if count > len(others) else ""
@@ -81,18 +81,14 @@ class Disk:
         return os.fstat(file).st_mtime_ns // _SECOND
 
 
-def _odd(plan: Plan) -> Iterator[tuple[bytes, bool]]:
+def _odd(plan: Plan) -> Iterator[tuple[Line, bool]]:
     """The new lines of such entries, and whether each is in a hard link group."""
     for _, line in plan.transfer:
-        if line is not None and not times.is_usual(_time(line)):
-            yield line, line[:1] == b"h"
+        if line is not None and not times.is_usual(time_of(line)):
+            yield line, is_link(line)
     for group in plan.groups:
-        if group[0][1] is not None and not times.is_usual(_time(group[0][1])):
+        if group[0][1] is not None and not times.is_usual(time_of(group[0][1])):
             yield from ((line, True) for _, line in group if line is not None)
-
-
-def _time(line: bytes) -> bytes:
-    return line.split(b"|", 6)[5]
 
 
 def _told(text: bytes) -> str:

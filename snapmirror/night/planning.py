@@ -18,6 +18,7 @@ from snapmirror.night import size_limits
 from snapmirror.night.odd_times import Disk
 from snapmirror.snapshots import entry, times
 from snapmirror.snapshots.history import History
+from snapmirror.snapshots.lines import Line, is_link
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import Doubt, Manifest, Plan, compare, hold_back_deletions, in_order
@@ -154,7 +155,7 @@ def _manifest(history: History, newest: Snapshot | None) -> Manifest:
 def _rebuilt(mirror: MirrorConfig, tree: Path, header: Header) -> Lines:
     """A manifest made of the tree. Tonight's number for each entry: nothing is known of the inodes' age."""
     lines = tree_lines(mirror, tree)
-    return Lines(sorted(lines, key=lambda line: (line[:1] == b"h", entry.path_key(line))), header.sequence)
+    return Lines(sorted(lines, key=lambda line: (is_link(line), entry.path_key(line))), header.sequence)
 
 
 def _compare(
@@ -187,7 +188,7 @@ def _compare(
         progress.end()
 
 
-def _counted(blocks: Iterator[list[bytes]], progress: Progress) -> Iterator[list[bytes]]:
+def _counted(blocks: Iterator[list[Line]], progress: Progress) -> Iterator[list[Line]]:
     for block in blocks:
         progress.advance(len(block))
         yield block

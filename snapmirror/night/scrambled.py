@@ -21,7 +21,7 @@ from snapmirror.errors import ACCEPT, GuardError, SnapmirrorError
 from snapmirror.night import randomness
 from snapmirror.snapshots.entry import parent, path_of, size_of
 from snapmirror.snapshots.history import History
-from snapmirror.snapshots.losses import unnumbered
+from snapmirror.snapshots.lines import is_file, unnumbered
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan, classify
 
@@ -77,9 +77,9 @@ def sample(plan: Plan, rng: random.Random, most: int = _SAMPLE) -> list[Replaced
     """Some files that a plan replaces, in any order."""
     pool = _Pool[Replaced](rng)
     for before, after in plan.pairs():
-        if before is not None and after is not None and after[1:2] == b"f":
+        if before is not None and after is not None and is_file(after):
             old = unnumbered(before)
-            if old[1:2] == b"f" and size_of(after) >= randomness.FEWEST and classify(before, after) == "updated":
+            if is_file(old) and size_of(after) >= randomness.FEWEST and classify(before, after) == "updated":
                 path = path_of(after)
                 pool.add(Replaced(path, path))
     for one in _renamed(plan, rng):
@@ -108,7 +108,7 @@ def _renamed(plan: Plan, rng: random.Random) -> Iterator[Replaced]:
     gone = _Pool[_File](rng)
     for line in plan.delete:
         old = unnumbered(line)
-        if old[1:2] == b"f":
+        if is_file(old):
             gone.add((path_of(old), size_of(old)))
     if not gone.kept:
         return
@@ -117,7 +117,7 @@ def _renamed(plan: Plan, rng: random.Random) -> Iterator[Replaced]:
     beside: dict[bytes, list[_File]] = {}  # by folder
     by_name: dict[bytes, list[_File]] = {}  # by a path without its endings, or a last name
     for before, after in plan.pairs():
-        if before is None and after is not None and after[1:2] == b"f":
+        if before is None and after is not None and is_file(after):
             one = path_of(after), size_of(after)
             if parent(one[0]) in folders:
                 beside.setdefault(parent(one[0]), []).append(one)

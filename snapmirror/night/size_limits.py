@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from snapmirror.config import MirrorConfig
 from snapmirror.model import size
 from snapmirror.snapshots.entry import escape, path_of, unescape
-from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.lines import holds_file, unnumbered
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.spool import Spool
 from snapmirror.sources.protocol import OVER, UNDER
@@ -18,9 +18,9 @@ from snapmirror.sources.protocol import OVER, UNDER
 _SHOWN = 5
 
 
-def warnings(mirror: MirrorConfig, plan: Plan, skipped: Spool) -> Iterator[str]:
+def warnings(mirror: MirrorConfig, plan: Plan, skipped: Spool[bytes, bytes]) -> Iterator[str]:
     """A sentence on the files that the last snapshot has, and the new one does not have for their size."""
-    gone = {path_of(line[PREFIX:]) for line in plan.delete if line[PREFIX + 1 : PREFIX + 2] == b"f"}
+    gone = {path_of(unnumbered(line)) for line in plan.delete if holds_file(line)}
     if not gone:
         return
     left: dict[bytes | None, list[bytes]] = {OVER: [], UNDER: []}

@@ -14,7 +14,7 @@ from pathlib import Path
 from snapmirror.config import MirrorConfig
 from snapmirror.night.landing import Landed, Landing, Wanted
 from snapmirror.snapshots.entry import parent
-from snapmirror.snapshots.manifest import since_prefix
+from snapmirror.snapshots.lines import is_directory, since_prefix
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.slot import Target
@@ -87,7 +87,7 @@ class _Fetching:
         self.mirror, self.source = mirror, source
         self.target, self.advance, self.watch = target, advance, watch
         self.number = since_prefix(plan.sequence)
-        pairs = (pair for pair in plan.transfer if pair[1] is not None and pair[1][1:2] == b"d")
+        pairs = (pair for pair in plan.transfer if pair[1] is not None and is_directory(pair[1]))
         self.folders = {one.path: one for one in map(Wanted.of, pairs)}
         self.landed = Landed()
         self.ahead = 0  # bytes of files still on their way that have been shown as progress

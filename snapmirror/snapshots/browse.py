@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from snapmirror.snapshots.entry import Entry, escape, parent
 from snapmirror.snapshots.history import Catalogue
+from snapmirror.snapshots.lines import holding
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
 from snapmirror.snapshots.record import Snapshot
 
@@ -115,11 +116,10 @@ def folder(history: Catalogue, snapshot: Snapshot, path: bytes) -> list[Entry]:
 def _matching(history: Catalogue, snapshot: Snapshot, pattern: Pattern) -> Iterator[tuple[int, Entry]]:
     sign = pattern.sign
     reader = Reader(history.manifest(snapshot))
-    for line in reader:
-        if sign in line:
-            number, entry = reader.taken_apart(line)
-            if pattern.wanted(entry.path):
-                yield number, entry
+    for line in holding(reader, sign):
+        number, entry = reader.taken_apart(line)
+        if pattern.wanted(entry.path):
+            yield number, entry
 
 
 def _note(versions: list[Version], number: int, entry: Entry, snapshot: Snapshot) -> None:

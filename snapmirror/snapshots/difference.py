@@ -17,7 +17,7 @@ from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import Entry, join
 from snapmirror.snapshots.history import Catalogue
 from snapmirror.snapshots.manifest import Reader
-from snapmirror.snapshots.merge import differences, link_differences
+from snapmirror.snapshots.merge import BothNumbered, differences, link_differences
 from snapmirror.snapshots.record import Snapshot
 
 ADDED, REMOVED, MOVED = "added", "removed", "moved"
@@ -89,7 +89,7 @@ def _pairs(old: Reader, new: Reader) -> dict[bytes, _Both]:
     return pairs
 
 
-def _later(old: Reader, new: Reader) -> Iterator[tuple[bytes | None, bytes | None]]:
+def _later(old: Reader, new: Reader) -> Iterator[BothNumbered]:
     """The links are complete only when the plain lines have been read."""
     yield from link_differences(old.links, new.links)
 

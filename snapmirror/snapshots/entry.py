@@ -24,6 +24,7 @@ from functools import cached_property, lru_cache
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import times
+from snapmirror.snapshots.lines import Line
 
 _ESCAPE = re.compile(rb"\\#([0-7]{3})")
 _MUST_ESCAPE = re.compile(rb"[\x00-\x08\x0a-\x1f]|\\(?=#[0-9]{3})")
@@ -60,7 +61,7 @@ def escape(name: bytes) -> bytes:
 class Entry:
     """One entry, taken apart. `path` is relative, without a slash at its end; the root is `.`."""
 
-    line: bytes
+    line: Line
     path: bytes
     kind: bytes
     permissions: bytes
@@ -96,7 +97,7 @@ class Entry:
         return self.kind + b"|" + b"|".join(self.line.split(b"|", 6)[1:6])
 
 
-def parse(line: bytes) -> Entry:
+def parse(line: Line) -> Entry:
     """Take a line apart. Raises BadLine for one that is no entry."""
     fields = line.split(b"|", 6)
     if len(fields) != 7 or fields[0][1:2] not in _TYPE_BITS or len(fields[1]) < 9:
@@ -126,19 +127,20 @@ def _pointed(link: bytes, arrow: bytes) -> bytes:
     return link[len(arrow) :]
 
 
-def plain_line(attributes: bytes, path: bytes, pointer: bytes = b"") -> bytes:
+def plain_line(attributes: bytes, path: bytes, pointer: bytes = b"") -> Line:
     """The line of a name that leads its group or is alone; `pointer` is ` -> target`, escaped, of a symlink."""
     item = (b">" if attributes[:1] == b"f" else b"c") + attributes[:1] + b"+++++++++"
-    return item + attributes[1:] + b"|" + pointer + b"//" + escape(path) + (b"/" if attributes[:1] == b"d" else b"")
+    slash = b"/" if attributes[:1] == b"d" else b""
+    return Line(item + attributes[1:] + b"|" + pointer + b"//" + escape(path) + slash)
 
 
-def linked_line(attributes: bytes, path: bytes, leader: bytes) -> bytes:
+def linked_line(attributes: bytes, path: bytes, leader: bytes) -> Line:
     """The line of a further name of a hard link group."""
     item = b"h" + attributes[:1] + b"+++++++++"
-    return item + attributes[1:] + b"| => " + escape(leader) + b"//" + escape(path)
+    return Line(item + attributes[1:] + b"| => " + escape(leader) + b"//" + escape(path))
 
 
-def is_settled(old: bytes, new: bytes, is_nearest: times.IsNearest) -> bool:
+def is_settled(old: Line, new: Line, is_nearest: times.IsNearest) -> bool:
     """Whether two lines of a name tell the same, but for a time that `old` has as it is on the disk, see `times`."""
     before, after = old.split(b"|", 6), new.split(b"|", 6)
     if before[:5] != after[:5] or before[6] != after[6] or times.is_usual(after[5]):
@@ -149,24 +151,24 @@ def is_settled(old: bytes, new: bytes, is_nearest: times.IsNearest) -> bool:
         return False
 
 
-def with_time(line: bytes, seconds: int) -> bytes:
+def with_time(line: Line, seconds: int) -> Line:
     """The line (without number) with another modification time."""
     fields = line.split(b"|", 6)
-    return b"|".join([*fields[:5], times.written(seconds), fields[6]])
+    return Line(b"|".join([*fields[:5], times.written(seconds), fields[6]]))
 
 
-def size_of(line: bytes) -> int:
+def size_of(line: Line) -> int:
     """The size in bytes that a line (without number) tells."""
     return int(line.split(b"|", 5)[4])
 
 
-def path_of(line: bytes) -> bytes:
+def path_of(line: Line) -> bytes:
     """The path of a line, whatever its other fields hold."""
     name = unescape(line.rpartition(b"//")[2])
     return name.removesuffix(b"/") if line[1:2] == b"d" else name
 
 
-def path_key(line: bytes) -> bytes:
+def path_key(line: Line) -> bytes:
     """The place of a line in rsync's order: in each directory files come first, then each directory with all below.
 
     Bytes compare as the order does: every directory on the way is `\\1name/`, any other entry `\\0name`.

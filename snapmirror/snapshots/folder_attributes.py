@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import parent
-from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.lines import is_directory, unnumbered
 from snapmirror.snapshots.names import FolderAttributes, Tree
 from snapmirror.snapshots.plan import Plan
 
@@ -44,7 +44,7 @@ def asked_for(plan: Plan, *, folders: bool = False) -> Iterator[bytes]:
     """The paths that get something new; `folders`: these alone."""
     for _, new in chain(plan.pairs(), (pair for pair, _ in plan.links)):
         assert new is not None
-        if not folders or new[1:2] == b"d":
+        if not folders or is_directory(new):
             yield entry.path_of(new)
 
 
@@ -53,4 +53,4 @@ def _touched(plan: Plan) -> set[bytes]:
 
 
 def _gone(plan: Plan) -> set[bytes]:
-    return {entry.path_of(line[PREFIX:]) for line in plan.delete}
+    return {entry.path_of(unnumbered(line)) for line in plan.delete}

@@ -14,25 +14,37 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from snapmirror.snapshots import entry
-from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.lines import (
+    Line,
+    Number,
+    Numbered,
+    holds_directory,
+    is_directory,
+    is_link,
+    is_symlink,
+    prefix_of,
+    since_prefix,
+    unnumbered,
+    with_number,
+)
 from snapmirror.snapshots.merge import Pair
 
 if TYPE_CHECKING:
     from snapmirror.snapshots.plan import Plan
 
 
-Symlinks = Callable[[], list[bytes]]
+Symlinks = Callable[[], list[Line]]
 
 
 @dataclass
 class _Name:
     """One name that belongs to a group before or after tonight. Lines are without numbers."""
 
-    old_number: bytes | None = None  # None: unchanged plain line, its number stands in the manifest already
-    old_line: bytes | None = None
+    old_number: Number | None = None  # None: unchanged plain line, its number stands in the manifest already
+    old_line: Line | None = None
     old_attributes: bytes | None = None
     old_inode: bytes = b""
-    new_line: bytes | None = None
+    new_line: Line | None = None
     new_attributes: bytes | None = None
     new_inode: bytes = b""
 
@@ -41,7 +53,7 @@ class _Name:
 class Grouped:
     """The numbered link lines of the new manifest, and every name that is in a group before or after tonight."""
 
-    lines: list[bytes] = field(default_factory=list)
+    lines: list[Numbered] = field(default_factory=list)
     names: Set[bytes] = frozenset()
 
 
@@ -49,10 +61,10 @@ def resolve(
     plan: Plan,
     changed: Iterable[Pair],
     symlinks: Symlinks,
-    old_links: list[bytes],
-    new_links: list[bytes],
+    old_links: list[Numbered],
+    new_links: list[Line],
     marked: Set[bytes],
-    number: bytes,
+    number: Number,
 ) -> Grouped:
     """Put what concerns groups into the plan; the rest of `changed` is the caller's.
 
@@ -74,11 +86,11 @@ def resolve(
             assert name.new_line is not None
             pair = (_numbered(name), name.new_line)
             if path in kept:
-                if name.old_number is not None and name.new_line[:1] != b"h":
-                    plan.corrections[name.new_line] = name.old_number + name.new_line
+                if name.old_number is not None and not is_link(name.new_line):
+                    plan.corrections[name.new_line] = with_number(name.old_number, name.new_line)
             else:
-                if name.new_line[:1] != b"h":
-                    plan.corrections[name.new_line] = number + name.new_line
+                if not is_link(name.new_line):
+                    plan.corrections[name.new_line] = with_number(number, name.new_line)
                 if survivors:
                     plan.links.append((pair, survivors[0]))
                 else:
@@ -89,36 +101,36 @@ def resolve(
             plan.transfer.extend(moved)
     for name in names.values():
         if name.new_line is None and name.old_line is not None:
-            plan.delete.append((name.old_number or number) + name.old_line)
+            plan.delete.append(with_number(name.old_number or number, name.old_line))
     lines = []
     for line in new_links:
         path = entry.parse(line).path
         old_number = names[path].old_number
-        lines.append((old_number if path in kept and old_number is not None else number) + line)
+        lines.append(with_number(old_number if path in kept and old_number is not None else number, line))
     return Grouped(lines, names.keys())
 
 
-def _numbered(name: _Name) -> bytes | None:
-    return None if name.old_line is None else (name.old_number or b"0000000 ") + name.old_line
+def _numbered(name: _Name) -> Numbered | None:
+    return None if name.old_line is None else with_number(name.old_number or since_prefix(0), name.old_line)
 
 
 def is_grouped(pair: Pair, names: Set[bytes]) -> bool:
     """Whether a pair is of one of these names, and no folder."""
     old, new = pair
-    line = new if new is not None else old[PREFIX:] if old is not None else b""
-    return line[1:2] != b"d" and entry.parse(line).path in names
+    line = new if new is not None else unnumbered(old) if old is not None else Line(b"")
+    return not is_directory(line) and entry.parse(line).path in names
 
 
 def _collect(
-    changed: Iterable[Pair], symlinks: Symlinks, old_links: list[bytes], new_links: list[bytes]
+    changed: Iterable[Pair], symlinks: Symlinks, old_links: list[Numbered], new_links: list[Line]
 ) -> dict[bytes, _Name]:
     """Every name that is in a group before or after, with what is known of it on both sides."""
     names: dict[bytes, _Name] = {}
     for numbered in old_links:
-        link = entry.parse(numbered[PREFIX:])
+        link = entry.parse(unnumbered(numbered))
         assert link.leader is not None
         name = names.setdefault(link.path, _Name())
-        name.old_number, name.old_line = numbered[:PREFIX], link.line
+        name.old_number, name.old_line = prefix_of(numbered), link.line
         leader = names.setdefault(link.leader, _Name())
         for one in (name, leader):
             one.old_attributes, one.old_inode = link.attributes, b"g" + link.leader
@@ -146,19 +158,19 @@ def _holds_symlinks(names: dict[bytes, _Name]) -> bool:
 
 def _add_changes(names: dict[bytes, _Name], changed: Iterable[Pair]) -> None:
     for old, new in changed:
-        if old is not None and old[PREFIX + 1 : PREFIX + 2] != b"d":
-            before = entry.parse(old[PREFIX:])
+        if old is not None and not holds_directory(old):
+            before = entry.parse(unnumbered(old))
             if (name := names.get(before.path)) is not None:
-                name.old_number, name.old_line, name.old_attributes = old[:PREFIX], before.line, before.attributes
+                name.old_number, name.old_line, name.old_attributes = prefix_of(old), before.line, before.attributes
                 name.old_inode = name.old_inode or b"s" + before.path
-        if new is not None and new[1:2] != b"d":
+        if new is not None and not is_directory(new):
             after = entry.parse(new)
             if (name := names.get(after.path)) is not None:
                 name.new_line, name.new_attributes = after.line, after.attributes
                 name.new_inode = name.new_inode or b"s" + after.path
 
 
-def _fill_unchanged(path: bytes, name: _Name, symlink_lines: dict[bytes, bytes]) -> None:
+def _fill_unchanged(path: bytes, name: _Name, symlink_lines: dict[bytes, Line]) -> None:
     """A leader whose plain line is the same on both sides shows up in no change: one side tells of the other."""
     attributes = name.new_attributes or name.old_attributes or b""
     line = symlink_lines[path] if attributes[:1] == b"L" else entry.plain_line(attributes, path)
@@ -174,7 +186,7 @@ def _add_targets(names: dict[bytes, _Name]) -> None:
         targets: dict[bytes, bytes] = {}
         for path, name in names.items():
             line = name.old_line if old_side else name.new_line
-            if line is not None and line[:2] == b"cL":
+            if line is not None and is_symlink(line) and not is_link(line):
                 targets[path] = entry.parse(line).target or b""
         for name in names.values():
             inode = name.old_inode if old_side else name.new_inode

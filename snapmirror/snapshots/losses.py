@@ -18,10 +18,11 @@ from datetime import UTC, datetime
 from itertools import chain
 
 from snapmirror.snapshots.entry import path_of
-from snapmirror.snapshots.manifest import PREFIX
-from snapmirror.snapshots.merge import Pair
+from snapmirror.snapshots.lines import Line, is_file, is_link, unnumbered
 from snapmirror.snapshots.plan import Plan
 
+Lines = tuple[Line | None, Line | None]
+"""Old and new line of one name; None where it is absent."""
 _DIGITS = re.compile(rb"[0-9]+")
 _MAIL_FLAGS = b":2,"  # of a Maildir: what follows is only what its reader has done with it
 
@@ -63,8 +64,8 @@ def time_text(moment: datetime) -> bytes:
     return moment.astimezone(UTC).strftime("%Y/%m/%d-%H:%M:%S").encode()
 
 
-def count(pairs: Iterable[Pair], *, restless: Set[bytes] = frozenset(), rest_before: bytes) -> Losses:
-    """What is lost by these pairs of old (numbered) and new lines.
+def count(pairs: Iterable[Lines], *, restless: Set[bytes] = frozenset(), rest_before: bytes) -> Losses:
+    """What is lost by these pairs of old and new lines.
 
     Names in `restless` change all the time and do not count. At rest is what was changed before `rest_before`.
     """
@@ -72,10 +73,8 @@ def count(pairs: Iterable[Pair], *, restless: Set[bytes] = frozenset(), rest_bef
     new: dict[bytes, Mark] = {}
     for before, after in pairs:
         for line, seen in ((before, old), (after, new)):
-            if line is not None:
-                plain = unnumbered(line)
-                if plain[1:2] == b"f":
-                    seen[path_of(plain)] = mark(plain)
+            if line is not None and is_file(line):
+                seen[path_of(line)] = mark(line)
     left = {path: one for path, one in old.items() if not one.is_same(new.get(path))}
     lost = {path: one for path, one in _lost(left, old, new).items() if path not in restless}
     gone, changed = (sum((path not in new) is is_gone for path in lost) for is_gone in (True, False))
@@ -88,23 +87,19 @@ def count(pairs: Iterable[Pair], *, restless: Set[bytes] = frozenset(), rest_bef
     )
 
 
-def unnumbered(line: bytes) -> bytes:
-    """A line without the number that it may have."""
-    return line if line[11:12] == b"|" else line[PREFIX:]
-
-
-def mark(line: bytes) -> Mark:
-    """The mark of a line without number."""
+def mark(line: Line) -> Mark:
+    """The mark of a line."""
     fields = line.split(b"|", 6)
     size = int(fields[4])
-    return Mark(size, fields[5], 0 if line[:1] == b"h" else size)
+    return Mark(size, fields[5], 0 if is_link(line) else size)
 
 
 def of_plan(plan: Plan, *, restless: Set[bytes] = frozenset(), rest_before: bytes = b"") -> Losses:
     """What is lost by one night."""
     deleted = ((before, None) for before in plan.delete)
     pairs = chain(plan.pairs(), deleted, (pair for pair, _ in plan.links))
-    return count(pairs, restless=restless, rest_before=rest_before)
+    lines = ((unnumbered(before) if before else None, after) for before, after in pairs)
+    return count(lines, restless=restless, rest_before=rest_before)
 
 
 def _lost(differs: dict[bytes, Mark], old: dict[bytes, Mark], new: dict[bytes, Mark]) -> dict[bytes, Mark]:

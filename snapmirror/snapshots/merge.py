@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol, overload
 
 from snapmirror.snapshots.entry import parse, path_key
-from snapmirror.snapshots.manifest import PREFIX, Piece, in_memory, since_prefix
+from snapmirror.snapshots.lines import Line, Numbered, since_prefix, unnumbered, with_number
+from snapmirror.snapshots.manifest import Piece, in_memory
 
 _LEAST, _MOST = 16, 8192
 
@@ -20,8 +21,10 @@ class OutOfOrder(Exception):  # noqa: N818
     """The second text is not in order: its reader must sort it first."""
 
 
-Pair = tuple[bytes | None, bytes | None]
+Pair = tuple[Numbered | None, Line | None]
 """Old line (numbered) and new line of one name; None where it is absent."""
+BothNumbered = tuple[Numbered | None, Numbered | None]
+"""The same, where the new one has its number as well."""
 
 
 class Text(Protocol):
@@ -63,10 +66,10 @@ class _Cursor:
         self.place += count
 
     @property
-    def line(self) -> bytes:
+    def line(self) -> Line:
         return self.piece.lines[self.at]
 
-    def lines(self, count: int) -> list[bytes]:
+    def lines(self, count: int) -> list[Line]:
         """The next lines of the piece."""
         return self.piece.lines[self.at : self.at + count]
 
@@ -75,13 +78,21 @@ Same = Callable[[Piece, int], None]
 """Called with lines that stand in both texts, and the place of the first in the old one."""
 
 
+@overload
+def differences(old: Text, new: Iterator[Piece], same: Same | None = None) -> Iterator[Pair]: ...
+
+
+@overload
+def differences(old: Text, new: Iterator[Piece], *, numbers: array[int]) -> Iterator[BothNumbered]: ...
+
+
 def differences(
     old: Text,
     new: Iterator[Piece],
     same: Same | None = None,
     *,
     numbers: array[int] | None = None,
-) -> Iterator[Pair]:
+) -> Iterator[Any]:
     """Each name whose line differs between `old` and the pieces of `new`.
 
     With `numbers`, those of the new lines, they count as well, and new lines are yielded numbered, as old ones always
@@ -120,7 +131,7 @@ def differences(
         if left.more():
             old_key = path_key(left.line)
             if old_key <= key:
-                before = since_prefix(old.numbers[left.place]) + left.line
+                before = with_number(since_prefix(old.numbers[left.place]), left.line)
                 left.step()
                 if old_key < key:
                     yield before, None
@@ -133,7 +144,7 @@ def differences(
         yield None, _numbered(line, numbers, right.place)
         right.step()
     while left.more():
-        yield since_prefix(old.numbers[left.place]) + left.line, None
+        yield with_number(since_prefix(old.numbers[left.place]), left.line), None
         left.step()
 
 
@@ -177,16 +188,16 @@ def _equal(ours: Sequence[object], theirs: Sequence[object]) -> int:
     return len(ours)
 
 
-def _numbered(line: bytes, numbers: array[int] | None, place: int) -> bytes:
-    return line if numbers is None else since_prefix(numbers[place]) + line
+def _numbered(line: Line, numbers: array[int] | None, place: int) -> bytes:
+    return line if numbers is None else with_number(since_prefix(numbers[place]), line)
 
 
-def link_differences(old_links: Sequence[bytes], new_links: Sequence[bytes]) -> Iterator[Pair]:
+def link_differences(old_links: Sequence[Numbered], new_links: Sequence[Numbered]) -> Iterator[BothNumbered]:
     """The same for the numbered lines of further names, which stand in lists of their own."""
     if old_links == new_links:
         return
-    old = {parse(line[PREFIX:]).path: line for line in old_links}
-    new = {parse(line[PREFIX:]).path: line for line in new_links}
+    old = {parse(unnumbered(line)).path: line for line in old_links}
+    new = {parse(unnumbered(line)).path: line for line in new_links}
     for path, line in old.items():
         if new.get(path) != line:
             yield line, new.get(path)

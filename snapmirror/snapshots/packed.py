@@ -17,7 +17,7 @@ _BLOCK = 256  # bytes of a packed file that are unpacked at once: 8 MB at most
 _LINES = 4096
 
 
-def pack(pairs: Spool) -> bytes:
+def pack(pairs: Spool[bytes, bytes]) -> bytes:
     """The bytes of a file, of pairs of word and rest."""
     lines: list[bytes] = []
     size = sum(len(word or b"") + len(rest or b"") + 2 for word, rest in pairs)

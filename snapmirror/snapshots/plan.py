@@ -13,14 +13,31 @@ from typing import Protocol
 
 from snapmirror.errors import ListingError
 from snapmirror.snapshots import entry
+from snapmirror.snapshots.entry import path_of
+from snapmirror.snapshots.lines import (
+    Line,
+    Numbered,
+    files_of,
+    holds_file,
+    is_directory,
+    is_entry,
+    is_file,
+    is_link,
+    items_of,
+    kind_of,
+    since_prefix,
+    time_of,
+    unnumbered,
+    usual_items,
+    with_number,
+)
 from snapmirror.snapshots.links import is_grouped, resolve
-from snapmirror.snapshots.manifest import PREFIX, Former, Header, Piece, Totals, Writer, since_prefix
+from snapmirror.snapshots.manifest import Former, Header, Piece, Totals, Writer
 from snapmirror.snapshots.merge import Pair, Text, differences, link_differences
 from snapmirror.snapshots.spool import Spool
 from snapmirror.snapshots.times import IsNearest, is_nearest
 
 _SAMPLE = 4
-_USUAL = {b">f+++++++++|", b"cd+++++++++|", b"cL+++++++++|", b"cD+++++++++|", b"cS+++++++++|"}
 MOST_CHANGES = 20_000
 """So many names may have changed in a night, and it is still remembered which."""
 
@@ -29,10 +46,10 @@ class Manifest(Text, Former, Protocol):
     """The old side of a plan."""
 
     @property
-    def links(self) -> list[bytes]:
+    def links(self) -> list[Numbered]:
         """The numbered lines of further names."""
 
-    def symlinks(self) -> list[bytes]:
+    def symlinks(self) -> list[Line]:
         """The plain lines of symlinks."""
 
     def reopened(self) -> Manifest:
@@ -56,19 +73,19 @@ class Plan:
 
     id: str
     sequence: int
-    transfer: Spool = field(default_factory=Spool)
+    transfer: Spool[Numbered, Line] = field(default_factory=Spool)
     groups: list[list[Pair]] = field(default_factory=list)
     links: list[tuple[Pair, bytes]] = field(default_factory=list)
-    delete: list[bytes] = field(default_factory=list)
+    delete: list[Numbered] = field(default_factory=list)
     old_entries: int = 0
     totals: Totals = field(default_factory=Totals)
-    sample: list[bytes] = field(default_factory=list)
+    sample: list[Line] = field(default_factory=list)
     manifest: bytes = b""
-    corrections: dict[bytes, bytes | None] = field(default_factory=dict)
-    held_back: list[bytes] = field(default_factory=list)
+    corrections: dict[Line, Numbered | None] = field(default_factory=dict)
+    held_back: list[Numbered] = field(default_factory=list)
     left_out: int = 0
-    differing: Spool | None = None
-    doubtful: list[bytes] = field(default_factory=list)
+    differing: Spool[Numbered, Numbered] | None = None
+    doubtful: list[Line] = field(default_factory=list)
 
     def pairs(self) -> Iterator[Pair]:
         """Everything that rsync is asked for."""
@@ -89,7 +106,7 @@ class Plan:
         for old, new in self.pairs():
             kind = classify(old, new)
             counts[kind] += 1
-            if kind != "attributes" and new is not None and new[1:2] == b"f":
+            if kind != "attributes" and new is not None and kind_of(new) == b"f":
                 moved += entry.size_of(new)
         for group in self.groups:  # one file, however many names
             moved -= sum(entry.size_of(new) for _, new in group[1:] if new is not None)
@@ -104,7 +121,7 @@ class Plan:
             assert new is not None
             yield "linked", entry.parse(new).path
         for line in self.delete:
-            yield "deleted", entry.parse(line[PREFIX:]).path
+            yield "deleted", entry.parse(unnumbered(line)).path
 
     @property
     def is_empty(self) -> bool:
@@ -122,21 +139,21 @@ class Doubt:
     fetched: int
     since: bytes
 
-    def of(self, lines: Sequence[bytes], numbers: Sequence[int]) -> Iterator[bytes]:
+    def of(self, lines: Sequence[Line], numbers: Sequence[int]) -> Iterator[Line]:
         """Those of these lines."""
         if self.fetched in numbers:
             for line, number in zip(lines, numbers, strict=True):
-                if number == self.fetched and line[1:2] == b"f" and line.split(b"|", 6)[5] >= self.since:
+                if number == self.fetched and is_file(line) and time_of(line) >= self.since:
                     yield line
 
 
-def classify(old: bytes | None, new: bytes | None) -> str:
+def classify(old: Numbered | None, new: Line | None) -> str:
     """Name what happens to one entry."""
     if new is None:
         return "deleted"
     if old is None:
         return "added"
-    before, after = old[PREFIX:].split(b"|", 6), new.split(b"|", 6)
+    before, after = unnumbered(old).split(b"|", 6), new.split(b"|", 6)
     if before[0][1:] != after[0][1:]:
         return "updated"
     if after[0][1:] == b"d":
@@ -147,7 +164,7 @@ def classify(old: bytes | None, new: bytes | None) -> str:
 
 def compare(
     old: Manifest,
-    listing: Iterator[list[bytes]],
+    listing: Iterator[list[Line]],
     header: Header,
     *,
     marked: Set[bytes],
@@ -165,8 +182,8 @@ def compare(
     plan = Plan(header.id, header.sequence)
     writer = Writer.after(old, header)
     number = since_prefix(header.sequence)
-    new_links: list[bytes] = []
-    changed = Spool()
+    new_links: list[Line] = []
+    changed = Spool[Numbered, Line]()
     sample = _Sample(old.totals.entries)
 
     def same(piece: Piece, place: int) -> None:
@@ -176,39 +193,36 @@ def compare(
         if marked:
             for offset, line in enumerate(piece.lines):
                 if entry.parse(line).path in marked:
-                    changed.append((since_prefix(numbers[offset]) + line, line))
+                    changed.append((with_number(since_prefix(numbers[offset]), line), line))
                     numbers[offset] = header.sequence
         else:
             sample.passed(piece, place)
         writer.number(numbers)
 
-    def stays(line: bytes) -> bool:
+    def stays(line: Line) -> bool:
         """Whether it is an entry, and one that stands among the plain ones."""
-        if line[11:12] != b"|" or line[:1] == b"*":
+        if not is_entry(line):
             return False
-        if line[1:2] in left_out:
+        if kind_of(line) in left_out:
             plan.left_out += 1
             return False
-        if line[:1] == b"h":
+        if is_link(line):
             checked(line)
             new_links.append(line)
             return False
         return True
 
     def listed() -> Iterator[Piece]:
-        usual = {key for key in _USUAL if key[1:2] not in left_out}
-        plain = (
-            lines if {line[:12] for line in lines} <= usual else [line for line in lines if stays(line)]
-            for lines in listing
-        )
+        usual = usual_items(left_out)
+        plain = (lines if items_of(lines) <= usual else [line for line in lines if stays(line)] for lines in listing)
         return writer.putting(plain)
 
-    settled: list[tuple[bytes, bytes]] = []
+    settled: list[tuple[Numbered, Line]] = []
     for before, after in differences(old, listed(), same):
         if after is not None:
             checked(after)
             writer.number([header.sequence])
-            if before and entry.is_settled(before[PREFIX:], after, is_nearest) and entry.path_of(after) not in marked:
+            if before and entry.is_settled(unnumbered(before), after, is_nearest) and path_of(after) not in marked:
                 settled.append((before, after))
                 continue
         changed.append((before, after))
@@ -220,7 +234,7 @@ def compare(
     for line in grouped.lines:
         writer.add(line)
     if len(changed) <= MOST_CHANGES:
-        plan.differing = Spool((before, after and number + after) for before, after in changed)
+        plan.differing = Spool((before, with_number(number, after) if after else None) for before, after in changed)
         plan.differing.extend(link_differences(old.links, grouped.lines))
     for before, after in changed:
         if grouped.names and is_grouped((before, after), grouped.names):
@@ -238,7 +252,11 @@ def compare(
 
 
 def _keep_settled(
-    plan: Plan, settled: list[tuple[bytes, bytes]], changed: Spool, old_links: list[bytes], new_links: list[bytes]
+    plan: Plan,
+    settled: list[tuple[Numbered, Line]],
+    changed: Spool[Numbered, Line],
+    old_links: list[Numbered],
+    new_links: list[Line],
 ) -> None:
     """Entries whose time the manifest has as it is on the disk, not as it is listed, are unchanged.
 
@@ -246,12 +264,12 @@ def _keep_settled(
     """
     if not settled:
         return
-    grouped = {entry.parse(line[PREFIX:]).leader for line in old_links} | {
+    grouped = {entry.parse(unnumbered(line)).leader for line in old_links} | {
         entry.parse(line).leader for line in new_links
     }
-    grouped |= {entry.path_of(line[PREFIX:]) for line in old_links}
+    grouped |= {path_of(unnumbered(line)) for line in old_links}
     for before, after in settled:
-        if entry.path_of(after) in grouped:
+        if path_of(after) in grouped:
             changed.append((before, after))
         else:
             plan.corrections[after] = before
@@ -262,26 +280,26 @@ class _Sample:
 
     def __init__(self, entries: int) -> None:
         self._step, self._next = max(1, entries // _SAMPLE), 0
-        self._beside: list[bytes] = []
-        self._anywhere: list[bytes] = []
+        self._beside: list[Line] = []
+        self._anywhere: list[Line] = []
 
     def passed(self, piece: Piece, place: int) -> None:
         """Unchanged lines, from this place on."""
         if not piece.beside_change:
-            self._anywhere = self._anywhere or [line for line in piece.lines if line[1:2] == b"f"][:1]
+            self._anywhere = self._anywhere or files_of(piece.lines)[:1]
         elif place + piece.count > self._next:
-            files = [line for line in (piece.lines[-1], piece.lines[0]) if line[1:2] == b"f"]
+            files = files_of((piece.lines[-1], piece.lines[0]))
             if files:
                 self._beside.append(files[0])
                 self._next = place + piece.count + self._step
 
     @property
-    def files(self) -> list[bytes]:
+    def files(self) -> list[Line]:
         """Their lines."""
         return self._beside or self._anywhere
 
 
-def checked(line: bytes) -> entry.Entry:
+def checked(line: Line) -> entry.Entry:
     """A line that the source lists. What it says becomes names on the store: it is believed only when it is one.
 
     Raises ListingError.
@@ -292,32 +310,32 @@ def checked(line: bytes) -> entry.Entry:
         raise ListingError(f"the source lists {bad.message}") from bad
 
 
-def _totals(before: Totals, changed: Iterable[Pair], old_links: list[bytes], new_links: list[bytes]) -> Totals:
+def _totals(before: Totals, changed: Iterable[Pair], old_links: list[Numbered], new_links: list[Line]) -> Totals:
     """Files and bytes after the changes."""
     files, size = before.files, before.size
     for old, new in changed:
-        if old is not None and old[PREFIX + 1 : PREFIX + 2] == b"f":
-            files, size = files - 1, size - entry.size_of(old[PREFIX:])
-        if new is not None and new[1:2] == b"f":
+        if old is not None and holds_file(old):
+            files, size = files - 1, size - entry.size_of(unnumbered(old))
+        if new is not None and kind_of(new) == b"f":
             files, size = files + 1, size + entry.size_of(new)
-    files += sum(line[1:2] == b"f" for line in new_links)
-    files -= sum(line[PREFIX + 1 : PREFIX + 2] == b"f" for line in old_links)
+    files += len(files_of(new_links))
+    files -= sum(holds_file(line) for line in old_links)
     return Totals(files=files, size=size)
 
 
-def in_order(listing: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+def in_order(listing: Iterator[list[Line]]) -> Iterator[list[Line]]:
     """A listing that is not in rsync's order, sorted in memory."""
-    lines = [line for block in listing for line in block if line[11:12] == b"|" and line[:1] != b"*"]
+    lines = [line for block in listing for line in block if is_entry(line)]
     yield sorted(lines, key=entry.path_key)
 
 
 def hold_back_deletions(plan: Plan) -> None:
     """Delete nothing, but for what is in the way of something new: the listing is not complete."""
-    new = {entry.parse(line).path for _, line in plan.pairs() if line is not None and line[1:2] != b"d"}
-    new_folders = {entry.parse(line).path for _, line in plan.pairs() if line is not None and line[1:2] == b"d"}
-    still: list[bytes] = []
+    new = {entry.parse(line).path for _, line in plan.pairs() if line is not None and not is_directory(line)}
+    new_folders = {entry.parse(line).path for _, line in plan.pairs() if line is not None and is_directory(line)}
+    still: list[Numbered] = []
     for line in plan.delete:
-        path = entry.parse(line[PREFIX:]).path
+        path = entry.parse(unnumbered(line)).path
         above = path.split(b"/")
         in_the_way = path in new_folders or any(b"/".join(above[:depth]) in new for depth in range(1, len(above) + 1))
         (still if in_the_way else plan.held_back).append(line)

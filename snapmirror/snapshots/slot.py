@@ -55,7 +55,7 @@ class Sealed:
 
     snapshot: Snapshot
     manifest: bytes
-    checksums: Spool
+    checksums: Spool[bytes, bytes]
 
 
 @dataclass

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import join, parent
-from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.lines import Line, Numbered, is_single_file, unnumbered
 from snapmirror.snapshots.names import FolderAttributes, Tree, remove_tree, xattrs_of
 from snapmirror.snapshots.plan import Plan
 
@@ -108,7 +108,7 @@ class Wanted:
     with several if just these are asked for as one group."""
 
     def __init__(self, plan: Plan) -> None:
-        self._single = {entry.path_of(new) for _, new in plan.transfer if new is not None and new[:2] == b">f"}
+        self._single = {entry.path_of(new) for _, new in plan.transfer if new is not None and is_single_file(new)}
         self._groups = {frozenset(entry.path_of(new) for _, new in group if new is not None) for group in plan.groups}
 
     def has(self, paths: Collection[bytes]) -> bool:
@@ -190,11 +190,11 @@ class _Placing:
         self.here = here
         self.own: dict[bytes, tuple[FolderAttributes, Mapping[str, bytes] | None]] = {}  # of folders that change
 
-    def remove(self, lines: Iterable[bytes]) -> None:
+    def remove(self, lines: Iterable[Numbered]) -> None:
         """Remove what is planned for deletion."""
         folders = []
         for line in lines:
-            before = entry.parse(line[PREFIX:])
+            before = entry.parse(unnumbered(line))
             if before.is_directory:
                 folders.append(before.path)
             else:
@@ -221,7 +221,7 @@ class _Placing:
                 else:
                     move(come, self.here, path)
 
-    def link(self, target: bytes, line: bytes) -> bool:
+    def link(self, target: bytes, line: Line) -> bool:
         """Give a name of the slot a further one; False where it got a copy."""
         path = entry.path_of(line)
         self.here.make_folder(parent(path))

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from snapmirror.snapshots.lines import Line, is_link, is_symlink
 from snapmirror.snapshots.plan import checked
 from snapmirror.sources.leaders import Leaders
 
 
-def pruned(lines: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
+def pruned(lines: Iterable[Line], marker: bytes) -> Iterator[Line]:
     """Leave out what lies in a folder that holds a file of the name `marker`; the folder itself stays, empty.
 
     A folder's files come before its folders, so a folder's lines wait until its files are known. A hard link whose
     leader is left out takes its place.
     """
-    waiting: list[bytes] = []
+    waiting: list[Line] = []
     folder = b"."
     pruned: list[bytes] = []
     leaders = Leaders()
     for line in lines:
         one = checked(line)
-        if pruned and one.path.startswith(tuple(pruned) if line[:1] == b"h" else pruned[-1]):
+        if pruned and one.path.startswith(tuple(pruned) if is_link(line) else pruned[-1]):
             leaders.left_out(one)
             continue
         if one.leader is not None:
@@ -31,7 +32,7 @@ def pruned(lines: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
             yield line
         elif one.path == (marker if folder == b"." else folder + b"/" + marker):
             for left in waiting:
-                if left[1:2] == b"L":
+                if is_symlink(left):
                     leaders.left_out(checked(left))
             waiting = []
             if folder == b".":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snapmirror.snapshots.entry import Entry, escape, linked_line, plain_line
+from snapmirror.snapshots.lines import Line
 
 
 class Leaders:
@@ -17,7 +18,7 @@ class Leaders:
         if one.target is not None:
             self._targets[one.path] = one.target
 
-    def follow(self, one: Entry) -> bytes:
+    def follow(self, one: Entry) -> Line:
         """The line of a further name whose first name is left out."""
         assert one.leader is not None
         leader = self._instead.setdefault(one.leader, one.path)

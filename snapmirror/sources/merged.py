@@ -29,13 +29,14 @@ from snapmirror.snapshots.entry import (
     plain_line,
     unescape,
 )
+from snapmirror.snapshots.lines import Line, is_entry, is_link
 from snapmirror.snapshots.names import FolderAttributes, Tree, remove_tree
 from snapmirror.snapshots.plan import checked
 from snapmirror.snapshots.staging import carry
 from snapmirror.snapshots.times import IsNearest
 from snapmirror.sources.leaders import Leaders
 from snapmirror.sources.protocol import Fetch, Into, Listing, Source, unasked
-from snapmirror.tools.rsync_output import Sent, is_entry
+from snapmirror.tools.rsync_output import Sent
 
 _MADE_MODE, _MADE_TIME = b"rwxr-xr-x", b"2000/01/01-00:00:00"
 
@@ -63,7 +64,7 @@ class Grafted:
         self._below = folder + b"/"
         parts = folder.split(b"/")
         self._above = [b"/".join(parts[:depth]) for depth in range(1, len(parts))]
-        self._made: dict[bytes, bytes] = {}  # folders that lead to the part, with their lines
+        self._made: dict[bytes, Line] = {}  # folders that lead to the part, with their lines
 
     def __str__(self) -> str:
         return str(self._main)
@@ -80,14 +81,14 @@ class Grafted:
         """A path of the part, in the whole tree."""
         return self._folder if path == b"." else self._below + path
 
-    def _whole_line(self, line: bytes) -> bytes:
+    def _whole_line(self, line: Line) -> Line:
         """The same for a line."""
         head, slashes, name = line.rpartition(b"//")
         below = escape(self._below)
-        if line[:1] == b"h":
+        if is_link(line):
             before, arrow, leader = head.partition(b"| => ")
             head = before + arrow + below + leader
-        return head + slashes + (below if name == b"./" else below + name)
+        return Line(head + slashes + (below if name == b"./" else below + name))
 
     # --- listing
 
@@ -99,7 +100,7 @@ class Grafted:
             with closing(self._blocks(both, main, part)) as both.blocks:
                 yield both
 
-    def _blocks(self, both: Listing, main: Listing, part: Listing) -> Generator[list[bytes]]:
+    def _blocks(self, both: Listing, main: Listing, part: Listing) -> Generator[list[Line]]:
         place = key_of(self._folder, is_directory=True)
         left = _Remaining(self._folder, self._above)
         for block in main.blocks:
@@ -121,7 +122,7 @@ class Grafted:
         both.skipped.extend(pair for pair in main.skipped if pair[0] and not self._is_parts(unescape(pair[0])))
         both.skipped.extend((escape(self._below) + name, why) for name, why in part.skipped if name)
 
-    def _graft(self, left: _Remaining, part: Listing) -> Iterator[list[bytes]]:
+    def _graft(self, left: _Remaining, part: Listing) -> Iterator[list[Line]]:
         left.is_grafted = True
         attributes = b"|".join((b"d", _MADE_MODE, b"%d" % os.geteuid(), b"%d" % os.getegid(), b"4096", _MADE_TIME))
         self._made = {path: plain_line(attributes, path) for path in self._above if path not in left.seen}
@@ -179,7 +180,7 @@ class Grafted:
             with self._beside(into, names, doing.format(self)) as inner:
                 if ours:
                     sent = asked(self._main, ours, into)
-                    yield from (one for one in sent if not self._is_parts(path_of(one.line)))
+                    yield from (one for one in sent if not self._is_parts(path_of(Line(one.line))))
                 if theirs := self._inner(names):
                     yield from map(self._whole_sent, asked(self._part, theirs, inner))
                 if self._folder in names:  # its root, last: all else changes its times
@@ -192,7 +193,7 @@ class Grafted:
             yield both
 
     def _whole_sent(self, sent: Sent) -> Sent:
-        return replace(sent, line=self._whole_line(sent.line))
+        return replace(sent, line=self._whole_line(Line(sent.line)))
 
     @contextmanager
     def _beside(self, into: Into, names: Sequence[bytes], what: str) -> Iterator[Into]:
@@ -242,14 +243,14 @@ class _Remaining:
         self.is_grafted = False
         self.dropped = 0
 
-    def of(self, block: list[bytes]) -> list[bytes]:
+    def of(self, block: list[Line]) -> list[Line]:
         """The lines of a block that stay. One that does not touch the part's folder is passed on as it is."""
         text = b"\n".join(block) + b"\n"
         if not any(sign in text for sign in self._signs):
             return block
         return [left for line in block if (left := self._left(line)) is not None]
 
-    def _left(self, line: bytes) -> bytes | None:
+    def _left(self, line: Line) -> Line | None:
         if not is_entry(line) or not any(sign in line + b"\n" for sign in self._signs):
             return line
         one = checked(line)

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from snapmirror.errors import SnapmirrorError, TransferError
+from snapmirror.snapshots.lines import Line, is_entry
 from snapmirror.snapshots.spool import Spool
 from snapmirror.snapshots.times import IsNearest
-from snapmirror.tools.rsync_output import HOSTILE, Sent, is_entry
+from snapmirror.tools.rsync_output import HOSTILE, Sent
 
 OVER, UNDER = b" is over max-size", b" is under min-size"
 """Why a name was left out for its size, in rsync's words."""
@@ -30,12 +31,12 @@ class Listing:
     each with OVER or UNDER.
     """
 
-    blocks: Iterator[list[bytes]]
+    blocks: Iterator[list[Line]]
     partial: bool = False
     complaints: list[str] = field(default_factory=list)
-    skipped: Spool = field(default_factory=Spool)
+    skipped: Spool[bytes, bytes] = field(default_factory=Spool)
 
-    def lines(self) -> Iterator[bytes]:
+    def lines(self) -> Iterator[Line]:
         """The entries one by one."""
         return (line for block in self.blocks for line in block if is_entry(line))
 

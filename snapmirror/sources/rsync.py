@@ -18,6 +18,7 @@ from snapmirror.config import MirrorConfig
 from snapmirror.errors import DamageError, TransferError, UsageError
 from snapmirror.snapshots import times
 from snapmirror.snapshots.entry import path_of
+from snapmirror.snapshots.lines import Line, as_lines
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.spool import Spool
 from snapmirror.sources import limits, named_files, settings
@@ -145,14 +146,14 @@ class RsyncSource:
         return b"".join(rsync.listed_name(self._location, path) + b"\0" for path in paths)
 
 
-def tree_lines(mirror: MirrorConfig, tree: Path) -> list[bytes]:
+def tree_lines(mirror: MirrorConfig, tree: Path) -> list[Line]:
     """The entries of a snapshot's own tree, in the form in which its source is listed."""
     argv = rsync.tree_argv(settings.options(mirror), tree)
     with _listed(argv, f"listing {tree}", most=mirror.guard.max_entries) as listing:
         return list(listing.lines())
 
 
-def _is_time_that_cannot_be_kept(line: bytes, tree: Path, is_nearest: times.IsNearest) -> bool:
+def _is_time_that_cannot_be_kept(line: Line, tree: Path, is_nearest: times.IsNearest) -> bool:
     """Whether only the time differs, and the tree's is the nearest that its file system has."""
     fields = line.split(b"|", 6)
     if line[2:11] != _ONLY_TIME or len(fields) < 7 or times.is_usual(time := fields[5]):  # few: a server's message
@@ -162,7 +163,7 @@ def _is_time_that_cannot_be_kept(line: bytes, tree: Path, is_nearest: times.IsNe
     return False
 
 
-def _without_skipped(blocks: Iterator[list[bytes]], skipped: Spool) -> Iterator[list[bytes]]:
+def _without_skipped(blocks: Iterator[list[Line]], skipped: Spool[bytes, bytes]) -> Iterator[list[Line]]:
     """The listing without what rsync says of names that it leaves out for their size, which is added to `skipped`.
 
     A name may look like the beginning of an entry; but no name holds the two slashes that stand in each entry.
@@ -170,7 +171,7 @@ def _without_skipped(blocks: Iterator[list[bytes]], skipped: Spool) -> Iterator[
     for lines in blocks:
         kept = []
         for line in lines:
-            if line.endswith((OVER, UNDER)) and b"//" not in line:
+            if line.endswith((OVER, UNDER)) and line.find(b"//") < 0:
                 end = OVER if line.endswith(OVER) else UNDER
                 skipped.append((line.removesuffix(end), end))
             else:
@@ -203,13 +204,13 @@ def _read(
     *,
     needs_root: bool,
     stdin: IO[bytes] | None,
-) -> Generator[list[bytes]]:
+) -> Generator[list[Line]]:
     has_root = False
     flood = limits.EntryFlood(what, most=most)
     with conversation(argv, flood, seconds=seconds, memory=limits.memory(most), writable=(), stdin=stdin) as talk:
         for lines in talk.blocks(_LISTED_AT_ONCE, unhurried=True):
             has_root = has_root or any(line.endswith(b"|//./") for line in lines)
-            yield lines
+            yield as_lines(lines)
     listing.complaints = talk.complaints
     talk.check(writes=False)
     if needs_root and not has_root:

@@ -9,6 +9,7 @@ import zstandard
 
 from snapmirror.config.sample import sample
 from snapmirror.snapshots import packed, record
+from snapmirror.snapshots.lines import Line, since_prefix, with_number
 from snapmirror.snapshots.manifest import Header, Writer
 from snapmirror.snapshots.spool import Spool
 
@@ -28,7 +29,7 @@ def manifest(*, in_pieces: bool = False) -> bytes:
     """A small one, with all kinds of entries."""
     writer = Writer(Header("2026-11-20T030000Z", 3), in_pieces=in_pieces)
     for number, line in enumerate(LINES):
-        writer.add(b"%07d " % (number % 3 + 1) + line)
+        writer.add(with_number(since_prefix(number % 3 + 1), Line(line)))
     return writer.finish()
 
 

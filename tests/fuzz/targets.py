@@ -18,6 +18,7 @@ from snapmirror.snapshots import checksums, entry, record
 from snapmirror.snapshots.hardlink.differing import Differing
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.shortcuts import changes
+from snapmirror.snapshots.lines import Line, as_lines
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Reader, taken_apart
 from snapmirror.snapshots.manifest.pieces import gap_to, nothing
 from snapmirror.snapshots.merge import OutOfOrder
@@ -42,7 +43,7 @@ def _file(name: str, data: bytes) -> Path:
 
 def line(data: bytes) -> None:
     """One line of a listing or a manifest."""
-    one = entry.parse(data)
+    one = entry.parse(Line(data))
     assert entry.is_inside(one.path)
     assert one.mtime is not None and one.mode >= 0 and one.size >= 0
 
@@ -50,7 +51,7 @@ def line(data: bytes) -> None:
 def listing(data: bytes) -> None:
     """A whole listing, planned: it names only what stays in the tree, and its manifest reads back."""
     with suppress(OutOfOrder):
-        plan = compare(NOTHING, iter([data.split(b"\n")]), HEADER, marked=set())
+        plan = compare(NOTHING, iter([as_lines(data.split(b"\n"))]), HEADER, marked=set())
         for _, new in plan.pairs():
             assert new is not None and entry.is_inside(entry.parse(new).path)
         for (_, new), target in plan.links:
@@ -62,7 +63,7 @@ def sent(data: bytes) -> None:
     """A line of a transfer."""
     found = rsync_output.parse_sent(b"word|" + data, "word")
     if found is not None:
-        entry.parse(found.line)
+        entry.parse(Line(found.line))
     rsync_output.literal_bytes(data)
     rsync_output.complaints(data)
 

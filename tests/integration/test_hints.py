@@ -15,6 +15,7 @@ from snapmirror.snapshots import checksums, packed
 from snapmirror.snapshots.entry import escape, parse
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.shortcuts import handles as kept_handles
+from snapmirror.snapshots.lines import Line
 from snapmirror.snapshots.names import Tree as NameTree
 from snapmirror.snapshots.spool import Spool
 from snapmirror.storage.initialise import initialise
@@ -167,8 +168,8 @@ def test_of_a_time_that_cannot_be_nothing_is_known(tmp_path: Path) -> None:
     handle = b"i" + handles.handle_of(os.fsencode(tmp_path / "file"))
     layout.handles(7).write_bytes(packed.pack(Spool([(handle, b"file"), (b"d755.0.0.0", b"folder")])))
     with kept_handles.opened(layout) as known:
-        file = parse(b">f+++++++++|rw-r--r--|0|0|0|33658/09/27-01:46:39|//file")
-        folder = parse(b"cd+++++++++|rwxr-xr-x|0|0|4096|33658/09/27-01:46:39|//folder/")
+        file = parse(Line(b">f+++++++++|rw-r--r--|0|0|0|33658/09/27-01:46:39|//file"))
+        folder = parse(Line(b"cd+++++++++|rwxr-xr-x|0|0|4096|33658/09/27-01:46:39|//folder/"))
         assert not known.link(7, file, NameTree(layout.slot))
         assert known.folder(7, folder) is None
-        assert known.folder(7, parse(folder.line.replace(b"33658/09/27-01:46:39", b"1970/01/01-00:00:00")))
+        assert known.folder(7, parse(Line(folder.line.replace(b"33658/09/27-01:46:39", b"1970/01/01-00:00:00"))))

@@ -12,6 +12,7 @@ import pytest
 from snapmirror.config import load
 from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import path_of
+from snapmirror.snapshots.lines import Line
 from snapmirror.sources.merged import merged
 from snapmirror.sources.open import open_source
 from snapmirror.sources.protocol import Into, Source
@@ -81,7 +82,7 @@ def trees(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
-def lines(source: Source) -> list[bytes]:
+def lines(source: Source) -> list[Line]:
     with source.listed(expected=0) as listing:
         return list(listing.lines())
 
@@ -112,7 +113,7 @@ def test_what_is_fetched_is_the_tree_put_together(trees: Scene) -> None:
         sent = list(fetch.arrived)
     assert fetch.failure is None and not fetch.complaints
     assert sorted(one.line for one in sent) == sorted(listed[1:])
-    sums = {path_of(one.line): one.checksum for one in sent if one.checksum}
+    sums = {path_of(Line(one.line)): one.checksum for one in sent if one.checksum}
     assert sums[b"srv/dumps/one.sql"] == checksums.of_file(os.fsencode(trees.folder / "sql/one.sql"))
     os.utime(into.tree, (TIME, TIME))
     (trees.folder / "fetched").symlink_to(into.tree)
@@ -127,7 +128,7 @@ def test_a_name_alone_comes_from_its_part(trees: Scene) -> None:
     for number, path in enumerate([b"top", b"srv/dumps/more/two.sql", b"way/to/git/HEAD"]):
         into = trees.into(number)
         with source.fetch([path], into, doing="fetching {}") as fetch:
-            assert [path_of(sent.line) for sent in fetch.arrived] == [path]
+            assert [path_of(Line(sent.line)) for sent in fetch.arrived] == [path]
         assert [os.fsencode(one.relative_to(into.tree)) for one in into.tree.rglob("*") if one.is_file()] == [path]
 
 

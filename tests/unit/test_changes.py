@@ -16,7 +16,8 @@ from snapmirror.snapshots.hardlink import prepare
 from snapmirror.snapshots.hardlink.differing import Differing, compared
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.shortcuts import changes, handles
-from snapmirror.snapshots.manifest import NOTHING, PREFIX, Header, Reader, rewritten
+from snapmirror.snapshots.lines import Numbered, name_of, unnumbered
+from snapmirror.snapshots.manifest import NOTHING, Header, Reader, rewritten
 from snapmirror.snapshots.plan import MOST_CHANGES, compare
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.slot import Sealed
@@ -46,12 +47,12 @@ def lived(layout: HardlinkLayout, nights: list[tuple[Tree, bool]]) -> list[Snaps
     return snapshots
 
 
-Names = dict[bytes, bytes]
+Names = dict[bytes, Numbered]
 
 
 def names_of(layout: HardlinkLayout, one: Snapshot) -> Names:
     """The numbered lines of a snapshot, by name."""
-    return {line.rpartition(b"//")[2]: line for line in Reader(layout.manifest(one.id))}
+    return {name_of(line): line for line in Reader(layout.manifest(one.id))}
 
 
 def applied(names: Names, differing: Differing) -> Names:
@@ -60,10 +61,10 @@ def applied(names: Names, differing: Differing) -> Names:
     for name in differing.gone:
         del names[name]
     for line in differing.new:
-        path = entry.parse(line[PREFIX:]).path
+        path = entry.parse(unnumbered(line)).path
         above = entry.parent(path)
         assert path == b"." or (b"./" if above == b"." else entry.escape(above) + b"/") in names, "not in a folder yet"
-        assert names.setdefault(line.rpartition(b"//")[2], line) is line
+        assert names.setdefault(name_of(line), line) is line
     return names
 
 
@@ -105,7 +106,7 @@ def snapshot(number: int) -> Snapshot:
 def test_a_chain_that_is_whole(layout: HardlinkLayout) -> None:
     found = changes.between(layout, snapshot(1).id, snapshot(4))
     assert found is not None
-    assert [entry.path_of(line[PREFIX:]) for line in found.new] == found.gone == [b"a", b"b"]
+    assert [entry.path_of(unnumbered(line)) for line in found.new] == found.gone == [b"a", b"b"]
     assert changes.between(layout, snapshot(4).id, snapshot(4)) == Differing([], [])
 
 
@@ -170,9 +171,9 @@ def test_without_a_manifest_to_compare_with_nothing_is_remembered(layout: Hardli
     "differing",
     [
         Differing([b"a", b"../a"], []),
-        Differing([b"a"], [b"0000001 >f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//../a"]),
-        Differing([b"a"], [b"0000001 nonsense"]),
-        Differing([b"a"], [b"number? >f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//b"]),
+        Differing([b"a"], [Numbered(b"0000001 >f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//../a")]),
+        Differing([b"a"], [Numbered(b"0000001 nonsense")]),
+        Differing([b"a"], [Numbered(b"number? >f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//b")]),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_before_the_slot_is_touched(tmp_path: Path, differing: Differing) -> None:

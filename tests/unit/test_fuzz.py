@@ -22,7 +22,8 @@ from snapmirror.config import parse as parse_config
 from snapmirror.config.sample import sample
 from snapmirror.errors import ConfigError, DamageError, StorageError, TransferError
 from snapmirror.snapshots import checksums, entry, packed, record
-from snapmirror.snapshots.manifest import NOTHING, PREFIX, Header, Reader
+from snapmirror.snapshots.lines import Line, as_lines, unnumbered
+from snapmirror.snapshots.manifest import NOTHING, Header, Reader
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import compare
 from snapmirror.snapshots.spool import Spool
@@ -71,7 +72,7 @@ def temporary(data: bytes, use: Callable[[Path], object]) -> None:
 @example(b">f+++++++++|rw-r--r--|0|0|5|0000/00/00-00:00:00|//x")
 def test_a_line(line: bytes) -> None:
     with suppress(entry.BadLine):
-        one = entry.parse(line)
+        one = entry.parse(Line(line))
         assert entry.is_inside(one.path)
         assert one.mtime is not None and one.mode >= 0 and one.size >= 0
 
@@ -81,7 +82,7 @@ def test_a_listing(lines: list[bytes]) -> None:
     """A plan of it names only what stays in the tree."""
     listed = b"\n".join(lines).split(b"\n")
     with suppress(TransferError, OutOfOrder):
-        plan = compare(NOTHING, iter([listed]), Header("2026-11-20T030000Z", 4), marked=set())
+        plan = compare(NOTHING, iter([as_lines(listed)]), Header("2026-11-20T030000Z", 4), marked=set())
         for _, new in plan.pairs():
             assert new is not None and entry.is_inside(entry.parse(new).path)
         for (_, new), target in plan.links:
@@ -179,12 +180,12 @@ def test_what_rsync_says_of_a_transfer(raw: bytes) -> None:
     sent = rsync_output.parse_sent(b"word|" + raw, "word")
     if sent is not None:
         with suppress(entry.BadLine):
-            entry.parse(sent.line)
+            entry.parse(Line(sent.line))
     rsync_output.literal_bytes(raw)
 
 
 def test_the_files_that_the_damage_starts_from_are_good() -> None:
-    assert [line[PREFIX:] for line in Reader(manifest())] == LINES
+    assert [unnumbered(line) for line in Reader(manifest())] == LINES
     assert json.loads(RECORD.model_dump_json())["version"] == 1
     with pytest.raises(OutOfOrder):
-        compare(NOTHING, iter([[*LINES[:2], LINES[1]]]), Header("2026-11-20T030000Z", 4), marked=set())
+        compare(NOTHING, iter([as_lines([*LINES[:2], LINES[1]])]), Header("2026-11-20T030000Z", 4), marked=set())

@@ -12,6 +12,35 @@ from hypothesis import strategies as st
 
 from snapmirror.errors import DamageError, StorageError, TransferError
 from snapmirror.snapshots import checksums, entry, packed
+from snapmirror.snapshots.lines import (
+    Line,
+    all_numbered,
+    files_of,
+    holding,
+    holds_directory,
+    holds_file,
+    holds_link,
+    holds_symlink,
+    is_directory,
+    is_entry,
+    is_file,
+    is_link,
+    is_single_file,
+    is_symlink,
+    items_of,
+    kind_of,
+    links_of,
+    name_of,
+    number_of,
+    prefix_of,
+    since_prefix,
+    symlinks_of,
+    time_of,
+    unnumbered,
+    usual_items,
+    with_number,
+    without_links,
+)
 from snapmirror.snapshots.manifest import DamagedManifest, Header, Reader, Writer
 from snapmirror.snapshots.spool import Spool
 from snapmirror.sources.exclude_marker import pruned
@@ -20,17 +49,46 @@ from snapmirror.tools import rsync_output
 TAIL = b"|rw-r--r--|0|0|5|2026/11/20-03:00:00|"
 
 
-def line(name: bytes, *, pointer: bytes = b"", kind: bytes = b"f") -> bytes:
+def line(name: bytes, *, pointer: bytes = b"", kind: bytes = b"f") -> Line:
     return entry.plain_line(kind + TAIL[:-1], name, pointer)
 
 
+def further(leader: bytes, name: bytes, *, kind: bytes = b"f") -> Line:
+    return entry.linked_line(kind + TAIL[:-1], name, leader)
+
+
+def test_a_numbered_line_is_asked_what_its_line_is_asked() -> None:
+    kinds = {
+        kind: line(b"a/b", kind=kind, pointer=b" -> c" if kind == b"L" else b"") for kind in (b"f", b"d", b"L", b"S")
+    }
+    for one in [*kinds.values(), further(b"a", b"b")]:
+        numbered = with_number(since_prefix(12), one)
+        assert numbered == b"0000012 " + one
+        assert (unnumbered(numbered), prefix_of(numbered), number_of(numbered)) == (one, b"0000012 ", 12)
+        assert is_entry(one) and name_of(numbered) == name_of(one)
+        assert [holds_file(numbered), holds_directory(numbered), holds_symlink(numbered), holds_link(numbered)] == [
+            is_file(one), is_directory(one), is_symlink(one), is_link(one)
+        ]  # fmt: skip
+        assert list(holding([numbered], b"//")) == [numbered] and not list(holding([numbered], b"//x"))
+    every = [*kinds.values(), further(b"a", b"b")]
+    assert [kind_of(one) for one in every] == [*kinds, b"f"]
+    assert files_of(every) == [kinds[b"f"], every[-1]] and symlinks_of(every) == [kinds[b"L"]]
+    assert without_links(every) == every[:-1] and links_of(every) == every[-1:]
+    assert items_of(every[:-1]) <= usual_items(frozenset()) and not items_of(every) <= usual_items(frozenset())
+    assert not items_of([kinds[b"S"]]) <= usual_items(frozenset({b"S"}))
+    assert is_single_file(kinds[b"f"]) and not is_single_file(every[-1])
+    assert not is_entry(Line(b"created directory /x")) and not is_entry(Line(b"*deleting  |//x"))
+    assert list(all_numbered([1, 2], every[:2])) == [b"0000001 " + every[0], b"0000002 " + every[1]]
+    assert time_of(every[0]) == b"2026/11/20-03:00:00"
+
+
 def test_an_entry_is_taken_apart() -> None:
-    one = entry.parse(b"cd+++++++++|rwxr-s--T|12|34|4096|1969/12/31-23:59:59|//a\\#012b/c/")
+    one = entry.parse(Line(b"cd+++++++++|rwxr-s--T|12|34|4096|1969/12/31-23:59:59|//a\\#012b/c/"))
     assert (one.path, one.kind, one.uid, one.gid, one.mtime) == (b"a\nb/c", b"d", 12, 34, -1)
     assert one.mode == 0o2750 | 0o1000
-    link = entry.parse(b"cL+++++++++|rwxrwxrwx|0|0|9|2026/11/20-03:00:00| -> a -> b// -> c//x -> y")
+    link = entry.parse(Line(b"cL+++++++++|rwxrwxrwx|0|0|9|2026/11/20-03:00:00| -> a -> b// -> c//x -> y"))
     assert (link.path, link.target) == (b"x -> y", b"a -> b// -> c")
-    hard = entry.parse(b"hf+++++++++" + TAIL + b" => b => c//a => b")
+    hard = entry.parse(Line(b"hf+++++++++" + TAIL + b" => b => c//a => b"))
     assert (hard.path, hard.leader) == (b"a => b", b"b => c")
 
 
@@ -97,7 +155,7 @@ def test_ssh_is_believed_whichever_end_rsync_notices_first(said: bytes, by_ssh: 
 def manifest(count: int) -> bytes:
     writer = Writer(Header("2026-11-20T030000Z", 7))
     for number in range(count):
-        writer.add(b"%07d " % (number % 3 + 1) + line(b"%05d" % number))
+        writer.add(with_number(since_prefix(number % 3 + 1), line(b"%05d" % number)))
     return writer.finish()
 
 
@@ -152,7 +210,7 @@ def test_checksums_are_read_as_they_were_written(tmp_path: Path) -> None:
 def test_a_spool_gives_back_what_it_got(pairs: list[tuple[bytes | None, bytes | None]], times: int) -> None:
     if len(pairs) * times > 200_000:
         times = 1
-    spool = Spool()
+    spool = Spool[bytes, bytes]()
     for _ in range(times):
         spool.extend(pairs)
     assert list(spool) == pairs * times
@@ -162,7 +220,7 @@ def test_a_spool_gives_back_what_it_got(pairs: list[tuple[bytes | None, bytes | 
 def test_a_further_name_of_a_symlink_stays_one_when_a_marker_leaves_the_first_out() -> None:
     first = line(b"a/link", kind=b"L", pointer=b" -> there")
     plain = [line(b".", kind=b"d"), line(b"a", kind=b"d"), line(b"a/.nobackup"), first]
-    linked = [b"hL+++++++++" + TAIL + b" => a/link//c", b"hL+++++++++" + TAIL + b" => a/link//d"]
+    linked = [further(b"a/link", b"c", kind=b"L"), further(b"a/link", b"d", kind=b"L")]
     for before in (plain, [*plain[:2], first, plain[2]]):
         *_, one, other = list(pruned([*before, *linked], b".nobackup"))
         assert one == line(b"c", kind=b"L", pointer=b" -> there")
@@ -175,13 +233,13 @@ def test_a_folder_with_a_marker_is_left_out_with_all_below() -> None:
         line(b"a", kind=b"d"), line(b"a/.nobackup"), line(b"a/gone"), line(b"a/b", kind=b"d"), line(b"a/b/gone"),
         line(b"c", kind=b"d"), line(b"c/stays"), line(b"c/x.nobackup"),
     ]  # fmt: skip
-    linked = [b"hf+++++++++" + TAIL + b" => a/gone//c/one", b"hf+++++++++" + TAIL + b" => a/gone//c/two"]
-    inside = b"hf+++++++++" + TAIL + b" => c/stays//a/b/too"
+    linked = [further(b"a/gone", b"c/one"), further(b"a/gone", b"c/two")]
+    inside = further(b"c/stays", b"a/b/too")
     shown = list(pruned([*plain, *linked, inside], b".nobackup"))
     # (the order is put right by the plan, see merge.OutOfOrder)
     assert sorted(shown) == sorted([
         line(b".", kind=b"d"), line(b"top"), line(b"a", kind=b"d"), line(b"c", kind=b"d"), line(b"c/stays"),
-        line(b"c/x.nobackup"), line(b"c/one"), b"hf+++++++++" + TAIL + b" => c/one//c/two",
+        line(b"c/x.nobackup"), line(b"c/one"), further(b"c/one", b"c/two"),
     ])  # fmt: skip
 
 

@@ -7,25 +7,24 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapmirror.snapshots.losses import Losses, count
-from snapmirror.snapshots.manifest import since_prefix
-from snapmirror.snapshots.merge import Pair
+from snapmirror.snapshots.lines import Line
+from snapmirror.snapshots.losses import Lines, Losses, count
 
 OLD, NEW = "2026/01/01-00:00:00", "2026/11/20-03:00:00"
 REST = b"2026/11/01-00:00:00"
 Tree = Mapping[str, tuple[int, str]]  # size and time by path
 
 
-def line(path: str, size: int, time: str) -> bytes:
-    return f">f+++++++++|rw-r--r--|0|0|{size}|{time}|//{path}".encode()
+def line(path: str, size: int, time: str) -> Line:
+    return Line(f">f+++++++++|rw-r--r--|0|0|{size}|{time}|//{path}".encode())
 
 
-def pairs(old: Tree, new: Tree) -> list[Pair]:
-    found: list[Pair] = []
+def pairs(old: Tree, new: Tree) -> list[Lines]:
+    found: list[Lines] = []
     for path in old.keys() | new.keys():
-        before = since_prefix(3) + line(path, *old[path]) if path in old else None
+        before = line(path, *old[path]) if path in old else None
         after = line(path, *new[path]) if path in new else None
-        if before is None or after is None or before[8:] != after:
+        if before != after:
             found.append((before, after))
     return found
 

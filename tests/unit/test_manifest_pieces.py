@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.shortcuts import FromNotes
-from snapmirror.snapshots.manifest import DamagedManifest, Header, Lines, Reader, Writer, cut, in_memory, since_prefix
+from snapmirror.snapshots.lines import (
+    Line,
+    Numbered,
+    files_of,
+    is_entry,
+    is_link,
+    since_prefix,
+    unnumbered,
+    with_number,
+)
+from snapmirror.snapshots.manifest import DamagedManifest, Header, Lines, Reader, Writer, cut, in_memory
 from snapmirror.snapshots.manifest.pieces import located, nothing
 from snapmirror.snapshots.manifest.storing import _aligned, _laid_out, _Run, store
 from snapmirror.snapshots.plan import compare
@@ -45,31 +55,31 @@ def changed(rng: random.Random, files: dict[bytes, bytes], changes: int) -> dict
     return files
 
 
-def listing(files: dict[bytes, bytes], links: int) -> list[list[bytes]]:
+def listing(files: dict[bytes, bytes], links: int) -> list[list[Line]]:
     """As rsync lists them, in blocks, with hard links and a message between."""
     folders = {entry.parent(name) for name in files}
-    lines = [b"cd+++++++++|rwxr-xr-x|0|0|4096|2026/11/20-03:00:00|//%s/" % name for name in folders | {b"."}]
-    lines += [b">f+++++++++|rw-r--r--|0|0|%s|//%s" % (text, name) for name, text in files.items()]
+    lines = [Line(b"cd+++++++++|rwxr-xr-x|0|0|4096|2026/11/20-03:00:00|//%s/" % name) for name in folders | {b"."}]
+    lines += [Line(b">f+++++++++|rw-r--r--|0|0|%s|//%s" % (text, name)) for name, text in files.items()]
     lines.sort(key=entry.path_key)
-    first = next((line for line in lines if line[1:2] == b"f"), None)
+    first = next(iter(files_of(lines)), None)
     for number in range(links if first else 0):
         assert first is not None
         attributes, name = entry.parse(first).attributes, entry.path_of(first)
         lines.insert((number + 1) * len(lines) // (links + 1), entry.linked_line(attributes, b"l/%d" % number, name))
-    lines.insert(len(lines) // 2, b"skipping something")
+    lines.insert(len(lines) // 2, Line(b"skipping something"))
     return [lines[start : start + 700] for start in range(0, len(lines), 700)]
 
 
 def of_one_entry() -> bytes:
     writer = Writer(OLD, in_pieces=True)
-    writer.add(since_prefix(1) + b"cd+++++++++|rwxr-xr-x|0|0|4096|2026/11/20-02:00:00|//./")
+    writer.add(with_number(since_prefix(1), Line(b"cd+++++++++|rwxr-xr-x|0|0|4096|2026/11/20-02:00:00|//./")))
     return writer.finish()
 
 
 ONE = of_one_entry()
 
 
-def manifest_of(blocks: list[list[bytes]]) -> bytes:
+def manifest_of(blocks: list[list[Line]]) -> bytes:
     """In pieces, as the manifests of big trees are."""
     return compare(Reader(ONE), iter(blocks), OLD, marked=set()).manifest
 
@@ -79,7 +89,7 @@ def laid_out(manifest: bytes, older: bytes) -> tuple[bytes, list[_Run]]:
     return _laid_out(manifest, new, *_aligned(new.places, list(located(old.places, old.body))))
 
 
-def read(manifest: bytes) -> list[bytes]:
+def read(manifest: bytes) -> list[Numbered]:
     return list(Reader(manifest))
 
 
@@ -94,7 +104,7 @@ def test_a_plan_by_pieces_is_a_plan_by_lines(shape: tuple[int, int, int], links:
     after = listing(changed(rng, before, changes), links)
     old = Reader(manifest_of(listing(before, links // 2)))
     assert len(old.places) >= files // 512
-    by_line = Lines([line[8:] for line in read(manifest_of(listing(before, links // 2)))], OLD.sequence)
+    by_line = Lines([unnumbered(line) for line in read(manifest_of(listing(before, links // 2)))], OLD.sequence)
     one, other = (compare(manifest, iter(after), NEW, marked=set()) for manifest in (old, by_line))
     assert sorted(map(str, one.changes())) == sorted(map(str, other.changes()))
     assert read(one.manifest) == read(other.manifest)
@@ -138,11 +148,9 @@ def test_an_unchanged_piece_is_not_read(tmp_path: Path) -> None:
     start = 1 << 15
     path.write_bytes(data[:start] + bytes(len(data) - start))
     with closing(Reader(path)) as old:
-        plan = compare(
-            old, iter([[line for line in block if b"skipping" not in line] for block in blocks]), NEW, marked=set()
-        )
+        plan = compare(old, iter([[line for line in block if is_entry(line)] for block in blocks]), NEW, marked=set())
     assert plan.is_empty and read(plan.manifest) == read(data)
-    lines = [line.replace(b"|rw-r--r--|", b"|rw-------|") for block in blocks for line in block]
+    lines = [Line(line.replace(b"|rw-r--r--|", b"|rw-------|")) for block in blocks for line in block]
     with pytest.raises(DamagedManifest, match="is damaged"):
         compare(Reader(path), iter([lines]), NEW, marked=set())
 
@@ -184,21 +192,21 @@ def test_an_index_that_does_not_fit_is_damage(what: str, tmp_path: Path) -> None
 
 
 def test_version_1_is_read() -> None:
-    lines = [line for block in listing(tree(random.Random(1), 900), 2) for line in block if line[11:12] == b"|"]
-    lines.sort(key=lambda line: (line[:1] == b"h", entry.path_key(line)))
+    lines = [line for block in listing(tree(random.Random(1), 900), 2) for line in block if is_entry(line)]
+    lines.sort(key=lambda line: (is_link(line), entry.path_key(line)))
     first = {"format": "snapmirror manifest", "version": 1, "id": OLD.id, "sequence": 6,
              "entries": len(lines), "links": 2, "files": 902, "size": 1}  # fmt: skip
     packer = zstandard.ZstdCompressor(level=3, write_checksum=True)
     head = json.dumps(first).encode() + b"\n#%d 6\n" % len(lines)
     data = packer.compress(head) + packer.compress(b"\n".join([*lines, b""]))
-    assert read(data) == [since_prefix(6) + line for line in lines]
+    assert read(data) == [with_number(since_prefix(6), line) for line in lines]
     assert [line for piece in Reader(data).pieces() for line in piece.lines] == lines[:-2]
     plan = compare(Reader(data), iter(listing(tree(random.Random(1), 900), 2)), NEW, marked=set())
     assert plan.is_empty and read(plan.manifest) == read(data)
 
 
 def test_a_long_text_without_an_end_is_cut() -> None:
-    lines = [b"line"] * 10_000
+    lines = [Line(b"line")] * 10_000
     assert [piece.count for piece in cut([lines[:9000], lines[9000:]])] == [1024] * 9 + [784]
 
 
@@ -216,10 +224,10 @@ def test_a_manifest_is_stored_whatever_the_older_one_is(like: str, tmp_path: Pat
 
 
 def test_writing_in_pieces_or_line_by_line_is_the_same() -> None:
-    lines = [line for block in listing(tree(random.Random(1), 5000), 0) for line in block if line[11:12] == b"|"]
+    lines = [line for block in listing(tree(random.Random(1), 5000), 0) for line in block if is_entry(line)]
     by_line, by_piece, both = (Writer(OLD, in_pieces=True) for _ in range(3))
     for line in lines:
-        by_line.add(since_prefix(6) + line)
+        by_line.add(with_number(since_prefix(6), line))
     for number, piece in enumerate(cut([lines])):
         numbers = Reader(manifest_of([lines])).numbers[: piece.count]
         for writer, one in ((by_piece, piece), (both, piece if number % 2 else in_memory(piece.lines))):

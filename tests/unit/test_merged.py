@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from snapmirror.errors import ListingError, TransferError
 from snapmirror.snapshots.entry import linked_line, path_key, plain_line
+from snapmirror.snapshots.lines import Line
 from snapmirror.snapshots.plan import checked
 from snapmirror.snapshots.times import IsNearest
 from snapmirror.sources.merged import Grafted, merged
@@ -38,7 +39,7 @@ MADE_NODE = Node(b"d", -1)
 class InMemory:
     """A source that is a list of lines, in blocks of so many."""
 
-    lines: list[bytes]
+    lines: list[Line]
     block: int = 3
     skipped: Sequence[bytes] = ()
     complaints: Sequence[str] = ()
@@ -83,7 +84,7 @@ def attributes(node: Node) -> bytes:
     return node.kind + b"|rw-r--r--|0|0|%d|2026/11/20-03:00:00" % node.inode
 
 
-def lines_of(files: Files) -> list[bytes]:
+def lines_of(files: Files) -> list[Line]:
     """As rsync would list them: the first name of a file leads the others."""
     leaders: dict[int, bytes] = {}
     lines = []

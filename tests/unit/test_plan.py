@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.snapshots import entry
-from snapmirror.snapshots.manifest import NOTHING, PREFIX, Header, Reader, Writer, rewritten
+from snapmirror.snapshots.lines import (
+    Line,
+    Numbered,
+    holds_file,
+    holds_link,
+    is_link,
+    prefix_of,
+    since_prefix,
+    unnumbered,
+    with_number,
+)
+from snapmirror.snapshots.manifest import NOTHING, Header, Reader, Writer, rewritten
 from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import Plan, compare, hold_back_deletions, in_order
 
@@ -71,7 +82,7 @@ def well_formed(raw: dict[bytes, Node]) -> Tree:
 TREE = st.dictionaries(PATH, NODE, max_size=12).map(well_formed)
 
 
-def lines_of(tree: Tree, leader_last: bool) -> list[bytes]:
+def lines_of(tree: Tree, leader_last: bool) -> list[Line]:
     """The tree as rsync would list it, with one or another name leading each group."""
     order = sorted(tree, key=lambda path: entry.key_of(path, is_directory=tree[path].kind == b"d"))
     members: dict[int, list[bytes]] = {}
@@ -85,14 +96,14 @@ def lines_of(tree: Tree, leader_last: bool) -> list[bytes]:
         if node.group and leader[node.group] != path:
             pointer = b" => " + entry.escape(leader[node.group])
             item = b"h" + node.kind + b"+++++++++|"
-            links.append(item + node.fields + b"|" + pointer + b"//" + entry.escape(path))
+            links.append(Line(item + node.fields + b"|" + pointer + b"//" + entry.escape(path)))
         else:
             pointer = b" -> " + node.target if node.kind == b"L" else b""
             plain.append(entry.plain_line(node.kind + b"|" + node.fields, path, pointer))
     return plain + links[::-1]
 
 
-def final_lines(plan: Plan) -> list[bytes]:
+def final_lines(plan: Plan) -> list[Numbered]:
     return list(Reader(rewritten(plan.manifest, HEADER, corrections=plan.corrections)))
 
 
@@ -100,7 +111,7 @@ def applied(plan: Plan, slot: dict[bytes, tuple[Node, object]], new: Tree) -> di
     """What a slot holds after the plan: each name with what it is and its inode."""
     slot = dict(slot)
     for old in plan.delete:
-        del slot[entry.parse(old[PREFIX:]).path]
+        del slot[entry.parse(unnumbered(old)).path]
     for (_, line), target in plan.links:
         assert line is not None
         slot[entry.parse(line).path] = slot[target]
@@ -113,25 +124,25 @@ def applied(plan: Plan, slot: dict[bytes, tuple[Node, object]], new: Tree) -> di
     return slot
 
 
-def numbered(lines: Iterable[bytes]) -> list[bytes]:
-    ordered = sorted(lines, key=lambda line: (line[:1] == b"h", entry.path_key(line)))
-    return [b"%07d " % (number % 5 + 1) + line for number, line in enumerate(ordered)]
+def numbered(lines: Iterable[Line]) -> list[Numbered]:
+    ordered = sorted(lines, key=lambda line: (is_link(line), entry.path_key(line)))
+    return [with_number(since_prefix(number % 5 + 1), line) for number, line in enumerate(ordered)]
 
 
-def manifest_of(numbered_lines: list[bytes]) -> Reader:
+def manifest_of(numbered_lines: list[Numbered]) -> Reader:
     """A manifest file with these lines."""
     writer = Writer(Header("2026-11-19T030000Z", 6))
     for line in numbered_lines:
         writer.add(line)
-        if line[PREFIX + 1 : PREFIX + 2] == b"f":
+        if holds_file(line):
             writer.totals.files += 1
-            writer.totals.size += 0 if line[PREFIX : PREFIX + 1] == b"h" else entry.size_of(line[PREFIX:])
+            writer.totals.size += 0 if holds_link(line) else entry.size_of(unnumbered(line))
     return Reader(writer.finish())
 
 
-def blocks(lines: list[bytes], width: int = 3) -> Iterator[list[bytes]]:
+def blocks(lines: list[Line], width: int = 3) -> Iterator[list[Line]]:
     """A listing as it comes, with a message of rsync's among it."""
-    yield [b"created directory /nowhere"]
+    yield [Line(b"created directory /nowhere")]
     for start in range(0, len(lines), width):
         yield lines[start : start + width]
 
@@ -151,14 +162,14 @@ def test_a_plan_makes_the_new_tree_and_a_true_manifest(old: Tree, new: Tree, bef
     assert partition({path: inode for path, (_, inode) in result.items()}) == partition(
         {path: ("g", node.group) if node.group else path for path, node in new.items()}
     )
-    since = {entry.parse(line[PREFIX:]).path: line[:PREFIX] for line in old_lines}
+    since = {entry.parse(unnumbered(line)).path: prefix_of(line) for line in old_lines}
     final = final_lines(plan)
-    assert sorted(line[PREFIX:] for line in final) == sorted(lines_of(new, after))
+    assert sorted(unnumbered(line) for line in final) == sorted(lines_of(new, after))
     for line in final:
-        one = entry.parse(line[PREFIX:])
+        one = entry.parse(unnumbered(line))
         if not one.is_directory:
             kept = one.path in slot and slot[one.path][1] is result[one.path][1]
-            assert line[:PREFIX] == (since[one.path] if kept else b"0000007 "), line
+            assert prefix_of(line) == (since[one.path] if kept else b"0000007 "), line
     assert plan.totals.entries == len(new) == len(final)
     assert plan.old_entries == len(old)
     files = {("g", node.group) if node.group else path: node.size for path, node in new.items() if node.kind == b"f"}
@@ -193,7 +204,7 @@ def test_a_listing_in_another_order_is_noticed_or_harmless(tree: Tree, random: o
         plan = compare(NOTHING, blocks(shuffled), HEADER, marked=set())
     except OutOfOrder:
         plan = compare(NOTHING, in_order(blocks(shuffled)), HEADER, marked=set())
-    assert sorted(line[PREFIX:] for line in Reader(plan.manifest)) == expected
+    assert sorted(unnumbered(line) for line in Reader(plan.manifest)) == expected
 
 
 def test_a_marked_name_is_fetched_although_its_line_is_the_same() -> None:
@@ -214,9 +225,9 @@ def test_deletions_are_held_back_but_for_what_is_in_the_way() -> None:
     new = {b".": Node(b"d", 0, 0), b"was": Node(b"f", 1, 0)}
     plan = compare(manifest_of(numbered(lines_of(old, False))), blocks(lines_of(new, False)), HEADER, marked=set())
     hold_back_deletions(plan)
-    assert [entry.parse(line[PREFIX:]).path for line in plan.held_back] == [b"gone"]
+    assert [entry.parse(unnumbered(line)).path for line in plan.held_back] == [b"gone"]
     kept = Reader(rewritten(plan.manifest, HEADER, corrections={}, added=plan.held_back))
-    assert [entry.parse(line[PREFIX:]).path for line in kept] == [b".", b"gone", b"was"]
+    assert [entry.parse(unnumbered(line)).path for line in kept] == [b".", b"gone", b"was"]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +243,7 @@ def test_deletions_are_held_back_but_for_what_is_in_the_way() -> None:
 )
 def test_a_line_that_is_no_entry_is_refused(text: bytes) -> None:
     with pytest.raises(entry.BadLine):
-        entry.parse(text)
+        entry.parse(Line(text))
 
 
 @given(st.binary(min_size=1, max_size=20).filter(lambda name: b"/" not in name and b"\0" not in name))

@@ -21,7 +21,8 @@ from snapmirror.errors import Interrupted
 from snapmirror.model import Silent
 from snapmirror.snapshots import checksums, packed
 from snapmirror.snapshots.entry import escape, plain_line
-from snapmirror.snapshots.manifest import Header, Writer, since_prefix
+from snapmirror.snapshots.lines import since_prefix, with_number
+from snapmirror.snapshots.manifest import Header, Writer
 from snapmirror.snapshots.record import Snapshot, make_id
 from snapmirror.snapshots.spool import Spool
 from snapmirror.snapshots.verify import Report, rolling
@@ -47,7 +48,7 @@ class History:
     def night(self, new: list[bytes], gone: list[bytes], keep: int) -> None:
         """Publish: every new name gets a file, of as many bytes as its own number among all that there ever were."""
         self.sequence += 1
-        spool = Spool()
+        spool = Spool[bytes, bytes]()
         for name in gone:
             del self.born[name]
         for name in new:
@@ -64,7 +65,7 @@ class History:
         writer = Writer(Header(one.id, one.sequence))
         for name, number in sorted(self.born.items()):
             attributes = b"f|rw-r--r--|0|0|%d|2023/11/14-22:13:20" % len(content_of(name))
-            writer.add(since_prefix(number) + plain_line(attributes, name))
+            writer.add(with_number(since_prefix(number), plain_line(attributes, name)))
         self.manifest(one).write_bytes(writer.finish())
         self.held[one.sequence] = dict(self.born)
         self.kept = [one, *self.kept][:keep]
@@ -310,7 +311,7 @@ def test_what_nobody_has_looked_at_is_not_forgotten() -> None:
 
 
 def test_what_is_the_same_is_drawn_together_however_much_it_is(tmp_path: Path) -> None:
-    history, spool = History(tmp_path), Spool()
+    history, spool = History(tmp_path), Spool[bytes, bytes]()
     for number in range(70):
         spool.append((b"%032x" % (min(number // 20, 1) << 64), b"name %d" % number))
     history.sequence = 1

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.night.scrambled import Replaced, look, read, sample
-from snapmirror.snapshots.manifest import since_prefix
+from snapmirror.snapshots.lines import Line, since_prefix, with_number
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
 
@@ -18,17 +18,17 @@ TEXT = b"The quick brown fox jumps over the lazy dog, again and again. " * 40
 RNG = random.Random(1)
 
 
-def line(path: str, size: int, time: str = "2026/01/01-00:00:00") -> bytes:
-    return f">f+++++++++|rw-r--r--|0|0|{size}|{time}|//{path}".encode()
+def line(path: str, size: int, time: str = "2026/01/01-00:00:00") -> Line:
+    return Line(f">f+++++++++|rw-r--r--|0|0|{size}|{time}|//{path}".encode())
 
 
 def plan_of(before: dict[str, int], after: dict[str, int]) -> Plan:
     """The plan of a night between two trees of files with these sizes, all of which were written anew."""
     plan = Plan("2026-11-20T030000Z", 2)
     for path, size in after.items():
-        old = since_prefix(1) + line(path, before[path]) if path in before else None
+        old = with_number(since_prefix(1), line(path, before[path])) if path in before else None
         plan.transfer.append((old, line(path, size, "2026/11/20-00:00:00")))
-    plan.delete = [since_prefix(1) + line(path, size) for path, size in before.items() if path not in after]
+    plan.delete = [with_number(since_prefix(1), line(path, size)) for path, size in before.items() if path not in after]
     return plan
 
 

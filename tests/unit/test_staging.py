@@ -11,6 +11,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snapmirror.snapshots.lines import Numbered
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.staging import Arrived, place, strays
 from tests.unit.test_slot import build, seen
@@ -48,7 +49,7 @@ def test_a_slot_becomes_the_source(old: dict[str, str], new: dict[str, str], unr
         slot = folder / "slot"
         subprocess.run(["cp", "-al", folder / "old", slot], check=True)
         plan = Plan("2026-11-20T030000Z", 2)
-        plan.delete = [NUMBER + line for path, line in before.items() if after.get(path) != line]
+        plan.delete = [Numbered(NUMBER + line) for path, line in before.items() if after.get(path) != line]
         gone = {name.encode() for name in unread if after.get(name.encode(), b"")[1:2] == b"f"}
         arrived = brought(folder, [path for path in after if path not in gone], after, several)
         sealed = seen(folder / "old")

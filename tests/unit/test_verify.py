@@ -11,7 +11,8 @@ import pytest
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums, packed
 from snapmirror.snapshots.entry import escape, plain_line
-from snapmirror.snapshots.manifest import DamagedManifest, Header, Writer, since_prefix
+from snapmirror.snapshots.lines import Line, since_prefix, with_number
+from snapmirror.snapshots.manifest import DamagedManifest, Header, Writer
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.spool import Spool
 from snapmirror.snapshots.verify.content import ContentCheck, Sums
@@ -35,7 +36,7 @@ def link(path: bytes, leader: bytes) -> bytes:
 def manifest(path: Path, lines: list[bytes], header: Header = HEADER) -> Path:
     writer = Writer(header)
     for line in lines:
-        writer.add(since_prefix(2) + line)
+        writer.add(with_number(since_prefix(2), Line(line)))
     path.write_bytes(writer.finish())
     return path
 
@@ -70,7 +71,7 @@ def test_a_manifest_that_is_not_what_it_should_be(
 
 def sums_of(pairs: list[tuple[bytes, bytes]]) -> bytes:
     """A checksum file of (name, checksum)."""
-    spool = Spool()
+    spool = Spool[bytes, bytes]()
     for name, checksum in pairs:
         spool.append((checksum, escape(name)))
     return packed.pack(spool)

@@ -8,8 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from snapmirror.snapshots.lines import Numbered, name_of
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
-from snapmirror.snapshots.merge import OutOfOrder, Pair, differences, link_differences
+from snapmirror.snapshots.merge import BothNumbered, OutOfOrder, differences, link_differences
 from snapmirror.snapshots.spool import Spool
 
 log = logging.getLogger("snapmirror.store")
@@ -22,7 +23,7 @@ class Differing:
     """
 
     gone: Sequence[bytes]
-    new: Sequence[bytes]
+    new: Sequence[Numbered]
 
 
 def compared(old: Path, new: Path | bytes) -> Differing | None:
@@ -37,7 +38,7 @@ def compared(old: Path, new: Path | bytes) -> Differing | None:
     return differing_in(pairs)
 
 
-def differing_in(pairs: Iterable[Pair]) -> Differing:
+def differing_in(pairs: Iterable[BothNumbered]) -> Differing:
     """The same of numbered lines of both."""
     gone, new = [], []
     for before, after in pairs:
@@ -46,8 +47,3 @@ def differing_in(pairs: Iterable[Pair]) -> Differing:
         if after is not None:
             new.append(after)
     return Differing(gone, new)
-
-
-def name_of(line: bytes) -> bytes:
-    """The name in a line, as it is written: a folder's ends with a slash."""
-    return line[line.rfind(b"//") + 2 :]

@@ -22,7 +22,8 @@ from snapmirror.snapshots.entry import Entry, escape, parent, unescape
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.ledger import Ledger
 from snapmirror.snapshots.hardlink.shortcuts import drop_notes
-from snapmirror.snapshots.manifest import PREFIX, Reader, Totals, rewritten
+from snapmirror.snapshots.lines import Line, Numbered, prefix_of, unnumbered, with_number
+from snapmirror.snapshots.manifest import Reader, Totals, rewritten
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.record import Purge, Record, Snapshot
 from snapmirror.snapshots.spool import Spool
@@ -84,7 +85,7 @@ def held(manifest: Path, snapshot: Snapshot, paths: Sequence[bytes]) -> Held:
 def _entries(manifest: Path) -> Iterator[Entry]:
     with closing(Reader(manifest)) as reader:
         for line in reader:
-            yield entry.parse(line[PREFIX:])
+            yield entry.parse(unnumbered(line))
 
 
 def begin(layout: HardlinkLayout, record: Record, note: Purge, paths: Sequence[bytes]) -> None:
@@ -165,11 +166,11 @@ def _without(manifest: Path, paths: Sequence[bytes]) -> Totals:
     with files.reading(manifest) as file:
         data = file.read()
     reader = Reader(data)
-    corrections: dict[bytes, bytes | None] = {}
+    corrections: dict[Line, Numbered | None] = {}
     plain: dict[bytes, Entry] = {}
-    links: list[tuple[bytes, Entry]] = []
+    links: list[tuple[Numbered, Entry]] = []
     for line in reader:
-        one = entry.parse(line[PREFIX:])
+        one = entry.parse(unnumbered(line))
         if one.leader is not None:
             links.append((line, one))
         if is_one(one.path, paths):
@@ -182,10 +183,10 @@ def _without(manifest: Path, paths: Sequence[bytes]) -> Totals:
             if one.leader not in leads:
                 leads[one.leader] = one.path
                 pointer = b" -> " + escape(first.target) if first.target is not None else b""
-                corrections[one.line] = line[:PREFIX] + entry.plain_line(one.attributes, one.path, pointer)
+                new = entry.plain_line(one.attributes, one.path, pointer)
             else:
-                leader = leads[one.leader]
-                corrections[one.line] = line[:PREFIX] + entry.linked_line(one.attributes, one.path, leader)
+                new = entry.linked_line(one.attributes, one.path, leads[one.leader])
+            corrections[one.line] = with_number(prefix_of(line), new)
     if corrections:
         data = rewritten(data, reader.header, corrections=corrections)
         fresh = manifest.with_suffix(".new")

@@ -19,7 +19,7 @@ from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import parent
 from snapmirror.snapshots.hardlink import prepare
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
-from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.lines import Line, Numbered, is_single_file, unnumbered
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.staging import WAITING, Wanted, carry, keep, trees
@@ -112,11 +112,11 @@ def _doubted(plan: Plan, kept: set[bytes], staging: Tree) -> set[bytes]:
     return set(kept)
 
 
-def _is_patchable(old: bytes | None, new: bytes, clone_above: int) -> bool:
+def _is_patchable(old: Numbered | None, new: Line, clone_above: int) -> bool:
     """Whether a big plain file has an old version to start from."""
-    if old is None or new[:2] != b">f" or old[PREFIX : PREFIX + 2] != b">f":
+    if old is None or not is_single_file(new) or not is_single_file(unnumbered(old)):
         return False
-    return min(entry.size_of(new), entry.size_of(old[PREFIX:])) >= clone_above
+    return min(entry.size_of(new), entry.size_of(unnumbered(old))) >= clone_above
 
 
 def _clone(there: Tree, staging: Tree, path: bytes) -> bool:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from snapmirror.snapshots.entry import Entry, escape
 from snapmirror.snapshots.history import History
-from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
+from snapmirror.snapshots.lines import holds_link, name_of
+from snapmirror.snapshots.manifest import DamagedManifest, Reader
 from snapmirror.snapshots.record import Snapshot
 
 Key = tuple[int, bytes]
@@ -78,10 +79,10 @@ def groups(manifest: Path, known: Set[Key]) -> Iterator[list[tuple[int, Entry]]]
     linked: dict[bytes, list[tuple[int, Entry]]] = {}
     reader = Reader(manifest)
     for line in reader:
-        if line[PREFIX : PREFIX + 1] == b"h":
+        if holds_link(line):
             number, entry = reader.taken_apart(line)
             linked.setdefault(entry.leader or b"", []).append((number, entry))
-        elif line.rpartition(b"//")[2] in names:
+        elif name_of(line) in names:
             number, entry = reader.taken_apart(line)
             plain[entry.path] = number, entry
     leaders = {
@@ -93,7 +94,7 @@ def groups(manifest: Path, known: Set[Key]) -> Iterator[list[tuple[int, Entry]]]
         texts = {escape(leader) for leader in leaders}
         again = reader.reopened()
         for line in again:
-            if line[PREFIX : PREFIX + 1] != b"h" and line.rpartition(b"//")[2] in texts:
+            if not holds_link(line) and name_of(line) in texts:
                 number, entry = again.taken_apart(line)
                 plain[entry.path] = number, entry
     for path, one in plain.items():

@@ -18,7 +18,7 @@ Of a big tree the entries stand in pieces (see `pieces`), each a zstd frame of i
 index of the pieces stands before the entries: how many a piece holds, its length in bytes, the gap before it, its
 CRC-32, and the BLAKE2b of its text. The first line tells at which byte (`body`) the first piece, or its gap, begins.
 
-In memory a numbered line is the entry's with its number before it, in `PREFIX` bytes. The number of entries in the
+In memory a numbered line is the entry's with its number before it (see `lines`). The number of entries in the
 first line tells whether the file is whole; zstd checksums cover its contents.
 """
 
@@ -30,12 +30,10 @@ from snapmirror.snapshots.manifest.text import (
     LONGEST_LINE,
     MOST_WINDOW,
     NOTHING,
-    PREFIX,
     DamagedManifest,
     Header,
     Lines,
     Totals,
-    since_prefix,
     taken_apart,
 )
 from snapmirror.snapshots.manifest.writer import Former, Writer
@@ -44,7 +42,6 @@ __all__ = [
     "LONGEST_LINE",
     "MOST_WINDOW",
     "NOTHING",
-    "PREFIX",
     "DamagedManifest",
     "Former",
     "Header",
@@ -56,7 +53,6 @@ __all__ = [
     "cut",
     "in_memory",
     "rewritten",
-    "since_prefix",
     "store",
     "taken_apart",
 ]

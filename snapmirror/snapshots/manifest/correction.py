@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from snapmirror.snapshots import entry
+from snapmirror.snapshots.lines import (
+    Line,
+    Numbered,
+    holds_file,
+    holds_link,
+    is_link,
+    since_prefix,
+    unnumbered,
+    with_number,
+)
 from snapmirror.snapshots.manifest.reader import Reader
-from snapmirror.snapshots.manifest.text import PREFIX, Header, Totals, since_prefix
+from snapmirror.snapshots.manifest.text import Header, Totals
 from snapmirror.snapshots.manifest.writer import Writer
 
 
@@ -14,9 +24,9 @@ def rewritten(
     source: bytes,
     header: Header,
     *,
-    corrections: dict[bytes, bytes | None],
+    corrections: Mapping[Line, Numbered | None],
     renumbered: Set[bytes] = frozenset(),
-    added: Iterable[bytes] = (),
+    added: Iterable[Numbered] = (),
 ) -> bytes:
     """The manifest `source` with corrections.
 
@@ -31,30 +41,30 @@ def rewritten(
     for line, new in corrections.items():
         if new is None:
             continue
-        leads_now = line[:1] == b"h" and new[PREFIX : PREFIX + 1] != b"h"
-        if leads_now or entry.path_key(new[PREFIX:]) != entry.path_key(line):  # (a file that is a folder now)
+        leads_now = is_link(line) and not holds_link(new)
+        if leads_now or entry.path_key(unnumbered(new)) != entry.path_key(line):  # (a file that is a folder now)
             corrections[line] = None
             added.append(new)
-    links = [line for line in added if line[PREFIX : PREFIX + 1] == b"h"]
-    waiting = [line for line in added if line[PREFIX : PREFIX + 1] != b"h"]
-    waiting.sort(key=lambda line: entry.path_key(line[PREFIX:]), reverse=True)
+    links = [line for line in added if holds_link(line)]
+    waiting = [line for line in added if not holds_link(line)]
+    waiting.sort(key=lambda line: entry.path_key(unnumbered(line)), reverse=True)
     _count(writer.totals, None, [*links, *waiting])
 
-    def put(numbered: bytes) -> None:
-        new: bytes | None = numbered
-        if numbered[PREFIX:] in corrections:
-            new = corrections[numbered[PREFIX:]]
+    def put(numbered: Numbered) -> None:
+        new: Numbered | None = numbered
+        if unnumbered(numbered) in corrections:
+            new = corrections[unnumbered(numbered)]
             _count(writer.totals, numbered, [new] if new else [])
         if new is None:
             return
-        if renumbered and entry.parse(new[PREFIX:]).path in renumbered:
-            new = number + new[PREFIX:]
-        if new[PREFIX : PREFIX + 1] == b"h":
+        if renumbered and entry.parse(unnumbered(new)).path in renumbered:
+            new = with_number(number, unnumbered(new))
+        if holds_link(new):
             links.append(new)
             return
         if waiting:
-            key = entry.path_key(new[PREFIX:])
-            while waiting and entry.path_key(waiting[-1][PREFIX:]) < key:
+            key = entry.path_key(unnumbered(new))
+            while waiting and entry.path_key(unnumbered(waiting[-1])) < key:
                 writer.add(waiting.pop())
         writer.add(new)
 
@@ -67,20 +77,20 @@ def rewritten(
             writer.number(numbers)
         else:
             for line, one in zip(piece.lines, numbers, strict=True):
-                put(since_prefix(one) + line)
-    for line in reader.links:
-        put(line)
-    for line in reversed(waiting):
-        writer.add(line)
-    for line in sorted(links, key=lambda line: entry.path_key(line[PREFIX:])):
-        writer.add(line)
+                put(with_number(since_prefix(one), line))
+    for link in reader.links:
+        put(link)
+    for last in reversed(waiting):
+        writer.add(last)
+    for link in sorted(links, key=lambda one: entry.path_key(unnumbered(one))):
+        writer.add(link)
     return writer.finish()
 
 
-def _count(totals: Totals, gone: bytes | None, come: Sequence[bytes]) -> None:
+def _count(totals: Totals, gone: Numbered | None, come: Sequence[Numbered]) -> None:
     """Let the totals follow a change of numbered lines."""
     for sign, line in [(-1, gone), *((1, line) for line in come)]:
-        if line is not None and line[PREFIX + 1 : PREFIX + 2] == b"f":
+        if line is not None and holds_file(line):
             totals.files += sign
-            if line[PREFIX : PREFIX + 1] != b"h":
-                totals.size += sign * entry.size_of(line[PREFIX:])
+            if not holds_link(line):
+                totals.size += sign * entry.size_of(unnumbered(line))

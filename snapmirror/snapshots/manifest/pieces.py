@@ -13,6 +13,8 @@ from functools import cached_property
 from hashlib import blake2b
 from zlib import crc32
 
+from snapmirror.snapshots.lines import Line
+
 MANY_ENTRIES = 300_000
 """Of fewer the whole is read in less time than their pieces are looked at."""
 _ENDS = 0x7F  # one line of 128 ends a piece: 3 kB packed
@@ -27,7 +29,7 @@ _SKIPPABLE, _LEAST_GAP = 0x184D2A50, 8  # a frame that every reader of zstd pass
 class Piece:
     """Entries in a row, with the digest of their text: empty if it is not known."""
 
-    def __init__(self, count: int, digest: bytes, load: Callable[[], list[bytes]]) -> None:
+    def __init__(self, count: int, digest: bytes, load: Callable[[], list[Line]]) -> None:
         self.count, self.digest, self._load = count, digest, load
 
     @property
@@ -36,7 +38,7 @@ class Piece:
         return not self.digest
 
     @cached_property
-    def lines(self) -> list[bytes]:
+    def lines(self) -> list[Line]:
         """The entries; reading them may raise DamagedManifest."""
         return self._load()
 
@@ -46,12 +48,12 @@ class Piece:
         return text_of(self.lines)
 
 
-def in_memory(lines: list[bytes]) -> Piece:
+def in_memory(lines: list[Line]) -> Piece:
     """Lines that are compared one by one."""
     return Piece(len(lines), b"", lambda: lines)
 
 
-def text_of(lines: list[bytes]) -> bytes:
+def text_of(lines: list[Line]) -> bytes:
     """The text of a piece, each line with its end."""
     return b"\n".join(lines) + b"\n"
 
@@ -61,14 +63,14 @@ def digest_of(text: bytes) -> bytes:
     return blake2b(text, digest_size=DIGEST_BYTES).digest()
 
 
-def is_end(line: bytes) -> bool:
+def is_end(line: Line) -> bool:
     """Whether a piece ends with this line."""
     return not crc32(line) & _ENDS
 
 
-def cut(blocks: Iterable[list[bytes]]) -> Iterator[Piece]:
+def cut(blocks: Iterable[list[Line]]) -> Iterator[Piece]:
     """A text in pieces."""
-    pending: list[bytes] = []
+    pending: list[Line] = []
     for lines in blocks:
         start = 0
         for end in [place for place, crc in enumerate(map(crc32, lines), start=1) if not crc & _ENDS]:
@@ -80,7 +82,7 @@ def cut(blocks: Iterable[list[bytes]]) -> Iterator[Piece]:
     yield from _pieces(pending)
 
 
-def _pieces(lines: list[bytes]) -> Iterator[Piece]:
+def _pieces(lines: list[Line]) -> Iterator[Piece]:
     for start in range(0, len(lines), MOST_LINES):
         piece = in_memory(lines[start : start + MOST_LINES] if len(lines) > MOST_LINES else lines)
         piece.digest = digest_of(piece.text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import operator
 import os
 from array import array
 from collections.abc import Generator, Iterator
@@ -17,6 +16,15 @@ import zstandard
 from snapmirror import files
 from snapmirror.errors import shortage
 from snapmirror.snapshots import entry
+from snapmirror.snapshots.lines import (
+    Line,
+    Numbered,
+    all_numbered,
+    as_lines,
+    since_prefix,
+    symlinks_of,
+    with_number,
+)
 from snapmirror.snapshots.manifest import pieces
 from snapmirror.snapshots.manifest.pieces import Piece, Place
 from snapmirror.snapshots.manifest.text import (
@@ -28,7 +36,6 @@ from snapmirror.snapshots.manifest.text import (
     DamagedManifest,
     Header,
     Totals,
-    since_prefix,
     taken_apart,
 )
 
@@ -54,8 +61,8 @@ class Reader:
         self.places: list[Place] = []
         """Its index, if it is in pieces."""
         self._entries = self._after_numbers()
-        self._pending: list[bytes] = next(self._entries, [])
-        self.links: list[bytes] = []
+        self._pending: list[Line] = next(self._entries, [])
+        self.links: list[Numbered] = []
         """The numbered lines of further names; complete once `plain` or `pieces` has ended."""
 
     def _damaged(self, how: str) -> DamagedManifest:
@@ -122,7 +129,7 @@ class Reader:
     def _size(self) -> int:
         return self._source.stat().st_size if isinstance(self._source, Path) else len(self._source)
 
-    def _after_numbers(self) -> Generator[list[bytes]]:
+    def _after_numbers(self) -> Generator[list[Line]]:
         """Take the numbers and the index off, then yield the entries."""
         for lines in self._text:
             taken = 0
@@ -135,7 +142,7 @@ class Reader:
                     break
                 taken += 1
             if taken < len(lines):
-                yield lines[taken:]
+                yield as_lines(lines[taken:])
         # (a manifest of nothing has no entries, and no numbers)
 
     def _run(self, line: bytes) -> None:
@@ -175,12 +182,12 @@ class Reader:
                     yield Piece(place.count, place.digest, load)
                 else:
                     numbers = self.numbers[seen : seen + place.count]
-                    self.links += map(operator.add, map(since_prefix, numbers), load())
+                    self.links += all_numbered(numbers, load())
                 seen += place.count
         if len(self.links) != self.totals.links:
             raise self._damaged("has an index of other entries")
 
-    def _load(self, frames: _Frames, at: int, place: Place) -> list[bytes]:
+    def _load(self, frames: _Frames, at: int, place: Place) -> list[Line]:
         try:
             return frames.lines(at, place)
         except (zstandard.ZstdError, OSError, ValueError) as error:
@@ -190,7 +197,7 @@ class Reader:
         if len(self.numbers) != self.totals.entries:
             raise self._damaged("lacks numbers")
 
-    def plain(self) -> Iterator[list[bytes]]:
+    def plain(self) -> Iterator[list[Line]]:
         """The plain entries, in blocks, without numbers: the one at place i has `numbers[i]`. Can be read once."""
         self._check_numbers()
         _advise(self._file, 0, 0, os.POSIX_FADV_NORMAL)
@@ -205,12 +212,12 @@ class Reader:
                 place = seen + len(plain) + len(self.links)
                 if place >= self.totals.entries:
                     raise self._damaged("goes on after its end")
-                self.links.append(since_prefix(self.numbers[place]) + line)
+                self.links.append(with_number(since_prefix(self.numbers[place]), line))
             seen += len(plain)
         if seen + len(self.links) != self.totals.entries:
             raise self._damaged("is cut")
 
-    def _blocks(self) -> Iterator[list[bytes]]:
+    def _blocks(self) -> Iterator[list[Line]]:
         if self._pending:
             yield self._pending
         yield from self._entries
@@ -228,24 +235,23 @@ class Reader:
         """The same manifest, to be read from its beginning."""
         return Reader(self._source)
 
-    def symlinks(self) -> list[bytes]:
+    def symlinks(self) -> list[Line]:
         """The plain lines of symlinks; reads the file anew."""
-        return [line for block in self.reopened().plain() for line in block if line[1:2] == b"L"]
+        return [line for block in self.reopened().plain() for line in symlinks_of(block)]
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Numbered]:
         """Every entry as a numbered line, the links last."""
         place = 0
         for block in self.plain():
-            for line in block:
-                yield since_prefix(self.numbers[place]) + line
-                place += 1
+            yield from all_numbered(self.numbers[place : place + len(block)], block)
+            place += len(block)
         yield from self.links
 
     def entries(self) -> Iterator[tuple[int, entry.Entry]]:
         """Number and entry, taken apart. Raises DamagedManifest."""
         return map(self.taken_apart, self)
 
-    def taken_apart(self, line: bytes) -> tuple[int, entry.Entry]:
+    def taken_apart(self, line: Numbered) -> tuple[int, entry.Entry]:
         """Number and entry of one of its lines. Raises DamagedManifest."""
         try:
             return taken_apart(line)
@@ -263,7 +269,7 @@ class _Frames:
         self._unpacker = zstandard.ZstdDecompressor()
         self.passed = self._asked = self._ahead = 0
 
-    def lines(self, at: int, place: Place) -> list[bytes]:
+    def lines(self, at: int, place: Place) -> list[Line]:
         """The lines of a piece. Raises ZstdError, OSError, ValueError."""
         self._asked += 1
         if self.passed >= _FEW and self._asked * _SPARSE >= self.passed and at + place.length > self._ahead:
@@ -277,7 +283,7 @@ class _Frames:
         *lines, rest = text.split(b"\n")
         if rest or len(lines) != place.count or pieces.digest_of(text) != place.digest:
             raise ValueError("a piece that is another one")
-        return lines
+        return as_lines(lines)
 
 
 def _advise(file: IO[bytes], start: int, length: int, advice: int) -> None:

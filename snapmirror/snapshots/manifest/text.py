@@ -8,13 +8,24 @@ from dataclasses import dataclass
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import entry
+from snapmirror.snapshots.lines import (
+    Line,
+    Numbered,
+    files_of,
+    links_of,
+    number_of,
+    prefix_of,
+    since_prefix,
+    symlinks_of,
+    unnumbered,
+    with_number,
+    without_links,
+)
 from snapmirror.snapshots.manifest.pieces import Piece, Place, in_memory
 
 FORMAT = "snapmirror manifest"
 WHOLE, IN_PIECES = 1, 2
 """The versions of the format."""
-PREFIX = 8
-"""Bytes of a number before an entry: seven digits and a blank."""
 LONGEST_LINE = 1 << 18
 """Of what is read back: name and target with 4095 bytes each, a byte in five letters, are 40 kB."""
 MOST_WINDOW = 8 << 20
@@ -43,30 +54,25 @@ class Totals:
     size: int = 0
 
 
-def since_prefix(sequence: int) -> bytes:
-    """The bytes that stand before an entry whose inode was new in this snapshot."""
-    return b"%07d " % sequence
-
-
-def taken_apart(numbered_line: bytes) -> tuple[int, entry.Entry]:
+def taken_apart(numbered: Numbered) -> tuple[int, entry.Entry]:
     """Number and entry. Raises BadLine."""
     try:
-        number = int(numbered_line[: PREFIX - 1])
+        number = number_of(numbered)
     except ValueError:
-        raise entry.BadLine(f"not a number: {numbered_line[:PREFIX]!r}") from None
-    return number, entry.parse(numbered_line[PREFIX:])
+        raise entry.BadLine(f"not a number: {prefix_of(numbered)!r}") from None
+    return number, entry.parse(unnumbered(numbered))
 
 
 class Lines:
     """Entries in memory: what a manifest would hold, of a tree whose inodes are of unknown age."""
 
-    def __init__(self, lines: Sequence[bytes], number: int) -> None:
-        self._plain = [line for line in lines if line[:1] != b"h"]
+    def __init__(self, lines: Sequence[Line], number: int) -> None:
+        self._plain = without_links(lines)
         self.numbers = array("I", [number]) * len(lines)
-        self.links = [since_prefix(number) + line for line in lines if line[:1] == b"h"]
-        files = [int(line.split(b"|", 5)[4]) for line in self._plain if line[1:2] == b"f"]
-        links = sum(line[1:2] == b"f" for line in lines if line[:1] == b"h")
-        self.totals = Totals(len(lines), len(self.links), len(files) + links, sum(files))
+        self.links = [with_number(since_prefix(number), line) for line in links_of(lines)]
+        sizes = list(map(entry.size_of, files_of(self._plain)))
+        links = len(files_of(links_of(lines)))
+        self.totals = Totals(len(lines), len(self.links), len(sizes) + links, sum(sizes))
         self.places: list[Place] = []
 
     def pieces(self) -> Iterator[Piece]:
@@ -80,9 +86,9 @@ class Lines:
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def symlinks(self) -> list[bytes]:
+    def symlinks(self) -> list[Line]:
         """The plain lines of symlinks."""
-        return [line for line in self._plain if line[1:2] == b"L"]
+        return symlinks_of(self._plain)
 
 
 NOTHING = Lines([], 0)

@@ -13,9 +13,10 @@ from zlib import crc32
 
 import zstandard
 
+from snapmirror.snapshots.lines import Line, Numbered, is_link, number_of, unnumbered
 from snapmirror.snapshots.manifest import pieces
 from snapmirror.snapshots.manifest.pieces import BLOCK, MOST_LINES, Piece, Place
-from snapmirror.snapshots.manifest.text import FORMAT, IN_PIECES, PREFIX, WHOLE, Header, Totals
+from snapmirror.snapshots.manifest.text import FORMAT, IN_PIECES, WHOLE, Header, Totals
 
 _LEVEL = 3
 _FLUSH_LINES = 4096
@@ -42,7 +43,7 @@ class Writer:
         self._stream = self._packer.compressobj()
         self._body = io.BytesIO()
         self._places: list[Place] = []
-        self._lines: list[bytes] = []
+        self._lines: list[Line] = []
         self._numbers = array("I")
         self.totals = Totals()
 
@@ -51,7 +52,7 @@ class Writer:
         """One that writes in pieces where the former manifest is in pieces, or is that of a big tree."""
         return cls(header, in_pieces=bool(former.places) or former.totals.entries >= pieces.MANY_ENTRIES)
 
-    def putting(self, blocks: Iterable[list[bytes]]) -> Iterator[Piece]:
+    def putting(self, blocks: Iterable[list[Line]]) -> Iterator[Piece]:
         """Put blocks of entries, and pass them on as they are to be compared with the former manifest."""
         for piece in pieces.cut(blocks) if self._in_pieces else map(pieces.in_memory, filter(None, blocks)):
             self.put(piece)
@@ -72,17 +73,17 @@ class Writer:
         """The numbers of the next entries of those that were put."""
         self._numbers.extend(numbers)
 
-    def add(self, numbered_line: bytes) -> None:
+    def add(self, numbered: Numbered) -> None:
         """One entry, with its number before it."""
-        line = numbered_line[PREFIX:]
-        if line[:1] == b"h":
+        line = unnumbered(numbered)
+        if is_link(line):
             if not self.totals.links:
                 self._end()
             self.totals.links += 1
-        self._numbers.append(int(numbered_line[: PREFIX - 1]))
+        self._numbers.append(number_of(numbered))
         self._append(line)
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, line: Line) -> None:
         self._lines.append(line)
         if not self._in_pieces:
             if len(self._lines) >= _FLUSH_LINES:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from snapmirror.model import Progress, count
 from snapmirror.snapshots.history import History
-from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
+from snapmirror.snapshots.lines import prefix_of, since_prefix
+from snapmirror.snapshots.manifest import DamagedManifest, Reader
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.verify.attributes import Rules
 from snapmirror.snapshots.verify.content import ContentCheck, Sums, checksums_wrong
@@ -99,13 +100,13 @@ def spread(history: History, report: Report) -> None:
     for finding in report.findings:
         if finding.kind in OF_THE_INODE and finding.path is not None and finding.number:
             wanted.setdefault((finding.number, finding.path), []).append(finding)
-    numbers = {b"%07d" % number for number, _ in wanted}
+    numbers = {since_prefix(number) for number, _ in wanted}
     others = [snapshot for snapshot in history.snapshots() if snapshot.id not in report.snapshots]
     for snapshot in others if wanted else ():
         with suppress(DamagedManifest):
             reader = Reader(history.manifest(snapshot))
             for line in reader:
-                if line[: PREFIX - 1] in numbers:
+                if prefix_of(line) in numbers:
                     number, entry = reader.taken_apart(line)
                     for finding in () if entry.is_directory else wanted.get((number, entry.path), ()):
                         if snapshot.id not in finding.snapshots:

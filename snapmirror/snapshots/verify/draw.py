@@ -22,7 +22,8 @@ from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
 from snapmirror.snapshots.entry import escape, path_of, size_of, unescape
 from snapmirror.snapshots.history import History
-from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader, since_prefix
+from snapmirror.snapshots.lines import Numbered, holds_file, name_of, number_of, since_prefix, unnumbered, with_number
+from snapmirror.snapshots.manifest import DamagedManifest, Reader
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.verify.findings import CHECKSUMS, MANIFEST, Report, without_checksums
@@ -155,10 +156,10 @@ def _inherited(history: History, snapshot: Snapshot, answered: int, drawn: Drawn
         if not asked and _turn(snapshot, drawn.start) >= drawn.width:
             return
         for line in _lines(reader, asked):
-            number = int(line[: PREFIX - 1])
-            content = drawn.wanted[number].get(line.rpartition(b"//")[2])
-            if content is not None and line[PREFIX + 1 : PREFIX + 2] == b"f":
-                size, path = size_of(line[PREFIX:]), path_of(line[PREFIX:])
+            number = number_of(line)
+            content = drawn.wanted[number].get(name_of(line))
+            if content is not None and holds_file(line):
+                size, path = size_of(unnumbered(line)), path_of(unnumbered(line))
                 yield Content(*content, snapshot, number, path, size)
     except ValueError as error:
         raise DamagedManifest(f"{reader.name} is damaged: {error}") from error
@@ -172,7 +173,7 @@ def _turn(snapshot: Snapshot, start: int) -> int:
     return (place_of(md5.hexdigest().encode()) - start) % WHOLE
 
 
-def _lines(reader: Reader, numbers: Set[int]) -> Iterator[bytes]:
+def _lines(reader: Reader, numbers: Set[int]) -> Iterator[Numbered]:
     """The numbered lines of a manifest that have one of these numbers. Reads all of it: so a cut one is noticed."""
     place = 0
     for block in reader.plain():
@@ -181,7 +182,7 @@ def _lines(reader: Reader, numbers: Set[int]) -> Iterator[bytes]:
         if not numbers.isdisjoint(of_block):
             for number, line in zip(of_block, block, strict=True):
                 if number in numbers:
-                    yield since_prefix(number) + line
-    for line in reader.links:
-        if int(line[: PREFIX - 1]) in numbers:
-            yield line
+                    yield with_number(since_prefix(number), line)
+    for link in reader.links:
+        if number_of(link) in numbers:
+            yield link

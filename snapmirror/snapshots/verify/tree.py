@@ -16,7 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from snapmirror.snapshots.entry import Entry, join, key_of
-from snapmirror.snapshots.manifest import PREFIX, DamagedManifest, Reader
+from snapmirror.snapshots.lines import Numbered, holds_link
+from snapmirror.snapshots.manifest import DamagedManifest, Reader
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.verify.attributes import Rules, differing, kind_name
 from snapmirror.snapshots.verify.findings import (
@@ -234,7 +235,7 @@ def expected(manifest: Path, snapshot: Snapshot) -> Iterator[Listed]:
     link = next(later, None)
     previous = None
     for line in plain:
-        if line[PREFIX : PREFIX + 1] == b"h":
+        if holds_link(line):
             continue
         listed = _listed(plain, line)
         if previous is not None and listed.key <= previous:
@@ -249,6 +250,6 @@ def expected(manifest: Path, snapshot: Snapshot) -> Iterator[Listed]:
         link = next(later, None)
 
 
-def _listed(reader: Reader, line: bytes) -> Listed:
+def _listed(reader: Reader, line: Numbered) -> Listed:
     number, entry = reader.taken_apart(line)
     return Listed(key_of(entry.path, is_directory=entry.is_directory), number, entry)

@@ -18,7 +18,7 @@ from snapmirror.errors import StorageError
 from snapmirror.process import ProgramFailed, run
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import Entry
-from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.lines import unnumbered
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.staging import WAITING, carry, names, trees
@@ -71,7 +71,7 @@ def _sort_out(plan: Plan, found: Survey, here: Tree, there: Tree | None) -> list
     for path in reversed(found.strange_folders):
         if path not in planned:
             here.remove_folder(path)
-    deleted = {entry.parse(line[PREFIX:]).path for line in plan.delete}
+    deleted = {entry.parse(unnumbered(line)).path for line in plan.delete}
     restore = [path for path in found.missing if path not in planned and path not in deleted]
     for path in found.strangers:
         if path in planned or path in deleted:

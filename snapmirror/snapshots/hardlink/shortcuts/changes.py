@@ -18,9 +18,9 @@ from snapmirror import files
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import packed
 from snapmirror.snapshots.entry import path_key
-from snapmirror.snapshots.hardlink.differing import Differing, compared, differing_in, name_of
+from snapmirror.snapshots.hardlink.differing import Differing, compared, differing_in
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
-from snapmirror.snapshots.manifest import PREFIX
+from snapmirror.snapshots.lines import Line, Numbered, name_of, number_of, unnumbered
 from snapmirror.snapshots.plan import MOST_CHANGES, Plan
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.slot import Sealed
@@ -42,9 +42,9 @@ def write(layout: HardlinkLayout, before: Snapshot | None, sealed: Sealed, plan:
     pairs = plan.differing if plan is not None and plan.manifest is sealed.manifest else None
     differing = compared(layout.manifest(before.id), sealed.manifest) if pairs is None else differing_in(pairs)
     if differing is not None and len(differing.gone) + len(differing.new) <= 2 * MOST_CHANGES:
-        lines = Spool([(_FORMAT, f"{before.id} {sealed.snapshot.id}".encode())])
+        lines = Spool[bytes, bytes]([(_FORMAT, f"{before.id} {sealed.snapshot.id}".encode())])
         lines.extend((_GONE, name) for name in differing.gone)
-        lines.extend((b"+" + line[: PREFIX - 1], line[PREFIX:]) for line in differing.new)
+        lines.extend((b"+%07d" % number_of(line), unnumbered(line)) for line in differing.new)
         files.write(file, packed.pack(lines))
 
 
@@ -70,7 +70,7 @@ def between(layout: HardlinkLayout, old: str, new: Snapshot) -> Differing | None
     except (OSError, DamageError, ValueError, IndexError):
         return None
     first: dict[bytes, bool] = {}  # whether the old one had it
-    last: dict[bytes, bytes | None] = {}
+    last: dict[bytes, Numbered | None] = {}
     for lines in reversed(chain):
         for word, rest in lines:
             if word == _GONE:
@@ -79,11 +79,11 @@ def between(layout: HardlinkLayout, old: str, new: Snapshot) -> Differing | None
             elif word[:1] != b"+":
                 return None
             else:
-                name = name_of(rest)
+                name = name_of(Line(rest))
                 first.setdefault(name, False)
-                last[name] = word[1:] + b" " + rest
+                last[name] = Numbered(word[1:] + b" " + rest)
     there = (line for line in last.values() if line is not None)
     return Differing(
         gone=sorted(name for name, had in first.items() if had),
-        new=sorted(there, key=lambda line: path_key(line[PREFIX:])),
+        new=sorted(there, key=lambda line: path_key(unnumbered(line))),
     )

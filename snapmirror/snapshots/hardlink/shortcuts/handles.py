@@ -40,7 +40,7 @@ def write(layout: HardlinkLayout, plan: Plan) -> None:
     if plan.requested + len(plan.links) > _MOST or not file_handles.are_lasting(layout.slot):
         file.unlink(missing_ok=True)  # that of a night that has failed
         return
-    slot, found = Tree(layout.slot), Spool()
+    slot, found = Tree(layout.slot), Spool[bytes, bytes]()
     for path in asked_for(plan):
         with suppress(OSError):  # it has vanished, or this file system has no such thing
             found.append((_hint(slot, path), escape(path)))
