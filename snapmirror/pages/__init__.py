@@ -33,7 +33,7 @@ GROUPS = {
         "who-holds-what",
     ),
     "With a Windows machine": ("vm", "hyper-v", "virtualbox", "wsl2", "qemu", "host", "two-keys"),
-    "How it is made": ("how-it-works", "formats"),
+    "How it is made": ("glossary", "how-it-works", "formats"),
 }
 NAMES = tuple(name for group in GROUPS.values() for name in group)
 
