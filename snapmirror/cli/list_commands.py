@@ -28,14 +28,19 @@ def register(app: typer.Typer) -> None:
     app.command()(unpin)
 
 
-def list_(context: typer.Context, mirror: MirrorName = None, json: Json = False) -> None:
+def list_(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[MIRROR]...", help="Only these mirrors.")] = None,
+    mirror: MirrorName = None,
+    json: Json = False,
+) -> None:
     """Show the snapshots, newest first."""
     from snapmirror.history.histories import looked_up
     from snapmirror.state.damage import load
 
     now = datetime.now(UTC)
     config = shell_of(context).config
-    with looked_up(config, [mirror] if mirror else []) as histories:
+    with looked_up(config, [*(names or []), *([mirror] if mirror else [])]) as histories:
         tell_of_copies(histories)
         rows = [(one.name, item, history.tree(item)) for one, history in histories for item in history.snapshots()]
         newest = {name: snapshots[0] for name, snapshots in histories.snapshots().items() if snapshots}

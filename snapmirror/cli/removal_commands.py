@@ -15,6 +15,7 @@ from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
 from snapmirror.cli.shell import Json, MirrorName, shell_of
+from snapmirror.errors import ExitCode
 from snapmirror.model import count, size
 from snapmirror.text import local_time, printable
 
@@ -116,6 +117,7 @@ def purge(
         names = find_names(config, history, wanted, accept=accept_changes)
         if not json and not (shell.quiet and yes and not dry_run):
             _show(names)
+        _warn_of_others(names)
         if not dry_run:
             _ask(f"Remove this from {count(len(names.held), 'snapshot')} of {config.name}?", yes=yes)
             purge_names(history, names)
@@ -130,6 +132,8 @@ def purge(
         shell.say(f"{config.name}: removed from {count(len(names.held), 'snapshot')}")
     if not dry_run and not shell.quiet:
         note("the next night fetches these names again unless you remove them there or exclude them")
+    if names.others:
+        raise typer.Exit(int(ExitCode.WARNINGS))
 
 
 def retire(
@@ -201,9 +205,14 @@ def _show(names: Names) -> None:
     oldest, newest = names.held[-1].snapshot.id, names.held[0].snapshot.id
     where = newest if newest == oldest else f"{oldest} … {newest}"
     out(f"{count(len(paths), 'name')} in {count(len(names.held), 'snapshot')}: {where}")
+
+
+def _warn_of_others(names: Names) -> None:
+    """What was to go is still there under other names."""
     if names.others:
         shown = ", ".join(printable(path) for path in names.others[:5])
-        note(f"warning: other names of the same files, and their content, are kept: {shown}")
+        more = f" and {len(names.others) - 5} more" if len(names.others) > 5 else ""
+        note(f"warning: other names of the same files, and their content, are kept: {shown}{more}")
 
 
 def _ask(question: str, *, yes: bool) -> None:

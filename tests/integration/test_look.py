@@ -88,6 +88,16 @@ def test_restore_by_patterns(scene: Scene) -> None:
     assert scene.command("restore", "2", "*.nothing", "--to", to).exit_code == 2
 
 
+def test_list_takes_the_names_of_mirrors(scene: Scene) -> None:
+    """As run, plan and log do."""
+    scene.config.write_text(scene.config.read_text() + f'[[mirror]]\nname = "other"\nsource = "{scene.source}"\n')
+    for words in (["web"], ["--mirror", "web"], ["web", "other"]):
+        assert {one["mirror"] for one in scene.command("list", *words, "--json").json} == {"web"}
+    assert scene.command("list", "other", "--json").json == []
+    result = scene.command("list", "nowhere")
+    assert result.exit_code == 2 and "nowhere" in result.stderr, str(result)
+
+
 def test_options_behind_the_command(scene: Scene) -> None:
     argv = scene.argv("list", "--json")
     place = argv.index("--config")
