@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,7 +84,9 @@ def test_a_night_asks_the_store_only_for_what_has_changed(scene: Scene) -> None:
 
 def rewrite(change: Callable[[Known], Known]) -> Callable[[Path], None]:
     def rewritten(file: Path) -> None:
-        changed = change(dict(checksums.read(file)))
+        known = dict(checksums.read(file))
+        of_the_store = known.pop(b"/")  # stays true: it is the other hints that are wrong
+        changed = {b"/": of_the_store, **change(known)}
         file.write_bytes(packed.pack(Spool((hint, escape(path)) for path, hint in changed.items())))
 
     return rewritten
@@ -141,6 +144,26 @@ def test_a_list_of_changes_that_is_damaged_costs_nothing(scene: Scene, how: str)
     live_with(scene, how, "changes")
 
 
+def test_a_copy_of_a_store_shares_nothing_with_the_original(folder: Path) -> None:
+    """On one file system the original's handles are valid, and lead to inodes that look alike."""
+    original, copy = (Scene(folder / name) for name in ("original", "copy"))
+    original.configure(keep_last=KEEP)
+    for night in range(KEEP + 2):
+        put(original.source / "each night", b"%d" % night)
+        put(original.source / f"of night {night}", b"the same size")
+        original.night()
+    shutil.rmtree(copy.store)
+    subprocess.run(["cp", "--archive", str(original.store), str(copy.store)], check=True)
+    copy.configure(keep_last=KEEP, source=f"{original.source}/")
+    for _ in range(KEEP + 1):
+        copy.night()
+    files = [
+        {path.lstat().st_ino for path in scene.store.rglob("*") if path.is_file() and not path.is_symlink()}
+        for scene in (original, copy)
+    ]
+    assert files[0] and files[1] and not files[0] & files[1]
+
+
 def live_with(scene: Scene, how: str, what: str) -> None:
     rng = random.Random(how)
     tree, history = Tree(scene.source), History(scene)
@@ -166,7 +189,9 @@ def test_of_a_time_that_cannot_be_nothing_is_known(tmp_path: Path) -> None:
     layout.slot.mkdir()
     put(tmp_path / "file", b"")
     handle = b"i" + handles.handle_of(os.fsencode(tmp_path / "file"))
-    layout.handles(7).write_bytes(packed.pack(Spool([(handle, b"file"), (b"d755.0.0.0", b"folder")])))
+    store = b"s" + handles.handle_of(os.fsencode(layout.handles(7).parent))
+    hints = [(store, b"/"), (handle, b"file"), (b"d755.0.0.0", b"folder")]
+    layout.handles(7).write_bytes(packed.pack(Spool(hints)))
     with kept_handles.opened(layout) as known:
         file = parse(Line(b">f+++++++++|rw-r--r--|0|0|0|33658/09/27-01:46:39|//file"))
         folder = parse(Line(b"cd+++++++++|rwxr-xr-x|0|0|4096|33658/09/27-01:46:39|//folder/"))

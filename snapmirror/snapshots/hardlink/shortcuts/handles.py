@@ -1,12 +1,15 @@
 """What the next slots want to know of a snapshot's new names, without looking for them in its tree.
 
+    s1.83ea000091c02b11 /
     i1.0220ea0057221af8 etc/fstab
     d755.0.0.1795313842000000000 etc/
 
 One file for each snapshot, packed as checksums are: a name's inode by its file handle; a folder without extended
-attributes by mode, owner, group, and time in nanoseconds. The number before a manifest's entry tells in which file to
-look. A slot is recycled at the price of what changes in it; looking up the other end of every change in the newest tree
-would cost as many reads again.
+attributes by mode, owner, group, and time in nanoseconds. The first line is the handle of the folder in which the file
+lies: in a copy of a store, made on the same file system, the handles lead to the inodes of the original.
+
+The number before a manifest's entry tells in which file to look. A slot is recycled at the price of what changes in it;
+looking up the other end of every change in the newest tree would cost as many reads again.
 
 They are hints, and their folder on the disk is called so: where one is missing, or leads to something else than the
 manifest tells of, the name is looked up.
@@ -32,6 +35,7 @@ from snapmirror.tools import handles as file_handles
 
 _MOST = 20_000  # names: of a night with more, all that they would save is little
 _SECOND = 1_000_000_000
+_STORE = b"/"  # no name in a tree
 
 
 def write(layout: HardlinkLayout, plan: Plan) -> None:
@@ -41,6 +45,8 @@ def write(layout: HardlinkLayout, plan: Plan) -> None:
         file.unlink(missing_ok=True)  # that of a night that has failed
         return
     slot, found = Tree(layout.slot), Spool[bytes, bytes]()
+    with suppress(OSError):
+        found.append((_store(layout), _STORE))
     for path in asked_for(plan):
         with suppress(OSError):  # it has vanished, or this file system has no such thing
             found.append((_hint(slot, path), escape(path)))
@@ -56,19 +62,28 @@ def _hint(slot: Tree, path: bytes) -> bytes:
     return b"d%o.%d.%d.%d" % (folder.mode, folder.uid, folder.gid, folder.mtime_ns)
 
 
+def _store(layout: HardlinkLayout) -> bytes:
+    return b"s" + file_handles.handle_of(os.fsencode(layout.handles(0).parent))
+
+
 class Handles:
     """The handles of a mirror, read as they are asked for. `beside` is a descriptor of its file system. See `Known`."""
 
     def __init__(self, layout: HardlinkLayout, beside: int, *, usable: bool) -> None:
         self._layout, self._beside, self._usable = layout, beside, usable
         self._read: dict[int, dict[bytes, bytes]] = {}
+        self._store: bytes | None = None
+        with suppress(OSError):
+            self._store = _store(layout)
 
     def _of(self, number: int, path: bytes) -> bytes:
         if number not in self._read:
             self._read[number] = {}
             with suppress(DamageError):
                 found = packed.read(self._layout.handles(number), "hints file")
-                self._read[number] = {unescape(name): hint for hint, name in found}
+                read = {unescape(name): hint for hint, name in found}
+                if self._store is not None and read.get(_STORE) == self._store:
+                    self._read[number] = read
         return self._read[number].get(path, b"-")
 
     def folder(self, number: int, wanted: Entry) -> FolderAttributes | None:
