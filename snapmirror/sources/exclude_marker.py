@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from snapmirror.snapshots.lines import Line, is_link, is_symlink
+from snapmirror.snapshots.entry import Entry
+from snapmirror.snapshots.lines import Line
 from snapmirror.snapshots.plan import checked
 from snapmirror.sources.leaders import Leaders
 
@@ -12,32 +13,38 @@ from snapmirror.sources.leaders import Leaders
 def pruned(lines: Iterable[Line], marker: bytes) -> Iterator[Line]:
     """Leave out what lies in a folder that holds a file of the name `marker`; the folder itself stays, empty.
 
-    A folder's files come before its folders, so a folder's lines wait until its files are known. A hard link whose
-    leader is left out takes its place.
+    A folder's files come before its folders, so a folder's lines wait until its files are known. So do further names of
+    a file, which rsync lists right behind the first one, wherever they are. One whose first name is left out takes its
+    place.
     """
-    waiting: list[Line] = []
+    waiting: list[tuple[Entry, Line]] = []
     folder = b"."
-    pruned: list[bytes] = []
+    pruned: tuple[bytes, ...] = ()
     leaders = Leaders()
+
+    def stays(one: Entry, line: Line) -> Line:
+        return leaders.follow(one) if one.leader is not None and one.leader.startswith(pruned) else line
+
     for line in lines:
         one = checked(line)
-        if pruned and one.path.startswith(tuple(pruned) if is_link(line) else pruned[-1]):
+        if pruned and one.path.startswith(pruned if one.leader is not None else pruned[-1]):
             leaders.left_out(one)
-            continue
-        if one.leader is not None:
-            yield leaders.follow(one) if one.leader.startswith(tuple(pruned)) else line
         elif one.is_directory:
-            yield from waiting
+            for other, left in waiting:
+                yield stays(other, left)
             waiting, folder = [], one.path
             yield line
         elif one.path == (marker if folder == b"." else folder + b"/" + marker):
-            for left in waiting:
-                if is_symlink(left):
-                    leaders.left_out(checked(left))
-            waiting = []
             if folder == b".":
                 return
-            pruned.append(folder + b"/")
+            pruned = (*pruned, folder + b"/")
+            for other, left in waiting:
+                if other.path.startswith(pruned):
+                    leaders.left_out(other)
+                else:
+                    yield stays(other, left)
+            waiting = []
         else:
-            waiting.append(line)
-    yield from waiting
+            waiting.append((one, line))
+    for other, left in waiting:
+        yield stays(other, left)

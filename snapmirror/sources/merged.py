@@ -105,14 +105,14 @@ class Grafted:
         left = _Remaining(self._folder, self._above)
         for block in main.blocks:
             lines = left.of(block)
-            last = next(filter(is_entry, reversed(lines)), None) if not left.is_grafted else None
+            # further names of files are listed out of order, right behind the first one
+            plain = (line for line in reversed(lines) if is_entry(line) and not is_link(line))
+            last = None if left.is_grafted else next(plain, None)
             if last is not None and path_key(last) > place:
-                lines = list(filter(is_entry, lines))
-                before = [line for line in lines if path_key(line) < place]
-                after = [line for line in lines if path_key(line) > place]
-                yield before
+                before = {line for line in lines if is_entry(line) and not is_link(line) and path_key(line) < place}
+                yield [line for line in lines if line in before]
                 yield from self._graft(left, part)
-                lines = after
+                lines = [line for line in lines if line not in before]
             yield lines
         if not left.is_grafted:
             yield from self._graft(left, part)

@@ -227,6 +227,13 @@ def test_a_further_name_of_a_symlink_stays_one_when_a_marker_leaves_the_first_ou
         assert other == linked[1].replace(b"a/link", b"c")
 
 
+def test_a_marker_leaves_out_names_of_one_file_that_come_before_it() -> None:
+    linked = [Line(b"hf+++++++++" + TAIL + b" => a/2//" + name) for name in (b"a/1", b"top")]  # as rsync lists them
+    tail = [line(b"a/CACHEDIR.TAG"), line(b"b", kind=b"d"), line(b"b/stays")]
+    head = [line(b".", kind=b"d"), line(b"a", kind=b"d")]
+    assert list(pruned([*head, line(b"a/2"), *linked, *tail], b"CACHEDIR.TAG")) == [*head, line(b"top"), *tail[1:]]
+
+
 def test_a_folder_with_a_marker_is_left_out_with_all_below() -> None:
     plain = [
         line(b".", kind=b"d"), line(b"top"),

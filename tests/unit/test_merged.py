@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.errors import ListingError, TransferError
-from snapmirror.snapshots.entry import linked_line, path_key, plain_line
-from snapmirror.snapshots.lines import Line
+from snapmirror.snapshots.entry import key_of, linked_line, path_key, path_of, plain_line
+from snapmirror.snapshots.lines import Line, is_link
 from snapmirror.snapshots.plan import checked
 from snapmirror.snapshots.times import IsNearest
 from snapmirror.sources.merged import Grafted, merged
@@ -85,16 +85,20 @@ def attributes(node: Node) -> bytes:
 
 
 def lines_of(files: Files) -> list[Line]:
-    """As rsync would list them: the first name of a file leads the others."""
-    leaders: dict[int, bytes] = {}
+    """As rsync lists them: the last name of a file leads, and the others stand right behind it."""
+    groups: dict[int, list[bytes]] = {}
+    order = sorted(files, key=lambda path: key_of(path, is_directory=files[path].kind == b"d"))
+    for path in order:
+        if files[path].kind != b"d":
+            groups.setdefault(files[path].inode, []).append(path)
     lines = []
-    for path, node in sorted(files.items(), key=lambda item: path_key(plain_line(item[1].kind + b"|", item[0]))):
+    for path in order:
+        node = files[path]
         if node.kind == b"d":
             lines.append(plain_line(MADE if node is MADE_NODE else attributes(node), path))
-        elif (leader := leaders.setdefault(node.inode, path)) == path:
+        elif path == groups[node.inode][-1]:
             lines.append(plain_line(attributes(node), path, b" -> to" if node.kind == b"L" else b""))
-        else:
-            lines.append(linked_line(attributes(node), path, leader))
+            lines += [linked_line(attributes(node), other, path) for other in groups[node.inode][-2::-1]]
     return lines
 
 
@@ -146,13 +150,17 @@ def test_the_listing_is_that_of_a_tree_in_which_the_parts_lie_in_their_folders(
     main: Files, folders: list[bytes], parts: Sequence[Files], count: int, block: int
 ) -> None:
     grafts = list(zip(folders, parts, strict=True))[:count]
-    whole = main
+    whole, stages = main, [main]
     for folder, part in grafts:
         whole = grafted(whole, folder, part)
+        stages.append(whole)
     sources = [(os.fsdecode(folder), InMemory(lines_of(part), block)) for folder, part in grafts]
     with merged(InMemory(lines_of(main), block), sources).listed(expected=0) as listing:
         listed = list(listing.lines())
-    assert listed == lines_of(whole)
+    assert sorted(listed) == sorted(lines_of(whole))
+    given = {path_of(line) for files in stages for line in lines_of(files) if is_link(line)}
+    if not any(path_of(line) in given for line in listed if not is_link(line)):  # none has taken another's place
+        assert [line for line in listed if not is_link(line)] == [line for line in lines_of(whole) if not is_link(line)]
 
 
 def test_what_makes_way_is_said_once() -> None:
