@@ -17,11 +17,12 @@ from snapmirror.model import NOTICE, Progress, count
 from snapmirror.night import size_limits
 from snapmirror.night.odd_times import Disk
 from snapmirror.snapshots import entry, times
+from snapmirror.snapshots.compare import Doubt, Manifest, compare, in_order
 from snapmirror.snapshots.history import History
 from snapmirror.snapshots.lines import Line, is_link
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Lines, Reader
 from snapmirror.snapshots.merge import OutOfOrder
-from snapmirror.snapshots.plan import Doubt, Manifest, Plan, compare, hold_back_deletions, in_order
+from snapmirror.snapshots.plan import Plan, hold_back_deletions
 from snapmirror.snapshots.record import Snapshot, make_id
 from snapmirror.snapshots.retention import Expiry, Rules, expiry
 from snapmirror.sources.protocol import Listing, Source

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.lines import (
@@ -28,10 +27,7 @@ from snapmirror.snapshots.lines import (
     with_number,
 )
 from snapmirror.snapshots.merge import Pair
-
-if TYPE_CHECKING:
-    from snapmirror.snapshots.plan import Plan
-
+from snapmirror.snapshots.plan import Plan
 
 Symlinks = Callable[[], list[Line]]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from snapmirror.snapshots.compare import checked
 from snapmirror.snapshots.entry import Entry
 from snapmirror.snapshots.lines import Line
-from snapmirror.snapshots.plan import checked
 from snapmirror.sources.leaders import Leaders
 
 

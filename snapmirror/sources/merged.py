@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from snapmirror.model import count
+from snapmirror.snapshots.compare import checked
 from snapmirror.snapshots.entry import (
     Entry,
     escape,
@@ -31,7 +32,6 @@ from snapmirror.snapshots.entry import (
 )
 from snapmirror.snapshots.lines import Line, is_entry, is_link
 from snapmirror.snapshots.names import FolderAttributes, Tree, remove_tree
-from snapmirror.snapshots.plan import checked
 from snapmirror.snapshots.staging import carry
 from snapmirror.snapshots.times import IsNearest
 from snapmirror.sources.leaders import Leaders

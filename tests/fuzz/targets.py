@@ -15,6 +15,7 @@ import zstandard
 from snapmirror.config import load as load_config
 from snapmirror.errors import SnapmirrorError
 from snapmirror.snapshots import checksums, entry, record
+from snapmirror.snapshots.compare import compare
 from snapmirror.snapshots.hardlink.differing import Differing
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.shortcuts import changes
@@ -22,7 +23,6 @@ from snapmirror.snapshots.lines import Line, as_lines
 from snapmirror.snapshots.manifest import NOTHING, DamagedManifest, Header, Reader, taken_apart
 from snapmirror.snapshots.manifest.pieces import gap_to, nothing
 from snapmirror.snapshots.merge import OutOfOrder
-from snapmirror.snapshots.plan import compare
 from snapmirror.storage import image_lock, run_lock, sums, update
 from snapmirror.storage.blocks import Shape
 from snapmirror.tools import rsync_output

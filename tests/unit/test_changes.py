@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.snapshots import entry, packed
+from snapmirror.snapshots.compare import MOST_CHANGES, compare
 from snapmirror.snapshots.hardlink import prepare
 from snapmirror.snapshots.hardlink.differing import Differing, compared
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.shortcuts import changes, handles
 from snapmirror.snapshots.lines import Numbered, name_of, unnumbered
 from snapmirror.snapshots.manifest import NOTHING, Header, Reader, rewritten
-from snapmirror.snapshots.plan import MOST_CHANGES, compare
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.slot import Sealed
 from snapmirror.snapshots.spool import Spool

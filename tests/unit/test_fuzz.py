@@ -22,10 +22,10 @@ from snapmirror.config import parse as parse_config
 from snapmirror.config.sample import sample
 from snapmirror.errors import ConfigError, DamageError, StorageError, TransferError
 from snapmirror.snapshots import checksums, entry, packed, record
+from snapmirror.snapshots.compare import compare
 from snapmirror.snapshots.lines import Line, as_lines, unnumbered
 from snapmirror.snapshots.manifest import NOTHING, Header, Reader
 from snapmirror.snapshots.merge import OutOfOrder
-from snapmirror.snapshots.plan import compare
 from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import rsync_output
 from tests.fuzz.seeds import LINES, manifest, unpacked

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.snapshots import entry
+from snapmirror.snapshots.compare import compare
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.shortcuts import FromNotes
 from snapmirror.snapshots.lines import (
@@ -29,7 +30,6 @@ from snapmirror.snapshots.lines import (
 from snapmirror.snapshots.manifest import DamagedManifest, Header, Lines, Reader, Writer, cut, in_memory
 from snapmirror.snapshots.manifest.pieces import located, nothing
 from snapmirror.snapshots.manifest.storing import _aligned, _laid_out, _Run, store
-from snapmirror.snapshots.plan import compare
 from snapmirror.snapshots.record import Snapshot, make_id
 from tests.fuzz.seeds import unpacked
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.errors import ListingError, TransferError
+from snapmirror.snapshots.compare import checked
 from snapmirror.snapshots.entry import key_of, linked_line, path_key, path_of, plain_line
 from snapmirror.snapshots.lines import Line, is_link
-from snapmirror.snapshots.plan import checked
 from snapmirror.snapshots.times import IsNearest
 from snapmirror.sources.merged import Grafted, merged
 from snapmirror.sources.protocol import OVER, Fetch, Into, Listing

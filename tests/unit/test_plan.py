@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.snapshots import entry
+from snapmirror.snapshots.compare import compare, in_order
 from snapmirror.snapshots.lines import (
     Line,
     Numbered,
@@ -23,7 +24,7 @@ from snapmirror.snapshots.lines import (
 )
 from snapmirror.snapshots.manifest import NOTHING, Header, Reader, Writer, rewritten
 from snapmirror.snapshots.merge import OutOfOrder
-from snapmirror.snapshots.plan import Plan, compare, hold_back_deletions, in_order
+from snapmirror.snapshots.plan import Plan, hold_back_deletions
 
 HEADER = Header("2026-11-20T030000Z", 7)
 

@@ -17,11 +17,12 @@ from __future__ import annotations
 from snapmirror import files
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import packed
+from snapmirror.snapshots.compare import MOST_CHANGES
 from snapmirror.snapshots.entry import path_key
 from snapmirror.snapshots.hardlink.differing import Differing, compared, differing_in
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.lines import Line, Numbered, name_of, number_of, unnumbered
-from snapmirror.snapshots.plan import MOST_CHANGES, Plan
+from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.slot import Sealed
 from snapmirror.snapshots.spool import Spool
