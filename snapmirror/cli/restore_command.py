@@ -86,8 +86,13 @@ def restore(
         if not json and not (shell.quiet and yes and not dry_run):
             _show(preview, job)
         done = 0
+        if preview.replaced:
+            note(f"{_some(preview.replaced)}: a folder takes the place of what is no folder here, such as a symlink")
         if preview.login_files:
-            _tell_of(preview.login_files)
+            note(
+                f"{_some(preview.login_files)}: these decide who may log in to the server, and are written last; "
+                "if they lack the key in use, the next login is refused"
+            )
         if preview.names and not dry_run:
             _ask(preview, job, yes=yes, push=push)
             done = job.run(preview, progress)
@@ -115,13 +120,9 @@ def _show(preview: Preview, job: Restore) -> None:
     out(f"{_summary(preview)}, to {printable(job.where)}")
 
 
-def _tell_of(files: list[bytes]) -> None:
-    shown = ", ".join(printable(path) for path in files[:5])
-    more = f" and {count(len(files) - 5, 'more file')}" if len(files) > 5 else ""
-    note(
-        f"{shown}{more}: these decide who may log in to the server, and are written last; "
-        "if they lack the key in use, the next login is refused"
-    )
+def _some(paths: list[bytes]) -> str:
+    shown = ", ".join(printable(path) for path in paths[:5])
+    return f"{shown} and {count(len(paths) - 5, 'more file')}" if len(paths) > 5 else shown
 
 
 def _summary(preview: Preview) -> str:

@@ -53,13 +53,15 @@ class Change:
 class Preview:
     """What a restore would do: how many names of each kind, and the first of them.
 
-    `parents` are folders above the names that the target lacks; `login_files` decide who may log in to the server.
+    `parents` are folders above the names that the target lacks; `login_files` decide who may log in to the server;
+    `replaced` are folders that take the place of something else here, such as a symlink.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     changes: list[Change] = field(default_factory=list)
     parents: list[bytes] = field(default_factory=list)
     login_files: list[bytes] = field(default_factory=list)
+    replaced: list[bytes] = field(default_factory=list)
     bytes: int = 0
     room: int = 0
 
@@ -156,6 +158,8 @@ class Restore:
                 if (inode := self._has_other_names(kind, entry)) is not None:
                     suspects[inode] = entry.path
                 seen.counts[kind] += 1
+                if kind == OVERWRITTEN and entry.is_directory:
+                    seen.replaced.append(entry.path)
                 if self.is_remote and is_login_file(entry.path):
                     seen.login_files.append(entry.path)
                 if most is None or len(seen.changes) < most:

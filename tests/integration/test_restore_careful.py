@@ -92,6 +92,21 @@ def test_a_symlink_on_the_way_is_told_before_anything_is_written(scene: Scene, w
     assert (elsewhere / "data").read_bytes() == b"theirs" and (target / "srv").is_symlink()
 
 
+def test_a_folder_in_the_place_of_a_symlink_is_told(scene: Scene) -> None:
+    target, elsewhere = scene.folder / "to", scene.folder / "elsewhere"
+    put(elsewhere / "data", b"theirs")
+    target.mkdir()
+    (target / "srv").symlink_to(elsewhere)
+    shown = scene.command("restore", "newest", "/srv", "--to", target, "--dry-run")
+    assert shown.exit_code == 0 and "srv: a folder takes the place of what is no folder here" in shown.stderr, str(
+        shown
+    )
+    assert scene.command("restore", "newest", "/srv", "--to", target, "--yes").exit_code == 0
+    assert (elsewhere / "data").read_bytes() == b"theirs" and (target / "srv/data").read_bytes() == b"old"
+    again = scene.command("restore", "newest", "/srv", "--to", target, "--dry-run")
+    assert "takes the place" not in again.stderr
+
+
 def test_a_folder_that_is_there_keeps_its_own_attributes(scene: Scene) -> None:
     to = scene.folder / "mine"
     to.mkdir(mode=0o711)
