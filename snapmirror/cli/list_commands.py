@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[MIRROR]...", help="Only these mirrors.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="MIRROR", help="Only these mirrors.")] = None,
     mirror: MirrorName = None,
     json: Json = False,
 ) -> None:

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def log(
     context: typer.Context,
-    mirror: Annotated[str | None, typer.Argument(metavar="[MIRROR]", help="Only this mirror.")] = None,
+    mirror: Annotated[str | None, typer.Argument(metavar="MIRROR", help="Only this mirror.")] = None,
     last: Annotated[int | None, typer.Option("--last", metavar="NUMBER", min=1, help="So many nights only.")] = None,
     json: Json = False,
 ) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from snapmirror.config import Config
     from snapmirror.night.planning import Planned
 
-Mirrors = Annotated[list[str] | None, typer.Argument(metavar="[MIRROR]...", help="Names of mirrors; default: all.")]
+Mirrors = Annotated[list[str] | None, typer.Argument(metavar="MIRROR", help="Names of mirrors; default: all.")]
 Full = Annotated[bool, typer.Option("--full", help="Compare with the tree itself: finds changed ACLs and xattrs.")]
 _SHOWN = 100
 
