@@ -1,6 +1,6 @@
-"""Talking to one rsync: it is started, its lines are read within limits, and its exit code becomes an error.
+"""A conversation with one rsync: start it, read its lines within limits, turn its exit code into an error.
 
-Every source that rsync serves, and a restore, is spoken to here. What the command lines are: `tools.rsync`.
+All sources that rsync serves, and restores, use this module. The command lines are in `tools.rsync`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PAUSE_SECONDS = 0.01
 
 
 class Conversation:
-    """An rsync that runs. `code` and `stderr` are known once its lines have been read to the end."""
+    """A running rsync. `code` and `stderr` are known once its lines have been read to the end."""
 
     def __init__(self, child: process.Running, flood: limits.Flood, seconds: int) -> None:
         self._child, self._flood, self._seconds = child, flood, seconds
@@ -29,10 +29,10 @@ class Conversation:
     def blocks(
         self, most: int, *, tick: Callable[[], None] | None = None, unhurried: bool = False
     ) -> Iterator[list[bytes]]:
-        """The lines that it prints, in blocks of up to `most` bytes. `tick` is called about every second.
+        """The lines that rsync prints, in blocks of up to `most` bytes. `tick` is called about every second.
 
-        `unhurried`: wait a moment where little has come. rsync writes line by line: a reader that is always awake costs
-        both of us. Raises TransferError where a limit is reached, and what `tick` raises.
+        `unhurried`: wait a moment when little has arrived. rsync writes line by line: a reader that wakes for each line
+        costs both processes time. Raises TransferError when a limit is reached, and what `tick` raises.
         """
         rest = b""
         for chunk in limits.printed(self._child, most, seconds=self._seconds, flood=self._flood, tick=tick):
@@ -49,23 +49,23 @@ class Conversation:
 
     @property
     def saw_vanishing(self) -> bool:
-        """Whether some files were gone when they were to be read."""
+        """Whether some files were gone when rsync wanted to read them."""
         return self.code == rsync_output.VANISHED
 
     @property
     def complaints(self) -> list[str]:
-        """What it complained about, for people."""
+        """rsync's complaints, as text for people."""
         return rsync_output.complaints(self.stderr, good=self.code == rsync_output.OK)
 
     def failure(self) -> SnapmirrorError:
-        """The error for the way in which it has ended."""
+        """The error for its exit code."""
         return rsync_output.failure(self.code, self.stderr, self._flood.what)
 
     def check(self, *, writes: bool) -> None:
-        """Raises the error for an end of which nothing can be used. `writes`: it did so on this side, if there was
-        room.
+        """Raises the error if nothing that it sent can be used. `writes`: it wrote on this side, so it may have run out
+        of room.
 
-        Files that could not be read, or were gone, are no such end.
+        Files that could not be read, or were gone, raise nothing.
         """
         usable = self.code in {rsync_output.OK, rsync_output.PARTIAL, rsync_output.VANISHED}
         if not usable or (writes and rsync_output.is_full(self.stderr)):
@@ -82,9 +82,9 @@ def conversation(
     writable: Sequence[Path] | None = None,
     stdin: IO[bytes] | None = None,
 ) -> Iterator[Conversation]:
-    """An rsync that runs for as long as the context. `flood` limits what it prints and knows what is being done.
+    """An rsync that runs as long as the context. `flood` limits its output and names what is being done.
 
-    `seconds`: so long nothing need arrive; 0: for ever. `memory` in bytes and `writable`: see `process.running`.
+    `seconds`: the longest silence; 0: no limit. `memory` in bytes and `writable`: see `process.running`.
     """
     with process.running(argv, stdin=stdin, memory=memory, writable=writable) as child:
         yield Conversation(child, flood, seconds)

@@ -1,4 +1,4 @@
-"""`exclude_marker`: folders that hold a file of a given name come empty."""
+"""`exclude_marker`: folders that hold a file of a given name are listed as empty."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from snapmirror.sources.leaders import Leaders
 
 
 def pruned(lines: Iterable[Line], marker: bytes) -> Iterator[Line]:
-    """Leave out what lies in a folder that holds a file of the name `marker`; the folder itself stays, empty.
+    """Leave out the content of each folder that holds a file named `marker`; the folder itself stays, empty.
 
-    A folder's files come before its folders, so a folder's lines wait until its files are known. So do further names of
-    a file, which rsync lists right behind the first one, wherever they are. One whose first name is left out takes its
-    place.
+    A folder's files come before its folders, so a folder's lines are kept back until its files are known. So are
+    further names of a file, which rsync lists right behind the first one, in whatever folder they are. If the first
+    name is left out, a further name takes its place.
     """
     waiting: list[tuple[Entry, Line]] = []
     folder = b"."

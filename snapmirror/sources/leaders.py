@@ -1,4 +1,4 @@
-"""Hard link groups of which a listing leaves out the first name: the next one takes its place."""
+"""Hard link groups whose first name a listing leaves out: the next name takes its place."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from snapmirror.snapshots.lines import Line
 
 
 class Leaders:
-    """The first names that one listing leaves out, and those that took their places."""
+    """The first names that one listing leaves out, and the names that replace them."""
 
     def __init__(self) -> None:
-        self._targets: dict[bytes, bytes] = {}  # of symlinks that were left out: a further name's line has none
+        self._targets: dict[bytes, bytes] = {}  # targets of left-out symlinks: a further name's line has none
         self._instead: dict[bytes, bytes] = {}
 
     def left_out(self, one: Entry) -> None:

@@ -1,14 +1,13 @@
-"""The limits that are set to what comes from an rsync: how long it may be silent, how much it may make this side read
-and hold.
+"""The limits on an rsync: how long it may be silent, and how much this side reads and holds for it.
 
-Silence: `timeout_seconds`. rsync's own --timeout never ends such a wait: each of its processes takes the keep-alives
-that it sends itself for movement (3.5.0, seen with a server that was stopped in mid-transfer). So what counts here is
-what this side's rsyncs read: what arrives from the server, a keep-alive of a server that works in silence among it, and
-the old versions that are compared. While one of them waits for a disk of this side, the server is not to blame: a lost
-share has a watch of its own.
+Silence: `timeout_seconds`. rsync's own --timeout never ends such a wait: each of its processes counts the keep-alives
+that it sends itself as activity (3.5.0, seen with a server that was stopped in mid-transfer). So this module counts
+what the local rsyncs read: data from the server, including keep-alives of a server that works in silence, and the old
+versions that are compared. While one of them waits for a local disk, the server is not to blame: `storage.watchdog`
+watches for a lost share.
 
-Floods: the other side may be an attacker. It can send entries, messages and complaints for ever, or a line that never
-ends. Files need no limit of their own: what they take is seen on the store (`guard.check_room`). Runs no program.
+Floods: the other side may be an attacker. It can send entries, messages and complaints without end, or an endless line.
+Files need no limit here: the space that they take is checked on the store (`guard.check_room`). Runs no program.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from snapmirror import process
 from snapmirror.errors import GuardError, TransferError, UnreachableError
 
 LONGEST_LINE = 1 << 18
-"""Name and target of a symlink have 4095 bytes each at most, and a byte takes five letters (`\\#012`)."""
-_COMPLAINTS = 1 << 30  # bytes: a million unreadable files with long names say a quarter of that
-_ENTRY = 512  # bytes that rsync holds for an entry with a long name; usually 100
+"""Name and target of a symlink have at most 4095 bytes each, and a byte takes up to five letters (`\\#012`)."""
+_COMPLAINTS = 1 << 30  # bytes: a million unreadable files with long names cause a quarter of that
+_ENTRY = 512  # bytes of rsync's memory for an entry with a long name; usually 100
 _LEAST_MEMORY = 128 << 20
-_SPARE = 20  # the part of this machine's memory, swap included, that must be left
+_SPARE = 20  # the fraction (1/20) of this machine's memory, swap included, that must stay free
 _TICK_SECONDS = 1.0
-_LOOKS = 60  # at the processes, in the time that is allowed
+_LOOKS = 60  # number of looks at the processes within the allowed time
 _OWN_KEEPALIVES = 8  # bytes that rsync's receiver may send its leader after the server's last ones (measured: 4)
 
 
@@ -40,27 +39,27 @@ def machine_memory() -> int:
 
 
 def memory(entries: int) -> int:
-    """The most memory, in bytes, that each rsync gets for a list of so many entries: at most half of the machine's."""
+    """The memory limit, in bytes, of each rsync for a list of so many entries: at most half of the machine's."""
     return min(machine_memory() // 2, _LEAST_MEMORY + entries * _ENTRY)
 
 
 def arriving(scratch: Path) -> list[int]:
-    """The sizes, in bytes, of the files that rsync is receiving; none when one of them is done in this very moment."""
+    """The sizes, in bytes, of the files that rsync is receiving; empty if one of them is completed during the look."""
     with os.scandir(scratch) as found, suppress(FileNotFoundError):
         return [one.stat(follow_symlinks=False).st_size for one in found]
     return []
 
 
 class Flood:
-    """What has come from one rsync so far. Each method raises when it is too much."""
+    """The output of one rsync so far. Each method raises when it is too much."""
 
     def __init__(self, what: str) -> None:
         self.what = what
         self.lines = 0
-        self._open = 0  # bytes of the line that has no end yet
+        self._open = 0  # bytes of the line that is still incomplete
 
     def read(self, chunk: bytes) -> None:
-        """It has printed this."""
+        """rsync has printed this."""
         self.lines += chunk.count(b"\n")
         end = chunk.rfind(b"\n") + 1
         self._open = len(chunk) - end if end else self._open + len(chunk)
@@ -69,23 +68,23 @@ class Flood:
         self.check()
 
     def check(self) -> None:
-        """Whether it has printed too much."""
+        """Raises if it has printed too much."""
 
     def look(self, complaints: int) -> None:
-        """About every second; it has complained of so many bytes."""
+        """Called about every second; `complaints` in bytes so far."""
         if complaints > _COMPLAINTS:
             raise TransferError(f"{self.what}: it complains without an end", hint=_HOSTILE)
 
 
 class EntryFlood(Flood):
-    """The same for a listing, of at most so many entries; messages count as well."""
+    """The limits on a listing of at most `most` entries; messages count as well."""
 
     def __init__(self, what: str, *, most: int) -> None:
         super().__init__(what)
         self._most = most
 
     def check(self) -> None:
-        """Whether there are too many entries."""
+        """Raises if there are too many entries."""
         if self.lines > self._most:
             raise GuardError(
                 f"{self.what}: more entries than max_entries = {self._most} allows",
@@ -93,7 +92,7 @@ class EntryFlood(Flood):
             )
 
     def look(self, complaints: int) -> None:
-        """About every second: the complaints, and what memory is left."""
+        """Called about every second: checks the complaints and the free memory."""
         super().look(complaints)
         total, left = _machine_memory()
         if left < total // _SPARE:
@@ -104,14 +103,14 @@ class EntryFlood(Flood):
 
 
 class MessageFlood(Flood):
-    """The same for a transfer of so many names: a few lines each, and some more."""
+    """The limits on a transfer of so many names: a few lines each, and some more."""
 
     def __init__(self, what: str, *, names: int) -> None:
         super().__init__(what)
         self._most = _MESSAGES + 16 * names
 
     def check(self) -> None:
-        """Whether there are too many lines."""
+        """Raises if there are too many lines."""
         if self.lines > self._most:
             raise TransferError(f"{self.what}: it sends messages without an end", hint=_HOSTILE)
 
@@ -121,7 +120,7 @@ _HOSTILE = "nothing was published; the server is broken, or hostile"
 
 
 def _machine_memory() -> tuple[int, int]:
-    """Bytes that this machine has, and that are left."""
+    """Total and free memory of this machine, in bytes."""
     lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
     kib = {words[0]: int(words[1]) for words in lines}
     left = kib.get("MemAvailable:", kib["MemFree:"]) + kib.get("SwapFree:", 0)
@@ -131,10 +130,10 @@ def _machine_memory() -> tuple[int, int]:
 def printed(
     child: process.Running, most: int, *, seconds: int, flood: Flood, tick: Callable[[], None] | None = None
 ) -> Iterator[bytes]:
-    """What a running rsync prints, in pieces of up to `most` bytes. `tick` is called about every second.
+    """The output of a running rsync, in pieces of up to `most` bytes. `tick` is called about every second.
 
-    Raises TransferError when nothing has moved for `seconds` (0: never), and what `flood` raises. Time in which the
-    caller does not ask is free.
+    Raises TransferError after `seconds` without activity (0: never), and what `flood` raises. Time that the caller
+    spends between two pieces does not count.
     """
     assert child.stdout is not None
     descriptor, last = child.stdout.fileno(), time.monotonic()
@@ -156,7 +155,7 @@ def printed(
             yield chunk
             silent = looked = 0.0
         elif seconds:
-            silent += min(now - began, 2 * _TICK_SECONDS)  # a machine that was paused has not waited
+            silent += min(now - began, 2 * _TICK_SECONDS)  # time in which the machine was paused does not count
             if silent - looked >= seconds / _LOOKS:
                 looked = silent
                 if movement.seen():
@@ -169,7 +168,7 @@ def printed(
 
 
 class _Movement:
-    """What the processes of an rsync have read so far."""
+    """The bytes that the processes of an rsync have read so far."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -177,14 +176,14 @@ class _Movement:
 
     def seen(self) -> bool:
         """Whether they have read more than at the last look, or wait for a disk."""
-        import psutil  # here, because most transfers never fall silent and its import takes 20 ms
+        import psutil  # here, because most transfers are never silent and the import takes 20 ms
 
         leader, others = 0, 0
-        with suppress(psutil.NoSuchProcess):  # it is ending in this very moment
+        with suppress(psutil.NoSuchProcess):  # the process is just ending
             first = psutil.Process(self._pid)
             for one in (first, *first.children(recursive=True)):
                 with suppress(psutil.NoSuchProcess):
-                    if one.name() == "ssh":  # it also reads what goes out, and its own keep-alives
+                    if one.name() == "ssh":  # ssh also reads what is sent, and its own keep-alives
                         continue
                     try:
                         count = one.io_counters().read_chars

@@ -1,11 +1,11 @@
-"""Several sources as one tree: into a main source's tree others are grafted, each at a folder of its own.
+"""Several sources as one tree: others are grafted into a main source's tree, each at a folder of its own.
 
-What is grafted counts: names that the main source has at its folder or below it are dropped, and a file that stands
-where a folder leads there. That is said once, as a complaint of the listing. Folders that lead there, and that the main
-source lacks, are made, always with the same attributes.
+The grafted part wins: names of the main source at the part's folder or below it are dropped, and so is a file in the
+place of one of the folders above it. The listing complains of this once. Folders above it that the main source lacks
+are made, always with the same attributes.
 
-Sources do not trust each other. What is asked of each lands in a tree of its own, and is brought together by renaming
-once all have ended: the main source can neither write among what another has sent nor speak for it.
+Sources do not trust each other. Each one is fetched into a tree of its own, and the trees are joined by renaming once
+all have ended: the main source can neither write among another's files nor send lines in its name.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MADE_MODE, _MADE_TIME = b"rwxr-xr-x", b"2000/01/01-00:00:00"
 def merged(main: Source, parts: Iterable[tuple[str, Source]]) -> Source:
     """One tree of a main source and others at these folders: paths in the tree, like "dumps/db".
 
-    A part may lie in the folder of one before it. Raises ValueError for a folder that cannot be.
+    A part may lie in the folder of one before it. Raises ValueError for an impossible folder.
     """
     for folder, part in parts:
         main = Grafted(main, os.fsencode(folder), part)
@@ -54,7 +54,7 @@ def merged(main: Source, parts: Iterable[tuple[str, Source]]) -> Source:
 class Grafted:
     """A source with another one's tree in the place of one of its folders.
 
-    The same object lists and fetches: which folders have to be made is known from the listing.
+    The same object lists and fetches: the listing shows which folders have to be made.
     """
 
     def __init__(self, main: Source, folder: bytes, part: Source) -> None:
@@ -64,7 +64,7 @@ class Grafted:
         self._below = folder + b"/"
         parts = folder.split(b"/")
         self._above = [b"/".join(parts[:depth]) for depth in range(1, len(parts))]
-        self._made: dict[bytes, Line] = {}  # folders that lead to the part, with their lines
+        self._made: dict[bytes, Line] = {}  # the folders above the part that were made, with their lines
 
     def __str__(self) -> str:
         return str(self._main)
@@ -139,13 +139,13 @@ class Grafted:
         if ours is None or ours:
             found = {path for path in self._main.changed(tree, is_nearest, ours) if not self._is_parts(path)}
         theirs = None if among is None else self._inner(among)
-        if (theirs is None or theirs) and Tree(tree).is_folder(self._folder):  # not so: all of it is new
+        if (theirs is None or theirs) and Tree(tree).is_folder(self._folder):  # otherwise all of it is new
             changed = self._part.changed(_at(tree, self._folder), is_nearest, theirs)
             found |= {self._whole(path) for path in changed}
         return found
 
     def _inner(self, paths: Iterable[bytes]) -> list[bytes]:
-        """Those of these paths that are the part's, but for its root, as it knows them."""
+        """The paths among these that belong to the part, except its root, relative to the part."""
         return [path.removeprefix(self._below) for path in paths if path.startswith(self._below)]
 
     # --- fetching
@@ -183,7 +183,7 @@ class Grafted:
                     yield from (one for one in sent if not self._is_parts(path_of(Line(one.line))))
                 if theirs := self._inner(names):
                     yield from map(self._whole_sent, asked(self._part, theirs, inner))
-                if self._folder in names:  # its root, last: all else changes its times
+                if self._folder in names:  # its root, last: everything else changes its times
                     yield from map(self._whole_sent, asked(self._part, None, inner))
             for path in reversed(made):
                 _make(Tree(into.tree), path)
@@ -197,19 +197,19 @@ class Grafted:
 
     @contextmanager
     def _beside(self, into: Into, names: Sequence[bytes], what: str) -> Iterator[Into]:
-        """Where the part's names go, until the main source's have come; then they move to their place."""
+        """The folder for the part's names until the main source's have arrived; then they are moved to their place."""
         if not any(map(self._is_parts, names)):
             yield into
             return
         here, beside = Tree(into.tree), _free(into.tree)
         beside.mkdir(mode=0o700)
         there = Tree(beside)
-        if here.is_folder(self._folder):  # files that the part will go on with
+        if here.is_folder(self._folder):  # files that the part continues with
             carry(here, there, self._folder)
         there.make_folder(self._folder)
         basis = _at(into.basis, self._folder) if into.basis and Tree(into.basis).is_folder(self._folder) else None
         yield replace(into, tree=_at(beside, self._folder), basis=basis, top=into.top or beside)
-        here = Tree(into.tree)  # what it knew of folders may be over
+        here = Tree(into.tree)  # its knowledge of folders may be outdated
         if here.inode(self._folder) is not None:
             raise unasked([escape(self._folder)], what)
         before = {path: here.attributes(path) for path in (b".", *self._above)}
@@ -221,7 +221,7 @@ class Grafted:
 
 
 def _make(tree: Tree, path: bytes) -> None:
-    """Make a folder as the lines of made ones tell."""
+    """Make a folder with the attributes in the lines of made folders."""
     tree.make_folder(path)
     nanoseconds = parse_time(_MADE_TIME) * 1_000_000_000
     mode = parse_permissions(_MADE_MODE)
@@ -229,8 +229,7 @@ def _make(tree: Tree, path: bytes) -> None:
 
 
 class _Remaining:
-    """What stays of the main source's lines. `seen` are folders that lead to the part, `dropped` counts what is not
-    listed."""
+    """The main source's lines that remain. `seen` are folders above the part, `dropped` counts the lines left out."""
 
     def __init__(self, folder: bytes, above: Sequence[bytes]) -> None:
         self._folder, self._below, self._above = folder, folder + b"/", frozenset(above)
@@ -244,7 +243,7 @@ class _Remaining:
         self.dropped = 0
 
     def of(self, block: list[Line]) -> list[Line]:
-        """The lines of a block that stay. One that does not touch the part's folder is passed on as it is."""
+        """The lines of a block that remain. A block that does not touch the part's folder is passed on unchanged."""
         text = b"\n".join(block) + b"\n"
         if not any(sign in text for sign in self._signs):
             return block
@@ -269,7 +268,7 @@ class _Remaining:
         return False
 
     def _is_hidden(self, path: bytes) -> bool:
-        """Whether it is the part's, or no folder where one leads to the part."""
+        """Whether it belongs to the part, or is not a folder though its path is that of a folder above the part."""
         return path == self._folder or path.startswith(self._below) or path in self._above
 
 
@@ -278,7 +277,7 @@ def _at(tree: Path, folder: bytes) -> Path:
 
 
 def _free(tree: Path) -> Path:
-    """A name beside a tree that is not taken."""
+    """An unused name beside a tree."""
     number = 1
     while os.path.lexists(beside := tree.with_name(f"{tree.name}.{number}")):
         number += 1

@@ -1,4 +1,4 @@
-"""The files that a mirror's options name: is there one that rsync or ssh would stumble over, in their own words?
+"""Checks the files that a mirror's options name: would rsync or ssh fail because of one? Problems in their own words.
 
 Runs no program.
 """
@@ -19,7 +19,7 @@ _OPTIONS = ("identity", "known_hosts", "password_file", "exclude_from", "include
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one of the files, and how to mend it. `fatal`: a night would fail."""
+    """A fault of one of the files, and how to mend it. `fatal`: a night would fail."""
 
     message: str
     mend: str
@@ -27,7 +27,7 @@ class Problem:
 
 
 def problems(mirror: MirrorConfig) -> Iterator[Problem]:
-    """All of them."""
+    """All problems of a mirror's files."""
     for option in _OPTIONS:
         path: Path | None = getattr(mirror, option)
         if path is not None:
@@ -35,7 +35,7 @@ def problems(mirror: MirrorConfig) -> Iterator[Problem]:
 
 
 def check(mirror: MirrorConfig) -> None:
-    """Raises TransferError for the first one that a night would fail of."""
+    """Raises TransferError for the first problem that would make a night fail."""
     for problem in problems(mirror):
         if problem.fatal:
             raise TransferError(problem.message, hint=problem.mend)
@@ -61,6 +61,6 @@ def _problem(option: str, path: Path) -> Iterator[Problem]:
     elif option == "password_file" and os.geteuid() == 0 != status.st_uid:
         yield Problem(f"{named} belongs to another user", f"chown root {path}; chmod 600 {path}")
     elif option in ("identity", "password_file") and status.st_mode & 0o077:
-        # rsync minds everybody's reading and writing, ssh also the group's, of a file that is ours
+        # rsync refuses a file that everybody can read or write, ssh also one that the group can, if it is ours
         fatal = bool(status.st_mode & 0o006) if option == "password_file" else status.st_uid == os.geteuid()
         yield Problem(f"{named} can be read by others", f"chmod 600 {path}", fatal)

@@ -1,4 +1,4 @@
-"""From a mirror's configuration to its source: the one place where that is decided."""
+"""Chooses the source of a mirror by its configuration; the only place that does."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from snapmirror.sources.rsync import RsyncSource
 
 
 def open_source(mirror: MirrorConfig) -> Source:
-    """The source of a mirror. Nothing is asked of it yet."""
+    """The source of a mirror. It is not contacted yet."""
     return RsyncSource(mirror)

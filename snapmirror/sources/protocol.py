@@ -1,8 +1,8 @@
-"""What a source is: where a tree comes from. The few things that a night, and healing, ask of it.
+"""The protocol of a source, the origin of a tree: the few operations that a night and healing need.
 
-It lists its entries as the lines that `snapshots.entry` tells of, in rsync's order, and fetches names into a folder. It
-may be in the hands of an attacker: whoever implements it sets limits to what it makes this side read and hold (see
-`limits`), and whoever asks it believes nothing that it says of a name before it has looked at the disk.
+It lists its entries as the lines that `snapshots.entry` describes, in rsync's order, and fetches names into a folder.
+An attacker may control it: an implementation limits what this side reads and holds for it (see `limits`), and a caller
+verifies on the disk what it says of a name before relying on it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from snapmirror.snapshots.times import IsNearest
 from snapmirror.tools.rsync_output import HOSTILE, Sent
 
 OVER, UNDER = b" is over max-size", b" is under min-size"
-"""Why a name was left out for its size, in rsync's words."""
+"""The reason why a name was left out for its size, in rsync's words."""
 
 
 @dataclass
@@ -43,12 +43,12 @@ class Listing:
 
 @dataclass(frozen=True)
 class Into:
-    """Where a batch goes: the folder `tree`, in which no name leads to an inode of a snapshot.
+    """The destination of a batch: the folder `tree`, in which no name leads to an inode of a snapshot.
 
-    `basis` is a folder of earlier versions: what is there need not travel again. `patch`: the names stand in the tree
-    in an older version and are patched in place. `names` is a scratch file, `scratch` and `partial` are scratch
-    folders. `top` is the tree of the whole batch, where this is a folder in it: files move to the tree by renaming only
-    if the top lies beside the scratch folders (see `confinement`).
+    `basis` is a folder of earlier versions: data in it need not be transferred again. `patch`: the tree holds older
+    versions of the names, which are patched in place. `names` is a scratch file, `scratch` and `partial` are scratch
+    folders. `top` is the tree of the whole batch if `tree` is a folder in it: files are moved to the tree by renaming
+    only if `top` lies beside the scratch folders (see `confinement`).
     """
 
     tree: Path
@@ -62,10 +62,10 @@ class Into:
 
 @dataclass
 class Fetch:
-    """A batch while and after it is fetched. `arrived` tells of each name that has come, in the lines of a listing.
+    """A batch while and after it is fetched. `arrived` yields each name that has arrived, as the lines of a listing.
 
-    After that: `bytes` of content have travelled; `saw_vanishing`: some names were gone; `failure`: some could not be
-    read, and this is the error for a night that needs them all.
+    After that: `bytes` of content were transferred; `saw_vanishing`: some names were gone; `failure`: some could not be
+    read, and this is the error for a night that needs all of them.
     """
 
     arrived: Iterator[Sent]
@@ -76,21 +76,21 @@ class Fetch:
 
 
 class Source(Protocol):
-    """Where a tree comes from. `str()` of it is its name for people."""
+    """The origin of a tree. Its `str()` is its name for people."""
 
     def check(self) -> None:
-        """Raises TransferError where it is plain without asking that it cannot be reached."""
+        """Raises TransferError if it clearly cannot be reached, without contacting it."""
 
     def listed(self, *, expected: int) -> AbstractContextManager[Listing]:
-        """It is being listed. `expected`: how many entries it had last time, 0 if that is not known.
+        """List it. `expected`: its number of entries last time, 0 if unknown.
 
-        The blocks end with TransferError where there is no usable listing, GuardError where it has too many entries.
+        The blocks end with TransferError if there is no usable listing, GuardError if it has too many entries.
         """
 
     def changed(self, tree: Path, is_nearest: IsNearest, among: Sequence[bytes] | None = None) -> set[bytes]:
-        """Compare it with a snapshot's tree itself: the names that differ, in ACLs and xattrs as well.
+        """Compare it with a snapshot's tree itself: returns the names that differ, in ACLs and xattrs as well.
 
-        `among`: only these are looked at. `is_nearest` knows the times that the tree's file system holds. Raises
+        `among`: only these are compared. `is_nearest` knows which times the tree's file system can store. Raises
         SnapmirrorError.
         """
 
@@ -103,16 +103,16 @@ class Source(Protocol):
         tick: Callable[[], None] | None = None,
         dry_run: bool = False,
     ) -> AbstractContextManager[Fetch]:
-        """Names (each alone: of a folder its attributes, not what is in it) are being fetched; None: the root alone.
+        """Fetch names (each alone: of a folder its attributes, not its content); None: the root alone.
 
-        `doing` tells for errors what is being done, with `{}` for the source. `tick` is called about every second, and
-        may raise. `dry_run`: nothing comes, but what would come is told. What has arrived ends with TransferError, or
-        NoRoomError where the store is full.
+        `doing` says for error messages what is being done, with `{}` for the source. `tick` is called about every
+        second, and may raise. `dry_run`: nothing is transferred; the names that would be are yielded. `arrived` ends
+        with TransferError, or NoRoomError if the store is full.
         """
 
 
 def unasked(names: Sequence[bytes], what: str) -> TransferError:
-    """The error for escaped names that were sent without a request. `what` was being done."""
+    """The error for escaped names that were sent without a request. `what`: what was being done."""
     shown = ", ".join(name.decode("utf-8", "backslashreplace") for name in names[:5])
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return TransferError(f"{what}: the server sends names that were not asked for ({shown}{more})", hint=HOSTILE)

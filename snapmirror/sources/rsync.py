@@ -1,6 +1,6 @@
-"""A source that rsync serves: over ssh, from a daemon, or a folder of this machine.
+"""A source served by rsync: over ssh, from a daemon, or a folder of this machine.
 
-It is listed by a dry run that touches no disk on this side, and compared with a snapshot by another.
+A dry run that touches no local disk lists it; another one compares it with a snapshot.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from snapmirror.sources.protocol import OVER, UNDER, Fetch, Into, Listing
 from snapmirror.tools import rsync, rsync_output
 from snapmirror.tools.find import folders_read_ahead
 
-_LISTED_AT_ONCE, _FETCHED_AT_ONCE = 1 << 18, 1 << 16  # bytes of what is printed
-_MOST_AT_ONCE = 1_000_000  # entries that a small server can be asked to hold in memory: 85 MB
-_ONLY_TIME = b"..t......"  # of rsync's item, behind the two letters
-_HELD = 1024  # bytes of memory for each entry of a tree, to hold its folders: 4 KiB each, of four entries at least
+_LISTED_AT_ONCE, _FETCHED_AT_ONCE = 1 << 18, 1 << 16  # bytes of output
+_MOST_AT_ONCE = 1_000_000  # entries that a small server can hold in memory: 85 MB
+_ONLY_TIME = b"..t......"  # rsync's item without its first two letters
+_HELD = 1024  # bytes of memory per entry to cache a tree's folders: 4 KiB per folder of four or more entries
 
 
 class RsyncSource:
@@ -40,14 +40,14 @@ class RsyncSource:
     def __init__(self, mirror: MirrorConfig) -> None:
         self._mirror = mirror
         self._location, self._options = settings.location(mirror), settings.options(mirror)
-        # a local source that hangs could not be ended anyway
+        # a local source that hangs could not be killed anyway
         self._patience = 0 if self._location.kind == "local" else mirror.timeout_seconds
 
     def __str__(self) -> str:
         return str(self._mirror.source)
 
     def check(self) -> None:
-        """Raises TransferError for a file that is named in the configuration, and that rsync or ssh cannot use."""
+        """Raises TransferError for a file in the configuration that rsync or ssh cannot use."""
         named_files.check(self._mirror)
 
     @contextmanager
@@ -55,7 +55,7 @@ class RsyncSource:
         """See `protocol.Source`."""
         mirror = self._mirror
         rsync.refuse_aliases()
-        if self._location.kind == "ssh" and process.find("ssh") is None:  # rsync starts it, and has no words for that
+        if self._location.kind == "ssh" and process.find("ssh") is None:  # rsync would not say so clearly
             raise UsageError("the program ssh is not installed", hint="'snapmirror doctor' names its package")
         argv = rsync.listing_argv(self._location, self._options, whole=0 < expected <= _MOST_AT_ONCE)
         ahead = folders_read_ahead(self._location.argument) if self._is_read_ahead(expected) else nullcontext()
@@ -69,10 +69,10 @@ class RsyncSource:
             yield listing
 
     def _is_read_ahead(self, expected: int) -> bool:
-        """Whether it helps rsync when a second program reads the folders before it: a fifth of the time of a cold tree.
+        """Whether a second program that reads the folders ahead of rsync helps: it saves a fifth of a cold tree's time.
 
-        Only of a tree that rsync goes through as a whole, and of which a quarter of this machine's memory holds the
-        folders until rsync has come that far.
+        Only for a tree that rsync reads as a whole, and only if its folders fit into a quarter of this machine's memory
+        until rsync reaches them.
         """
         whole = self._location.kind == "local" and not self._options.exclude and not self._options.exclude_from
         return whole and 0 < expected * _HELD <= limits.machine_memory() // 4
@@ -147,16 +147,16 @@ class RsyncSource:
 
 
 def tree_lines(mirror: MirrorConfig, tree: Path) -> list[Line]:
-    """The entries of a snapshot's own tree, in the form in which its source is listed."""
+    """The entries of a snapshot's own tree, in the form of its source's listing."""
     argv = rsync.tree_argv(settings.options(mirror), tree)
     with _listed(argv, f"listing {tree}", most=mirror.guard.max_entries) as listing:
         return list(listing.lines())
 
 
 def _is_time_that_cannot_be_kept(line: Line, tree: Path, is_nearest: times.IsNearest) -> bool:
-    """Whether only the time differs, and the tree's is the nearest that its file system has."""
+    """Whether only the time differs, and the tree has the nearest time that its file system can store."""
     fields = line.split(b"|", 6)
-    if line[2:11] != _ONLY_TIME or len(fields) < 7 or times.is_usual(time := fields[5]):  # few: a server's message
+    if line[2:11] != _ONLY_TIME or len(fields) < 7 or times.is_usual(time := fields[5]):  # few: a server message
         return False
     with suppress(OSError, DamageError, ValueError):
         return is_nearest(time, os.lstat(Tree(tree).at(path_of(line))).st_mtime_ns // 1_000_000_000)
@@ -164,9 +164,9 @@ def _is_time_that_cannot_be_kept(line: Line, tree: Path, is_nearest: times.IsNea
 
 
 def _without_skipped(blocks: Iterator[list[Line]], skipped: Spool[bytes, bytes]) -> Iterator[list[Line]]:
-    """The listing without what rsync says of names that it leaves out for their size, which is added to `skipped`.
+    """The listing without rsync's messages about names left out for their size; these are added to `skipped`.
 
-    A name may look like the beginning of an entry; but no name holds the two slashes that stand in each entry.
+    A name may look like the beginning of an entry, but no name holds the two slashes that each entry has.
     """
     for lines in blocks:
         kept = []
@@ -189,7 +189,7 @@ def _listed(
     needs_root: bool = True,
     stdin: IO[bytes] | None = None,
 ) -> Iterator[Listing]:
-    """A dry run's lines. `most`: entries; `needs_root`: without the root among them there is no such folder."""
+    """A dry run's lines. `most`: entries; `needs_root`: if the root is not among them, the folder does not exist."""
     listing = Listing(iter(()))
     with closing(_read(listing, argv, what, most, seconds, needs_root=needs_root, stdin=stdin)) as listing.blocks:
         yield listing

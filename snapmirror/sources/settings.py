@@ -1,4 +1,4 @@
-"""What a mirror's configuration means for rsync and ssh, as the plain values that their adapters in `tools` take."""
+"""Converts a mirror's configuration to the plain values that the adapters of rsync and ssh in `tools` take."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from snapmirror.tools import rsync, ssh
 
 
 def location(mirror: MirrorConfig) -> rsync.Location:
-    """Where its source is, and how it is reached."""
+    """The location of its source, and how to reach it."""
     source = mirror.source
     is_daemon = source.kind == "daemon"
     return rsync.Location(
@@ -24,7 +24,7 @@ def location(mirror: MirrorConfig) -> rsync.Location:
 
 
 def options(mirror: MirrorConfig) -> rsync.Options:
-    """What is taken of its source and kept."""
+    """The rsync options that decide what is copied from its source and kept."""
     return rsync.Options(
         hard_links=mirror.hard_links,
         acls=mirror.acls,
