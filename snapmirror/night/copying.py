@@ -1,6 +1,6 @@
-"""The copy of the image: what the image must hold before it takes a good copy's place, and what is remembered of it.
+"""Copies the image: checks what the image holds before it replaces a good copy, and notes how the copying went.
 
-`status` says when the last one failed, or is old.
+`status` reports a copy that failed or is old.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ log = logging.getLogger("snapmirror.copy")
 def copy_and_remember(
     config: Config, destination: Destination | None = None, *, accept_changes: bool = False, **options: Any
 ) -> CopyReport:
-    """Copy the image (see `storage.copy`), and remember how that went. Raises SnapmirrorError.
+    """Copy the image (see `storage.copy`), and note how that went. Raises SnapmirrorError.
 
-    `accept_changes`: also when it is older than this machine knows it. What was not tried is not remembered: a dry run,
-    a command that was mistyped, a store that is locked.
+    `accept_changes`: copy also an image older than the one that this machine knows. Nothing is noted if nothing was
+    tried: a dry run, a mistyped command, a locked store.
     """
     from snapmirror.storage.copy import copy_image  # not at every start of a night, which is counted in milliseconds
 
@@ -59,7 +59,7 @@ def copy_and_remember(
 
 
 def _examine(config: Config, accept_changes: bool, store: OpenStore) -> None:
-    """Is this the store that this machine knows, and does it hold what its newest snapshots are said to be?"""
+    """Check that this is the store that this machine knows, and that it holds its newest snapshots."""
     for mirror in config.mirrors:
         history = history_of(store, mirror)
         snapshots = history.snapshots()
@@ -74,7 +74,7 @@ def _examine(config: Config, accept_changes: bool, store: OpenStore) -> None:
                 f"the newest snapshot of {mirror.name}, {snapshots[0].id}, is missing in the image",
                 hint="'snapmirror verify' tells what else is; it is not copied over a good copy",
             )
-        deque(Reader(history.manifest(snapshots[0])), maxlen=0)  # which checks it to its end
+        deque(Reader(history.manifest(snapshots[0])), maxlen=0)  # reads and so checks all of it
 
 
 def _remember(config: Config, copy: summary.Copy) -> None:

@@ -1,4 +1,4 @@
-"""What stops a night before it changes anything: too much deleted or changed at once, and too little room."""
+"""The checks that stop a night before it changes anything: too much deleted or changed at once, too little room."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_changes(mirror: MirrorConfig, plan: Plan) -> None:
         return
     deleted, changed = counts["deleted"], counts["updated"] + counts["attributes"]
     if deleted > guard.max_deleted * plan.old_entries or changed > guard.max_changed * plan.old_entries:
-        excused = losses.of_plan(plan)  # what was only moved, rotated, or followed by the next release or dump
+        excused = losses.of_plan(plan)  # files that were only moved, rotated, or replaced by the next release or dump
         deleted, changed = deleted - excused.excused_gone, changed - excused.excused_changed
     _check_share(guard, deleted, guard.max_deleted, plan.old_entries, "are gone", "max_deleted")
     _check_share(guard, changed, guard.max_changed, plan.old_entries, "have changed", "max_changed")
@@ -43,9 +43,9 @@ def _check_share(guard: GuardConfig, count: int, limit: float, total: int, what:
 
 
 def check_expiry(mirror: MirrorConfig, expiry: Expiry) -> None:
-    """Raises GuardError when retention was made so much shorter that many snapshots would go at once.
+    """Raises GuardError when retention was shortened so much that many snapshots would expire at once.
 
-    Nothing that goes by itself is stopped: one each night, and after a pause what has become old meanwhile.
+    Ordinary expiry is not stopped: one snapshot each night, and after a pause those that became too old meanwhile.
     """
     if expiry.at_once > mirror.guard.max_expired:
         raise GuardError(
@@ -56,9 +56,9 @@ def check_expiry(mirror: MirrorConfig, expiry: Expiry) -> None:
 
 
 def check_names(mirror: MirrorConfig, plan: Plan, slot: Path) -> None:
-    """Raises ListingError when the source lists one name as a folder and as something else: no tree is like that.
+    """Raises ListingError when the source lists one name as a folder and as something else: no tree can have that.
 
-    `slot` has the newest snapshot's names. Such a name shows up there: it is there, and yet said to be new.
+    `slot` has the newest snapshot's names. Such a name exists there, although the plan says that it is new.
     """
     tree = Tree(slot)
     deleted = {parse(unnumbered(line)).path for line in plan.delete}
@@ -75,7 +75,7 @@ def check_names(mirror: MirrorConfig, plan: Plan, slot: Path) -> None:
 
 
 def check_room(mirror: MirrorConfig, store: OpenStore, needed_bytes: int, needed_inodes: int) -> None:
-    """Raises NoRoomError when the store, or the disk under its image, has too little room for what is to come."""
+    """Raises NoRoomError when the store, or the disk under its image, has too little room for the night."""
     guard = mirror.guard
     below = store.backing_free_bytes()
     for free, where in ((store.free_bytes(), f"{store.path}"), (below, "the disk below the image")):
@@ -95,10 +95,10 @@ def check_room(mirror: MirrorConfig, store: OpenStore, needed_bytes: int, needed
 
 
 def with_largest(error: NoRoomError, plan: Plan, most: int = 3, *, remote: bool = False) -> NoRoomError:
-    """The same, with the largest files of the plan: anybody on the server can make a sparse one of any size."""
+    """The error with the largest files of the plan added: any user of the server can make a sparse file of any size."""
     new = (line for _, line in plan.pairs() if line is not None and is_file(line))
     largest = [parse(line) for line in nlargest(most, new, key=size_of) if size_of(line)]
-    if not largest:  # names without content, of which there are too many
+    if not largest:  # too many names without content
         return error
     names = ", ".join(f"{os.fsdecode(one.path)!r} ({size(one.size)})" for one in largest)
     sparse = "; if they are sparse, run again with --accept-changes" if remote else ""
@@ -106,7 +106,7 @@ def with_largest(error: NoRoomError, plan: Plan, most: int = 3, *, remote: bool 
 
 
 def with_held(error: NoRoomError, held: int, rules: Rules) -> NoRoomError:
-    """The same, where so many snapshots would have expired but for their age."""
+    """The error with the number of snapshots added that are kept only because of their age."""
     if not held:
         return error
     stay = "one snapshot stays" if held == 1 else f"{held} snapshots stay"

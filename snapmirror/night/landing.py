@@ -1,8 +1,8 @@
-"""What one batch has really brought: the words of the source squared with the disk, and with what it was asked for.
+"""What one batch really brought: compares what the source reports with the disk and with the request.
 
-The source tells what it has done to each name; the disk tells the rest. A name of another kind than was planned counts
-as gone. One that was not asked for ends the night. Each batch fills a tree of its own, which is looked at once it has
-ended: nothing that comes later can change what was seen.
+The source reports what it did to each name; the rest is read from the disk. A name of another kind than planned counts
+as gone. A name that was not requested ends the night. Each batch fills a tree of its own, which is inspected once the
+batch has ended: nothing that arrives later can change what was inspected.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _IS_KIND: dict[bytes, Callable[[int], bool]] = {
 
 @dataclass
 class Landed:
-    """What a transfer has brought.
+    """The result of a transfer.
 
-    `trees` hold it; `folders` are those planned ones that stand in one of them. `corrections` are for the manifest:
-    planned lines (not numbered) with the numbered lines to stand instead, or None. `checksums` (each with its escaped
-    name) are of the new files whose content travelled; `unchecked` are new files whose content did not. `gone` did not
-    come, and must not stay; `kept_old` are names that could not be read and keep their last version; `vanished` were
-    gone, or something else by then (`saw_vanishing`: rsync says that some were). `bytes` of content have travelled; new
-    files have `new_bytes`.
+    `trees` hold the names; `folders` are the planned folders that exist in one of them. `corrections` are for the
+    manifest: planned lines (not numbered) with the numbered lines that replace them, or None. `checksums` (each with
+    its escaped name) are those of new files whose content was transferred; `unchecked` are new files whose content was
+    not. `gone` did not arrive, and must not stay; `kept_old` are names that could not be read and keep their last
+    version; `vanished` were gone by then, or of another kind (`saw_vanishing`: rsync reports that some were). `bytes`
+    of content were transferred; new files have `new_bytes`.
     """
 
     trees: list[Arrived] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Landed:
     saw_vanishing: bool = False
 
     def settle_folders(self, planned: Iterable[Wanted]) -> None:
-        """Planned folders that were never sent keep what they were; a new one that did not come is none."""
+        """Planned folders that were never sent keep their old line; a new one that did not arrive gets none."""
         sent = frozenset[bytes]().union(*(one.folders for one in self.trees))
         for one in planned:
             if one.path not in sent and (one.old is not None or one.path not in self.folders):
@@ -79,7 +79,7 @@ class Landed:
 
 @dataclass(frozen=True)
 class Wanted:
-    """One name that is asked for, with its line in the last manifest (numbered) and its entry in the listing."""
+    """A requested name, with its line in the last manifest (numbered) and its entry in the listing."""
 
     path: bytes
     old: Numbered | None
@@ -87,7 +87,7 @@ class Wanted:
 
     @classmethod
     def of(cls, pair: Pair) -> Wanted:
-        """Of a planned pair of lines."""
+        """From a planned pair of lines."""
         old, new = pair
         assert new is not None
         after = parse(new)
@@ -95,10 +95,10 @@ class Wanted:
 
 
 class Landing:
-    """One batch: the source is asked for `wanted` and for `folders` that lead there, and fills `tree`.
+    """One batch: `wanted` and the `folders` above them are requested from the source, which fills `tree`.
 
-    `what` is being done, for errors. `keep` is where a file goes that stood in the tree and could not be brought up to
-    date, None: nowhere. `number` is the snapshot's, as it stands before a line.
+    `what` is being done, for errors. `keep` is the place for a file of the tree that could not be updated (None: none).
+    `number` is the snapshot's, in the form that precedes a line.
     """
 
     def __init__(
@@ -121,12 +121,12 @@ class Landing:
         self._unchecked: list[bytes] = []
 
     def take(self, sent: Sent, landed: Landed) -> int | None:
-        """Note what is said of a name; return the bytes of a file that is new, None if that was known before."""
+        """Note what the source reports of a name; return the bytes of a new file, None if it was known before."""
         line = Line(sent.line)
         path = path_of(line)
         one = self.missing.pop(path, None)
         is_first = one is not None
-        if one is None:  # a folder, with what lies in it
+        if one is None:  # a folder above requested names
             one = self._folders.get(path)
             if one is None:
                 return None  # see end
@@ -143,7 +143,7 @@ class Landing:
         return size if is_first else None
 
     def _correct(self, one: Wanted, entry: Entry, landed: Landed) -> None:
-        """One name that has landed, and what it is if it has changed since it was listed."""
+        """Record a name that has arrived, and its new state if it has changed since it was listed."""
         planned = one.new
         if entry.kind != planned.kind:
             return  # see end
@@ -160,7 +160,7 @@ class Landing:
             landed.corrections[planned.line] = with_number(self.number, entry.line)
 
     def end(self, landed: Landed, *, partial: bool) -> None:
-        """It has ended, well enough: look at the tree. Raises TransferError for what was not asked for.
+        """The batch has ended without a fatal error: inspect the tree. Raises TransferError for unrequested names.
 
         `partial`: some files could not be read.
         """
@@ -187,7 +187,7 @@ class Landing:
                 self._has_gone(tree, one, landed, told=True)
                 self._sent.discard(path)
         self._inspect(present, landed)
-        if partial:  # of a file that failed rsync's own check it prints a checksum as well
+        if partial:  # rsync prints a checksum also for a file that failed its own check
             self._unchecked += [unescape(name) for _, name in self._sums]
             self._sums = []
         landed.checksums.extend(pair for pair in self._sums if unescape(pair[1]) not in landed.gone)
@@ -195,7 +195,7 @@ class Landing:
         landed.trees.append(Arrived(self.tree, frozenset(self._sent)))
 
     def _there(self, tree: Tree) -> dict[bytes, os.stat_result]:
-        """What stands in the tree of all that was asked for."""
+        """The requested names that exist in the tree."""
         found = {}
         for path in dict.fromkeys([*(one.path for one in self._wanted), *self._folders]):
             try:
@@ -208,19 +208,19 @@ class Landing:
         return _IS_KIND[kind](mode) or (self._fake_super and stat.S_ISREG(mode))
 
     def _has_gone(self, tree: Tree, one: Wanted, landed: Landed, *, told: bool) -> None:
-        """It is not there, or something else by now: it counts as gone."""
+        """The name is not there, or of another kind by now: it counts as gone."""
         _remove(tree, one.path)
-        if not one.new.is_directory:  # (of folders, see Landed.settle_folders)
+        if not one.new.is_directory:  # (for folders, see Landed.settle_folders)
             landed.corrections[one.new.line] = None
             landed.gone.add(one.path)
         if told:
             landed.vanished.append(one.path)
 
     def _settle_missing(self, tree: Tree, landed: Landed, *, partial: bool) -> None:
-        """Names that did not land. After a read error the last version stays; otherwise they have vanished."""
+        """Names that did not arrive. After a read error the last version stays; otherwise they have vanished."""
         for one in self.missing.values():
             if one.new.is_directory:
-                continue  # it may come with what lies in it
+                continue  # it may arrive with its content
             (landed.unreadable if partial else landed.vanished).append(one.path)
             if partial and one.old is not None:
                 landed.corrections[one.new.line] = one.old
@@ -233,9 +233,9 @@ class Landing:
             _remove(tree, one.path)  # an old version that was not patched
 
     def _inspect(self, present: Sequence[tuple[Wanted, os.stat_result]], landed: Landed) -> None:
-        """Let the manifest say what stands on the disk, where a file has changed between being listed and being sent.
+        """Correct the manifest to the state on the disk for files that changed between the listing and the transfer.
 
-        rsync tells a file's size, and which names are one file, as they were when it listed them.
+        rsync reports a file's size, and which names are one file, as they were when it listed them.
         """
         groups: dict[tuple[int, int], list[tuple[Wanted, Entry]]] = {}
         for one, status in present:
@@ -251,7 +251,7 @@ class Landing:
                 self._put(one, told.line, landed)
         for (_, seconds), members in groups.items():
             leader = next((told for _, told in members if told.leader is None), members[0][1])
-            if not leader.is_of(seconds):  # the names of a file that changes are listed with different times
+            if not leader.is_of(seconds):  # names of a changing file are listed with different times
                 leader = parse(with_time(leader.line, seconds))
             for one, told in members:
                 if told.path == leader.path:
@@ -272,7 +272,7 @@ def _with_size(attributes: bytes, size: int) -> bytes:
 
 
 def _with_owner(line: Line, planned: Entry) -> Line:
-    """An ordinary user's rsync names no owner that it cannot give: it is the listed one's."""
+    """An unprivileged rsync does not report an owner that it cannot set: the owner is the listed one."""
     fields = line.split(b"|", 6)
     if fields[2].isdigit() and fields[3].isdigit():
         return line
@@ -280,7 +280,7 @@ def _with_owner(line: Line, planned: Entry) -> Line:
 
 
 def _remove(tree: Tree, path: bytes) -> None:
-    """Remove a name, and let its folder keep its times."""
+    """Remove a name without changing its folder's times."""
     before = tree.attributes(parent(path))
     tree.unlink(path)
     if before is not None:

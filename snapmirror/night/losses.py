@@ -1,7 +1,7 @@
-"""The guards that add up: how much of what the mirror held a week ago is gone or other by now.
+"""The cumulative guards: how much of the mirror's content of a week ago is deleted or replaced now.
 
-The night's own counts tell how much it can be at most; only where that could reach a limit are two manifests compared
-(0.14 s for 200,000 names), which is exact: a file that changes each night counts once.
+The nights' own counts give an upper bound; two manifests are compared only if that could reach a limit (0.14 s for
+200,000 names). The comparison is exact: a file that changes each night counts once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _UNKNOWN = 1 << 62
 
 
 def check(mirror: MirrorConfig, history: History, plan: Plan, clock: datetime) -> list[str]:
-    """Raises GuardError when too much is lost, tonight or within the days that add up; returns warnings before that.
+    """Raises GuardError when too much is lost, tonight or within `within_days`; returns warnings before that.
 
     `clock` is the time of tonight.
     """
@@ -53,7 +53,7 @@ def check(mirror: MirrorConfig, history: History, plan: Plan, clock: datetime) -
 
 
 def replaced_bytes(mirror: MirrorConfig, newest: Snapshot, plan: Plan) -> int:
-    """Bytes of files that a plan takes away, of those that had been at rest: at least as many as are lost."""
+    """Bytes of the files that a plan replaces or deletes and that had been at rest: an upper bound of those lost."""
     rest_before = _rest_before(mirror, newest)
     found = 0
     for before in _taken(plan):
@@ -73,7 +73,7 @@ def _taken(plan: Plan) -> Iterator[Numbered | None]:
 
 
 def _base(snapshots: list[Snapshot], clock: datetime, days: int) -> tuple[Snapshot, list[Snapshot]]:
-    """The snapshot to compare with, and those after it. What was accepted is not asked about again."""
+    """The snapshot to compare with, and those after it. Changes that were accepted are not counted again."""
     old = ages([clock, *(one.clock_at for one in snapshots)])[1:]
     place = 0
     while (
@@ -96,7 +96,7 @@ def _rest_before(mirror: MirrorConfig, snapshot: Snapshot) -> bytes:
 
 
 def _since(mirror: MirrorConfig, history: History, base: Snapshot, plan: Plan) -> Losses | None:
-    """What is lost since `base` by the manifests; None, with a word to the log, if they do not tell."""
+    """The losses since `base` by the manifests; None, with a log message, if they cannot be read."""
     restless = {
         path_of(unnumbered(before))
         for before, after in plan.pairs()
@@ -104,7 +104,7 @@ def _since(mirror: MirrorConfig, history: History, base: Snapshot, plan: Plan) -
     }
     try:
         with closing(Reader(history.manifest(base))) as old, closing(Reader(plan.manifest)) as new:
-            # perhaps gone: their folder could not be listed
+            # perhaps deleted: their folder could not be listed
             kept = ((None, unnumbered(line)) for line in plan.held_back)
             return losses.count(
                 chain(_pairs(old, new), kept), restless=restless, rest_before=_rest_before(mirror, base)
@@ -122,7 +122,7 @@ def _pairs(old: Reader, new: Reader) -> Iterator[losses.Lines]:
 
 
 def _judge(mirror: MirrorConfig, base: Snapshot, lost: Losses) -> list[str]:
-    """Raises GuardError, or returns the warning about the largest share that is worth one."""
+    """Raises GuardError, or returns a warning about the largest share that is over the limit for warnings."""
     guard, worst = mirror.guard, (0.0, "")
     measures = (
         (lost.files / max(1, base.files), f"{lost.files:,} of {base.files:,} files", guard.at_least),
@@ -143,9 +143,9 @@ def _judge(mirror: MirrorConfig, base: Snapshot, lost: Losses) -> list[str]:
 
 
 def _check_small(mirror: MirrorConfig, newest: Snapshot, plan: Plan) -> None:
-    """Most of a mirror at once, though it is too small for `at_least`.
+    """Raises GuardError for most of a mirror at once, though the mirror is too small for `at_least`.
 
-    What changes again and again does not count: it was changed within the last days, and is not of the first snapshot.
+    Files that change often do not count: they were changed within the last days, and are not of the first snapshot.
     """
     guard = mirror.guard
     if _most_lost(plan) < guard.at_least_small or _most_lost(plan) <= guard.max_lost * newest.files:

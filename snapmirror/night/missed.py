@@ -1,7 +1,7 @@
-"""Which mirrors are due: `run --due`, for machines that are not always on when a night should begin.
+"""Decides which mirrors are due: `run --due`, for machines that are not always on when a night should begin.
 
-A night that ended by itself is not due again, whatever its verdict: one that failed is told, and not tried again until
-the next. One that was interrupted, or of which a power cut has left nothing, is.
+A night that ended by itself is not due again, whatever its verdict: a failure is reported, and not tried again until
+the next night. A night that was interrupted, or of which nothing is left after a power cut, is due.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Missed:
 
 
 def missed(config: Config, names: Sequence[str], rule: Every | DailyAt, now: datetime) -> Missed:
-    """Of the mirrors named (all, if none is) those that are due. Opens nothing. Raises UsageError for unknown names."""
+    """Those of the named mirrors (all, if none is) that are due. Opens nothing. Raises UsageError for unknown names."""
     chosen = {mirror.name for mirror in config.select(names)}
     found = Missed()
     for mirror in status(config, now).mirrors:
@@ -41,6 +41,6 @@ def missed(config: Config, names: Sequence[str], rule: Every | DailyAt, now: dat
 
 
 def _ended(mirror: MirrorStatus) -> datetime | None:
-    """When the last night ended by itself; a good one has begun its snapshot."""
+    """The time at which the last night ended by itself; of a good one, that of its snapshot."""
     last_run = mirror.last_run if mirror.exit_code not in _NOT_BY_ITSELF else None
     return max((one for one in (mirror.last_success, last_run) if one is not None), default=None)

@@ -1,8 +1,8 @@
 """A night of one mirror, from the listing to the sealed snapshot.
 
-Everything that can fail cheaply fails before anything is changed: the plan and the guards come first, and the slot that
-is made meanwhile is nobody's until it is published. Publishing is one call at the very end; an error anywhere before it
-leaves history as it was and the slot to the next night.
+What can fail cheaply fails before anything is changed: the plan and the guards come first, and the slot that is made
+meanwhile is not part of history until it is published. Publishing is one call at the very end; after an error anywhere
+before it, history is unchanged and the next night uses the slot.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ _SEE_LOG = "see the kernel's log"
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks for."""
+    """The options of the command line."""
 
     full: bool = False
     accept_changes: bool = False
-    wait: bool = False  # for another run to end
+    wait: bool = False  # until another run ends
 
 
 class Night:
-    """One run for one mirror. `report` is filled while it goes."""
+    """One run for one mirror. `report` is filled meanwhile."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Night:
         self.options, self.pipeline, self.progress = options, pipeline, progress
         self.source = open_source(mirror)
         self.report = MirrorReport(mirror.name)
-        self.manifest: bytes | None = None  # of what was published
+        self.manifest: bytes | None = None  # the published manifest
         self._began = time.monotonic()
         self._to_come = 0  # bytes
         self._clock = datetime.now(UTC).replace(microsecond=0)
@@ -131,7 +131,7 @@ class Night:
     # --- before anything changes
 
     def _header(self) -> Header:
-        """Name and number of the new snapshot: its time, unless the clock says that it is older than the last one."""
+        """Name and number of the new snapshot: its time, or a later one if the clock is behind the last snapshot's."""
         snapshots = self.history.snapshots()
         if snapshots and (late := snapshots[0].taken_at - self._clock) > CLOCK_TOLERANCE:
             self.report.warnings.append(
@@ -140,7 +140,7 @@ class Night:
         return next_header(self.history, self._clock)
 
     def _plan_and_prepare(self, header: Header, *, full: bool) -> tuple[Planned, bool]:
-        """List, plan and guard, while the slot is made beside it."""
+        """List, plan and check the guards, while the slot is prepared at the same time."""
         with self.slot.preparing() as ready:
             try:
                 with self.pipeline.step(f"{self.mirror.name}: list and plan"):
@@ -152,13 +152,13 @@ class Night:
                 self._ask(lambda: guard.check_expiry(self.mirror, planned.expiry))
                 self._check_room(planned.plan, ready)
             except SnapmirrorError as error:
-                if not isinstance(error, Interrupted):  # an interrupted run does not wait for the slot
+                if not isinstance(error, Interrupted):  # an interrupted run must not wait for the slot
                     ready()
                     self._leave()
                 raise
             with self.pipeline.step(f"{self.mirror.name}: prepare the slot"):
                 whole = ready()
-            try:  # not sooner: the slot's folders will have to be read, the newest snapshot's will not
+            try:  # only now: the slot's folders must be read anyway, the newest snapshot's need not
                 if self.history.snapshots():
                     guard.check_names(self.mirror, planned.plan, self.slot.tree)
             except SnapmirrorError:
@@ -167,7 +167,7 @@ class Night:
             return planned, whole
 
     def _leave(self) -> None:
-        """The slot is not changed tonight: where that spares the next night its preparation, write it down."""
+        """Note that the slot is not changed tonight, if that spares the next night the preparation."""
         if self.slot.resuming is not None:
             self.slot.resuming.leave()
 
@@ -175,7 +175,7 @@ class Night:
         return losses.check(self.mirror, self.history, plan, self._clock)
 
     def _ask(self, check: Callable[[], None]) -> None:
-        """A guard on changes. Once they are accepted, it only says what it would have stopped."""
+        """Run a guard on changes. If changes are accepted, it only logs what it would have stopped."""
         try:
             check()
         except GuardError as error:
@@ -185,7 +185,7 @@ class Night:
             log.log(NOTICE, "%s: accepted: %s", self.mirror.name, error.message)
 
     def _check_room(self, plan: Plan, ready: Callable[[], bool]) -> None:
-        """Raises NoRoomError. What an interrupted night has fetched need not come again."""
+        """Raises NoRoomError. Data fetched by an interrupted night need not be transferred again."""
         self._to_come = plan.counts["bytes"]
         try:
             guard.check_room(self.mirror, self.store, self._to_come, plan.requested)
@@ -197,7 +197,7 @@ class Night:
                 raise guard.with_largest(error, plan, remote=self.mirror.source.kind != "local") from None
 
     def _make_room(self, plan: Plan | None = None) -> bool:
-        """Let go of what this night or an interrupted one has fetched: it is worth less than the next night."""
+        """Discard what this night or an interrupted one has fetched: the next night is worth more."""
         if (resuming := self.slot.resuming) is None:
             return False
         for everything in (False, True):
@@ -209,7 +209,7 @@ class Night:
         return False
 
     def _has_room(self, plan: Plan | None) -> bool:
-        """Whether there is room for what is still to come of a plan; without one, whether what stays free is free."""
+        """Whether there is room for the rest of a plan; without one, whether the space that must stay free is free."""
         fetched = self.slot.resuming.fetched() if plan and self.slot.resuming is not None else 0
         needed = (max(0, self._to_come - fetched), plan.requested) if plan else (0, 0)
         try:
@@ -237,7 +237,7 @@ class Night:
             try:
                 landed = transfer.fetch(self.mirror, self.source, plan, target, self.progress.advance, self._watch)
             except NoRoomError as error:
-                self._make_room()  # what others need is not held by a night that cannot be published
+                self._make_room()  # a night that cannot be published must not occupy space that others need
                 raise guard.with_largest(error, plan) from None
             finally:
                 self.progress.end()
@@ -279,7 +279,7 @@ class Night:
         return losses.replaced_bytes(self.mirror, snapshots[0], plan) if snapshots else 0
 
     def _pause(self, error: SnapmirrorError) -> None:
-        """Spare the next night what this one has fetched, unless it is the store that has failed."""
+        """Keep what this night has fetched for the next one, unless the store itself has failed."""
         if error.exit_code == ExitCode.STORAGE:
             return
         if self.slot.resuming is None:
@@ -317,7 +317,7 @@ class Night:
             report.warnings.append(f"{len(landed.kept_old)} of them keep their last version: {_some(landed.kept_old)}")
 
     def _checksums(self, plan: Plan, landed: Landed, copies: Set[bytes]) -> Spool[bytes, bytes]:
-        """The checksum of every file with a new number; those whose content did not travel are read."""
+        """The checksum of every file with a new number; files whose content was not transferred are read."""
         linked = [parse(new).path for (_, new), _ in plan.links if new is not None and is_file(new)]
         for path in [*landed.unchecked, *linked, *copies]:
             if (checksum := checksums.in_tree(self.slot.tree, path)) is not None:
@@ -325,14 +325,14 @@ class Night:
         return landed.checksums
 
     def _manifest(self, plan: Plan, landed: Landed, header: Header, copies: Set[bytes]) -> bytes:
-        """The manifest as planned, or, where something turned out otherwise, as it is."""
+        """The manifest as planned, with corrections where the result differs from the plan."""
         corrections = {**plan.corrections, **landed.corrections}
         if not corrections and not copies and not plan.held_back:
             return plan.manifest
         return rewritten(plan.manifest, header, corrections=corrections, renumbered=copies, added=plan.held_back)
 
     def _check_sharing(self, plan: Plan, copies: Set[bytes]) -> None:
-        """A few unchanged files must share their space with the last snapshot; else history costs its full size."""
+        """Check that a few unchanged files share their space with the last snapshot; else history costs full size."""
         if not self.history.snapshots():
             return
         files = [parse(line).path for line in plan.sample if line not in plan.corrections]
@@ -344,7 +344,7 @@ class Night:
 
 
 def _moments() -> Iterator[None]:
-    """XFS frees what was removed in the background; looked at right away, it is not free yet."""
+    """Pauses between looks at the free space: XFS frees removed files in the background, so not all is free at once."""
     for _ in range(_LOOKS):
         yield
         time.sleep(_LOOK_SECONDS)
@@ -357,11 +357,11 @@ def is_full_due(mirror: MirrorConfig, snapshots: list[Snapshot], header: Header)
         return mirror.full
     full = next((snapshot for snapshot in snapshots if snapshot.full), None)
     if full is None and snapshots[-1].sequence > 1:
-        return True  # it has expired: fewer nights are kept than lie between two of them
+        return True  # it has expired: fewer nights are kept than lie between two full ones
     last, now = full or snapshots[-1], datetime.now(UTC)
     if last.taken_at > now:
-        return header.sequence - last.sequence >= days  # the clock was ahead then: nights are counted instead
-    # a night that starts a few minutes earlier than the last full one is still a week later
+        return header.sequence - last.sequence >= days  # the clock was ahead then: count nights instead
+    # a night that starts a few minutes earlier in the day than the last full one still counts as a week later
     return due(Every(timedelta(days=days), early=timedelta(hours=1)), last.taken_at, now).is_due
 
 
@@ -372,5 +372,5 @@ def _some(paths: list[bytes], most: int = 5) -> str:
 
 def _storage_error(error: OSError) -> SnapmirrorError:
     hint = "make room, or keep fewer snapshots" if error.errno in {errno.ENOSPC, errno.EDQUOT} else _SEE_LOG
-    where = f": {os.fsdecode(error.filename)!r}" if error.filename else ""  # it may hold what is no text
+    where = f": {os.fsdecode(error.filename)!r}" if error.filename else ""  # it may hold bytes that are not text
     return StorageError(f"the store failed: {error.strerror}{where}", hint=hint)

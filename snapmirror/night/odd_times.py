@@ -1,6 +1,6 @@
-"""Times that not every file system holds, or that rsync does not print whole: what has landed is looked at.
+"""Times that not every file system can store, or that rsync prints incompletely: they are read from the fetched files.
 
-Only entries whose time lies before 1970 or after 2037 are looked at, so this costs a usual night nothing.
+Only entries with a time before 1970 or after 2037 are checked, so this costs a usual night nothing.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _SECOND = 1_000_000_000
 
 
 def as_on_disk(plan: Plan, corrections: dict[Line, Numbered | None], slot: Path) -> str | None:
-    """Let the manifest have the times that are on the disk. Returns a warning if some are not the source's.
+    """Correct the manifest to the times on the disk. Returns a warning if some differ from the source's.
 
-    A hard link group keeps the text of the listing, by which its names are known to be one file; `times.fits` tells
-    what that may mean on a disk.
+    A hard link group keeps the text of the listing, which identifies its names as one file; `times.fits` decides which
+    time on a disk matches it.
     """
     number, tree, others = since_prefix(plan.sequence), Tree(slot), list[str]()
     count = 0
     for planned, grouped in _odd(plan):
         line = corrections.get(planned, with_number(number, planned))
         if line is None or not line.startswith(number):
-            continue  # it vanished, or keeps its last version
+            continue  # it has vanished, or keeps its last version
         entry = parse(unnumbered(line))
         with suppress(OSError, DamageError, ValueError):
             seconds = os.lstat(tree.at(entry.path)).st_mtime_ns // _SECOND
             if times.is_usual(entry.time_text) or not entry.is_of(seconds):
-                continue  # it has changed since it was listed, or has not got its time at all: verify would tell
+                continue  # it has changed since it was listed, or its time was not set at all: verify reports it
             if seconds != entry.mtime and times.is_nearest(entry.time_text, seconds):
                 count += 1
                 if len(others) < _SHOWN:
@@ -54,18 +54,18 @@ def as_on_disk(plan: Plan, corrections: dict[Line, Numbered | None], slot: Path)
 
 
 class Disk:
-    """The times that a folder's file system holds. A file may have the first or last of them as its own time."""
+    """The times that a folder's file system can store. A file's real time may be the first or the last of them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def is_nearest(self, text: bytes, seconds: int) -> bool:
-        """Whether it is the nearest here for a time that this disk cannot hold. Raises ValueError."""
+        """Whether `seconds` is the nearest time to `text`, which this disk cannot store. Raises ValueError."""
         return times.is_nearest(text, seconds) and (self._ends is None or seconds in self._ends)
 
     @cached_property
     def _ends(self) -> tuple[int, int] | None:
-        """The first and the last; None where that cannot be tried."""
+        """The first and the last time; None if that cannot be tried."""
         try:
             file = os.open(self._folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
         except OSError:
@@ -82,7 +82,7 @@ class Disk:
 
 
 def _odd(plan: Plan) -> Iterator[tuple[Line, bool]]:
-    """The new lines of such entries, and whether each is in a hard link group."""
+    """The new lines of entries with such times, and whether each is in a hard link group."""
     for _, line in plan.transfer:
         if line is not None and not times.is_usual(time_of(line)):
             yield line, is_link(line)

@@ -30,16 +30,16 @@ from snapmirror.sources.rsync import tree_lines
 
 _DEVICES = frozenset({b"D"})
 _CLOCKS_APART = timedelta(seconds=2)
-_MOST_NAMES = 10_000  # looked up one by one by rsync; of more the whole tree is compared
+_MOST_NAMES = 10_000  # rsync looks up so many one by one; for more the whole tree is compared
 
 log = logging.getLogger("snapmirror.plan")
 
 
 @dataclass
 class Planned:
-    """A plan and what was noticed while it was made. `partial`: parts of the source could not be listed.
+    """A plan and the findings made with it. `partial`: parts of the source could not be listed.
 
-    `refusals` are what would stop a run, if that was asked.
+    `refusals` are the errors that would stop a run, if they were requested.
     """
 
     plan: Plan
@@ -62,8 +62,8 @@ def make_plan(
 ) -> Planned:
     """List the source and compare. Without a usable manifest, the newest snapshot's own tree is listed instead.
 
-    `full` has the source compare itself with that tree as well, which sees changed ACLs and xattrs.
-    Raises TransferError, GuardError.
+    `full`: the source compares itself with that tree as well, which detects changed ACLs and xattrs. Raises
+    TransferError, GuardError.
     """
     source.check()
     newest = history.snapshots()[0] if history.snapshots() else None
@@ -83,7 +83,7 @@ def make_plan(
         marked = marked or source.changed(history.tree(newest), disk.is_nearest)
         rebuilt = _rebuilt(mirror, history.tree(newest), header)
         plan, listed = _compare(mirror, source, rebuilt, header, marked, disk, progress)
-        plan.differing = None  # they are not the manifest's
+        plan.differing = None  # they do not belong to the manifest
     if listed.partial:
         if mirror.on_unreadable == "fail":
             reason = listed.complaints[0] if listed.complaints else "rsync does not say which"
@@ -108,14 +108,14 @@ def make_plan(
 
 
 def next_header(history: History, now: datetime) -> Header:
-    """Name and number of the next snapshot: the time `now`, unless the last one is as new: then a second after that."""
+    """Name and number of the next snapshot: the time `now`, or a second after the last one if that is as new."""
     snapshots = history.snapshots()
     when = max(now, snapshots[0].taken_at + timedelta(seconds=1)) if snapshots else now
     return Header(make_id(when), history.next_sequence())
 
 
 def retention_of(mirror: MirrorConfig) -> Rules:
-    """What retention is to keep of a mirror."""
+    """The retention rules of a mirror."""
     return Rules(mirror.retention.keep_last, mirror.retention.keep_at_least_days)
 
 
@@ -128,7 +128,7 @@ def _expiry(mirror: MirrorConfig, history: History, header: Header, plan: Plan, 
 
 
 def _doubt(newest: Snapshot | None) -> Doubt | None:
-    """What may have changed unseen since it was fetched: files that had been changed just before, or after that.
+    """The files that may have changed unnoticed since they were fetched: those last changed just before that, or later.
 
     The server's clock may be two seconds behind ours.
     """
@@ -139,7 +139,7 @@ def _doubt(newest: Snapshot | None) -> Doubt | None:
 
 
 def _hidden(mirror: MirrorConfig, source: Source, tree: Path, disk: Disk, plan: Plan) -> set[bytes]:
-    """The names of a plan's doubtful lines that have changed in truth: rsync compares fractions of a second."""
+    """The names of a plan's doubtful lines that have really changed: rsync compares fractions of a second."""
     names = [entry.path_of(line) for line in plan.doubtful]
     if not names:
         return set()
@@ -154,7 +154,7 @@ def _manifest(history: History, newest: Snapshot | None) -> Manifest:
 
 
 def _rebuilt(mirror: MirrorConfig, tree: Path, header: Header) -> Lines:
-    """A manifest made of the tree. Tonight's number for each entry: nothing is known of the inodes' age."""
+    """A manifest made from the tree. Each entry gets tonight's number: the inodes' age is unknown."""
     lines = tree_lines(mirror, tree)
     return Lines(sorted(lines, key=lambda line: (is_link(line), entry.path_key(line))), header.sequence)
 

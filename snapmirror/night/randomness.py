@@ -1,8 +1,8 @@
-"""Whether data looks random, as encryption and compression make it. Pure functions of a few kilobytes.
+"""Decides whether data looks random, as encrypted and compressed data do. Pure functions of a few kilobytes.
 
-Bytes of text take 4 to 5 bits each, base64 6, programs and tables 5 to 7, random ones 8. A short block of random bytes
-shows less than 8, because not all values occur in it: what is measured is compared with what random bytes of the same
-number would show. Measured on 4 KiB: random 7.95 ± 0.01.
+Bytes of text have an entropy of 4 to 5 bits each, base64 6, programs and tables 5 to 7, random ones 8. A short block of
+random bytes has less than 8, because not all values occur in it: so the measured value is compared with that of equally
+many random bytes. Measured on 4 KiB: random 7.95 ± 0.01.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 WINDOW = 4096
-"""So many bytes are looked at in one place."""
+"""The number of bytes that are examined in one place."""
 FEWEST = 128
-"""Of fewer bytes nothing can be told."""
-_RANDOM, _PLAIN = 0.4, 0.6  # bits below what random bytes show; 128 of them vary by 0.07 around that
-_MOST_OF = 2  # of three places behind the head
+"""Fewer bytes are too few for a decision."""
+_RANDOM, _PLAIN = 0.4, 0.6  # bits below the entropy of random bytes, which varies by 0.07 for 128 bytes
+_MOST_OF = 2  # of three places after the head
 
-# What is compressed and says so. (Ransomware could say so as well; what is known of it does not.)
+# Signatures of compressed files. (Ransomware could write them as well; the known kinds do not.)
 _PACKED = (
     b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c",
     b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"OggS", b"fLaC", b"ID3", b"\xff\xfb", b"%PDF-", b"Rar!",
@@ -29,14 +29,14 @@ _MP4 = b"ftyp"
 
 
 def entropy(data: bytes) -> float:
-    """Bits that a byte takes, by how often each value occurs; 0 of nothing."""
+    """The entropy in bits per byte, by the frequency of each value; 0 for empty data."""
     total = len(data)
     return math.log2(total) - sum(n * math.log2(n) for n in Counter(data).values()) / total if total else 0.0
 
 
 @lru_cache(maxsize=256)
 def of_random(length: int) -> float:
-    """The entropy that so many random bytes show on average."""
+    """The average entropy of so many random bytes."""
     rate = length / 256
     term, seen = math.exp(-rate), 0.0
     for times in range(1, int(rate + 12 * math.sqrt(rate) + 24)):
@@ -51,17 +51,17 @@ def is_random(data: bytes) -> bool:
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether it is clearly not."""
+    """Whether it is clearly not random."""
     return len(data) >= FEWEST and not _shows(data, of_random(len(data)) - _PLAIN)
 
 
 def _shows(data: bytes, bits: float) -> bool:
-    """Whether the entropy is more than so many bits. Text has few values, which is soon seen."""
+    """Whether the entropy is more than so many bits. Text has few values, which is quick to detect."""
     return len(set(data)) > 2**bits and entropy(data) > bits
 
 
 def is_packed(head: bytes) -> bool:
-    """Whether a file that begins so says that it is compressed."""
+    """Whether a file with this head is marked as compressed."""
     return head.startswith(_PACKED) or head[4:8] == _MP4
 
 
@@ -73,7 +73,7 @@ def looks_scrambled(windows: Sequence[bytes]) -> bool:
 
 
 def was_scrambled(before: Sequence[bytes], after: Sequence[bytes]) -> bool:
-    """Whether what was plain has turned random, in the same places of a file: at its head, or in most others."""
+    """Whether plain content has turned random, in the same places of a file: at its head, or in most others."""
     if not looks_scrambled(after) or not before:
         return False
     turned = [is_plain(old) and is_random(new) for old, new in zip(before, after, strict=False)]

@@ -1,9 +1,9 @@
-"""Reading back, after a published night, what is due of all stored contents, and healing it where that is wanted.
+"""After a published night, read back the stored contents that are due, and heal damage if that is configured.
 
-Damage is a warning, and stays one, healed or not.
+Damage is a warning, healed or not.
 
-Nothing of this fails a night that is published: what goes wrong here is a warning as well. A signal ends it as it ends
-all else; the next night goes on from there.
+A published night does not fail because of this: errors here are warnings as well. A signal ends it like everything
+else; the next night continues from there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from snapmirror.storage.open_store import OpenStore
 
 log = logging.getLogger("snapmirror.verify")
 _TOLD = 10
-_LOWEST = 7  # of the best-effort class: it gives way to others, and still gets its turn on a busy disk
+_LOWEST = 7  # of the best-effort class: others come first, but it is still served on a busy disk
 
 
 def read_back(
@@ -40,7 +40,7 @@ def read_back(
     pipeline: Pipeline,
     progress: Progress,
 ) -> None:
-    """Read what is due, and what is known to be damaged; the night's report says how far that came, and what it found.
+    """Read what is due or known to be damaged; progress and findings go into the night's report.
 
     The caller holds the lock, and the store open for writing. Raises only Interrupted.
     """
@@ -82,7 +82,7 @@ def _look(
 
 @contextmanager
 def _warning(night: MirrorReport, what: str) -> Iterator[None]:
-    """What goes wrong takes nothing from the night: it is a warning."""
+    """Turn an error into a warning of the night, which stays good."""
     try:
         yield
     except Interrupted:
@@ -106,7 +106,7 @@ def _read(mirror: MirrorConfig, reading: rolling.Reading, now: datetime) -> None
 
 
 def _complete(reading: rolling.Reading) -> None:
-    """Add to the findings what is known besides, and to each the snapshots that it hits."""
+    """Add the damage known before to the findings, and to each finding the snapshots concerned."""
     findings = reading.report.findings
     told = {(one.kind, one.path, one.number) for one in findings}
     known = (one.finding() for one in reading.state.damaged if one.kind != CONTENT)
@@ -115,8 +115,8 @@ def _complete(reading: rolling.Reading) -> None:
 
 
 def _heal(mirror: MirrorConfig, store: OpenStore, reading: rolling.Reading, now: datetime) -> None:
-    """Heal what is known to be damaged, and forget what is right then."""
-    from snapmirror.history.heal import heal  # not in every night, which is counted in milliseconds
+    """Heal what is known to be damaged, and forget what is intact afterwards."""
+    from snapmirror.history.heal import heal  # not needed every night; a start is counted in milliseconds
 
     history, report, progress = reading.history, reading.report, reading.progress
     heal(mirror, history, report, progress, lambda size, files: guard.check_room(mirror, store, size, files))
@@ -129,7 +129,7 @@ def _heal(mirror: MirrorConfig, store: OpenStore, reading: rolling.Reading, now:
 
 @contextmanager
 def _giving_way() -> Iterator[None]:
-    """Others who need the disk come first, where its scheduler knows of priorities."""
+    """Run with low I/O priority, if the disk's scheduler supports priorities."""
     import psutil  # here: its import takes 20 ms
 
     me = psutil.Process()
@@ -142,7 +142,7 @@ def _giving_way() -> Iterator[None]:
 
 
 def _tell(report: Report, night: MirrorReport, *, healable: bool) -> None:
-    """The findings as warnings."""
+    """Report the findings as warnings."""
     night.warnings += [_sentence(finding, healable=healable) for finding in report.findings[:_TOLD]]
     if (more := len(report.findings) - _TOLD + report.left_out) > 0:
         night.warnings.append(f"DAMAGE: {count(more, 'more finding')}; 'snapmirror verify --full' lists them")

@@ -1,6 +1,6 @@
-"""What would stop a run, as far as a plan can tell: for `snapmirror plan`, which changes nothing.
+"""The errors that would stop a run, as far as a plan shows them: for `snapmirror plan`, which changes nothing.
 
-Whether content has turned random is seen only when it arrives (see `scrambled`).
+Whether content has turned random is known only after it has arrived (see `scrambled`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from snapmirror.storage.open_store import OpenStore
 def refusals(
     mirror: MirrorConfig, store: OpenStore, history: History, planned: Planned, clock: datetime
 ) -> list[GuardError | NoRoomError]:
-    """What a night with this plan would end with, if it began at `clock`. The plan gets the guards' warnings."""
+    """The errors of a night with this plan that began at `clock`. The guards' warnings are added to the plan."""
     plan, found = planned.plan, list[GuardError | NoRoomError]()
 
     def ask(check: Callable[[], None]) -> None:
@@ -37,7 +37,7 @@ def refusals(
 
 
 def _check_room(mirror: MirrorConfig, store: OpenStore, history: History, planned: Planned) -> None:
-    """Sparse files take less than their size. What an interrupted night has fetched is not looked at."""
+    """Sparse files take less than their size. Files fetched by an interrupted night are not considered."""
     plan = planned.plan
     try:
         guard.check_room(mirror, store, plan.counts["bytes"], plan.requested)

@@ -1,6 +1,6 @@
-"""A run: its rounds, in each of which the store is open for a list of tasks; what is done with it closed; the end.
+"""A run: its rounds, each with the store open for a list of tasks; then the tasks with the store closed; the end.
 
-What is done stands in `tasks`; who hears of it, in `state.followers`.
+The tasks are in `tasks`; those who are informed of a run are in `state.followers`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from snapmirror.storage.open_store import open_store
 from snapmirror.storage.run_lock import run_lock
 
 log = logging.getLogger("snapmirror.run")
-_A_DAY, _A_MOMENT = 86_400.0, 600.0  # to wait for a lock: if that is asked for; before a mirror is tried again
+_A_DAY, _A_MOMENT = 86_400.0, 600.0  # seconds to wait for a lock: if requested; before a mirror is tried again
 _LOOK_SECONDS = 1.0
 
 
 def run_mirrors(config: Config, names: Sequence[str], options: Options, progress: Progress) -> RunReport:
-    """Make a snapshot of each mirror named (all, if none is). A mirror that fails does not keep the others from it.
+    """Make a snapshot of each mirror named (all, if none is). A mirror that fails does not stop the others.
 
     Raises SnapmirrorError when the store cannot be opened, locked or released.
     """
@@ -50,13 +50,13 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
             stack.enter_context(followers.began())
             _round(work, mirrors, wait=_A_DAY if options.wait else 0)
             _again(work, mirrors, followers)
-            followers.so_far(time.time())  # what comes now may take hours
+            followers.so_far(time.time())  # the next tasks may take hours
             for task in TASKS:
                 if isinstance(task, WithStoreClosed):
                     task.do(work)
         except SnapmirrorError as error:
             if isinstance(error, LockedError) and not error.elsewhere:
-                raise  # the report is the other run's
+                raise  # the report belongs to the other run
             _end_with(error, run, mirrors, followers)
             raise
         followers.ended()
@@ -64,13 +64,13 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
 
 
 def report_failure(config: Config, names: Sequence[str], error: SnapmirrorError) -> None:
-    """Write the report of a run that could not do it itself."""
+    """Write the report of a run that could not write it itself."""
     run = Run(config)
     _end_with(error, run, config.select(names), Followers(run, _of_files()))
 
 
 def _end_with(error: SnapmirrorError, run: Run, mirrors: Sequence[MirrorConfig], followers: Followers) -> None:
-    """Tell of a run that ends before its end. Nobody will show its report: what warnings there are is logged."""
+    """Report a run that ends early. Its report will not be shown, so its warnings are logged."""
     for mirror in mirrors[len(run.report.mirrors) :]:
         run.report.mirrors.append(MirrorReport(mirror.name))
         run.report.mirrors[-1].fail(error)
@@ -83,7 +83,7 @@ def _end_with(error: SnapmirrorError, run: Run, mirrors: Sequence[MirrorConfig],
 
 
 def _followers(config: Config) -> list[Follower]:
-    """Who hears of a run, in this order: what the host could not be told stands in the logbook."""
+    """The followers of a run, in this order: if the host could not be informed, the logbook says so."""
     told: list[Follower] = []
     if config.host is not None:
         from snapmirror.windows.night import HostNight  # not at every start, which is counted in milliseconds
@@ -97,7 +97,7 @@ def _of_files() -> list[Follower]:
 
 
 def _round(work: Work, mirrors: Sequence[MirrorConfig], wait: float) -> None:
-    """Open the store, and do with these mirrors what needs it open; `wait` so many seconds for the lock."""
+    """Open the store, and do the tasks of these mirrors that need it open; wait `wait` seconds for the lock."""
     with Pipeline() as pipeline:
         pipeline.hold("lock", run_lock(work.config, wait=wait))
         store = pipeline.hold("open the store", open_store(work.config, patience=READER_SECONDS))
@@ -108,11 +108,11 @@ def _round(work: Work, mirrors: Sequence[MirrorConfig], wait: float) -> None:
 
 
 def _again(work: Work, mirrors: Sequence[MirrorConfig], followers: Followers) -> None:
-    """Further rounds, of those mirrors whose server was away: as often as is configured, and each after its time."""
+    """Further rounds for the mirrors whose server was away: as many as configured, each after its delay."""
     report = work.run.report
     while due := {one.name: _due(work, one) for one in mirrors if _is_waiting(work, one)}:
         work.run.waiting = _waiting(work, mirrors, due)
-        followers.so_far(time.time())  # a cut of the power leaves no run without a report
+        followers.so_far(time.time())  # so that a run has a report after a power cut
         work.run.waiting = {}
         first = min(due.values())
         for one in mirrors:
@@ -123,7 +123,7 @@ def _again(work: Work, mirrors: Sequence[MirrorConfig], followers: Followers) ->
                     one.name, error, tried, one.retries, max(0, round(due[one.name] - time.monotonic())),
                 )  # fmt: skip
         while (left := first - time.monotonic()) > 0:
-            interrupts.check()  # the log swallows an interruption that comes while it writes
+            interrupts.check()  # the logging module swallows an interruption that comes while it writes
             time.sleep(min(left, _LOOK_SECONDS))
         ready = [one for one in mirrors if one.name in due and due[one.name] <= time.monotonic()]
         nights = {one.name: report.of(one.name) for one in ready}
@@ -131,15 +131,15 @@ def _again(work: Work, mirrors: Sequence[MirrorConfig], followers: Followers) ->
             _round(work, ready, wait=_A_MOMENT)
         except (Interrupted, StuckError):
             raise
-        except SnapmirrorError as error:  # somebody has it open just now; its share was away, too
+        except SnapmirrorError as error:  # somebody has the store open now, or its share was away, too
             untouched = [one for one in ready if report.of(one.name) is nights[one.name]]
             if not untouched:
-                raise  # it came after the nights
+                raise  # the error came after the nights
             _not_tried(work, untouched, error)
 
 
 def _waiting(work: Work, mirrors: Sequence[MirrorConfig], due: Mapping[str, float]) -> dict[str, summary.Waiting]:
-    """What `status` is to tell between two rounds: that the run waits, instead of that it has failed."""
+    """For `status` between two rounds: that the run waits, instead of that it has failed."""
     now, started = time.time(), time.monotonic()
     return {
         one.name: summary.Waiting(
@@ -152,7 +152,7 @@ def _waiting(work: Work, mirrors: Sequence[MirrorConfig], due: Mapping[str, floa
 
 
 def _not_tried(work: Work, mirrors: Sequence[MirrorConfig], error: SnapmirrorError) -> None:
-    """What others have published stays published: the store is the trouble of these only."""
+    """Record a failure of the store for these mirrors only: what others have published stays published."""
     log.log(NOTICE, "%s", error.message)
     for one in mirrors:
         night = work.run.report.of(one.name)
@@ -171,7 +171,7 @@ def _due(work: Work, mirror: MirrorConfig) -> float:
 
 
 def plan_mirrors(config: Config, names: Sequence[str], options: Options, progress: Progress) -> dict[str, Planned]:
-    """The plan of each mirror named (all, if none is), from a store that is opened for reading. Changes nothing.
+    """The plan of each mirror named (all, if none is); the store is opened for reading. Changes nothing.
 
     Raises SnapmirrorError.
     """

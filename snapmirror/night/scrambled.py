@@ -1,8 +1,8 @@
-"""The guard on content: whether what arrived tonight is random where what it replaces was not.
+"""The guard on content: whether files that arrived tonight are random although the files that they replace were not.
 
-Runs after the transfer and before anything is sealed, on a sample of the files that were replaced: those that changed
-in place, and those that are gone while another of about their size has come beside them (`plan.xls.locked`). What came
-is read first, which is still in memory; only where much of that looks random is the old content read, too.
+Runs after the transfer and before anything is sealed, on a sample of the replaced files: those that changed in place,
+and those that were deleted while a file of about their size was added beside them (`plan.xls.locked`). The new content
+is read first, as it is still in memory; the old content is read only if much of the new looks random.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from snapmirror.snapshots.plan import Plan, classify
 
 _SAMPLE = 128
 _FEWEST = 20
-"""Of fewer plain files that were replaced nothing is concluded."""
-_POOL = 4096  # of each kind; from these the sample is drawn
-_HOPELESS = 8  # old files were looked at, and none of them was plain
-_GROWTH = 8192  # bytes that an encrypted file may be longer, by its keys
+"""With fewer replaced plain files the guard decides nothing."""
+_POOL = 4096  # of each kind; the sample is drawn from these
+_HOPELESS = 8  # old files were read, and none of them was plain
+_GROWTH = 8192  # bytes that an encrypted file may be longer, for its keys
 _PADDING = 64
-_ENDINGS = 3  # that a name may have got
+_ENDINGS = 3  # that may have been added to a name
 T = TypeVar("T")
 _File = tuple[bytes, int]  # path and size
 
 
 @dataclass(frozen=True)
 class Replaced:
-    """A file of the newest snapshot, and what has come in its place."""
+    """A file of the newest snapshot, and the file that replaces it."""
 
     old: bytes
     new: bytes
@@ -47,14 +47,14 @@ class Replaced:
 
 @dataclass
 class Verdict:
-    """Of the files that were looked at: those that had been plain, and those of them that have turned random."""
+    """Of the files that were read: those that had been plain, and those of them that have turned random."""
 
     plain: int = 0
     scrambled: list[bytes] = field(default_factory=list)
 
 
 def check(mirror: MirrorConfig, history: History, slot: Path, plan: Plan) -> None:
-    """Raises GuardError when more of what was replaced in the tree `slot` than `max_scrambled` has turned random."""
+    """Raises GuardError when more of the files replaced in the tree `slot` than `max_scrambled` have turned random."""
     limit, snapshots = mirror.guard.max_scrambled, history.snapshots()
     counts = plan.counts
     if limit >= 1 or not snapshots or counts["updated"] + min(counts["added"], counts["deleted"]) < _FEWEST:
@@ -89,7 +89,7 @@ def sample(plan: Plan, rng: random.Random, most: int = _SAMPLE) -> list[Replaced
 
 
 class _Pool(Generic[T]):
-    """Some of many, each as likely as any other."""
+    """A random sample of many, each equally likely."""
 
     def __init__(self, rng: random.Random) -> None:
         self.kept: list[T] = []
@@ -104,7 +104,7 @@ class _Pool(Generic[T]):
 
 
 def _renamed(plan: Plan, rng: random.Random) -> Iterator[Replaced]:
-    """Files that are gone, each with one that has come: by name and size, or by size alone in the same folder."""
+    """Deleted files, each with an added one: by name and size, or by size alone in the same folder."""
     gone = _Pool[_File](rng)
     for line in plan.delete:
         old = unnumbered(line)
@@ -149,7 +149,7 @@ def _without_endings(path: bytes) -> Iterator[bytes]:
 
 
 def _by_size(gone: list[_File], came: list[_File]) -> Iterator[Replaced]:
-    """Pairs of about the same size, of each at most one."""
+    """Pairs of about the same size; each file is in at most one."""
     waiting = iter(sorted(came, key=lambda one: one[1]))
     new = next(waiting, None)
     for path, size in sorted(gone, key=lambda one: one[1]):
@@ -169,7 +169,7 @@ def _last(path: bytes) -> bytes:
 
 
 def look(chosen: list[Replaced], before: Path, after: Path, limit: float) -> Verdict:
-    """Read what was replaced, and by what; the old content only as long as the limit can be reached."""
+    """Read the new and the old content; the old content only as long as the limit can still be reached."""
     old, new, verdict = Tree(before), Tree(after), Verdict()
     suspects: list[tuple[Replaced, list[bytes], int]] = []
     for one in chosen:
@@ -190,8 +190,8 @@ def look(chosen: list[Replaced], before: Path, after: Path, limit: float) -> Ver
 
 
 def read(tree: Tree, path: bytes, *, like: int | None = None) -> tuple[list[bytes], int]:
-    """A few places of a file, its head first, and its size; nothing, where there is no such file. With `like`, the
-    places are those of a file of that size.
+    """A few places of a file, its head first, and its size; nothing if there is no such file. With `like`, the places
+    are those of a file of that size.
     """
     with suppress(OSError, SnapmirrorError):
         handle = os.open(tree.at(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -207,6 +207,6 @@ def read(tree: Tree, path: bytes, *, like: int | None = None) -> tuple[list[byte
 
 
 def _places(size: int) -> list[int]:
-    """Where to look: the head, and three places behind it as far as they are others."""
+    """The places to read: the head, and up to three different places after it."""
     step = size // 4 // randomness.WINDOW * randomness.WINDOW
     return [0, step, 2 * step, 3 * step] if step else [0]

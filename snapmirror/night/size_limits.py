@@ -1,6 +1,6 @@
 """Files that leave the newest snapshot because they have grown over `max_size`, or shrunk below `min_size`.
 
-A source tells which names it leaves out for that; a listing does not have them. Runs no program.
+A source reports the names that it leaves out for that; they are not in the listing. Runs no program.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SHOWN = 5
 
 
 def warnings(mirror: MirrorConfig, plan: Plan, skipped: Spool[bytes, bytes]) -> Iterator[str]:
-    """A sentence on the files that the last snapshot has, and the new one does not have for their size."""
+    """A sentence on the files that the last snapshot holds and the new one lacks because of their size."""
     gone = {path_of(unnumbered(line)) for line in plan.delete if holds_file(line)}
     if not gone:
         return

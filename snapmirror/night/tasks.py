@@ -1,8 +1,8 @@
-"""What a run does, in order, as a list of tasks: each says whether it needs the store open or closed.
+"""The tasks of a run, in order: each says whether it needs the store open or closed.
 
-A task with the store open is done in every round: the first is of all mirrors, a later one of those whose server was
-away. A task with the store closed is done once, after the last round. What comes next (dumps, a drill, a copy off site)
-is a function and its place in `TASKS`.
+A task with the store open is done in every round: the first round is for all mirrors, a later one for those whose
+server was away. A task with the store closed is done once, after the last round. A new task (dumps, a drill, an
+off-site copy) is a function and its place in `TASKS`.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from snapmirror.state.report import CopyResult, MirrorReport
 from snapmirror.storage.open_store import OpenStore
 
 log = logging.getLogger("snapmirror.run")
-_ATTEMPTS = 3  # of a night whose source changed under rsync's feet; what has arrived is not sent again
+_ATTEMPTS = 3  # of a night whose source changed during the transfer; what has arrived is not sent again
 
 
 @dataclass
 class Work:
-    """What all tasks share. `away` are mirrors whose server was away, by name, with the time.monotonic() of that."""
+    """The state shared by all tasks. `away`: mirrors whose server was away, by name, with its time.monotonic()."""
 
     config: Config
     options: Options
@@ -53,7 +53,7 @@ class Work:
 
 @dataclass
 class Round:
-    """What the tasks of one round share, while the store is open for writing. `nights` is filled by `make_nights`."""
+    """The state shared by the tasks of one round, while the store is open for writing. `make_nights` fills `nights`."""
 
     work: Work
     mirrors: Sequence[MirrorConfig]
@@ -86,18 +86,18 @@ class WithStoreClosed:
 
 
 def finish_removals(now: Round) -> None:
-    """Whole histories whose removal was begun."""
+    """Finish the removal of whole histories."""
     complete_removal(now.config, now.store)
 
 
 def make_nights(now: Round) -> None:
-    """A snapshot of each mirror. One that fails does not keep the others from theirs."""
+    """Make a snapshot of each mirror. One that fails does not stop the others."""
     for mirror in now.mirrors:
         history = now.histories[mirror.name] = history_of(now.store, mirror)
         catalogues.keep(now.config, now.store, {mirror.name: history})
         made = _night(now, mirror, history)
         now.nights.append(made.report)
-        now.work.run.report.put(made.report)  # before anything else: what is published is told, whatever comes
+        now.work.run.report.put(made.report)  # first: what is published is reported, whatever happens later
         if made.report.result == "published":
             _remember_newest(now.config, history, made.report)
             catalogues.keep(now.config, now.store, {mirror.name: history}, newest=made.manifest)
@@ -105,13 +105,13 @@ def make_nights(now: Round) -> None:
 
 
 def trim(now: Round) -> None:
-    """Give back to the disk below what expired snapshots have freed."""
+    """Return the space of expired snapshots to the disk below."""
     if any(night.expired for night in now.nights):
         now.store.trim()
 
 
 def read_back(now: Round) -> None:
-    """Read what is due of the stored contents, once every mirror has its snapshot."""
+    """Read back the stored contents that are due, once every mirror has its snapshot."""
     for mirror, night in zip(now.mirrors, now.nights, strict=True):
         if night.result != "published":
             continue
@@ -124,12 +124,12 @@ def read_back(now: Round) -> None:
 
 
 def keep_catalogues(now: Round) -> None:
-    """Copies of the records and manifests, for those who ask while the store is in use."""
+    """Copy the records and manifests, to be read while the store is in use."""
     catalogues.keep(now.config, now.store, now.histories)
 
 
 def see_space(now: Round) -> None:
-    """What is left on the store, and below it."""
+    """Record the free space of the store, and below it."""
     now.work.run.space = summary.space_of(now.store, time.time())
 
 
@@ -137,10 +137,10 @@ def see_space(now: Round) -> None:
 
 
 def copy_image(work: Work) -> None:
-    """Copy the image to its disk, if that is wanted after nights. What goes wrong takes nothing from the night."""
+    """Copy the image to its disk, if that is configured after nights. The nights stay good if it fails."""
     if work.config.image_copy is None or not work.config.image_copy.after_night:
         return
-    from snapmirror.night.copying import copy_and_remember  # only if wanted: a start is counted in milliseconds
+    from snapmirror.night.copying import copy_and_remember  # only if configured: a start is counted in milliseconds
 
     try:
         work.run.report.copy = CopyResult(copy_and_remember(work.config, progress=work.progress))
@@ -194,13 +194,13 @@ def _night(now: Round, mirror: MirrorConfig, history: History) -> Night:
 
 
 def _success(snapshots: Sequence[Snapshot]) -> summary.Success:
-    """What is to be known of a mirror's last success while its store is closed."""
+    """The facts of a mirror's last success that are needed while its store is closed."""
     gap = usual_gap([one.taken_at for one in snapshots])
     return summary.Success(snapshots[0].taken_at.timestamp(), gap.total_seconds() if gap is not None else None)
 
 
 def _check_newest(config: Config, mirror: MirrorConfig, history: History, options: Options) -> None:
-    """Before anything is changed, what a dead run has left included: is this the store that this machine knows?"""
+    """Check that this is the known store, before anything is changed, even what a dead run has left."""
     if not options.accept_changes:
         newest.check(config, mirror.name, history.snapshots())
     elif (sentence := newest.behind(config, mirror.name, history.snapshots())) is not None:
@@ -208,7 +208,7 @@ def _check_newest(config: Config, mirror: MirrorConfig, history: History, option
 
 
 def _remember_newest(config: Config, history: History, report: MirrorReport) -> None:
-    """Only what was published: a night that failed, or was refused, says nothing about the store."""
+    """Note only what was published: a night that failed, or was refused, proves nothing about the store."""
     try:
         newest.remember(config, report.mirror, history.snapshots()[0])
     except (OSError, files.ForeignError) as error:

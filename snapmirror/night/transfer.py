@@ -1,9 +1,9 @@
-"""Fetching what the plan names from the source, in batches.
+"""Fetches the names of a plan from the source, in batches.
 
-A source is asked for at most `_BATCH` names at once: the time that rsync needs to check each name against the list
-grows with the square of their number (its guard against a hostile server). Each batch carries the planned folders that
-its names lie in, so that the source sets their times after the last change; folders that are not in the plan are the
-store's to put right. Each batch fills a staging tree of its own, see `landing`.
+At most `_BATCH` names are requested at once: rsync checks each name against the list (its guard against a hostile
+server), and the time for that grows with the square of their number. Each batch includes the planned folders above its
+names, so that the source sets their times after the last change; the store restores the times of folders that are not
+in the plan. Each batch fills a staging tree of its own, see `landing`.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _COMPLAINTS = 100
 _DOING = "the transfer from {} stopped"
 
 Advance = Callable[[int, int], None]
-"""Called with names and bytes that have landed since the last call."""
+"""Called with the numbers of names and bytes that have arrived since the last call."""
 
 
 def fetch(
     mirror: MirrorConfig, source: Source, plan: Plan, target: Target, advance: Advance, watch: Callable[[], None]
 ) -> Landed:
-    """Bring everything that the plan asks for into staging trees. `watch` is called now and then; it may raise.
+    """Fetch everything that the plan requests into staging trees. `watch` is called now and then; it may raise.
 
-    Raises TransferError or StorageError when the night cannot be published, because names came that nobody asked for
-    among other reasons; what has landed stays for the next.
+    Raises TransferError or StorageError when the night cannot be published, for example because names arrived that were
+    not requested; what has arrived stays for the next night.
     """
     fetching = _Fetching(mirror, source, plan, target, advance, watch)
     for batch in _batches(plan):
@@ -90,10 +90,10 @@ class _Fetching:
         pairs = (pair for pair in plan.transfer if pair[1] is not None and is_directory(pair[1]))
         self.folders = {one.path: one for one in map(Wanted.of, pairs)}
         self.landed = Landed()
-        self.ahead = 0  # bytes of files still on their way that have been shown as progress
+        self.ahead = 0  # bytes of incomplete files that have been shown as progress
 
     def batch(self, wanted: list[Wanted], *, patch: bool) -> None:
-        """Fetch some names. Raises what ends the night."""
+        """Fetch some names. Raises the error that ends the night."""
         above = dict.fromkeys(parent(one.path) for one in wanted)
         leading = [folder for folder in above if folder in self.folders and folder != b"."]
         folders = {
@@ -104,12 +104,12 @@ class _Fetching:
         self._fetch(list(dict.fromkeys([*leading, *(one.path for one in wanted)])), landing, patch=patch)
 
     def root(self) -> None:
-        """Fetch the attributes of the root, which come last: all else changes its times."""
+        """Fetch the attributes of the root, as the last step: all others change its times."""
         if (root := self.folders.get(b".")) is not None:
             self._fetch(None, self._landing([root], {}), patch=False)
 
     def finish(self) -> None:
-        """Nothing more will come."""
+        """End the transfer."""
         self.landed.settle_folders(one for path, one in self.folders.items() if path != b".")
 
     def _landing(self, wanted: list[Wanted], folders: dict[bytes, Wanted]) -> Landing:
@@ -121,7 +121,7 @@ class _Fetching:
         return Landing(what, self.number, tree, wanted, folders, keep, fake_super=fake_super)
 
     def _hand_over(self, wanted: list[Wanted], tree: Path) -> None:
-        """What stands ready goes to the batch that asks for it."""
+        """Move files that were fetched before into the batch that requests them."""
         if self.target.ready:
             here, there = Tree(self.target.waiting), Tree(tree)
             for one in wanted:
@@ -140,7 +140,7 @@ class _Fetching:
         landing.end(self.landed, partial=fetch.failure is not None)
 
     def _look(self) -> None:
-        """About every second: room on the store, and how far the file on its way has come."""
+        """Called about every second: checks the room on the store, and the progress of the incoming file."""
         self.watch()
         size = sum(limits.arriving(self.target.scratch))
         if size > self.ahead:
@@ -156,7 +156,7 @@ class _Fetching:
             self.advance(1, size - seen)
 
     def _note(self, fetch: Fetch) -> None:
-        """How a batch has ended. Raises what ends the night."""
+        """Note how a batch has ended. Raises the error that ends the night."""
         landed = self.landed
         if fetch.failure is not None:
             if self.mirror.on_unreadable == "fail":
