@@ -1,1 +1,1 @@
-"""Where the store is kept: image, encryption, file system, opened as context managers, verified when closed."""
+"""Where the store is kept: image, encryption, file system; opened as context managers, verified when closed."""

@@ -1,7 +1,7 @@
 """A big sparse file as a table of checksums, one for each block; read past the caches. Runs no program.
 
-A block that holds only zeros, be it written or a hole, has the checksum NONE: so a table says where holes belong as
-well, and two tables say what must be written, and what punched, to make one file of the other.
+A block that holds only zeros, written or a hole, has the checksum NONE: so a table also says where holes belong, and
+two tables say what must be written and what punched to turn one file into the other.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from snapmirror import files, interrupts
 from snapmirror.storage import image
 from snapmirror.tools import cifs
 
-SUM_BYTES = 16  # of BLAKE2b: that two contents share one is beyond accident, and beyond what a server could arrange
+SUM_BYTES = 16  # of BLAKE2b: two contents with the same one occur neither by accident nor by a server's design
 NONE = bytes(SUM_BYTES)
-CHUNK_BYTES = 4 << 20  # read at once
+CHUNK_BYTES = 4 << 20  # the largest read
 _STRIDE = 1024 * SUM_BYTES
-# NTFS gives space back in units of 64 KiB; smaller ones would only make the table larger.
+# NTFS frees space in units of 64 KiB; smaller blocks would only make the table larger.
 _SMALLEST_BLOCK = 64 << 10
 _MOST_BLOCKS = 4 << 20  # a table of 64 MiB: the helper VM has 768
 
@@ -33,18 +33,18 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Shape:
-    """How a file is divided: its size, and that of its blocks (but for the last)."""
+    """The division of a file: its size, and that of its blocks (except the last)."""
 
     size: int
     block: int
 
     @property
     def blocks(self) -> int:
-        """How many there are."""
+        """The number of blocks."""
         return -(-self.size // self.block)
 
     def empty_table(self) -> bytearray:
-        """The checksums of a file that is one hole."""
+        """The checksums of a file that is a single hole."""
         return bytearray(self.blocks * SUM_BYTES)
 
     def span(self, run: Run) -> tuple[int, int]:
@@ -55,7 +55,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Run:
-    """Blocks that follow each other; all to be written, or all to become a hole."""
+    """Consecutive blocks; all to be written, or all to become a hole."""
 
     block: int
     count: int
@@ -63,7 +63,7 @@ class Run:
 
 
 def shape_of(size: int) -> Shape:
-    """The division of a file of this size: 64 KiB, and twice that as often as the table would get too large."""
+    """The division of a file of this size: blocks of 64 KiB, doubled until the table is small enough."""
     block = _SMALLEST_BLOCK
     while size > block * _MOST_BLOCKS:
         block *= 2
@@ -71,12 +71,12 @@ def shape_of(size: int) -> Shape:
 
 
 def sum_of(data: bytes | bytearray | memoryview) -> bytes:
-    """The checksum of a stretch, zeros or not; 'b2sum --length=128' prints the same."""
+    """The checksum of a range, zeros or not; 'b2sum --length=128' prints the same."""
     return hashlib.blake2b(data, digest_size=SUM_BYTES).digest()
 
 
 def differences(have: bytes | bytearray, want: bytes | bytearray, shape: Shape) -> list[Run]:
-    """What must be done to a file with the sums `have` to give it those of `want`; a run to write fits into a chunk."""
+    """The changes that turn a file with the sums `have` into that with `want`; a run to write fits into a chunk."""
     most = max(1, CHUNK_BYTES // shape.block)
     found: list[Run] = []
     for base in range(0, len(want), _STRIDE):
@@ -97,22 +97,22 @@ def differences(have: bytes | bytearray, want: bytes | bytearray, shape: Shape) 
 
 
 class Reader:
-    """A file that is read from where it is kept: with direct I/O, or where that cannot be, with its pages dropped."""
+    """A file that is read from its device: with direct I/O, or, where that is impossible, with its pages dropped."""
 
     def __init__(self, descriptor: int, shape: Shape, *, on_share: bool = False) -> None:
         self._descriptor = descriptor
         self._on_share = on_share
         self._shape = shape
-        self._room = memoryview(mmap.mmap(-1, max(CHUNK_BYTES, shape.block)))  # page-aligned, as direct I/O wants it
+        self._room = memoryview(mmap.mmap(-1, max(CHUNK_BYTES, shape.block)))  # page-aligned, as direct I/O requires
         self._zeros = {length: sum_of(bytes(length)) for length in {shape.block, shape.size % shape.block}}
         self.read_bytes = 0
 
     def read(self, start: int, length: int) -> memoryview:
-        """A stretch, of a chunk at most; valid until the next one. Less only at the end of the file."""
+        """A range of at most a chunk; valid until the next read. Shorter only at the end of the file."""
         interrupts.check()
         done = 0
         while done < length:
-            # up to whole sectors: direct I/O takes nothing else, and the end of the file cuts it
+            # rounded up to whole sectors, as direct I/O requires; the end of the file cuts it
             room = self._room[done : done + -(-(length - done) // 4096) * 4096]
             try:
                 got = os.preadv(self._descriptor, [room], start + done)
@@ -128,7 +128,7 @@ class Reader:
         return self._room[: min(done, length)]
 
     def ranges(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
-        """Where there is data, as whole blocks: (start, end), end excluded. A file system without holes has it all."""
+        """The ranges with data, as whole blocks: (start, end), end excluded; all, where there are no holes."""
         at, end, block = start, self._shape.size if end is None else end, self._shape.block
         for first, last in self._extents(start):
             first, last = max(at, first - first % block), min(end, -(-last // block) * block)
@@ -139,12 +139,12 @@ class Reader:
                 return
 
     def _extents(self, start: int) -> Iterator[tuple[int, int]]:
-        """What the file system says that it has space for, from somewhere on."""
+        """The ranges for which the file system reports allocated space, from `start` on."""
         if self._on_share:
             try:
                 yield from cifs.allocated_ranges(self._descriptor, start)
             except OSError:
-                yield start, self._shape.size  # after what has come already, which is not read twice
+                yield start, self._shape.size  # after the ranges already yielded, so that none is read twice
             return
         at = start
         while True:
@@ -152,23 +152,23 @@ class Reader:
                 first = os.lseek(self._descriptor, at, os.SEEK_DATA)
                 at = os.lseek(self._descriptor, first, os.SEEK_HOLE)
             except OSError as error:
-                if error.errno != errno.ENXIO:  # no holes to be told apart here; else: nothing but a hole from here on
+                if error.errno != errno.ENXIO:  # this file system cannot report holes; ENXIO: only a hole from here on
                     yield at, self._shape.size
                 return
             yield first, at
 
     def data_bytes(self) -> int:
-        """How much there is to read: all that is no hole."""
+        """The number of bytes to read: everything that is not a hole."""
         return sum(end - start for start, end in self.ranges())
 
     def chunks(self) -> Iterator[tuple[int, memoryview]]:
-        """All data, in stretches that fit into memory, with their first byte."""
+        """All data, in ranges that fit into memory, with their first byte."""
         for start, end in self.ranges():
             for at in range(start, end, CHUNK_BYTES):
                 yield at, self.read(at, min(CHUNK_BYTES, end - at))
 
     def sums(self, data: memoryview) -> bytes:
-        """The checksums of the blocks in a stretch."""
+        """The checksums of the blocks in a range."""
         block = self._shape.block
         found = []
         for at in range(0, len(data), block):
@@ -186,7 +186,7 @@ class Reader:
         return table
 
     def is_zero(self, start: int, length: int) -> bool:
-        """Whether a stretch reads as zeros; holes are not read."""
+        """Whether a range reads as zeros; holes are not read."""
         for first, last in self.ranges(start, start + length):
             for at in range(first, last, CHUNK_BYTES):
                 if self.sums(self.read(at, min(CHUNK_BYTES, last - at))).strip(b"\0"):
@@ -203,13 +203,13 @@ class Reader:
 
 
 def put(table: bytearray, block: int, sums: bytes) -> None:
-    """Enter checksums from a block on."""
+    """Write checksums into the table from a block on."""
     table[block * SUM_BYTES : block * SUM_BYTES + len(sums)] = sums
 
 
 @contextmanager
 def uncached(file: Path, shape: Shape) -> Iterator[Reader]:
-    """The file is open for reading past the caches."""
+    """Open the file for reading past the caches."""
     try:
         descriptor = files.opened(file, os.O_RDONLY | os.O_DIRECT)
     except OSError as error:

@@ -1,6 +1,6 @@
-"""How the image gets onto the disk: a first copy, an update, or one of them taken up again. Runs no program.
+"""Copies the image to the disk: a first copy, an update, or the continuation of one. Runs no program.
 
-What lies on the disk meanwhile, and why, is told in `copy`.
+`copy` describes the files on the disk meanwhile, and their reasons.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from snapmirror.storage.locks import Rank
 
 log = logging.getLogger("snapmirror.copy")
 
-_RESERVE_BYTES = 16 << 20  # that stays free: tables, checksums, what the file system itself takes
+_RESERVE_BYTES = 16 << 20  # that must stay free: for tables, checksums and the file system itself
 Result = Literal["made", "updated", "unchanged", "planned"]
 
 
 @dataclass
 class CopyReport:
-    """What was done. Sizes are bytes; `changed` is what differed, `written` what it cost (the journal, the copy, and
-    what is kept of the generation before). `former` generations are there now, and take `former_bytes`.
+    """The result of a copying. Sizes are bytes; `changed` is what differed, `written` all writes (the journal, the
+    copy, and blocks kept of the generation before). `former` generations exist now, and take `former_bytes`.
     """
 
     copy: str
@@ -54,7 +54,7 @@ class CopyReport:
 
 
 class Copier:
-    """One copying. The caller holds the closed image, and has mounted the destination."""
+    """One run of copying. The caller holds the closed image, and has mounted the destination."""
 
     def __init__(
         self, source: Path, record: ImageRecord, target: Target, progress: Progress, report: CopyReport, keep: int
@@ -64,12 +64,12 @@ class Copier:
         self.incomplete = self.copy.with_name(f"{self.copy.name}.incomplete")
         self.shape = blocks.shape_of(record.size)
         self.progress, self.report = progress, report
-        self.keep = keep  # generations, the copy among them
-        self._known: bytearray | None = None  # what the copy should hold, if nobody has touched it
+        self.keep = keep  # generations, including the copy
+        self._known: bytearray | None = None  # what the copy should hold, if it was not changed since
 
     def run(self, full: bool, days: int, *, dry_run: bool) -> None:
-        """Everything, from whatever the last one left."""
-        image.flush(self.source)  # until then a server may not list what was written last among what has space
+        """Do everything, from whatever state the last run left."""
+        image.flush(self.source)  # until then a server may not report the last writes as allocated
         known = image.record_file(self.copy).exists()
         if known:
             self._check_record()
@@ -85,7 +85,7 @@ class Copier:
             self._check_room(self._data_bytes())
             record = self.record.model_dump_json(indent=2) + "\n"
             update.write_file(image.record_file(self.copy), record.encode())
-        with image.held(self.copy, rank=Rank.COPY):  # somebody may have opened the copy itself
+        with image.held(self.copy, rank=Rank.COPY):  # another program may have opened the copy itself
             if update.is_there(self.copy):
                 self._replay()
             if self.copy.exists():
@@ -137,7 +137,7 @@ class Copier:
             )
 
     def _fill(self, have: bytearray) -> bytearray:
-        """Write into the incomplete copy what differs; returns the checksums of the image."""
+        """Write the differences into the incomplete copy; returns the checksums of the image."""
         want = self.shape.empty_table()
         descriptor = files.own(self.incomplete)
         try:
@@ -152,7 +152,7 @@ class Copier:
                         self._write(descriptor, data, start, run, part)
                     have[stretch] = found
                     self._advance(len(data))
-            for run in blocks.differences(have, want, self.shape):  # what the image has no data for at all
+            for run in blocks.differences(have, want, self.shape):  # ranges for which the image has no data
                 self._clear(descriptor, *self.shape.span(run))
             os.fsync(descriptor)
         finally:
@@ -173,12 +173,12 @@ class Copier:
         update.clear(descriptor, start, length)
         self.report.cleared_bytes += length
 
-    # -- a copy that is there --------------------------------------------------------------------------------------
+    # -- an existing copy -----------------------------------------------------------------------------------------
 
     def _update(self, full: bool, days: int) -> None:
         update.discard(self.copy)  # one that never became complete
         descriptor = files.own(self.copy)
-        try:  # somebody may have cut it; a hole at its end is no difference below
+        try:  # it may have been cut; the code below sees no difference in a hole at its end
             if os.fstat(descriptor).st_size != self.record.size:
                 os.ftruncate(descriptor, self.record.size)
         finally:
@@ -199,7 +199,7 @@ class Copier:
         self._tidy(want)
 
     def _keep_former(self, have: bytearray, want: bytearray, needed: int) -> None:
-        """What the copy is now is kept, if there is room; `needed` is what the update itself takes."""
+        """Keep the present generation of the copy, if there is room; `needed` is the space for the update itself."""
         if self.keep == 1:
             self._check_room(needed)
             return
@@ -226,7 +226,7 @@ class Copier:
         self.report.former_bytes = former.taken_bytes(self.copy)
 
     def _both_tables(self, full: bool, days: int) -> tuple[bytearray, float, bytearray]:
-        """The checksums of the copy, when all of them were checked, and the checksums of the image."""
+        """The checksums of the copy, the time at which all of them were checked, and the checksums of the image."""
         have, checked = self._table_of_copy(full, days)
         with self._stage("comparing the image", self.source) as reader:
             want = reader.table(self._advance)
@@ -254,7 +254,7 @@ class Copier:
         return table, time.time()
 
     def _note_size(self, want: bytearray) -> None:
-        """What the copy takes: by its blocks, since a client may take a file that it has just made for full."""
+        """Note the size of the copy, by its blocks: an SMB client may report a new file as fully allocated."""
         runs = blocks.differences(self.shape.empty_table(), want, self.shape)
         self.report.allocated_bytes = sum(self.shape.span(run)[1] for run in runs)
 
@@ -267,7 +267,7 @@ class Copier:
                 self.report.changed_bytes += length
 
     def _needed(self, runs: list[Run], have: bytearray) -> int:
-        """Space for the journal, and for blocks that were holes."""
+        """The space for the journal, and for blocks that were holes."""
         new = 0
         for run in runs:
             part = have[run.block * blocks.SUM_BYTES : (run.block + run.count) * blocks.SUM_BYTES]
@@ -287,7 +287,7 @@ class Copier:
         self.report.verified_bytes += self.report.changed_bytes
 
     def _replay(self) -> None:
-        """The last run ended while it applied an update."""
+        """Apply the update again: the last run ended while it applied it."""
         waiting = update.load(self.copy)
         if (waiting.image_id, waiting.shape) != (self.record.id, self.shape):
             raise StorageError(
@@ -312,7 +312,7 @@ class Copier:
         self.report.verified_bytes += waiting.data_bytes
 
     def _settle(self) -> None:
-        """The incomplete copy is whole: it gets its name, then what it was made from goes."""
+        """The incomplete copy is complete: give it its name, then remove what it was made from."""
         if self.incomplete.exists():
             self.incomplete.replace(self.copy)
             update.settle(self.copy)
@@ -352,7 +352,7 @@ class Copier:
 
     @contextmanager
     def _stage(self, what: str, file: Path, total: int | None = None) -> Iterator[Reader]:
-        """A file is read, and how far that has come is shown."""
+        """Read a file and show the progress."""
         with blocks.uncached(file, self.shape) as reader:
             self.progress.begin(what, size=total or reader.data_bytes())
             try:

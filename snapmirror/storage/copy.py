@@ -1,4 +1,4 @@
-"""The closed image, copied to a disk that is taken away: sparse, only what differs, never in place of a good copy.
+"""Copies the closed image to a removable disk: sparse, only the differences, never over a good copy.
 
     snapmirror.img        the copy, whole whenever it has this name; .json beside it tells what it is
     snapmirror.img.sums   what its blocks were when they were last read back (see `sums`)
@@ -6,15 +6,15 @@
     snapmirror.img.former.000007.update, .update.list   leads back to the generation before (see `former`)
 
 The image is read in full, and each block's checksum compared with that of the copy. The copy is not read every time,
-which would double the time: its checksums are believed for as long as nobody has touched the file since, and all of
-them are checked against the disk every `full_every_days`. Robocopy would write the file in full, and its holes with it.
+which would double the time: its checksums are trusted as long as the file was not changed since, and all of them are
+checked against the disk every `full_every_days`. Robocopy would write the whole file, including its holes.
 
-A first copy is made under the name `.incomplete`; an interrupted one is taken up again. A copy that is there is brought
-up to date through a journal (see `update`) and has the name `.incomplete` while that is applied, so whoever finds the
-disk never takes a mixture for a copy. Everything written is read back past this machine's caches.
+A first copy is made under the name `.incomplete`; an interrupted one is continued. An existing copy is updated through
+a journal (see `update`) and has the name `.incomplete` while that is applied, so nobody mistakes a mixture for a copy.
+Everything written is read back past this machine's caches.
 
-The image is opened first, as a night would: what cannot be opened, or is not the store that it was, takes no good
-copy's place. Runs no program.
+The image is opened first, as a night would do: an image that cannot be opened, or is not the known store, does not
+replace a good copy. Runs no program.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def copy_image(
 ) -> CopyReport:
     """Copy the closed image to `destination`, or to that of [copy]. Raises SnapmirrorError.
 
-    `examine` gets the store, opened for reading, and raises what speaks against copying it.
+    `examine` gets the store, opened for reading, and raises an error if it must not be copied.
 
-    `full` reads the copy that is there as well; `dry_run` only compares.
+    `full` reads the existing copy as well; `dry_run` only compares.
     """
     if config.image is None:
         raise UsageError("there is no image to copy", hint="this store is a plain folder; copy it with rsync")
@@ -85,7 +85,7 @@ def _days(config: Config) -> int:
 
 
 def _refuse_store(config: Config, destination: Destination) -> None:
-    """The image is mounted over that folder: a copy there is hidden, and in the way of the next night."""
+    """Refuse a folder over which the store is mounted: a copy there would be hidden, and block the next night."""
     if isinstance(destination, Path) and destination.resolve().is_relative_to(config.store.path.resolve()):
         raise UsageError(
             f"{destination} lies inside store.path {config.store.path}, where the image is mounted",
@@ -98,7 +98,7 @@ def _keep(config: Config) -> int:
 
 
 def _refuse(config: Config, settings: ImageConfig, record: ImageRecord, target: Target) -> None:
-    """What would make a bad copy, or destroy something."""
+    """Refuse what would make a bad copy, or destroy something."""
     if is_browsed(config, settings):
         raise StorageError(
             f"{settings.file} is open, and a copy of an open image is none",
@@ -116,7 +116,7 @@ def _refuse(config: Config, settings: ImageConfig, record: ImageRecord, target: 
 
 @contextmanager
 def _failures(where: str) -> Iterator[None]:
-    """What the disk is to blame for becomes a sentence."""
+    """Turn an error of the disk into a StorageError with a message."""
     try:
         yield
     except OSError as error:

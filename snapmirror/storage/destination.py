@@ -1,4 +1,4 @@
-"""Where a copy of the image goes: a folder of this machine, or one on a share, which is mounted meanwhile.
+"""The destination of a copy of the image: a folder of this machine, or one on a share, which is mounted meanwhile.
 
 Runs no program itself.
 """
@@ -21,14 +21,14 @@ _FORBIDDEN = re.compile(r'[\\:*?"<>|]')
 
 @dataclass(frozen=True)
 class Target:
-    """The file that is to become the copy, and how it is called for people."""
+    """The file of the copy, and its name for people."""
 
     copy: Path
     shown: str
 
 
 def share_of(config: Config, destination: Destination) -> ShareConfig | None:
-    """The share to mount for this destination; None for a folder. It is reached as [copy] says, or as [share] does."""
+    """The share to mount for this destination; None for a folder. [copy], or else [share], says how to reach it."""
     if isinstance(destination, Path):
         return None
     settings = config.image_copy
@@ -47,7 +47,7 @@ def share_of(config: Config, destination: Destination) -> ShareConfig | None:
 
 @contextmanager
 def mounted(config: Config, destination: Destination) -> Iterator[Target]:
-    """The destination can be written to. Raises StorageError when it is not there."""
+    """Make the destination writable. Raises StorageError when it is missing."""
     assert config.image is not None
     name, place = config.image.file.name, share_of(config, destination)
     with share.mounted(place, Rank.COPY_SHARE):

@@ -1,6 +1,6 @@
 """The key, the LUKS header, and the block device that shows what is inside the image.
 
-Three stacks, chosen by what the kernel can do:
+Three stacks, chosen by the kernel's capabilities:
 
     none                    image > loop, direct I/O
     luks1, luks2            image > loop, direct I/O > dm-crypt
@@ -38,7 +38,7 @@ How = Literal["none", "dm-crypt", "qemu-storage-daemon"]
 
 @dataclass(frozen=True)
 class Places:
-    """Names that follow from the image alone, so that any later process finds what an earlier one left."""
+    """Names derived from the image alone, so that any later process finds what an earlier one left."""
 
     image: Path
 
@@ -48,17 +48,17 @@ class Places:
 
     @property
     def folder(self) -> Path:
-        """Where this image's things live while it is open; root only."""
+        """The folder of this image's files while it is open; root only."""
         return RUNTIME_FOLDER / self._mark
 
     @property
     def export(self) -> Path:
-        """The decrypted content, as qemu-storage-daemon shows it."""
+        """The decrypted content, exported by qemu-storage-daemon."""
         return self.folder / "decrypted"
 
     @property
     def private(self) -> Path:
-        """Where a file system is mounted for a moment, and only root sees it."""
+        """The folder where a file system is mounted briefly, for root only."""
         return self.folder / "private"
 
     @property
@@ -72,12 +72,12 @@ class BlockDevice:
     """The opened image as a block device."""
 
     device: Path
-    loop_name: str  # whose counters tell what was really moved
+    loop_name: str  # its counters show what was really read and written
     how: How
 
     @property
     def gives_back_space(self) -> bool:
-        """Whether trimmed blocks become holes in the image. QEMU's LUKS driver takes discards and does nothing."""
+        """Whether trimmed blocks become holes in the image. QEMU's LUKS driver accepts discards and ignores them."""
         return self.how != "qemu-storage-daemon"
 
 
@@ -87,7 +87,7 @@ def read_key(config: ImageConfig) -> bytes | None:
 
 
 def read_secret(key_file: Path | None, key_command: tuple[str, ...] | None) -> bytes:
-    """A key, or a passphrase, from where the configuration says. Raises StorageError when there is none."""
+    """A key, or a passphrase, from the configured file or command. Raises StorageError when there is none."""
     if key_file is not None:
         key = _read_key_file(key_file)
     else:
@@ -123,7 +123,7 @@ def _warn_of_readers(file: Path) -> None:
 
 
 def choose(encryption: str) -> How:
-    """What opens this kind of encryption on this machine. Raises StorageError when nothing does."""
+    """The method that opens this kind of encryption on this machine. Raises StorageError when there is none."""
     if encryption == "none":
         return "none"
     if luks.kernel_has_dm_crypt():
@@ -142,7 +142,7 @@ def choose(encryption: str) -> How:
 
 
 def check_new_key(encryption: str, key: bytes | None) -> None:
-    """Refuse, before anything is made, a key that would not work everywhere."""
+    """Refuse a key that would not work everywhere, before anything is made."""
     if encryption != "luks1" or key is None:
         return
     try:
@@ -154,7 +154,7 @@ def check_new_key(encryption: str, key: bytes | None) -> None:
 
 
 def encrypt(image: Path, record: ImageRecord, key: bytes, header_backup: Path) -> None:
-    """Write the LUKS header into the new image, and a copy of it to where the user wants it."""
+    """Write the LUKS header into the new image, and a copy of it to `header_backup`."""
     with _as_device(image) as device:
         luks.write_header(device, version=_version(record), key=key, uuid=record.id)
     luks.backup_header(image, header_backup)
@@ -163,8 +163,8 @@ def encrypt(image: Path, record: ImageRecord, key: bytes, header_backup: Path) -
 
 @contextmanager
 def _as_device(image: Path) -> Iterator[Path]:
-    """The image to write a header into. On a share not the file itself: cryptsetup locks a file that it writes to, and
-    a server holds that lock against cryptsetup's own second descriptor."""
+    """The device or file to write a header into. On a share not the file itself: cryptsetup locks a file that it writes
+    to, and a server enforces that lock against cryptsetup's own second descriptor."""
     if not on_share(image):
         yield image
         return
@@ -176,7 +176,7 @@ def _as_device(image: Path) -> Iterator[Path]:
 def opened(
     image: Path, record: ImageRecord, key: bytes | None, copies: Copies, *, read_only: bool = False
 ) -> Iterator[BlockDevice]:
-    """The image is there as a block device that shows what is inside; its header must be the one that is known."""
+    """Open the image as a block device with its decrypted content; its header must be the known one."""
     how = choose(record.encryption)
     places = Places(image)
     lockfile.private_folder(RUNTIME_FOLDER)
@@ -192,7 +192,7 @@ def opened(
                 block = stack.enter_context(mapping)
             else:
                 export = stack.enter_context(qsd.exported(image, places.export, key, read_only=read_only))
-                header.check(image)  # QEMU knows no header but the image's own
+                header.check(image)  # QEMU can only use the image's own header
                 device = stack.enter_context(loop.attached(export, read_only=read_only))
                 block = device.device
             header.accept()
@@ -200,7 +200,7 @@ def opened(
 
 
 def refuse_others(image: Path) -> None:
-    """Raises StorageError when somebody has opened the image by hand, and still has it open."""
+    """Raises StorageError when the image was opened by hand, and is still open."""
     ours = Places(image).mapping
     for device in loop.attached_to(image):
         for name in device.mappings():
@@ -216,7 +216,7 @@ def _opened_by_hand(image: Path, device: Path) -> StorageError:
 
 
 def release(image: Path) -> None:
-    """Take away everything that `opened` may have left, whichever stack it was."""
+    """Remove everything that `opened` may have left, for every stack."""
     places = Places(image)
     luks.lock(places.mapping)
     loop.detach_all(places.export)

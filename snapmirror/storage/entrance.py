@@ -1,8 +1,8 @@
-"""Who may enter the store: its owner alone, as its root has mode 700. Runs no program.
+"""Access to the store: its root has mode 700, so only its owner may enter. Runs no program.
 
-In a snapshot files keep the modes and owners that they have on the mirrored server. Whoever may enter can therefore
-read what was open to everybody there, and write to what was writable for everybody there, or for the user with his
-number: in sealed snapshots. Modes inside are history and cannot be changed, so it is the entrance that is closed.
+In a snapshot files keep the modes and owners that they have on the mirrored server. A user who may enter could
+therefore read files that everybody could read there, and write to files, in sealed snapshots, that everybody, or the
+user with the same number, could write to there. Modes inside are history and cannot be changed, so the root is closed.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from snapmirror.storage import run_lock
 log = logging.getLogger("snapmirror.store")
 
 CLOSED, READABLE = 0o700, 0o755
-_OTHERS = 0o077  # an ACL, too, lets in nobody whom the bits of the group do not
+_OTHERS = 0o077  # an ACL grants nothing beyond the bits of the group
 _EVERYBODYS = frozenset({"lost+found", run_lock.NAME, ".snapmirror-selftest"})
 
 
 def is_closed(root: Path, mode: int = CLOSED) -> bool:
-    """Whether a root has this mode, and belongs to the user who asks."""
+    """Whether a root has this mode, and belongs to the calling user."""
     status = root.stat()
     return status.st_mode & 0o777 == mode and status.st_uid == os.geteuid()
 
 
 def close(root: Path, mode: int = CLOSED, *, owner: int | None = None) -> None:
-    """Give a root this mode, and to this user, or the one who asks. Raises StorageError where that cannot be done."""
+    """Give a root this mode and this owner (or the calling user). Raises StorageError if that cannot be done."""
     wanted = os.geteuid() if owner is None else owner
     try:
         status = root.stat()
@@ -48,18 +48,18 @@ def close(root: Path, mode: int = CLOSED, *, owner: int | None = None) -> None:
 
 
 def tell_closed(before: os.stat_result, *, harmless: bool = False) -> None:
-    """Say that a store was open to others, when it looked like this. `harmless`: as was asked for, or while empty."""
+    """Report that a store was open to others, by its status before. `harmless`: as requested, or while empty."""
     mode, level = before.st_mode & 0o777, NOTICE if harmless else logging.WARNING
     log.log(level, "other users could enter the store (mode %o); it is closed to them now (mode 700)", mode)
 
 
 def close_folder(folder: Path, mirrors: Collection[str], *, keep_owner: bool = False) -> None:
-    """Close a store that is a plain folder, if others may enter it. `keep_owner`: whosever it is.
+    """Close a store that is a plain folder, if others may enter it. `keep_owner`: do not change the owner.
 
-    Raises StorageError where that cannot be done, and where it would close more than a store.
+    Raises StorageError if that cannot be done, or if the folder holds more than a store.
     """
     status = folder.stat()
-    # root may look after the store of an ordinary user, and must not take it away from him
+    # root may manage the store of an ordinary user, and must not take it away from him
     owner = status.st_uid if keep_owner or status.st_uid in _owners(folder, mirrors) else os.geteuid()
     if not status.st_mode & _OTHERS and status.st_uid == owner:
         return
@@ -75,7 +75,7 @@ def close_folder(folder: Path, mirrors: Collection[str], *, keep_owner: bool = F
 
 
 def check_way(path: Path) -> None:
-    """Make sure that nobody but root can put something else in the place of a mount point, or of a folder above it.
+    """Make sure that nobody but root can replace a mount point, or a folder above it.
 
     Raises StorageError, naming the folder.
     """
@@ -86,7 +86,7 @@ def check_way(path: Path) -> None:
         try:
             status = place.lstat()
         except OSError:
-            continue  # not there yet, so it will be ours
+            continue  # it does not exist yet, so it will be ours
         free_for_all = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
         if status.st_uid != 0 or (free_for_all and not stat.S_ISLNK(status.st_mode)):
             raise StorageError(
@@ -103,7 +103,7 @@ def _not_of_a_store(folder: Path, mirrors: Collection[str]) -> str | None:
 
 
 def _owners(folder: Path, mirrors: Collection[str]) -> set[int]:
-    """To whom the mirrors in a store belong."""
+    """The owners of the mirrors in a store."""
     found = set()
     for name in mirrors:
         with suppress(OSError):

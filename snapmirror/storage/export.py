@@ -1,11 +1,11 @@
-"""The history, served read-only over SMB: dated folders, and Previous Versions of each mirror's newest snapshot.
+"""Serves the history read-only over SMB: dated folders, and Previous Versions of each mirror's newest snapshot.
 
     \\\\vm\\history\\web1\\by-date\\2026-11-21T031414Z     every snapshot
     \\\\vm\\web1                                        the newest one; a right click shows the older ones
 
-A night and the export exclude each other (see `export_lock`): when somebody needs the store, smbd ends, with its
-connections, and the store is closed; afterwards both come back, and Explorer connects anew by itself. A server that
-went on over a night would keep the store from being closed, and would show what is half rotated.
+A night and the export exclude each other (see `export_lock`): when another command needs the store, smbd ends, with its
+connections, and the store is closed; afterwards the store is opened and smbd started again, and Explorer reconnects by
+itself. A server that ran on during a night would prevent closing the store, and would show a half-done rotation.
 
 Runs no program itself.
 """
@@ -96,9 +96,9 @@ _DATED_TARGET = re.compile(r"\.\./(backup\.\d+|current/\.zfs/snapshot/[^/]+/tree
 
 
 def settings_of(config: Config, export: ExportConfig, folder: Path) -> str:
-    """Samba's settings for the history as it is now; a mirror without a snapshot has no share of its own yet.
+    """Samba's settings for the present history; a mirror without a snapshot has no share of its own yet.
 
-    What is served is the view of the store in the export's `folder`.
+    The view of the store in the export's `folder` is served.
     """
     history = view.view_of(folder)
     users = " ".join(export.users)
@@ -115,9 +115,9 @@ def settings_of(config: Config, export: ExportConfig, folder: Path) -> str:
 
 
 def _newest(by_date: Path) -> Path | None:
-    """The tree that the last dated name leads to; None if there is none.
+    """The tree to which the last dated name leads; None if there is none.
 
-    Samba follows these names as root: where one leads anywhere but to a snapshot, the mirror gets no share of its own.
+    Samba follows these names as root: if one leads anywhere but to a snapshot, the mirror gets no share of its own.
     """
     mirror, newest = by_date.parents[1].resolve() / by_date.parent.name, None
     for link in sorted(by_date.iterdir()) if by_date.is_dir() else ():
@@ -130,7 +130,7 @@ def _newest(by_date: Path) -> Path | None:
 
 
 def serve(config: Config) -> None:
-    """Serve until a signal comes; whenever anybody needs the store, close it and come back. Raises SnapmirrorError."""
+    """Serve until a signal arrives; close the store while another command needs it. Raises SnapmirrorError."""
     export = config.export
     if export is None:
         raise UsageError(
@@ -172,8 +172,7 @@ def _serve_once(config: Config, export: ExportConfig, passwords: dict[str, bytes
 
 @contextmanager
 def _shown(config: Config) -> Iterator[Path]:
-    """The store is open for reading and can be seen in the export's folder; closed afterwards, unless somebody had
-    opened it before."""
+    """Open the store for reading and show it in the export's folder; close it afterwards, unless it was open before."""
     store = config.store.path
     left = view.was_opened(store)
     ours = mount_for_browsing(config) or left

@@ -1,8 +1,8 @@
-"""The locks between the export, which has the store open for a long time, and whoever needs the store closed.
+"""The locks between the export, which keeps the store open for a long time, and commands that need it closed.
 
-Lock files, beside that of the runs. Who wants the store holds WANTED for as long as it takes; the export looks at that
-twice a second, closes what it has open and lets go of OPEN, which the other one waits for and holds as well. The kernel
-lets go of a dead one's, so a night that is killed does not keep the history away, nor a killed export the night.
+They are lock files beside that of the runs. A command that needs the store holds WANTED all the time; the export checks
+that twice a second, closes what it has open and releases OPEN, which the command waits for and then holds as well. The
+kernel releases the locks of a dead process, so a killed night does not block the export, nor a killed export the night.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from snapmirror.storage import locks, view
 from snapmirror.storage.locks import Rank, Refusal
 
 _PAUSE_SECONDS = 0.1
-_TURN_SECONDS = 300.0  # that the export may take to let go; it may just be opening the store, on a slow machine
-_GRACE_SECONDS = 5.0  # a copy follows its night at once: the store is not opened in between
+_TURN_SECONDS = 300.0  # for the export to release the lock; it may just be opening the store, on a slow machine
+_GRACE_SECONDS = 5.0  # a copy follows its night immediately: do not open the store in between
 
 
 @contextmanager
 def closed(config: Config) -> Iterator[None]:
-    """The export has closed the store, and leaves it closed. Without [export] there is nobody to ask.
+    """Make the export close the store, and keep it closed. Without [export] there is nothing to do.
 
-    What an export that was killed has left is taken away.
+    What a killed export has left is removed.
     """
     if config.export is None:
         if not is_serving(config):
@@ -50,7 +50,7 @@ def closed(config: Config) -> Iterator[None]:
 
 
 def _shared(rank: Rank, file: IO[bytes], deadline: float) -> AbstractContextManager[None]:
-    """The lock, shared: several may want the store closed, and have locks of their own among them."""
+    """Hold the lock shared: several commands may need the store closed, and have other locks among themselves."""
     seconds = deadline - time.monotonic()
 
     def attempt() -> Refusal | None:
@@ -69,7 +69,7 @@ def _not_closed(file: IO[bytes]) -> StorageError:
 
 
 def is_wanted(config: Config) -> bool:
-    """Whether anybody needs the store closed."""
+    """Whether a command needs the store closed."""
     return _is_held(config, "wanted", fcntl.LOCK_EX)
 
 
@@ -80,7 +80,7 @@ def is_exported(config: Config) -> bool:
 
 @contextmanager
 def opening(config: Config) -> Iterator[None]:
-    """The export may open the store: nobody has wanted it closed for some seconds."""
+    """Wait until the export may open the store: no command has needed it closed for some seconds."""
     quiet_since = time.monotonic() - _GRACE_SECONDS
 
     def attempt(opened: IO[bytes]) -> Refusal | None:
@@ -99,7 +99,7 @@ def opening(config: Config) -> Iterator[None]:
 
 @contextmanager
 def serving(config: Config) -> Iterator[None]:
-    """This is the one export of the store. Raises LockedError when there is one already."""
+    """Be the only export of the store. Raises LockedError when there is another one."""
     with _file(config, "serving") as file, locks.held(Rank.SERVING, lambda: _only(file)):
         yield
 
@@ -114,7 +114,7 @@ def _only(file: IO[bytes]) -> Refusal | None:
 
 
 def is_serving(config: Config) -> bool:
-    """Whether there is an export, be it that it pauses."""
+    """Whether an export is running, even if it pauses."""
     return _is_held(config, "serving", fcntl.LOCK_SH)
 
 
@@ -127,7 +127,7 @@ def _file(config: Config, name: str) -> AbstractContextManager[IO[bytes]]:
 
 
 def _is_held(config: Config, name: str, against: int) -> bool:
-    """Whether anybody has a lock that is in the way of this one. Who only looks makes no file."""
+    """Whether another process has a lock that conflicts with this one. A missing file is not made."""
     try:
         if not _path(config, name).exists():
             return False

@@ -1,4 +1,4 @@
-"""The file system in the image: made, checked before each mount, mounted.
+"""The file system in the image: making it, checking it before each mount, mounting it.
 
 The check costs milliseconds after a clean night and reads everything only after an unclean one:
 
@@ -25,24 +25,24 @@ from snapmirror.tools.undo import undone_by
 
 log = logging.getLogger("snapmirror.filesystem")
 
-# What a hostile server sent us stays inert on this machine; reading a snapshot does not write access times into it.
+# Files from a hostile server can do no harm on this machine; reading a snapshot writes no access times into it.
 _OPTIONS = ["noatime", "nodev", "nosuid", "noexec"]
 _NO_LINKS = "nosymfollow"
-"""No path leads through a symlink of the store, whatever the holder of the image has put there. Not for browsing: dated
+"""No path leads through a symlink of the store, whatever the owner of the image has put there. Not for browsing: dated
 names are symlinks."""
 _TUNING = {
     "xfs": ["logbsize=256k", "noquota"],  # fewer, larger writes to the log: our load is metadata
-    "ext4": ["noinit_itable", "errors=remount-ro"],  # init_itable would fill gigabytes of the image with nothing
+    "ext4": ["noinit_itable", "errors=remount-ro"],  # init_itable would fill gigabytes of the image with zeros
 }
 SMALLEST_BYTES = {
     "xfs": 320 << 20,
     "ext4": 48 << 20,
     "zfs": 256 << 20,
-}  # mkfs.xfs asks for 300 MB, a LUKS2 header takes 16
+}  # mkfs.xfs needs 300 MB, a LUKS2 header takes 16
 
 
 def make(device: Path, record: ImageRecord, private: Path) -> None:
-    """Make the file system on the empty image. `private` is a folder to mount it on that only root may enter."""
+    """Make the file system on the empty image. `private` is a folder for root only, to mount it on."""
     if record.filesystem == "xfs":
         filesystems.make_xfs(device, record.id)
     else:
@@ -53,7 +53,7 @@ def make(device: Path, record: ImageRecord, private: Path) -> None:
 
 
 def check(device: Path, record: ImageRecord, private: Path) -> None:
-    """Make sure that the file system is the right one, clean and whole. `private`: as in `make`."""
+    """Make sure that the file system is the right one, clean and undamaged. `private`: as in `make`."""
     _identify(device, record)
     if record.filesystem == "ext4":
         if not filesystems.ext4_is_clean(device):
@@ -67,9 +67,9 @@ def check(device: Path, record: ImageRecord, private: Path) -> None:
 
 
 def is_whole(device: Path, record: ImageRecord) -> bool:
-    """Whether the file system is the right one, clean and whole, without a write; False if it must be replayed first.
+    """Check without a write that the file system is the right one, clean and undamaged; False: replay it first.
 
-    Raises StorageError when it is not the right one, or damaged.
+    Raises StorageError when it is another one, or damaged.
     """
     _identify(device, record)
     if record.filesystem == "ext4":
@@ -107,10 +107,10 @@ def mounted(
     read_only: bool = False,
     mode: int = entrance.CLOSED,
 ) -> Iterator[Path]:
-    """The checked file system is mounted on `target`; flushed before it is unmounted, so that no write fails unseen.
+    """Mount the checked file system on `target`; flush it before the unmount, so that no failed write goes unnoticed.
 
-    `mode` is that of its root. It has it before anybody sees it: it is first mounted on `private`, where only root may
-    go, and whoever had been inside for a moment would keep what he has opened there.
+    `mode` is that of its root. It is set before anybody can enter: the file system is first mounted on `private`, for
+    root only, because a user who had been inside for a moment would keep the files that he has opened there.
     """
 
     def release() -> None:
@@ -128,7 +128,7 @@ def mounted(
 
 @contextmanager
 def shown(device: Path, record: ImageRecord, private: Path) -> Iterator[Path]:
-    """The file system, which `is_whole`, is mounted for reading where only root sees it, whatever mode its root has."""
+    """Mount the file system, which `is_whole`, for reading where only root may enter, whatever the mode of its root."""
     with _aside(device, record, private, read_only=True) as inside:
         yield inside
 
@@ -141,7 +141,7 @@ def _options(record: ImageRecord, *, read_only: bool) -> list[str]:
 def _aside(
     device: Path, record: ImageRecord, private: Path, *, read_only: bool = False, mode: int | None = None
 ) -> Iterator[Path]:
-    """The file system is mounted on a folder that only root may enter. Its root gets this mode, if one is given."""
+    """Mount the file system on a folder for root only. Its root gets this mode, if one is given."""
     private.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = _options(record, read_only=read_only)
     try:
@@ -153,12 +153,12 @@ def _aside(
                 before = private.stat()
                 entrance.close(private, mode)
                 if mode == entrance.CLOSED:
-                    # `mount --readable` leaves it so, and so did older versions
+                    # `mount --readable` leaves this mode, and so did older versions
                     entrance.tell_closed(before, harmless=before.st_mode & 0o777 == entrance.READABLE)
                 yield private
                 return
         with _aside(device, record, private, mode=mode):
-            pass  # to be changed it must be writable, for a moment
+            pass  # to be changed it must be writable for a moment
         with _aside(device, record, private, read_only=True):
             yield private
     finally:
@@ -183,7 +183,7 @@ def _mounted(device: Path, target: Path, record: ImageRecord, options: list[str]
 
 
 def _twin(device: Path, record: ImageRecord) -> mount.Mount | None:
-    """Where the same file system is mounted from another device, by hand: XFS is not mounted twice."""
+    """The mount of the same file system from another device, by hand: XFS cannot be mounted twice."""
     ours = mount.device_number(device)
     for other in mount.mounts():
         is_one = other.filesystem == record.filesystem and other.source.startswith("/dev/")
@@ -193,7 +193,7 @@ def _twin(device: Path, record: ImageRecord) -> mount.Mount | None:
 
 
 def _closing(other: mount.Mount) -> str:
-    """What ends such a mount, and closes what lies below it."""
+    """The commands that end such a mount, and close what lies below it."""
     source, words = Path(other.source), f"umount {other.target}"
     if source.parent == Path("/dev/mapper"):
         return f"{words}; cryptsetup close {source.name}"

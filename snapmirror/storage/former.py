@@ -1,14 +1,14 @@
-"""Former generations of a copy: what an update replaces is kept beside it, for when the new one turns out to be bad.
+"""Former generations of a copy: the blocks that an update replaces are kept, in case the new generation is bad.
 
     snapmirror.img.former.000007.update, .update.list    applied to the copy, they make it what it was before
 
-It is an update (see `update`) the other way round, complete, on the disk and read back before the one that goes forward
-is. So at every moment it leads to the generation before: the old copy it does not change, and of a mixture as well as
-of the new copy it makes the old one. It takes the room of what has changed, not that of a second copy. The numbers only
-grow; the generation before that one is made by the next lower number after it, and so on.
+It is an update (see `update`) in reverse: complete, on the disk and read back before the forward one is. So at every
+moment it produces the generation before: it does not change the old copy, and turns a mixture or the new copy into the
+old one. It takes only the room of the changed blocks, not that of a second copy. The numbers only grow; applying the
+next lower number after it produces the generation before that one, and so on.
 
-Each list says of which table of checksums it starts, and which it makes: those that do not belong to what is there are
-removed, and one too many goes with the oldest. Runs no program.
+Each list says from which table of checksums it starts, and which it produces: generations that do not lead to the
+present copy are removed, and the oldest if there are too many. Runs no program.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ log = logging.getLogger("snapmirror.copy")
 
 
 def stems(copy: Path) -> list[Path]:
-    """What the files of each generation begin with, the newest first; blocks without a list count as one."""
+    """The stem of each generation's files, newest first; blocks without a list count as a generation."""
     pattern = re.compile(re.escape(copy.name) + r"\.former\.(\d{6,12})\.update(\.list)?")
     numbers = {int(match[1]) for entry in copy.parent.iterdir() if (match := pattern.fullmatch(entry.name))}
     return [_stem(copy, number) for number in sorted(numbers, reverse=True)]
 
 
 def mark_of(table: bytes | bytearray) -> str:
-    """What stands for a table of checksums."""
+    """The identifier of a table of checksums."""
     return hashlib.sha256(table).hexdigest()
 
 
 def target(have: bytearray, want: bytearray, known: bytearray | None) -> bytearray:
-    """The table of the generation that can be kept: what is there, but without damage that the update happens to mend.
+    """The table of the generation that can be kept: the present one, without damage that the update happens to mend.
 
-    `known` is what should be there, if that is known.
+    `known` is the table that should be there, if it is known.
     """
     if known is None or known == have:
         return have
@@ -62,9 +62,9 @@ def write(
     made: bytearray,
     advance: Advance,
 ) -> bool:
-    """Keep the generation `made` of the copy, which `reader` reads, by the runs that lead to it from `want`.
+    """Keep the generation `made` of the copy, which `reader` reads, as the runs that produce it from `want`.
 
-    False when the copy does not hold any more what its checksums say: then nothing is kept.
+    False when the copy does not match its checksums any more: then nothing is kept.
     """
     number = max((_number(stem) for stem in stems(copy)), default=0) + 1
     stem = _stem(copy, number)
@@ -81,7 +81,7 @@ def write(
 
 
 def tidy(copy: Path, table: bytes | bytearray, most: int) -> list[Path]:
-    """Remove the generations to which no way leads from a copy with this table, and those beyond `most`; what stays."""
+    """Remove generations that do not lead to a copy with this table, and those beyond `most`; return the rest."""
     kept: list[Path] = []
     mark: object = mark_of(table)
     for stem in stems(copy):
@@ -95,7 +95,7 @@ def tidy(copy: Path, table: bytes | bytearray, most: int) -> list[Path]:
 
 
 def drop_oldest(copy: Path) -> bool:
-    """Make room; False if there is nothing to drop."""
+    """Remove the oldest generation; False if there is none."""
     if not (found := stems(copy)):
         return False
     update.discard(found[-1])
@@ -103,7 +103,7 @@ def drop_oldest(copy: Path) -> bool:
 
 
 def taken_bytes(copy: Path) -> int:
-    """The room that they take."""
+    """The space that they take."""
     return sum(update.blocks_file(stem).lstat().st_size for stem in stems(copy) if update.is_there(stem))
 
 

@@ -1,8 +1,8 @@
-"""What a LUKS header says, read from its bytes: whether it is one as `init` makes them. Runs no program, uses no key.
+"""Reads a LUKS header from its bytes and checks that it is like those that `init` makes. Runs no program, uses no key.
 
-A header has a checksum and no authentication: who can write the image can set the cipher of a LUKS2 segment to
-`cipher_null-ecb`, and the key still opens it; what is written from then on lies there in clear. So neither what a
-header says nor where its parts lie is believed before it equals one that is known (see `known_header`).
+A header has a checksum and no authentication: an attacker who can write the image can set the cipher of a LUKS2 segment
+to `cipher_null-ecb`, and the key still opens it; data written from then on is unencrypted. So neither the content of a
+header nor the position of its parts is trusted before it equals a known one (see `known_header`).
 
 Formats: LUKS1 On-Disk Format 1.2.3, LUKS2 On-Disk Format 1.1.1.
 """
@@ -27,22 +27,22 @@ _SLOTS1, _ACTIVE1 = 8, 0x00AC71F3
 _LUKS2 = struct.Struct(">6sHQQ48s32s64s40s48sQ184s64s")
 _CHECKSUM2 = slice(448, 512)
 _HEAD2 = 4096
-_SIZES2 = tuple(0x4000 << step for step in range(9))  # 16 KiB … 4 MiB, each half of it of JSON
+_SIZES2 = tuple(0x4000 << step for step in range(9))  # 16 KiB … 4 MiB, half of each is JSON
 _SECTOR = 512
-_MOST_BYTES = 64 << 20  # before the content; cryptsetup takes 2 MiB for LUKS1, 16 MiB for LUKS2
+_MOST_BYTES = 64 << 20  # before the content; cryptsetup uses 2 MiB for LUKS1, 16 MiB for LUKS2
 
 Read = Callable[[int, int], bytes]
-"""Reads so many bytes from somewhere; fewer at the end."""
+"""Reads a number of bytes from an offset; fewer at the end."""
 
 
 class Unreadable(Exception):  # noqa: N818  (becomes a sentence)
-    """What is wrong with what should be a header."""
+    """Why the bytes are not a usable header."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """A LUKS header. `spans` are all of its bytes that mean something: first byte, length. `odd` says, in words, what
-    is otherwise than `init` makes it; the content begins at byte `offset`.
+    """A LUKS header. `spans` are all of its meaningful bytes: first byte, length. `odd` says, in words, how it differs
+    from those that `init` makes; the content begins at byte `offset`.
     """
 
     version: int
@@ -62,7 +62,7 @@ def read(file: Path) -> Header:
 
 
 def parse(read_: Read) -> Header:
-    """The same from whatever can be read. Raises Unreadable."""
+    """Parse a header from any source. Raises Unreadable."""
     head = read_(0, _HEAD2)
     if len(head) < _HEAD2 or not head.startswith(_MAGIC):
         raise Unreadable("it does not begin as one")
@@ -75,7 +75,7 @@ def parse(read_: Read) -> Header:
 
 
 def same(one: Path, other: Path, spans: Sequence[tuple[int, int]]) -> bool:
-    """Whether two files hold the same in these stretches. Raises OSError."""
+    """Whether two files are equal in these ranges. Raises OSError."""
     with one.open("rb", buffering=0) as first, other.open("rb", buffering=0) as second:
         return all(_stretch(first.fileno(), *span) == _stretch(second.fileno(), *span) for span in spans)
 
@@ -85,9 +85,9 @@ def _stretch(descriptor: int, start: int, length: int) -> bytes:
 
 
 def copy(source: Path, target: Path, header: Header) -> None:
-    """Make `target` a header alone, of the size it has in the image; it must not exist. Raises OSError.
+    """Make `target`, a copy of only the header, with its size in the image; it must not exist. Raises OSError.
 
-    Holds key slots: for its owner only.
+    It holds key slots: only its owner may read it.
     """
     descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -136,7 +136,7 @@ def _parse2(head: bytes, read_: Read) -> Header:
 
 
 def _described(data: dict[str, Any], uuid: str, size: int) -> Header:
-    """What the JSON of a LUKS2 header says. It may be anything: what is missing raises a KeyError, and so on."""
+    """A header from the JSON of LUKS2. The JSON may be anything: a missing field raises a KeyError, and so on."""
     odd: list[str] = []
     offset = 0
     for segment in data["segments"].values():
@@ -165,7 +165,7 @@ def _described(data: dict[str, Any], uuid: str, size: int) -> Header:
 
 
 def _checked(header: Header) -> Header:
-    """A header that reaches no further than one does: nobody reads gigabytes because it says so."""
+    """Check the extent of a header, so that a false one does not make us read gigabytes."""
     if not _HEAD2 <= header.offset <= _MOST_BYTES:
         raise Unreadable(f"it says that the content begins at byte {header.offset}")
     for start, length in header.spans:

@@ -1,7 +1,7 @@
-"""The image: one sparse file, and beside it the record of what it is.
+"""The image: one sparse file, and beside it the record that describes it.
 
 Runs no program. The record (`<image>.json`) is written once, by init, and compared at every opening: a loop device
-reads the missing end of a truncated image as zeros, so a wrong size must be noticed before anything is attached.
+reads the missing end of a truncated image as zeros, so a wrong size must be detected before anything is attached.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ImageRecord(BaseModel):
-    """What `<image>.json` holds. `id` is also the UUID of the LUKS header and of the file system."""
+    """The content of `<image>.json`. `id` is also the UUID of the LUKS header and of the file system."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
@@ -50,12 +50,12 @@ class ImageRecord(BaseModel):
 
 
 def record_file(image: Path) -> Path:
-    """Where the record of an image is kept."""
+    """The path of an image's record."""
     return image.with_name(image.name + ".json")
 
 
 def new_record(config: ImageConfig) -> ImageRecord:
-    """The record of an image that is about to be made. `ready` becomes true when it has proved itself."""
+    """The record of an image that is about to be made. `ready` becomes true after the self-test."""
     return ImageRecord(
         id=str(uuid.uuid4()),
         size=config.size - config.size % SECTOR_BYTES,
@@ -68,10 +68,10 @@ def new_record(config: ImageConfig) -> ImageRecord:
 
 def create(image: Path, record: ImageRecord) -> None:
     """Make the sparse file. It must not exist."""
-    # open for reading, too: over SMB a handle that may only write is not even told the size of its file
+    # open for reading, too: over SMB a handle for writing only does not even get the size of its file
     with _making(image), image.open("x+b") as file:
         os.fchmod(file.fileno(), 0o600)
-        # A hole punched into the empty file sets the sparse flag on an NTFS share, which must come before the size;
+        # A hole punched into the empty file sets the sparse flag on an NTFS share, which must be set before the size;
         # elsewhere it does nothing, and may be unsupported.
         punch(file.fileno(), 0, 1 << 20)
         file.truncate(record.size)
@@ -91,29 +91,29 @@ def on_share(image: Path) -> bool:
 
 
 def flush(image: Path) -> None:
-    """What was written to the closed image is where it is kept."""
+    """Flush what was written to the closed image to its disk or server."""
     with image.open("r+b") as file:
         os.fsync(file.fileno())
 
 
 def forget_content(image: Path, start: int) -> None:
-    """Make everything from `start` on a hole again, where the file system below can; the size stays."""
+    """Make everything from `start` on a hole again, if the file system below can; the size stays."""
     with image.open("r+b") as file:
         punch(file.fileno(), start, image.stat().st_size - start)
 
 
 def punch(descriptor: int, start: int, length: int) -> bool:
-    """Make a stretch of a file a hole, which reads as zeros; False where the file system below cannot."""
+    """Make a range of a file a hole, which reads as zeros; False if the file system below cannot."""
     how = _KEEP_SIZE | _PUNCH_HOLE
     return int(_libc.fallocate(descriptor, how, ctypes.c_int64(start), ctypes.c_int64(length))) == 0
 
 
 def write_record(image: Path, record: ImageRecord, *, new: bool) -> None:
-    """Write the record in place: whoever holds a local image has locked this very file."""
+    """Write the record in place: the lock of a local image is on this file."""
     path = record_file(image)
     with _making(path), open(path, "x+" if new else "r+", opener=_not_followed) as file:
         lockfile.narrow(file.fileno(), path)
-        # In one piece and never shorter than before: a crash leaves the old record or the new one.
+        # In one write and never shorter than before: a crash leaves the old record or the new one.
         text = record.model_dump_json(indent=2) + "\n"
         file.write(text.ljust(os.fstat(file.fileno()).st_size))
         file.flush()
@@ -135,7 +135,7 @@ def _making(path: Path) -> Iterator[None]:
 
 
 def mark_ready(image: Path, record: ImageRecord) -> ImageRecord:
-    """The image has proved itself: from now on it can be opened."""
+    """Note that the image has passed the self-test: from now on it can be opened."""
     ready = record.model_copy(update={"ready": True})
     write_record(image, ready, new=False)
     return ready
@@ -164,20 +164,20 @@ def read_record(image: Path) -> ImageRecord:
 
 @contextmanager
 def held(image: Path, patience: float = 0.0, rank: Rank = Rank.IMAGE) -> Iterator[ImageRecord]:
-    """The image is ours alone, as long as everyone asks: two configurations, or machines, may name the same image.
+    """Lock the image, against all who ask for the lock: two configurations, or machines, may name the same image.
 
-    `patience`: for so many seconds another snapmirror of this machine is waited for. Raises TakenError.
+    `patience`: seconds to wait for another snapmirror of this machine. Raises TakenError.
     """
     path = record_file(image)
     if not path.exists():
-        read_record(image)  # says what is wrong
+        read_record(image)  # raises the error that says what is wrong
     lock = image_lock.on_server(image, patience, rank)
     with lock if on_share(image) else image_lock.here(image, path, patience, rank):
         yield read_record(image)
 
 
 def compare(image: Path, record: ImageRecord, config: ImageConfig) -> None:
-    """Refuse an image that is not what its record or the configuration says."""
+    """Refuse an image that differs from its record or the configuration."""
     if not record.ready:
         raise StorageError(
             f"{image} was never finished: its init was stopped", hint="run 'snapmirror init' again, it starts over"
@@ -211,29 +211,29 @@ def compare(image: Path, record: ImageRecord, config: ImageConfig) -> None:
 
 
 def _check_links(image: Path) -> None:
-    """A symlink in the image's place is root's or ours, and none at all on a share: what it leads to is opened."""
+    """Refuse a symlink as the image unless it is root's or ours; on a share, any: its target would be opened."""
     status = image.lstat()
     if stat.S_ISLNK(status.st_mode) and (on_share(image) or status.st_uid not in {0, os.geteuid()}):
         raise files.ForeignError(image, "is a symlink of somebody else")
 
 
 def missing(image: Path) -> StorageError:
-    """The sentence for an image that is not there."""
+    """The error for an image that is missing."""
     return StorageError(f"the image {image} is missing", hint="is its disk mounted? 'snapmirror init' makes a new one")
 
 
 def is_sparse(image: Path) -> bool:
-    """Whether a file on a share is marked as sparse; where the server does not tell, it is taken to be."""
+    """Whether a file on a share is marked as sparse; assumed if the server does not report it."""
     return cifs.is_sparse(image) is not False
 
 
 def is_attached(image: Path) -> bool:
-    """Whether a loop device shows this file."""
+    """Whether this file is attached to a loop device."""
     return bool(attached_to(image))
 
 
 def allocated_bytes(image: Path) -> int:
-    """What the sparse file really takes."""
+    """The space that the sparse file really takes."""
     if on_share(image) and (told := cifs.allocated_bytes(image)) is not None:
         return told
     return image.stat().st_blocks * 512

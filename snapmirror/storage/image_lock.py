@@ -1,10 +1,10 @@
-"""The lock of an image: one program at a time has it open, of this machine or of another. Runs no program.
+"""The lock of an image: only one program at a time, of this machine or another, may open it. Runs no program.
 
-On a disk of this machine it is a flock on the image's record. On a share it is a byte-range lock that the server keeps
-and drops with the connection, so that two machines do not open one image; Windows makes such locks binding, so it lies
-on a file of its own, far behind its end: whatever copies or reads the files there is not in its way. That file is
-opened once and never looked at otherwise: the client gives a lock up when *any* writable handle of its process on that
-file is closed (measured on Linux 6.1).
+On a local disk it is a flock on the image's record. On a share it is a byte-range lock that the server keeps and drops
+with the connection, so that two machines do not open one image. Windows makes such locks mandatory, so it is on a file
+of its own, far behind its end: programs that copy or read the files there do not conflict with it. That file is opened
+once and not accessed otherwise: the client gives up a lock when *any* writable handle of its process on that file is
+closed (measured on Linux 6.1).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ASK_SECONDS = 2.0
 
 @contextmanager
 def here(image: Path, record: Path, patience: float = 0.0, rank: Rank = Rank.IMAGE) -> Iterator[None]:
-    """The image on a disk of this machine is ours, as long as everyone asks. Raises TakenError when it is not.
+    """Lock the image on a local disk, against all who ask for the lock. Raises TakenError when another program has it.
 
     `patience`: for so many seconds another snapmirror of this machine is waited for.
     """
@@ -51,7 +51,7 @@ def here(image: Path, record: Path, patience: float = 0.0, rank: Rank = Rank.IMA
 
 @contextmanager
 def on_server(image: Path, patience: float = 0.0, rank: Rank = Rank.IMAGE) -> Iterator[None]:
-    """The image on a share is ours, on whatever machine others ask. Raises TakenError when it is not.
+    """Lock the image on a share, against all machines. Raises TakenError when another program has it.
 
     `patience`: for so many seconds another snapmirror of this machine is waited for.
     """
@@ -70,11 +70,11 @@ def on_server(image: Path, patience: float = 0.0, rank: Rank = Rank.IMAGE) -> It
 
 
 def _attempt(descriptor: int, image: Path, patience: float, asking: ExitStack) -> Refusal | None:
-    """Lock it, unless a live one has it. `asking` ends the thread that asks on where a lost connection has the lock."""
+    """Lock it, unless a live one has it. `asking` ends the thread that retries while a lost connection has the lock."""
     locked = _lock(descriptor)
     owner = _owner_in(descriptor)
     if locked and owner and owner.get("machine") != machine.identity():
-        # It did not leave, so it died; or it is back, and works while the server holds its last life's lock for it.
+        # It did not unlock: it died, or has rebooted and works while the server holds its lock from before for it.
         log.info("%s was not closed by %s; making sure that it is gone", image, owner.get("host"))
         _lock(descriptor, fcntl.F_UNLCK)
         time.sleep(3 * _ASK_SECONDS)
@@ -88,7 +88,7 @@ def _attempt(descriptor: int, image: Path, patience: float, asking: ExitStack) -
         hint = f"wait for it, or stop it; it has had the image since {owner.get('since') or 'some time'}"
         error = TakenError(str(image), f"snapmirror on {name}", hint=hint, is_near=is_near)
         return Refusal(lambda: error, patience if is_near else 0.0)
-    # A VM that lost its power: the server keeps the lock of the dead connection until it notices.
+    # After a power cut of the VM the server keeps the lock of the dead connection until it notices.
     log.log(NOTICE, "%s is still locked by this machine's last life; going on", image)
     asking.enter_context(_asking_on(descriptor, image))
     return None
@@ -104,9 +104,9 @@ def _lock(descriptor: int, kind: int = fcntl.F_WRLCK) -> bool:
 
 @contextmanager
 def _asking_on(descriptor: int, image: Path) -> Iterator[None]:
-    """As soon as the server lets go of the dead connection's lock it is ours: else another machine would get in."""
+    """Take the lock as soon as the server releases the dead connection's: otherwise another machine could take it."""
     done = threading.Event()
-    ours = os.dup(descriptor)  # a number of its own: where the server is away, the thread outlives the rest
+    ours = os.dup(descriptor)  # a descriptor of its own: while the server is away, the thread outlives the rest
 
     def ask() -> None:
         while not done.wait(_ASK_SECONDS):
@@ -117,7 +117,7 @@ def _asking_on(descriptor: int, image: Path) -> Iterator[None]:
 
     thread = None
     try:
-        with deferred():  # a thread that is being started must not be lost
+        with deferred():  # no interruption may lose a thread that is being started
             thread = started(ask, name="lock")
         yield
     finally:
@@ -129,7 +129,7 @@ def _asking_on(descriptor: int, image: Path) -> Iterator[None]:
 
 
 def _write_owner(descriptor: int, owner: dict[str, str]) -> None:
-    with suppress(OSError):  # only who comes second reads it; a full disk must not stop us here
+    with suppress(OSError):  # only a second program reads it; a full disk must not stop us here
         os.pwrite(descriptor, json.dumps(owner).encode().ljust(_OWNER_BYTES), 0)
 
 

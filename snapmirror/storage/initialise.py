@@ -1,4 +1,4 @@
-"""Making a new store: refuses what it did not make, undoes what it made when it fails, proves it before it says yes.
+"""Makes a new store: refuses what it did not make, undoes its steps on a failure, tests the store before it succeeds.
 
 Runs no program itself. A killed init leaves an image whose record says that it is not ready; the next init starts over.
 """
@@ -33,7 +33,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class InitReport:
-    """A store that was made and proved. `seconds` is the making alone, without the self-test."""
+    """A store that was made and tested. `seconds` is the time for making it, without the self-test."""
 
     path: Path
     image: Path | None
@@ -70,7 +70,7 @@ def _make_folder(config: Config, progress: Progress, workload: Workload) -> Init
 
 
 def _make_pool(config: Config, settings: ZfsConfig, progress: Progress, workload: Workload) -> InitReport:
-    """A pool on disks of its own, or datasets in somebody's pool."""
+    """Make a pool on disks of its own, or datasets in a pool of somebody else."""
     place, started, made = pool.Place(settings, config.store.path), time.monotonic(), list[Path]()
     with pool.held(place), undone_by(lambda: _remove(made)):
         pool.release(place)
@@ -91,7 +91,7 @@ def _make_pool(config: Config, settings: ZfsConfig, progress: Progress, workload
 
 
 def _make_inside(config: Config, file: Path, block: BlockDevice, record: ImageRecord) -> None:
-    """File system or pool, in the opened image."""
+    """Make the file system or pool in the opened image."""
     if config.zfs is not None:
         pool.make(pool.Place(config.zfs, config.store.path, block.device, record.id))
     else:
@@ -130,7 +130,7 @@ def _make_image(config: Config, image_config: ImageConfig, progress: Progress, w
             progress(f"made the {record.filesystem} in it; testing the whole stack")
             taken, seconds = image.allocated_bytes(file), time.monotonic() - started
             report = selftest_held(config, image_config, record, workload)
-            if how == "qemu-storage-daemon":  # it cannot trim what the self-test wrote: make it all empty again
+            if how == "qemu-storage-daemon":  # it cannot trim the files of the self-test: make the image empty again
                 image.forget_content(file, luks.HEADER_1_BYTES)
                 with encryption.opened(file, record, key, copies) as block:
                     _make_inside(config, file, block, record)
@@ -166,7 +166,7 @@ def _refuse_existing(image_config: ImageConfig) -> None:
 
 
 def _clear_unfinished(config: Config, image_config: ImageConfig, progress: Progress) -> None:
-    """Take away what an init that was killed has made."""
+    """Remove what a killed init has made."""
     file, backup = image_config.file, image_config.header_backup
     kept = image.record_file(file)
     if not kept.exists():
@@ -186,7 +186,7 @@ def _clear_unfinished(config: Config, image_config: ImageConfig, progress: Progr
 
 
 def _make_store_folder(path: Path, made: list[Path]) -> None:
-    """Make the folder, or take an empty one."""
+    """Make the folder, or use an empty one."""
     try:
         entrance.check_way(path)
         if not path.exists():
@@ -209,7 +209,7 @@ def _remove(made: list[Path]) -> None:
 
 
 def _warnings(config: Config, file: Path, record: ImageRecord, inside: int) -> tuple[str, ...]:
-    """`inside` is what its file system has to give: it keeps a part of the image for itself."""
+    """`inside` is the space that its file system offers: it uses a part of the image itself."""
     status, found = os.statvfs(file.parent), list[str]()
     free, kept = status.f_bavail * status.f_frsize, config.min_free
     if free < record.size:

@@ -1,10 +1,10 @@
-"""The LUKS header that this machine knows, and whether the image still has it. Runs no program.
+"""Checks whether the image still has the LUKS header that this machine knows. Runs no program.
 
-The header in the image lies where others may write, and proves nothing. `init` keeps a copy of it in the state folder;
-an image is opened with that copy (dm-crypt), or once all of the header that means something has been found equal to it
-(qemu-storage-daemon reads the image's own). A header that has changed is refused. `header_backup` is the word of the
-administrator: who has changed a key slot makes that copy anew, and a header that equals it is taken. Where there is
-neither copy, the image's header is believed once, if it is one that `init` makes and the key opens it.
+Others may be able to write the header in the image, so it proves nothing. `init` keeps a copy of it in the state
+folder; an image is opened with that copy (dm-crypt), or after all meaningful bytes of its header were found equal to it
+(qemu-storage-daemon reads the image's own). A changed header is refused. The administrator vouches for `header_backup`:
+after a change of a key slot he makes that copy anew, and a header that equals it is accepted. If neither copy exists,
+the image's header is trusted once, if it is like those that `init` makes and the key opens it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger("snapmirror.encryption")
 
 @dataclass(frozen=True)
 class Copies:
-    """Where the known header is kept, and the administrator's copy. Either may be missing."""
+    """The paths of the known header and of the administrator's copy. Either may be missing."""
 
     known: Path
     backup: Path | None = None
@@ -39,7 +39,7 @@ class Copies:
 
 @dataclass(frozen=True)
 class Judged:
-    """The image's header, and which local copy it equals: the one that is known, the administrator's, or none."""
+    """The image's header, and the local copy that it equals: the known one, the administrator's, or none."""
 
     header: Header
     equals: Literal["known", "backup", "nothing"]
@@ -54,7 +54,7 @@ class Local:
     accept: Callable[[], None]
 
     def check(self, image: Path) -> None:
-        """Raises StorageError when the image has another one by now."""
+        """Raises StorageError when the image has another header by now."""
         if not header.same(self.path, image, self.header.spans):
             raise StorageError(f"the LUKS header of {image} changed while it was opened", hint="who writes to it?")
 
@@ -65,7 +65,7 @@ def copies_of(config: Config) -> Copies:
 
 
 def judge(image: Path, record: ImageRecord, copies: Copies) -> Judged:
-    """Whether the image's header may be used, and why. Only looks. Raises StorageError when it may not."""
+    """Whether the image's header may be used, and why. Only reads. Raises StorageError when it may not."""
     try:
         found = header.read(image)
     except OSError as error:
@@ -96,7 +96,7 @@ def judge(image: Path, record: ImageRecord, copies: Copies) -> Judged:
 
 @contextmanager
 def local(image: Path, record: ImageRecord, copies: Copies) -> Iterator[Local]:
-    """A local copy of the image's header, to open it with. Raises StorageError when the image has another one."""
+    """A local copy of the image's header, to open the image. Raises StorageError when the image has another header."""
     judged = judge(image, record, copies)
     if judged.equals == "known":
         yield Local(copies.known, judged.header, lambda: None)
@@ -123,7 +123,7 @@ def local(image: Path, record: ImageRecord, copies: Copies) -> Iterator[Local]:
 
 
 def learn(source: Path, copies: Copies) -> None:
-    """A header that was just made is the one that is known."""
+    """Keep a header that was just made as the known one."""
     new = copies.known.with_name(f"{copies.known.name}.new")
     with _keeping(copies.known):
         new.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def _keeping(known: Path) -> Iterator[None]:
 
 
 def equals(image: Path, found: Header, path: Path | None) -> bool:
-    """Whether a copy is there, can be understood, and holds what the image holds, by what the *copy* says is used."""
+    """Whether a copy exists, is readable, and equals the image's header in the bytes that the *copy* marks as used."""
     if path is None or not os.path.lexists(path):
         return False
     try:

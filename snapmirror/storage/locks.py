@@ -1,4 +1,4 @@
-"""The locks of a store: their order, and the one way to take one. Runs no program.
+"""The locks of a store: their order, and the only way to take one. Runs no program.
 
 Each lock is defined beside what it guards. A process takes them in this order and skips those that it does not need:
 
@@ -13,13 +13,13 @@ Each lock is defined beside what it guards. A process takes them in this order a
     COPY        as IMAGE, of the copy                                     copier.Copier
 
 So a night takes RUN, WANTED, OPEN, SHARE, IMAGE; `find` takes SHARE, IMAGE; the export takes SERVING and OPEN for as
-long as it serves, and SHARE and IMAGE while it mounts the store. Who holds a lock may wait only for one that comes
-later in the list, so no two processes wait for each other. To take them in another order is a bug: AssertionError.
+long as it serves, and SHARE and IMAGE while it mounts the store. A process that holds a lock may wait only for one
+later in the list, so no two processes wait for each other. Taking them in another order is a bug: AssertionError.
 
-Every one of them is kept by the kernel (that of an image on a share by the server) and ends with its holder, also after
+The kernel keeps each of them (the server that of an image on a share) and releases it when its holder ends, also after
 `kill -9`. So no lock is ever stale, and the files stay when the locks are gone.
 
-Not in the list: the log of the nights is locked for one write, in which no other lock is taken.
+Not in the list: the log of the nights is locked for one write, during which no other lock is taken.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ log = logging.getLogger("snapmirror.lock")
 
 _PAUSE_SECONDS = 0.2
 READER_SECONDS = 300.0
-"""So long a run waits for a command that only reads. It has the lock of runs, so nothing else is to be expected."""
+"""How long a run waits for a command that only reads. It has the lock of runs, so only such a command can block it."""
 
 
 class Rank(IntEnum):
-    """The place of a lock in the order: the module's docstring says what each of them is."""
+    """The place of a lock in the order: the module's docstring describes each of them."""
 
     RUN = 1
     SERVING = 2
@@ -63,12 +63,12 @@ _held: list[Rank] = []  # by this process
 
 @dataclass(frozen=True)
 class Refusal:
-    """Somebody else has the lock.
+    """Another process has the lock.
 
-    `error` makes what is raised when `wait` seconds have passed since the first attempt. It is made only when it is
-    needed: to find the holder takes a walk through /proc. Until then there are further attempts, and the log says so
-    once, at `level`: with the `notice`, or with the error if that is empty. Without a notice (None) the wait goes on
-    while an interruption unwinds the run: what undoes may wait for such a lock, too.
+    `error` makes the error that is raised `wait` seconds after the first attempt. It is made only when it is needed:
+    finding the holder takes a walk through /proc. Until then the attempt is repeated, and the log says so once, at
+    `level`: with the `notice`, or with the error if that is empty. Without a notice (None) the wait goes on while an
+    interruption unwinds the run: undoing may need such a lock, too.
     """
 
     error: Callable[[], SnapmirrorError]
@@ -79,9 +79,9 @@ class Refusal:
 
 @contextmanager
 def held(rank: Rank, attempt: Callable[[], Refusal | None], *, pause: float = _PAUSE_SECONDS) -> Iterator[None]:
-    """Hold a lock. `attempt` takes it without waiting, or says why not; `pause` seconds lie between two attempts.
+    """Hold a lock. `attempt` takes it without waiting, or says why not; `pause`: seconds between two attempts.
 
-    It ends when its file is closed, by whoever has opened that. Raises the refusal's error.
+    The lock ends when the caller that opened its file closes it. Raises the refusal's error.
     """
     later = [one.name for one in _held if one > rank]
     assert not later, f"the lock {rank.name} must be taken before {', '.join(later)}: see snapmirror.storage.locks"
@@ -102,14 +102,14 @@ def _take(attempt: Callable[[], Refusal | None], pause: float) -> None:
             if not told:
                 log.log(refusal.level, "%s", refusal.notice or f"{refusal.error().message}; waiting for it")
                 told = True
-            interrupts.check()  # the log swallows an interruption that comes while it writes
+            interrupts.check()  # the logging module swallows an interruption that comes while it writes
         time.sleep(pause)
 
 
 def exclusive(file: IO[bytes], what: str, patience: float) -> Refusal | None:
-    """The attempt for what one program at a time may open: lock `file` for ourselves alone.
+    """The attempt for an exclusive lock on `file`: only one program at a time may open what it guards.
 
-    For `patience` seconds another snapmirror is waited for, such as a `find`: it ends by itself. The refusal is a
+    It waits `patience` seconds for another snapmirror, such as a `find`, which ends by itself. The refusal is a
     TakenError, with exit code 10 for a snapmirror and 11 for any other program.
     """
     if lockfile.take(file, fcntl.LOCK_EX):
@@ -123,7 +123,7 @@ def exclusive(file: IO[bytes], what: str, patience: float) -> Refusal | None:
 def file_at(path: Path, *, is_private: bool = False, hint: str = "") -> Iterator[IO[bytes]]:
     """The lock file at `path`, open; it and its folder are made if they are missing, for their owner alone.
 
-    `is_private`: a folder that is there already is taken away from all others as well. Raises StorageError.
+    `is_private`: an existing folder is closed to all others as well. Raises StorageError.
     """
     try:
         if is_private:

@@ -1,7 +1,7 @@
-"""A closed image, looked into without a byte of it being written.
+"""Reads a closed image without writing a byte of it.
 
-Opened for reading as usual, the file systems still write a little: XFS marks its log, e2fsck notes its visit. A copy
-would differ by that each time, and what it replaces would be a former generation. So every layer is read-only here. An
+When they are opened for reading as usual, the file systems still write a little: XFS marks its log, e2fsck notes its
+check. A copy would differ by that each time, and need a former generation for it. So every layer is read-only here. An
 image that was not closed properly is opened as usual first: its journal has to be replayed.
 
 Runs no program itself.
@@ -21,9 +21,9 @@ from snapmirror.storage.open_store import OpenStore, failures_of, standing
 
 @contextmanager
 def looked_into(config: Config, image_config: ImageConfig, record: ImageRecord) -> Iterator[OpenStore]:
-    """The store in the image, open for reading. The caller holds the image, on which nothing stands.
+    """Open the store in the image for reading. The caller holds the image, of which nothing is open.
 
-    Not at the store's own path, where what a dead run has left would look like a store that somebody browses.
+    It is not mounted at the store's own path: there the leftovers of a dead run would look like a browsed store.
     """
     if config.zfs is not None:
         with failures_of(config.store.path), standing(config, image_config, record, read_only=True) as opened:

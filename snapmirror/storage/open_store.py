@@ -1,7 +1,7 @@
-"""The store, opened and closed: share, image, encryption, file system or pool on one ExitStack; or a plain folder.
+"""Opens and closes the store: share, image, encryption, file system or pool on one ExitStack; or a plain folder.
 
-What a dead run left is found by what the kernel says, and released first. Closing acts, then verifies; what is stuck
-is a StuckError, and nothing below it is touched.
+The leftovers of a dead run are found by asking the kernel, and released first. Closing acts, then verifies; a layer
+that cannot be released is a StuckError, and nothing below it is touched.
 
 Runs no program itself.
 """
@@ -34,9 +34,9 @@ log = logging.getLogger("snapmirror.store")
 
 @dataclass(frozen=True)
 class OpenStore:
-    """A store that can be used: its folder, and what can be asked about the place below it.
+    """An open store: its folder, and the state of the storage below it.
 
-    `dataset` is the one that is mounted there, where history is kept by ZFS.
+    `dataset` is the one mounted there, if ZFS keeps the history.
     """
 
     path: Path
@@ -56,46 +56,46 @@ class OpenStore:
         return self.block.loop_name if self.block else None
 
     def free_bytes(self) -> int:
-        """What can still be written, as the store's own file system sees it."""
+        """The free space according to the store's own file system."""
         status = os.statvfs(self.path)
         return status.f_bavail * status.f_frsize
 
     def whole_bytes(self) -> int:
-        """How much the store's own file system holds when it is empty."""
+        """The capacity of the store's own file system when it is empty."""
         status = os.statvfs(self.path)
         return status.f_blocks * status.f_frsize
 
     def free_inodes(self) -> int | None:
-        """How many entries can still be made; None where the file system does not count them."""
+        """The number of entries that can still be made; None if the file system does not count them."""
         status = os.statvfs(self.path)
         return status.f_favail if status.f_files else None
 
     def backing_free_bytes(self) -> int | None:
-        """What the disk that holds the sparse image has left: the store's own number is only a promise."""
+        """The free space of the disk that holds the sparse image: the store's own number is only an upper bound."""
         if self.image is None:
             return None
         status = os.statvfs(self.image.parent)
         return status.f_bavail * status.f_frsize
 
     def allocated_bytes(self) -> int | None:
-        """What the sparse image takes on its disk."""
+        """The space that the sparse image takes on its disk."""
         return image.allocated_bytes(self.image) if self.image else None
 
     def counters(self) -> Counters | None:
-        """What the loop device has read and written."""
+        """The I/O counters of the loop device."""
         return filesystems.counters(self.device) if self.device else None
 
     def flush(self) -> None:
-        """All that was written is on the disk. Raises StorageError when any write has failed."""
+        """Flush everything to the disk. Raises StorageError when any write has failed."""
         if self.pool is not None:
             zpool.sync(self.pool)
         else:
             filesystems.flush(self.path)
 
     def scrub(self) -> tuple[str, ...] | None:
-        """Let ZFS read every block in use and compare its checksum; sentences about damage, None where there is no ZFS.
+        """Let ZFS read every block in use and compare its checksum; returns messages about damage, None without ZFS.
 
-        Takes as long as reading all of the pool; blocks that snapshots share are read once.
+        It takes as long as reading the whole pool; blocks that snapshots share are read once.
         """
         if self.pool is None:
             return None
@@ -103,7 +103,7 @@ class OpenStore:
         return zpool.health(self.pool).errors
 
     def trim(self) -> int | None:
-        """Give space that expired snapshots took back to the disk below; None where this stack cannot."""
+        """Return the space of expired snapshots to the disk below; None if this stack cannot."""
         if self.block is None or not self.block.gives_back_space or self.read_only:
             return None
         if self.pool is not None:
@@ -111,7 +111,7 @@ class OpenStore:
             log.info("trimmed the pool %s", self.pool)
             return None
         filesystems.collect(self.path)
-        filesystems.flush(self.path)  # blocks of removed files are free only when their removal is on the disk
+        filesystems.flush(self.path)  # blocks of removed files are free only after the removal is on the disk
         offered = filesystems.trim(self.path)
         log.info("trimmed %s: %d bytes offered to the disk below", self.path, offered)
         return offered
@@ -119,9 +119,9 @@ class OpenStore:
 
 @contextmanager
 def open_store(config: Config, *, read_only: bool = False, patience: float = 0.0) -> Iterator[OpenStore]:
-    """The store is open at its path. For reading, a store that is mounted for browsing is used as it is.
+    """Open the store at its path. For reading, a store that is mounted for browsing is used as it is.
 
-    `patience`: for so many seconds another snapmirror of this machine is waited for. Raises StorageError.
+    `patience`: seconds to wait for another snapmirror of this machine. Raises StorageError.
     """
     with failures_of(config.store.path), ExitStack() as stack:
         if not read_only:
@@ -142,10 +142,10 @@ def open_store(config: Config, *, read_only: bool = False, patience: float = 0.0
 
 
 def mount_for_browsing(config: Config, *, readable: bool | None = None) -> bool:
-    """Leave the store mounted read-only. False when it was already, or is a plain folder that needs no mount.
+    """Mount the store read-only and leave it so. False when it was mounted, or is a plain folder that needs no mount.
 
-    `readable`: for every user of this machine, who then reads what the modes of the files allow; otherwise for root
-    alone. None takes a store that is mounted already as it is. Raises UsageError where readers cannot be let in safely.
+    `readable`: for every user of this machine, who can then read what the modes of the files allow; otherwise for root
+    alone. None accepts a mounted store as it is. Raises UsageError if readers cannot be admitted safely.
     """
     if readable and (config.image is None or config.zfs is not None):
         raise UsageError(
@@ -175,7 +175,7 @@ def mount_for_browsing(config: Config, *, readable: bool | None = None) -> bool:
 
 
 def umount_store(config: Config) -> bool:
-    """Release whatever stands of the store, and verify. False when nothing did."""
+    """Release all open layers of the store, and verify. False when there were none."""
     with failures_of(config.store.path):
         if not export_lock.is_exported(config):
             view.release(config.store.path)
@@ -183,14 +183,14 @@ def umount_store(config: Config) -> bool:
             return config.zfs is not None and _release_pool(config, config.zfs)
         need_root()
         if config.share is not None and not share.is_mounted(config.share):
-            return False  # nothing can stand on it
+            return False  # nothing can be open on it
         with held(config, config.image):
             return _release(config, config.image) or config.share is not None
 
 
 @contextmanager
 def held(config: Config, image_config: ImageConfig, patience: float = 0.0) -> Iterator[ImageRecord]:
-    """The image is there, on its share where it has one, and nobody else's."""
+    """Mount the share, if there is one, and lock the image on it."""
     with share.mounted(config.share), image.held(image_config.file, patience) as record:
         yield record
 
@@ -204,7 +204,7 @@ def standing(
     read_only: bool = False,
     mode: int = entrance.CLOSED,
 ) -> Iterator[OpenStore]:
-    """Every layer of the store, from the image to the mount. The caller holds the image. `mode` is the root's."""
+    """Open every layer of the store, from the image to the mount. The caller holds the image. `mode` is the root's."""
     file, path = image_config.file, config.store.path
     with ExitStack() as stack:
         key = encryption.read_key(image_config)
@@ -225,9 +225,9 @@ def standing(
 
 
 def recover(config: Config, image_config: ImageConfig) -> None:
-    """Release what a dead run left behind, or a browser forgot. The caller holds the image, so nothing of it is alive.
+    """Release what a dead run, or browsing, left open. The caller holds the image, so nobody uses it.
 
-    Raises StorageError for what is not ours to release, and for a browsed store that is busy.
+    Raises StorageError for layers that are not ours, and for a browsed store that is busy.
     """
     _recover(config, lambda: _release(config, image_config))
 
@@ -250,13 +250,13 @@ def _recover(config: Config, release: Callable[[], bool]) -> None:
 
 
 def _pool_of(config: Config, image_config: ImageConfig, settings: ZfsConfig) -> pool.Place:
-    """The pool in the image, for those who look what stands of it."""
+    """The pool in the image, to check which of its layers are open."""
     return pool.Place(settings, config.store.path, id=image.read_record(image_config.file).id)
 
 
 @contextmanager
 def _on_pool(config: Config, settings: ZfsConfig, patience: float, *, read_only: bool) -> Iterator[OpenStore]:
-    """The store on disks of its own, or in somebody's pool."""
+    """Open the store on disks of its own, or in a pool of somebody else."""
     need_root()
     place = pool.Place(settings, config.store.path)
     with pool.held(place, patience):
@@ -270,7 +270,7 @@ def _on_pool(config: Config, settings: ZfsConfig, patience: float, *, read_only:
 
 @contextmanager
 def pool_standing(place: pool.Place, *, read_only: bool = False, proved: bool = True) -> Iterator[OpenStore]:
-    """Every layer of a store without an image. The caller holds it."""
+    """Open every layer of a store without an image. The caller holds it."""
     with pool.standing(place, read_only=read_only, proved=proved):
         yield OpenStore(place.path, read_only=read_only, dataset=place.base)
 
@@ -296,12 +296,12 @@ def _release_pool(config: Config, settings: ZfsConfig) -> bool:
 
 
 def is_browsed(config: Config, image_config: ImageConfig) -> bool:
-    """Whether somebody has the store mounted for browsing. The caller holds the image."""
+    """Whether the store is mounted for browsing. The caller holds the image."""
     return _browsed(config, image_config) is not None
 
 
 def need_root() -> None:
-    """An image, or a pool, cannot be mounted by anyone else."""
+    """Raises an error without root: only root can mount an image or a pool."""
     if os.geteuid() != 0:
         raise StorageError(
             "a store in an image or a pool needs root",
@@ -311,7 +311,7 @@ def need_root() -> None:
 
 @contextmanager
 def failures_of(path: Path) -> Iterator[None]:
-    """What the disk, and not the caller, is to blame for becomes a sentence, wherever it came up."""
+    """Turn errors that the disk, and not the caller, has caused into a SnapmirrorError, wherever they occurred."""
     try:
         yield
     except (SnapmirrorError, LeaveStanding):
@@ -342,13 +342,13 @@ def _plain(config: Config, *, read_only: bool) -> OpenStore:
     names = [mirror.name for mirror in config.mirrors]
     if not read_only:
         folder.check_writable(path, names)
-    with suppress(StorageError) if read_only else nullcontext():  # who only reads need not be the one who may close it
+    with suppress(StorageError) if read_only else nullcontext():  # a reader need not have the right to close it
         entrance.close_folder(path, names, keep_owner=read_only)
     return OpenStore(path, read_only=read_only)
 
 
 def _browsed(config: Config, image_config: ImageConfig) -> OpenStore | None:
-    """The store as `snapmirror mount` left it, if it did."""
+    """The store as `snapmirror mount` left it, or None."""
     if config.zfs is not None:
         place = _pool_of(config, image_config, config.zfs)
         browsed = OpenStore(place.path, image=image_config.file, read_only=True, dataset=place.base)
@@ -360,7 +360,7 @@ def _browsed(config: Config, image_config: ImageConfig) -> OpenStore | None:
 
 
 def _devices(file: Path) -> list[Path]:
-    """Every block device that shows this image: raw, decrypted, or both."""
+    """Every block device of this image: raw, decrypted, or both."""
     places = Places(file)
     found = [device.device for of in (file, places.export) for device in loop.attached_to(of)]
     return [*found, luks.mapping(places.mapping)] if luks.is_unlocked(places.mapping) else found
@@ -371,7 +371,7 @@ def _our_mounts(file: Path) -> list[Mount]:
 
 
 def _release(config: Config, image_config: ImageConfig) -> bool:
-    """Undo every layer that stands, top to bottom; True when there was any."""
+    """Undo every open layer, top to bottom; True when there was any."""
     file, path, places = image_config.file, config.store.path, Places(image_config.file)
     released = config.zfs is not None and pool.release(_pool_of(config, image_config, config.zfs))
     ours = _our_mounts(file)

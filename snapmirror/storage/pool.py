@@ -1,13 +1,13 @@
-"""The ZFS pool of a store: in the image, on disks of its own, or a dataset in a pool that is somebody else's.
+"""The ZFS pool of a store: in the image, on disks of its own, or a dataset in a pool of somebody else.
 
-Runs no program itself. What is snapmirror's:
+Runs no program itself. These datasets belong to snapmirror:
 
     <pool or dataset>/store            mounted at store.path: manifests, dated names
     <pool or dataset>/store/<mirror>   mounted below it at <mirror>/current: the tree of the last night, its snapshots
 
-Their mountpoint is legacy, so that nobody but this module mounts them. `org.snapmirror:id`, set on the first of them
-itself, says that snapmirror has made it; without that property nothing is used, changed or destroyed, and in a pool of
-somebody else nothing but these datasets is. A store becomes `org.snapmirror:ready` when init has proved it.
+Their mountpoint is legacy, so that nobody but this module mounts them. `org.snapmirror:id`, set locally on the first of
+them, says that snapmirror has made it; without that property nothing is used, changed or destroyed, and in a pool of
+somebody else only these datasets are. A store becomes `org.snapmirror:ready` after the self-test of init.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ READY = "org.snapmirror:ready"
 MIRROR = "org.snapmirror:mirror"
 CURRENT = "current"
 
-# What a hostile server sent us stays inert on this machine; reading a snapshot does not write access times into it.
+# Files from a hostile server can do no harm on this machine; reading a snapshot writes no access times into it.
 OPTIONS = ("noatime", "nodev", "nosuid", "noexec")
-# Of the root of a mirror's dataset. Whoever gets past it makes the kernel mount any snapshot, without these options.
+# Of a mirror dataset's root. A user who may enter it can make the kernel mount any snapshot, without these options.
 _MODE = 0o700
 _PROPERTIES = {
     "mountpoint": "legacy",
     "atime": "off",
-    "acltype": "posixacl",  # ZFS keeps none by default
+    "acltype": "posixacl",  # ZFS stores no ACLs by default
     "xattr": "sa",  # in the inode instead of a hidden folder for each file
     "dnodesize": "auto",
     "normalization": "none",  # names are bytes
@@ -55,7 +55,7 @@ _PASSPHRASE = range(8, 513)
 
 @dataclass(frozen=True)
 class Place:
-    """Where a store's datasets are. `device` shows the inside of the image, `id` is the image's."""
+    """The place of a store's datasets. `device` has the content of the image, `id` is the image's."""
 
     settings: ZfsConfig
     path: Path
@@ -84,14 +84,14 @@ class Place:
 
     @property
     def layout(self) -> list[str | Path]:
-        """The same as `zpool create` takes it."""
+        """The devices as arguments of `zpool create`."""
         several = self.settings.layout not in (None, "stripe") and len(self.devices) > 1
         return [*([str(self.settings.layout)] if several else []), *self.devices]
 
 
 @contextmanager
 def standing(place: Place, *, read_only: bool = False, proved: bool = True) -> Iterator[None]:
-    """The store's datasets are mounted: pool, key, mounts, in this order. `proved`: init must have said that it is."""
+    """Mount the store's datasets: pool, key, mounts, in this order. `proved`: init must have marked it as ready."""
     zpool.need_module()
     with ExitStack() as stack:
         if place.is_ours:
@@ -107,13 +107,13 @@ def standing(place: Place, *, read_only: bool = False, proved: bool = True) -> I
             entrance.check_way(place.path)
             place.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             _mount(place.base, place.path, read_only=read_only)
-            if not read_only:  # before a mirror's dataset is below it; the root of each of those is closed in itself
+            if not read_only:  # before mirrors' datasets are below it; their own roots are closed
                 _close(place.path)
             for dataset, name in _mirrors(place):
                 if key is not None:
                     _check_cipher(place, dataset)
                 for folder in (place.path / name, place.path / name / CURRENT):
-                    files.folder_status(folder)  # no symlink to somewhere else
+                    files.folder_status(folder)  # it must not be a symlink
                 _mount(dataset, place.path / name / CURRENT, read_only=read_only)
             yield
             if not read_only:
@@ -134,12 +134,12 @@ def add_mirror(base: str, path: Path, name: str) -> None:
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     if mount_at(target) is None:
         _mount(dataset, target, read_only=False)
-    if stat.S_IMODE(target.stat().st_mode) != _MODE:  # (an idle change would be one that the next night looks for)
+    if stat.S_IMODE(target.stat().st_mode) != _MODE:  # (a needless change would make the next night search for changes)
         target.chmod(_MODE)
 
 
 def show_snapshots(place: Place) -> None:
-    """Mount the snapshots of a store that is standing, for people to walk into."""
+    """Mount the snapshots of an open store, for browsing."""
     for dataset, name in _mirrors(place):
         for one in zfs.snapshots(dataset):
             target = place.path / name / CURRENT / ".zfs" / "snapshot" / one.name
@@ -147,7 +147,7 @@ def show_snapshots(place: Place) -> None:
 
 
 def _mirrors(place: Place) -> Iterator[tuple[str, str]]:
-    """The datasets of mirrors, with the mirrors' names: one that was given another name by hand is no longer ours."""
+    """The datasets of mirrors, with the mirrors' names: one that was renamed by hand is no longer ours."""
     for dataset in zfs.children(place.base):
         name = dataset.rpartition("/")[2]
         if zfs.local_property(dataset, MIRROR) == name:
@@ -155,9 +155,9 @@ def _mirrors(place: Place) -> Iterator[tuple[str, str]]:
 
 
 def _check_cipher(place: Place, dataset: str) -> None:
-    """Make sure that a dataset of a store with a key is encrypted as init does it, under the store's key.
+    """Make sure that a dataset of a store with a key is encrypted as init does it, with the store's key.
 
-    Whoever holds the devices can put another there: the night would write everything to it in clear.
+    An attacker with access to the devices can replace it: the night would write everything to it unencrypted.
     """
     found = zfs.value(dataset, "encryption"), zfs.value(dataset, "encryptionroot")
     if found != (_CIPHER["encryption"], place.base):
@@ -181,7 +181,7 @@ def _mount(dataset: str, target: Path, *, read_only: bool) -> None:
 
 
 def _check(place: Place, *, proved: bool) -> None:
-    """The store is there, the right one, finished and healthy."""
+    """Check that the store is there, is the right one, complete and healthy."""
     if not zfs.exists(place.base):
         raise StorageError(f"there is no store in {place.base.rpartition('/')[0]}", hint="'snapmirror init' makes one")
     found = zfs.local_property(place.base, IDENTITY)
@@ -205,7 +205,7 @@ def _foreign(place: Place) -> StorageError:
 
 
 def _refuse_stranger(place: Place) -> None:
-    """A pool of this name that is open already would be in the way: what is ours has been released before."""
+    """Refuse if another pool of this name is imported: our own has been released before."""
     if zpool.is_imported(place.pool):
         raise StorageError(
             f"another pool is called {place.pool}, and imported", hint="give this store's pool another name in [zfs]"
@@ -225,7 +225,7 @@ def read_passphrase(settings: ZfsConfig) -> bytes | None:
     return key
 
 
-# --- what a dead run or a browser has left
+# --- leftovers of a dead run or of browsing
 
 
 def is_browsed(place: Place) -> bool:
@@ -235,7 +235,7 @@ def is_browsed(place: Place) -> bool:
 
 
 def release(place: Place) -> bool:
-    """Unmount, forget the key, export: whatever stands of it. True when anything did. Refuses what is not ours."""
+    """Unmount, unload the key, export, as far as needed. True when anything was open. Refuses what is not ours."""
     top = mount_at(place.path)
     if top is not None and top.source != place.base:
         raise StorageError(
@@ -260,7 +260,7 @@ def release(place: Place) -> bool:
 
 
 def _is_open(place: Place) -> bool:
-    """Whether this store's pool is imported. Raises StorageError for another one that has its name."""
+    """Whether this store's pool is imported. Raises StorageError for another one with its name."""
     if not zpool.is_imported(place.pool):
         return False
     found = zfs.local_property(place.base, IDENTITY) if zfs.exists(place.base) else None
@@ -275,9 +275,9 @@ def _is_open(place: Place) -> bool:
 
 @contextmanager
 def held(place: Place, patience: float = 0.0) -> Iterator[None]:
-    """A store without an image is ours alone, as long as everyone asks: two configurations may name the same one.
+    """Lock a store without an image against all who ask for the lock: two configurations may name the same.
 
-    `patience`: for so many seconds another snapmirror is waited for. Raises TakenError.
+    `patience`: seconds to wait for another snapmirror. Raises TakenError.
     """
     path = encryption.RUNTIME_FOLDER / f"zfs-{place.base.replace('/', '.')}.lock"
     with (
@@ -291,7 +291,7 @@ def held(place: Place, patience: float = 0.0) -> Iterator[None]:
 
 
 def make(place: Place) -> None:
-    """Make pool (where it is to be ours) and store; nothing of it stays open. Raises StorageError; undoes itself."""
+    """Make the pool (if it is to be ours) and the store, closed. Raises StorageError, after undoing its steps."""
     zpool.need_module()
     key = read_passphrase(place.settings)
     identity = place.id or str(uuid.uuid4())
@@ -318,18 +318,18 @@ def make(place: Place) -> None:
 
 
 def _clear_unfinished(place: Place) -> None:
-    """Take away the pool that an init which was killed has left on the devices."""
+    """Remove the pool that a killed init has left on the devices."""
     try:
         zpool.import_(place.pool, place.devices)
     except StorageError:
-        return  # there is none
+        return  # there is no pool
     with undone_by(lambda: zpool.export(place.pool)):
         _refuse_finished(place, place.pool)
         zpool.destroy(place.pool)
 
 
 def _refuse_finished(place: Place, dataset: str) -> None:
-    """Whatever has no mark of ours, or the mark that it is finished, stays."""
+    """Refuse a dataset that has no mark of ours, or is marked as ready."""
     if zfs.local_property(dataset, IDENTITY) is None:
         raise _foreign(place)
     if zfs.exists(place.base) and zfs.local_property(place.base, READY) is not None:
@@ -356,12 +356,12 @@ def _make_store(place: Place, identity: str, key: bytes | None) -> None:
 
 
 def mark_ready(place: Place) -> None:
-    """The store, which is standing, has proved itself."""
+    """Mark the open store as ready: it has passed the self-test."""
     zfs.set_property(place.base, READY, "yes")
 
 
 def remove(place: Place) -> None:
-    """Take away what this init has made, and could not prove."""
+    """Remove what this init has made, after a failed self-test."""
     if place.is_ours:
         _clear_unfinished(place)
     else:
@@ -370,7 +370,7 @@ def remove(place: Place) -> None:
 
 
 def check_thoroughly(place: Place) -> None:
-    """Read every block in use of the standing store. Raises StorageError when any is damaged."""
+    """Read every block in use of the open store. Raises StorageError when any is damaged."""
     zpool.scrub(place.pool)
     if errors := zpool.health(place.pool).errors:
         raise StorageError(f"the pool {place.pool} is damaged: {errors[0]}", hint="'zpool status -v' says more")

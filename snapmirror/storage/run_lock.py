@@ -1,13 +1,13 @@
-"""The lock of runs: one run per store at a time. Runs no program, but ends those that a killed run has left.
+"""The lock of runs: one run per store at a time. Runs no program, but ends those that a killed run has left running.
 
-A flock on a small file: the kernel lets go of it when its owner dies, however that happens, so there is no stale lock
-to judge. The file names the owner, for the message to whoever comes second, and for the next run, which must end what
-a killed owner left running before it touches the store.
+It is a flock on a small file: the kernel releases it when its owner dies, however that happens, so there are no stale
+locks. The file names the owner, for the message to a second run, and for the next run, which must end what a killed
+owner left running before it accesses the store.
 
-A store that is a plain folder has the file inside, so that it is one lock however many configurations, names, mounts,
-containers and users lead there. (An image and a pool have a lock of their own besides: see `image_lock` and `pool`.)
-A machine that reaches the folder by a network which keeps no locks has left its name there: as long as that stands,
-nobody else can know whether it is alive.
+A store that is a plain folder has the file inside, so that there is one lock for all configurations, names, mounts,
+containers and users of that folder. (An image and a pool have an additional lock of their own: see `image_lock` and
+`pool`.) A machine that accesses the folder over a network without locks leaves its name in the file: as long as it is
+there, no other machine can know whether that one is alive.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from snapmirror.storage import locks
 from snapmirror.storage.locks import Rank, Refusal
 
 log = logging.getLogger("snapmirror.lock")
-_LAST_RUN_SECONDS = 120  # that what was stuck may take to end: the client asks a server that is back every few seconds
+_LAST_RUN_SECONDS = 120  # for a stuck run to end: the client retries every few seconds until its server is back
 _POLL_SECONDS = 0.5
 _TEXT_BYTES = 1024
 NAME = ".snapmirror.lock"
-"""The lock file in a store that is a plain folder."""
+"""The name of the lock file in a store that is a plain folder."""
 
 
 @contextmanager
 def run_lock(config: Config, *, reading: bool = False, making: bool = False, wait: float = 0) -> Iterator[None]:
     """Hold the store's lock. Raises LockedError, naming the owner, when a live run holds it.
 
-    `reading`: the store is not written to, and may be read-only or full. `making`: it need not be there yet.
-    `wait`: for so many seconds it is waited for.
+    `reading`: the store is not written to, and may be read-only or full. `making`: it need not exist yet. `wait`:
+    seconds to wait for the lock.
     """
     state_folder.make(config)
     try:
@@ -56,7 +56,7 @@ def run_lock(config: Config, *, reading: bool = False, making: bool = False, wai
         if not making:
             raise
         descriptor = None
-    if descriptor is None:  # nobody can write there, or nothing is there
+    if descriptor is None:  # nobody can write there, or the folder is missing
         yield
         return
     with (
@@ -69,12 +69,12 @@ def run_lock(config: Config, *, reading: bool = False, making: bool = False, wai
             _write(descriptor, _owner(config), reading=reading)
             yield
         finally:
-            with suppress(OSError):  # a disk that fails has been told of; the next one sees that we are gone
+            with suppress(OSError):  # a failing disk is reported already; the next run sees our end
                 os.pwrite(descriptor, b" " * _TEXT_BYTES, 0)
 
 
 def _open(config: Config, *, reading: bool) -> int | None:
-    """The lock file, made if it is missing. None where there is none, and a read-only file system keeps all from it."""
+    """Open the lock file, or make it. None if it is missing, and a read-only file system lets nobody make it."""
     path = lock_file(config)
     try:
         return _opened(path, os.O_RDWR)
@@ -84,7 +84,7 @@ def _open(config: Config, *, reading: bool) -> int | None:
                 return _opened(path, os.O_RDONLY)
             return None
         if config.is_plain:
-            folder.check_writable(path.parent, [mirror.name for mirror in config.mirrors])  # tells whose it is
+            folder.check_writable(path.parent, [mirror.name for mirror in config.mirrors])  # its error names the owner
             hint = "a lock is a file of its owner's; if it is anything else, remove it"
         else:
             hint = "set state_dir in [store]"
@@ -100,7 +100,7 @@ def _opened(path: Path, access: int) -> int:
             raise
         descriptor = os.open(path, flags | os.O_CREAT, 0o600)
         above = path.parent.stat()
-        if os.geteuid() == 0 and above.st_uid != 0:  # root reads a user's store, whose nights must get past this
+        if os.geteuid() == 0 and above.st_uid != 0:  # root reads a user's store; the user's nights need this file
             os.fchown(descriptor, above.st_uid, above.st_gid)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -119,8 +119,8 @@ def _owner(config: Config) -> dict[str, object]:
 
 
 def _attempt(file: TextIO, config: Config, wait: float) -> Refusal | None:
-    """A live owner is waited for if that is asked for (`wait`, in seconds); one that could not end always is: its
-    server may be back, and it on its way out."""
+    """Waits for a live owner if requested (`wait`, in seconds); for a stuck one always: its server may be back, and it
+    may be about to end."""
     if lockfile.take(file, fcntl.LOCK_EX):
         return None
     owner = _owner_in(_text(file))
@@ -163,9 +163,9 @@ def _text(file: TextIO) -> str:
 
 
 def _write(descriptor: int, owner: dict[str, object], *, reading: bool) -> None:
-    """Without it nobody could end what a killed run leaves behind: so a full disk ends the run here.
+    """Without the owner's name nobody could end what a killed run leaves running: so a full disk ends the run here.
 
-    The text is as long as the last one, and so needs no room but the first time.
+    The text is as long as the last one, so it needs space only the first time.
     """
     text = json.dumps(owner).encode().ljust(_TEXT_BYTES)
     try:
@@ -180,23 +180,23 @@ def _write(descriptor: int, owner: dict[str, object], *, reading: bool) -> None:
 
 
 def lock_file(config: Config) -> Path:
-    """Where the lock of this store is: in its folder where it is a plain one, else in the state folder.
+    """The lock file of this store: inside it if it is a plain folder, else in the state folder.
 
-    Raises StorageError where the folder cannot be reached, StoreMissing where it is not there.
+    Raises StorageError if the folder cannot be accessed, StoreMissing if it is missing.
     """
     return folder.found(config.store.path) / NAME if config.is_plain else state_file(config, ".lock")
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lock: since when (seconds since 1970), and why it cannot end, if it cannot."""
+    """The owner of a lock: since when (seconds since 1970), and why it is stuck, if it is."""
 
     since: float | None
     stuck: str | None
 
 
 def owner_of(config: Config) -> Owner | None:
-    """The live run that holds the store, or None. Only looks: a lock taken to find out could turn a night away."""
+    """The live run that holds the store, or None. Takes no lock: a lock taken for this could make a night fail."""
     owner = _live_owner(config)
     if owner is None:
         return None
@@ -205,7 +205,7 @@ def owner_of(config: Config) -> Owner | None:
 
 
 def refusal(config: Config) -> LockedError | None:
-    """What a live run would have `run_lock` say now; None if there is none. Takes no lock either."""
+    """The error that `run_lock` would raise now because of a live run; None if there is none. Takes no lock either."""
     owner = _live_owner(config)
     if not owner:
         return None
@@ -226,7 +226,7 @@ def _live_owner(config: Config) -> dict[str, Any] | None:
 
 
 def mark_stuck(config: Config, pid: int, message: str) -> None:
-    """Whoever asks for the lock while process `pid` holds it gets to know that it cannot end."""
+    """Note, for others that ask for the lock while process `pid` holds it, that this process is stuck."""
     with suppress(OSError, StorageError), lock_file(config).open("r+") as file:
         owner = _owner_in(file.read())
         if owner.get("pid") == pid:
@@ -242,7 +242,7 @@ def _owner_in(text: str) -> dict[str, Any]:
 
 
 def _end_leftovers(text: str) -> None:
-    """The lock is ours but still names an owner: it died. End its children, which may be writing still."""
+    """The lock is ours but the file still names an owner, which died. End its children, which may still be writing."""
     owner = _owner_in(text)
     run, pid = owner.get("run"), owner.get("pid")
     if run and isinstance(run, str) and run != os.environ.get(process.RUN_VARIABLE):
@@ -251,7 +251,7 @@ def _end_leftovers(text: str) -> None:
 
 
 def _describe(owner: dict[str, Any], holders: str) -> str:
-    """Who holds the lock: by what the file says, if that one does hold it; else by what the kernel says."""
+    """The owner of the lock for people: as the file says, if that process does hold it; else as the kernel says."""
     if f"(pid {owner.get('pid')})" in holders or "(pid" not in holders:
         with suppress(ValueError, KeyError, TypeError, OverflowError, OSError):
             return f"another run holds the store: {_named(owner)}"

@@ -1,8 +1,8 @@
-"""The storage self-test: nothing is trusted before it was written, flushed, dropped from the caches and read back.
+"""The storage self-test: storage is trusted only after data was written, flushed, dropped from caches and read back.
 
 Runs no program itself. The load is of the kind that found silent corruption in a stack which passed smaller tests
 (FACTS): blocks of mixed sizes, many small files, rounds of hard-linked copies with changes. Then everything is closed
-and opened again, compared with what was meant to be written, and the file system is checked while unmounted. The
+and opened again, compared with what should have been written, and the file system is checked while unmounted. The
 default size found that corruption (direct I/O over QEMU's bare FUSE export, XFS and ext4) in each of 6 runs.
 """
 
@@ -37,7 +37,7 @@ _CHANGED_PER_ROUND = 0.15
 
 @dataclass(frozen=True)
 class Workload:
-    """How much is written. The default takes 5 to 20 seconds."""
+    """The amount of data to write. The default takes 5 to 20 seconds."""
 
     small_files: int = 4000
     big_files: int = 4
@@ -46,18 +46,18 @@ class Workload:
 
     @property
     def needed_bytes(self) -> int:
-        """Space it takes at most."""
+        """The space that it needs at most, in bytes."""
         small = self.small_files * (1 + self.rounds * _CHANGED_PER_ROUND) * 12_000
         return int(small) + self.big_files * self.big_bytes
 
     @property
     def needed_inodes(self) -> int:
-        """Inodes it takes at most; each round has folders of its own."""
+        """The inodes that it needs at most; each round has folders of its own."""
         per_round = _CHANGED_PER_ROUND + 1 / _FILES_PER_FOLDER
         return int(self.small_files * (1 + per_round * (self.rounds + 1))) + self.big_files + 10
 
     def fitting(self, free_bytes: int, free_inodes: int | None) -> Workload:
-        """The same in smaller, where there is little room: at most half of it is used."""
+        """A smaller workload if there is little room: at most half of the room is used."""
         share = min(1.0, free_bytes / 2 / self.needed_bytes)
         if free_inodes is not None:
             share = min(share, free_inodes / 2 / self.needed_inodes)
@@ -72,7 +72,7 @@ DEFAULT_WORKLOAD = Workload()
 
 @dataclass(frozen=True)
 class SelftestReport:
-    """A self-test that passed. `free_bytes` is what the store had left before it."""
+    """A self-test that passed. `free_bytes` is the store's free space before it."""
 
     files: int
     bytes: int
@@ -86,7 +86,7 @@ class SelftestReport:
 
 
 def selftest(config: Config, workload: Workload = DEFAULT_WORKLOAD) -> SelftestReport:
-    """Prove the store's storage; leaves nothing behind. Raises StorageError for the smallest difference."""
+    """Test the store's storage; leaves nothing behind. Raises StorageError for the smallest difference."""
     if config.image is None and config.zfs is not None:
         report = prove(lambda: open_store(config), workload, remounted=True)
         with open_store(config):
@@ -102,7 +102,7 @@ def selftest(config: Config, workload: Workload = DEFAULT_WORKLOAD) -> SelftestR
 
 
 def selftest_held(config: Config, image_config: ImageConfig, record: ImageRecord, workload: Workload) -> SelftestReport:
-    """The same for an image that the caller holds."""
+    """Test an image that the caller holds."""
     report = prove(lambda: standing(config, image_config, record), workload, remounted=True)
     key = encryption.read_key(image_config)
     with encryption.opened(image_config.file, record, key, known_header.copies_of(config)) as block:
@@ -123,7 +123,7 @@ def prove(
     try:
         with opened() as store:
             folder = store.path / FOLDER
-            shutil.rmtree(folder, ignore_errors=True)  # of a self-test that was killed
+            shutil.rmtree(folder, ignore_errors=True)  # the rest of a killed self-test
             free = store.free_bytes()
             tree = _Tree(folder, workload.fitting(free, store.free_inodes()))
             try:
@@ -158,7 +158,7 @@ _HINT = "this storage loses data: check the disk, its cable, the memory and the 
 
 @dataclass
 class _Tree:
-    """What is written, and what must be read back. Contents are numbered; names that share a number share an inode."""
+    """The files to write and to read back. Contents are numbered; names that share a number share an inode."""
 
     folder: Path
     workload: Workload
@@ -177,7 +177,7 @@ class _Tree:
             self._next_round(f"round.{number - 1}/", f"round.{number}/")
 
     def compare(self) -> list[str]:
-        """The names that are missing, too many, or not what was written."""
+        """The names that are missing, extra, or different from what was written."""
         found = {
             str(Path(parent, name).relative_to(self.folder))
             for parent, _, names in os.walk(self.folder)
@@ -193,7 +193,7 @@ class _Tree:
         return sorted(different)
 
     def _same(self, digest: bytes, paths: list[Path]) -> bool:
-        with suppress(OSError):  # what cannot be read is different
+        with suppress(OSError):  # an unreadable file counts as different
             statuses = [path.stat() for path in paths]
             one_inode = len({status.st_ino for status in statuses}) == 1 and statuses[0].st_nlink == len(paths)
             with paths[0].open("rb") as file:
@@ -208,7 +208,7 @@ class _Tree:
         self._wrote(name, data)
 
     def _write_big(self, name: str) -> None:
-        """In blocks of mixed sizes; then some of it again, in place, with holes cut by seeking and a flush between."""
+        """Write blocks of mixed sizes, then some again in place, with holes made by seeking and a flush in between."""
         size, data = self.workload.big_bytes, bytearray(self.workload.big_bytes)
         with (self.folder / name).open("w+b", buffering=0) as file:
             for turn in range(2):
@@ -241,5 +241,5 @@ class _Tree:
 
 
 def _drop_caches() -> None:
-    with suppress(OSError):  # without root, or in a container: then only the remount makes the reading real
+    with suppress(OSError):  # without root, or in a container: then only the remount empties the caches
         Path("/proc/sys/vm/drop_caches").write_text("3\n")

@@ -1,9 +1,9 @@
-"""The share: mounted below the image, undone after it. Runs no program itself.
+"""The share: mounted below the image, unmounted after it. Runs no program itself.
 
-Several programs of this machine may use one mount at a time, each with another image, or one of them waiting to be told
-that the image is taken. A lock file counts them: everyone holds it shared while using the mount, whoever mounts or
-unmounts holds it alone. The kernel lets go of a dead one's, so a share that a dead run left is simply used, and
-unmounted by the next to finish. A store that was left mounted for browsing keeps its share.
+Several programs of this machine may use one mount at a time, each with another image, or one waiting for the image of
+another. A lock file counts them: each holds it shared while it uses the mount, and exclusively while it mounts or
+unmounts. The kernel releases the lock of a dead program, so a share that a dead run left mounted is simply used, and
+unmounted by the next program that ends. A store that was left mounted for browsing keeps its share mounted.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from snapmirror.tools.undo import undone_by
 
 log = logging.getLogger("snapmirror.share")
 
-_TURN_SECONDS = 100.0  # that another program needs at most to mount or unmount it
+_TURN_SECONDS = 100.0  # the most that another program needs to mount or unmount it
 _PAUSE_SECONDS = 0.05
 
 
 @contextmanager
 def mounted(share: ShareConfig | None, rank: Rank = Rank.SHARE) -> Iterator[None]:
-    """The share is mounted on its mount point. Without one there is nothing to do."""
+    """Mount the share on its mount point. Without a share there is nothing to do."""
     if share is None:
         yield
         return
@@ -49,17 +49,17 @@ def mounted(share: ShareConfig | None, rank: Rank = Rank.SHARE) -> Iterator[None
 
 
 def place(share: ShareConfig) -> cifs.Place:
-    """The share, as the tools want it."""
+    """The share as the value that the tools take."""
     return cifs.Place(share.unc, share.port)
 
 
 def is_mounted(share: ShareConfig) -> bool:
-    """Whether something is mounted there, by what the kernel says; the server is not asked."""
+    """Whether something is mounted there, according to the kernel; the server is not contacted."""
     return mount_at(share.mount_point) is not None
 
 
 def _join(users: IO[bytes], share: ShareConfig) -> Refusal | None:
-    """Use the mount that is there, or make it, unless somebody else is just mounting or unmounting it."""
+    """Use the existing mount, or make it, unless another program is just mounting or unmounting it."""
     if lockfile.take(users, fcntl.LOCK_SH) and is_mounted(share):
         cifs.check_mounted(place(share), share.mount_point)
         return None
@@ -89,7 +89,7 @@ def _mount(share: ShareConfig) -> None:
 
 
 def _release(users: IO[bytes], mount_point: Path) -> None:
-    """Unmount it, unless someone else uses it, or an image on it was left open for browsing."""
+    """Unmount it, unless another program uses it, or an image on it was left open for browsing."""
     if not lockfile.take(users, fcntl.LOCK_EX) or loop.attached_below(mount_point):
         return
     while mount_at(mount_point) is not None:
@@ -97,7 +97,7 @@ def _release(users: IO[bytes], mount_point: Path) -> None:
 
 
 def _check_left(users: IO[bytes], mount_point: Path, lost: ShareLost) -> None:
-    """A run that cannot reach the share cannot release either what a dead one has left standing on it."""
+    """Report what a dead run has left open on the share: a run that cannot reach the share cannot release it either."""
     if lockfile.take(users, fcntl.LOCK_EX) and (left := loop.attached_below(mount_point)):
         raise lost.stuck(StuckError(f"{left[0]} is still attached")) from lost
 

@@ -1,8 +1,8 @@
-"""The checksums of a copy, kept beside it: what its blocks were when they were last read back. Runs no program.
+"""The checksums of a copy, kept beside it: those of its blocks when they were last read back. Runs no program.
 
-`<copy>.sums` is a line of JSON, then the table of `blocks`, both in zstd. It is believed only while the copy has the
-size and the time that stand in it: a whole second that is set on purpose, so that whoever writes to the copy changes
-it, and no file system rounds it.
+`<copy>.sums` is a line of JSON, then the table of `blocks`, both in zstd. It is trusted only while the copy has the
+size and the time recorded in it: a whole second that is set on purpose, so that any write to the copy changes it, and
+no file system rounds it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _LONGEST_HEAD = 4096
 
 @dataclass(frozen=True)
 class Sums:
-    """A table, and when the whole copy was last read and compared with it (seconds since 1970)."""
+    """A table, and the time when the whole copy was last read and compared with it (seconds since 1970)."""
 
     table: bytearray
     checked: float
 
 
 def sums_file(copy: Path) -> Path:
-    """Where they are kept."""
+    """The file of a copy's checksums."""
     return copy.with_name(f"{copy.name}.sums")
 
 
@@ -50,7 +50,7 @@ def save(copy: Path, target: Path, sums: Sums, image_id: str, shape: Shape) -> N
 
 
 def load(copy: Path, image_id: str, shape: Shape) -> Sums | None:
-    """The checksums, if they are whole and the copy was not touched since; else None."""
+    """The checksums, if they are undamaged and the copy was not changed since; else None."""
     try:
         most = _LONGEST_HEAD + SUM_BYTES * shape.blocks
         packed = files.read(sums_file(copy), 2 * most)

@@ -1,11 +1,11 @@
-"""An update of a copy: the blocks that differ, written down beside it in full before the copy itself is touched.
+"""An update of a copy: the differing blocks, written beside it in full before the copy itself is changed.
 
     snapmirror.img.update         the blocks, one after the other
     snapmirror.img.update.list    which they are; there only when the blocks are complete, on the disk, and read back
 
-A redo journal: until the list is there the copy is the old one, and from then on it can be made the new one, again and
-again, by the next run or by hand, with `dd` alone (page `copy`). Two whole copies in turn would promise the
-same and take twice the disk; writing into the only copy without a journal would promise nothing. Runs no program.
+It is a redo journal: until the list exists the copy is the old one; from then on it can be turned into the new one,
+repeatedly, by the next run or by hand, with `dd` alone (page `copy`). Two alternating whole copies would be as safe and
+take twice the disk; writing into the only copy without a journal would not be safe. Runs no program.
 
 The list: a line of JSON, then a line for each run of blocks: first block, count, BLAKE2b (128 bits) of the content, or
 `hole`.
@@ -34,12 +34,12 @@ _LONGEST_HEAD = 4096
 
 
 class ChangedError(StorageError):
-    """What an update is made from does not hold what its checksums say."""
+    """The source of an update does not match its checksums."""
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A run of blocks, and the checksum of what it is to hold; NONE for a hole."""
+    """A run of blocks, and the checksum of its new content; NONE for a hole."""
 
     run: Run
     sum: bytes
@@ -47,7 +47,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class Update:
-    """What there is to do to a copy."""
+    """The changes to make to a copy."""
 
     image_id: str
     shape: Shape
@@ -55,17 +55,17 @@ class Update:
 
     @property
     def data_bytes(self) -> int:
-        """How much is to be written."""
+        """The number of bytes to write."""
         return sum(self.shape.span(patch.run)[1] for patch in self.patches if not patch.run.hole)
 
 
 def blocks_file(copy: Path) -> Path:
-    """Where the blocks are."""
+    """The file of the blocks."""
     return copy.with_name(f"{copy.name}.update")
 
 
 def list_file(copy: Path) -> Path:
-    """Where the list is."""
+    """The file of the list."""
     return copy.with_name(f"{copy.name}.update.list")
 
 
@@ -84,9 +84,9 @@ def write(
     advance: Advance,
     about: Mapping[str, object] | None = None,
 ) -> Update:
-    """Write an update and make it complete. Interrupted before that, it leaves nothing that counts.
+    """Write an update and make it complete. If interrupted before that, it leaves nothing that is used.
 
-    `about` is what else its list is to say. Raises ChangedError when the source is not as `want` has it.
+    `about` are further fields of its list. Raises ChangedError when the source does not match `want`.
     """
     patches: list[Patch] = []
     with _new(blocks_file(copy)) as descriptor:
@@ -112,7 +112,7 @@ def write(
 
 
 def load(copy: Path) -> Update:
-    """The update that waits. Raises StorageError when it cannot be understood."""
+    """The waiting update. Raises StorageError when it cannot be parsed."""
     path = list_file(copy)
     try:
         head, *lines = files.read(path, _LONGEST_LIST).decode("ascii").splitlines()
@@ -136,7 +136,7 @@ def load(copy: Path) -> Update:
 
 
 def about(copy: Path) -> dict[str, object]:
-    """What the first line of a list says; nothing where there is none that can be read."""
+    """The fields of a list's first line; empty if there is no readable one."""
     try:
         with files.reading(list_file(copy)) as file:
             head = json.loads(file.readline(_LONGEST_HEAD))
@@ -146,7 +146,7 @@ def about(copy: Path) -> dict[str, object]:
 
 
 def check(copy: Path, update: Update, advance: Advance) -> None:
-    """Read the blocks back. Raises DamageError when they are not what the list says."""
+    """Read the blocks back. Raises DamageError when they do not match the list."""
     for patch, data in _blocks(copy, update):
         if sum_of(data) != patch.sum:
             raise unreadable(blocks_file(copy))
@@ -154,7 +154,7 @@ def check(copy: Path, update: Update, advance: Advance) -> None:
 
 
 def apply(copy: Path, target: Path, update: Update, advance: Advance) -> None:
-    """Make `target` what the update says, flushed and read back. May be done again, as often as it takes."""
+    """Apply the update to `target`, flush it and read it back. It may be repeated any number of times."""
     descriptor = files.own(target)
     try:
         for patch in update.patches:
@@ -176,14 +176,14 @@ def apply(copy: Path, target: Path, update: Update, advance: Advance) -> None:
 
 
 def discard(copy: Path) -> None:
-    """Forget an update, applied or incomplete. The list goes first: blocks alone mean nothing."""
+    """Remove an update, applied or incomplete. The list goes first: blocks without a list are ignored."""
     for path in (list_file(copy), blocks_file(copy)):
         path.unlink(missing_ok=True)
     files.sweep(list_file(copy))
 
 
 def clear(descriptor: int, start: int, length: int) -> None:
-    """Make a stretch read as zeros: a hole, or where that cannot be, zeros."""
+    """Make a range read as zeros: a hole, or written zeros if that is impossible."""
     if image.punch(descriptor, start, length):
         return
     for at in range(start, start + length, len(_ZEROS)):
@@ -191,7 +191,7 @@ def clear(descriptor: int, start: int, length: int) -> None:
 
 
 def unreadable(file: Path) -> DamageError:
-    """The sentence for a disk that does not keep what it is given."""
+    """The error for a disk that returns other data than was written."""
     return DamageError(
         f"{file} does not read back as it was written",
         hint="this disk, its cable or its enclosure loses data: copy to another one",
@@ -199,10 +199,10 @@ def unreadable(file: Path) -> DamageError:
 
 
 def settle(file: Path) -> None:
-    """The name that a file was just given is on the disk.
+    """Flush a file's new name to the disk.
 
-    The file is flushed by it as well: that is what a share has instead of flushing folders, and what Windows writes its
-    own journal at.
+    The file itself is flushed as well: a share has this instead of flushing folders, and Windows writes its own journal
+    then.
     """
     for path, flags in ((file, os.O_RDWR), (file.parent, os.O_RDONLY | os.O_DIRECTORY)):
         descriptor = os.open(path, flags | os.O_CLOEXEC | (os.O_NOFOLLOW if path == file else 0))
@@ -225,7 +225,7 @@ def _commit(copy: Path, update: Update, about: Mapping[str, object]) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """A small file: the old one or the new one, whatever happens, and on the disk."""
+    """Replace a small file, durably: whatever happens, the old or the new one is there."""
     with files.replacing(path, alone=True) as descriptor:
         write_all(descriptor, memoryview(content))
         os.fsync(descriptor)
@@ -233,7 +233,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def _digest(lines: Sequence[str]) -> str:
-    """Of the list itself: a block number with a flipped bit would put a block in a wrong place."""
+    """The checksum of the list itself: a block number with a flipped bit would put a block in a wrong place."""
     return hashlib.sha256("\n".join(lines).encode("ascii")).hexdigest()
 
 
@@ -258,7 +258,7 @@ def _parse(line: str) -> Patch:
 
 
 def _blocks(copy: Path, update: Update) -> Iterator[tuple[Patch, memoryview]]:
-    """Every patch that has content, with it."""
+    """Every patch that has content, with its content."""
     at = 0
     with uncached(blocks_file(copy), Shape(update.data_bytes, update.shape.block)) as reader:
         for patch in update.patches:
@@ -270,7 +270,7 @@ def _blocks(copy: Path, update: Update) -> Iterator[tuple[Patch, memoryview]]:
 
 @contextmanager
 def _new(path: Path) -> Iterator[int]:
-    """A file that is made anew is open for writing, as a descriptor."""
+    """Make a new file and open it for writing, as a descriptor."""
     path.unlink(missing_ok=True)
     descriptor = files.own(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:

@@ -1,12 +1,12 @@
-"""What an export shows: the store at a place of its own, read-only, without what is snapmirror's own in it.
+"""The view that an export serves: the store at another place, read-only, without snapmirror's own files.
 
-A mirrored server may hold a link such as `../.snapmirror`, and whoever serves files follows links. So what is not to be
-read must not be there, by whatever way: in the view an empty folder lies over each `.snapmirror`, and an empty file
-over the lock of a store that is a plain folder.
+A mirrored server may hold a link such as `../.snapmirror`, and file servers follow links. So files that must not be
+read must not be there at all: in the view an empty folder is mounted over each `.snapmirror`, and an empty file over
+the lock of a store that is a plain folder.
 
-Everything of an export is below one folder, and only root may enter that: the view, and what the server keeps (its
-settings, the hashes of passwords, its log). It is gone when the export ends; what a killed one leaves is taken away by
-the next, or by whoever needs the store. Runs no program itself.
+Everything of an export is below one folder that only root may enter: the view, and the server's files (its settings,
+the hashes of passwords, its log). It is removed when the export ends; the next export, or a command that needs the
+store, removes what a killed one has left. Runs no program itself.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from snapmirror.tools.undo import undone_by
 log = logging.getLogger("snapmirror.export")
 
 _OPTIONS = ("ro", "nosuid", "nodev", "noexec")
-_APART = "rprivate"  # else what is laid over the view would lie over the store itself
+_APART = "rprivate"  # otherwise mounts over the view would appear in the store itself, too
 _OURS = ".snapmirror"  # in each mirror
 _OPENED = "opened"  # a file
-_OURS_AT_THE_TOP = re.compile(r"lost\+found|\.snapmirror.*")  # the lock, and what a self-test or a removal has left
+_OURS_AT_THE_TOP = re.compile(r"lost\+found|\.snapmirror.*")  # the lock, and leftovers of a self-test or a removal
 
 
 def folder_of(store: Path) -> Path:
-    """Where everything is that belongs to an export of this store while it is served."""
+    """The folder of all that belongs to an export of this store while it is served."""
     return RUNTIME_FOLDER / f"export-{hashlib.sha256(os.fsencode(store)).hexdigest()[:12]}"
 
 
 @contextmanager
 def shown(store: Path, *, opened: bool, with_mounts: bool = False) -> Iterator[Path]:
-    """The folder of an export, with the store's view in it; `with_mounts`: and with what is mounted in the store.
+    """Make the folder of an export, with the store's view in it; `with_mounts`: including mounts in the store.
 
-    `opened`: the export has opened the store, so it is to be closed, by whoever takes away what is left. Raises
+    `opened`: the export has opened the store, so removing its leftovers includes closing the store. Raises
     StorageError.
     """
     folder = folder_of(store)
@@ -68,17 +68,17 @@ def shown(store: Path, *, opened: bool, with_mounts: bool = False) -> Iterator[P
 
 
 def view_of(folder: Path) -> Path:
-    """The store as it is shown."""
+    """The store as the export shows it."""
     return folder / "history"
 
 
 def was_opened(store: Path) -> bool:
-    """Whether an export that was killed has left the store open."""
+    """Whether a killed export has left the store open."""
     return (folder_of(store) / _OPENED).exists()
 
 
 def release(store: Path) -> None:
-    """Take away what is left of an export of this store; the caller knows that none is alive. Raises StuckError."""
+    """Remove what is left of an export of this store; the caller knows that none is running. Raises StuckError."""
     folder = folder_of(store)
     if os.geteuid() != 0 or not folder.exists():  # (nobody else can export)
         return

@@ -1,12 +1,12 @@
-"""The watch over a share: what happens when its server stays away for longer than `lost_after_seconds`.
+"""The watchdog of a share: ends a command when its server stays away for longer than `lost_after_seconds`.
 
-The share is mounted `hard`: while its server is away, writes wait, and go on when it is back, which costs nothing. But
-nothing that waits below the image can be ended: in a guest (Linux 6.1) neither SIGKILL nor `umount --force` of the
-share nor a shutdown of the file system freed a thread that waited for the loop device, and a peer that accepts and
-closes connections only made the client try again. So a command that uses a share is split in two (see `worker`). The
-watcher has the share asked by a helper; when there is no answer for too long it sends the worker SIGUSR1, which ends
-the run as a storage error (11). Most of what waits can be left that way. What cannot be left in time is stuck (20): the
-watcher says so and ends, and the worker, which is still there, releases everything by itself once the server is back.
+The share is mounted `hard`: while its server is away, writes wait, and continue when it is back, which costs nothing.
+But a process that waits below the image cannot be ended: in a guest (Linux 6.1) neither SIGKILL nor `umount --force` of
+the share nor a shutdown of the file system freed a thread that waited for the loop device, and a peer that accepts and
+closes connections only made the client try again. So a command that uses a share is split in two (see `worker`). A
+helper of the watcher queries the share; if there is no answer for too long the watcher sends the worker SIGUSR1, which
+ends the run with a storage error (11). Most waits end that way. A worker that does not end in time is stuck (20): the
+watcher reports that and ends, and the worker releases everything by itself once the server is back.
 
 Runs no program.
 """
@@ -31,14 +31,14 @@ from snapmirror.tools.mount import mount_at
 log = logging.getLogger("snapmirror.watchdog")
 
 _TICK_SECONDS = 1.0
-_UNWIND_SECONDS = 60.0  # that a worker may take to leave, when the server does not answer
+_UNWIND_SECONDS = 60.0  # that a worker may take to end, when the server does not answer
 _ASK_SECONDS = 5.0
 
 
 def watch(config: Config) -> int | None:
-    """Split the command. None: this is the worker, go on. Else it has ended, with this exit code.
+    """Split the command. None: this is the worker, which goes on. Otherwise the worker has ended with this exit code.
 
-    Raises StuckError when it cannot end.
+    Raises StuckError when the worker cannot end.
     """
     share = _watched(config)
     if share is None:
@@ -52,7 +52,7 @@ def watch(config: Config) -> int | None:
 
 @dataclass(frozen=True)
 class _Watched:
-    """What may be mounted: the share of the image and that of its copy, which often is on the same server."""
+    """The mounts to watch: the share of the image and that of its copy, which often is on the same server."""
 
     unc: str
     lost_after_seconds: int
@@ -61,7 +61,7 @@ class _Watched:
 
 def _watched(config: Config) -> _Watched | None:
     share, copy = config.share, config.image_copy
-    copy_point = copy.mount_point if copy else COPY_MOUNT_POINT  # its share may be named on the command line
+    copy_point = copy.mount_point if copy else COPY_MOUNT_POINT  # the share may be named on the command line
     if share is not None:
         return _Watched(share.unc, share.lost_after_seconds, (share.mount_point, copy_point))
     if copy is not None and isinstance(copy.destination, str):
@@ -84,7 +84,7 @@ def _stand(child: worker.Worker, config: Config, share: _Watched) -> int:
                 child.signal(signal.SIGUSR1)
                 lost = True
             if lost and silence <= _TICK_SECONDS * 2 + _ASK_SECONDS:
-                deadline = 0.0  # it is back: what waited goes on, and ends
+                deadline = 0.0  # the server is back: the worker goes on, and ends
             elif lost and not deadline:
                 deadline = time.monotonic() + _UNWIND_SECONDS
             if deadline and time.monotonic() > deadline:
@@ -103,7 +103,7 @@ def _stuck(child: worker.Worker, share: _Watched) -> StuckError:
 
 
 class _Question:
-    """Asks the server, through the mount, for its free space: again and again, by a helper that may hang."""
+    """Queries the server, through the mount, for its free space: repeatedly, by a helper that may hang."""
 
     def __init__(self, child: worker.Worker, share: _Watched) -> None:
         self._child, self._share = child, share
@@ -113,7 +113,7 @@ class _Question:
         self._helper = worker.helper(self._ask, child)
 
     def silence(self) -> float:
-        """Seconds since the last answer. While nothing is mounted there is nobody to be missed."""
+        """Seconds since the last answer. While nothing is mounted no answer is expected."""
         ready, _, _ = select.select([self._answers], [], [], 0)
         if ready:
             os.read(self._answers, 1 << 16)
@@ -123,7 +123,7 @@ class _Question:
         return time.monotonic() - self._last
 
     def end(self) -> None:
-        """Stop asking."""
+        """Stop querying."""
         self._helper.kill()
         os.close(self._answers)
         os.close(self._asked)
@@ -132,9 +132,9 @@ class _Question:
         os.close(self._answers)
         watcher = os.getppid()
         while os.getppid() == watcher:
-            with suppress(OSError):  # an error is no answer
+            with suppress(OSError):  # an error is not an answer
                 for point in self._share.mount_points:
                     if mount_at(point) is not None:
-                        os.statvfs(point)  # never answered from a cache
+                        os.statvfs(point)  # this is never answered from a cache
                 os.write(self._asked, b".")
             time.sleep(min(_ASK_SECONDS, self._share.lost_after_seconds / 5))
