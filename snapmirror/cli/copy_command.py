@@ -25,7 +25,7 @@ def copy_image(
     destination: Annotated[
         str | None,
         typer.Argument(
-            metavar="[DESTINATION]", help="A folder, or //host/share/folder. Without it that of [copy] in the "
+            metavar="DESTINATION", help="A folder, or //host/share/folder. Without it that of [copy] in the "
             "configuration.",
         ),
     ] = None,

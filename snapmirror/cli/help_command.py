@@ -40,7 +40,7 @@ def show(
     page: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PAGE]", show_default=False, autocompletion=_completed, help="A page; none: list them all."
+            metavar="PAGE", show_default=False, autocompletion=_completed, help="A page; none: list them all."
         ),
     ] = None,
     man: Annotated[

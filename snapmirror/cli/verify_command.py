@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 def verify(
     context: typer.Context,
     snapshots: Annotated[
-        list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help=f"{SNAPSHOT_HELP} Default: all.")
+        list[str] | None, typer.Argument(metavar="SNAPSHOT", help=f"{SNAPSHOT_HELP} Default: all.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Read every file and compare its checksum.")] = False,
     sample: Annotated[
