@@ -122,7 +122,7 @@ def _show(preview: Preview, job: Restore) -> None:
 
 def _some(paths: list[bytes]) -> str:
     shown = ", ".join(printable(path) for path in paths[:5])
-    return f"{shown} and {count(len(paths) - 5, 'more file')}" if len(paths) > 5 else shown
+    return f"{shown} and {len(paths) - 5} more" if len(paths) > 5 else shown
 
 
 def _summary(preview: Preview) -> str:
