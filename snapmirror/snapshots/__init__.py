@@ -1,1 +1,1 @@
-"""What history is: entries, manifests, the record of snapshots, retention, and the stores that keep them."""
+"""History: entries, manifests, the record of snapshots, retention, and the stores that keep them."""

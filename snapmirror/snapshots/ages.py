@@ -1,9 +1,9 @@
-"""How old snapshots are, told so that a clock that is wrong for a night ages none of them.
+"""The ages of snapshots, computed so that a clock that is wrong for a night does not make them older.
 
-A clock may be a year ahead after an empty battery, or because somebody answers for the time server. So a snapshot's age
-is the sum of the gaps between the nights since, and a gap counts for no more than twice the usual one, or for a day. A
-clock that goes backwards makes a gap of nothing. Whoever sets the clock of daily nights still needs seven of them to
-make a snapshot look fourteen days older.
+A clock may be a year ahead after an empty battery, or because of a forged time server. So a snapshot's age is the sum
+of the gaps between the nights since, and a gap counts at most twice the usual one, or a day. A clock that goes
+backwards makes a gap of zero. An attacker who sets the clock of daily nights still needs seven of them to make a
+snapshot look fourteen days older.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _DAY = timedelta(days=1)
 
 
 def ages(clocks: Sequence[datetime]) -> list[timedelta]:
-    """The age of each night at the time of the first; `clocks` is what the clock said in each, the newest first."""
+    """The age of each night at the time of the first; `clocks` are the clock's times of the nights, newest first."""
     if not clocks:
         return []
     gaps = [max(later - earlier, timedelta(0)) for later, earlier in pairwise(clocks)]
@@ -26,5 +26,5 @@ def ages(clocks: Sequence[datetime]) -> list[timedelta]:
 
 
 def longest_gap(usual: Sequence[timedelta]) -> timedelta:
-    """For how much a gap counts at most, where the others are `usual`."""
+    """The most that a gap counts, if the others are `usual`."""
     return max(_DAY, 2 * median_low(usual)) if usual else _DAY

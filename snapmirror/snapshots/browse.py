@@ -1,7 +1,7 @@
-"""Looking for a name through all of history: its versions, and in which snapshots each of them is.
+"""Searches all of history for a name: its versions, and the snapshots that hold each of them.
 
 A version is an inode: two snapshots hold the same version of a name exactly if their manifests have the same number
-before it (see `manifest`). Manifests are streamed; only what is found is kept.
+before it (see `manifest`). Manifests are streamed; only the matches are kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Version:
 
 @dataclass
 class Search:
-    """What a search has found: versions by path, newest first; and the manifests that could not be read."""
+    """The result of a search: versions by path, newest first; and the manifests that could not be read."""
 
     found: dict[bytes, list[Version]] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
@@ -41,14 +41,14 @@ class Search:
 
 @dataclass(frozen=True)
 class Pattern:
-    """What to look for. `wanted` decides for a path; `sign` are bytes that every line of a wanted path holds."""
+    """What to search for. `wanted` decides for a path; `sign` are bytes that every line of a wanted path contains."""
 
     wanted: Callable[[bytes], bool]
     sign: bytes = b""
 
 
 def normal(path: bytes) -> bytes:
-    """A path as manifests have it: relative to the source, without `.`, doubled slashes and a slash at its end."""
+    """A path in the form of manifests: relative to the source, without `.`, doubled slashes and a slash at its end."""
     parts = [part for part in path.split(b"/") if part not in (b"", b".")]
     return b"/".join(parts) or b"."
 
@@ -59,7 +59,7 @@ def is_pattern(text: bytes) -> bool:
 
 
 def pattern_of(text: bytes, *, ignore_case: bool = False) -> Pattern:
-    """A path, or with `* ? [` a pattern: matched with whole paths, without a slash in it with last components.
+    """A path, or with `* ? [` a pattern: matched against whole paths, or, without a slash, against last components.
 
     A star matches slashes as well. A name that looks like a pattern is found as well.
     """
@@ -78,16 +78,16 @@ def pattern_of(text: bytes, *, ignore_case: bool = False) -> Pattern:
 
 
 def _without_sets(pattern: bytes) -> bytes:
-    """A pattern whose [sets] are stars: what stands in them is no sign."""
+    """A pattern with stars for its [sets]: their content cannot be a sign."""
     return re.sub(rb"\[!?\]?[^\]]*\]?", b"*", pattern)
 
 
 def search(
     history: Catalogue, pattern: Pattern, published: Callable[[], list[Snapshot]], advance: Callable[[], None]
 ) -> Search:
-    """All versions of all names that are wanted. `advance` is called after each snapshot.
+    """All versions of all wanted names. `advance` is called after each snapshot.
 
-    `published` tells what is published by now: a snapshot that has expired meanwhile is no damage.
+    `published` returns the snapshots published by now: a snapshot that has expired meanwhile is not damage.
     """
     search = Search()
     for snapshot in history.snapshots():
@@ -103,7 +103,7 @@ def search(
 
 
 def folder(history: Catalogue, snapshot: Snapshot, path: bytes) -> list[Entry]:
-    """What lies directly in a folder of a snapshot, or the name itself if it is no folder. Raises DamagedManifest."""
+    """The entries directly in a folder of a snapshot, or the name itself if it is no folder. Raises DamagedManifest."""
     found: list[Entry] = []
     for _, entry in _matching(history, snapshot, Pattern(lambda one: one == path or parent(one) == path)):
         if entry.path == path and not entry.is_directory:
@@ -123,7 +123,7 @@ def _matching(history: Catalogue, snapshot: Snapshot, pattern: Pattern) -> Itera
 
 
 def _note(versions: list[Version], number: int, entry: Entry, snapshot: Snapshot) -> None:
-    """Snapshots come newest first, so a version that goes on is the last one noted."""
+    """Snapshots come newest first, so a version that continues is the last one noted."""
     last = versions[-1] if versions else None
     if last is None or last.number != number or last.entry.attributes != entry.attributes:
         versions.append(last := Version(entry, number))

@@ -3,9 +3,9 @@
     d41d8cd98f00b204e9800998ecf8427e etc/empty
     ...
 
-MD5, as rsync has computed it on both sides while the file travelled (so no file is read again for it), and as md5sum
-does. It is there to find damage, not to stop forgery. Names are written as in manifests; the file is a zstd stream. A
-manifest's number before an entry tells in which file its checksum stands.
+MD5, as rsync has computed it on both sides during the transfer (so no file is read again for it), and as md5sum prints
+it. It serves to find damage, not to stop forgery. Names are written as in manifests; the file is a zstd stream. The
+number before a manifest's entry tells which file holds its checksum.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def in_tree(tree: Path, path: bytes) -> bytes | None:
 
 
 def drop_unused(sums: Path, manifests: Path) -> int | None:
-    """Drop the checksum files in `sums` that no manifest refers to; return how many stay, or None if nothing is sure.
+    """Drop the checksum files in `sums` that no manifest refers to; return how many stay, or None if that is unknown.
 
     Nothing is dropped that a damaged manifest may still need.
     """

@@ -37,7 +37,7 @@ from snapmirror.snapshots.times import IsNearest, is_nearest
 
 _SAMPLE = 4
 MOST_CHANGES = 20_000
-"""So many names may have changed in a night, and it is still remembered which."""
+"""The changed names of a night are remembered up to this number."""
 
 
 class Manifest(Text, Former, Protocol):
@@ -54,21 +54,20 @@ class Manifest(Text, Former, Protocol):
         """The same, to be read from its beginning."""
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close what is open."""
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """Which unchanged files may have changed all the same: lines have whole seconds, and a file may change once more in
-    the second in which it was fetched. Those with the number `fetched` that are of the time `since` or later, as lines
-    have it.
+    """Which unchanged files may still have changed: lines have whole seconds, and a file may change again in the second
+    in which it was fetched. These are the files with the number `fetched` and the time `since` (as in lines) or later.
     """
 
     fetched: int
     since: bytes
 
     def of(self, lines: Sequence[Line], numbers: Sequence[int]) -> Iterator[Line]:
-        """Those of these lines."""
+        """The doubtful ones of these lines."""
         if self.fetched in numbers:
             for line, number in zip(lines, numbers, strict=True):
                 if number == self.fetched and is_file(line) and time_of(line) >= self.since:
@@ -87,10 +86,10 @@ def compare(
 ) -> Plan:
     """The plan that turns the tree of manifest `old` into that of `listing` (in blocks), and the next manifest.
 
-    Lines of the listing that are no entries are passed over. `marked` are paths that count as changed although their
-    lines are equal: a full run has found that they differ in what a line does not show. `left_out` are kinds of
-    entries that the store cannot keep, `is_nearest` knows the times that it can, `doubt` tells which lines the plan has
-    as `doubtful`. Raises OutOfOrder, ListingError.
+    Lines of the listing that are not entries are skipped. `marked` are paths that count as changed although their lines
+    are equal: a full run has found a difference that lines do not show. `left_out` are kinds of entries that the store
+    cannot keep, `is_nearest` knows the times that it can store, `doubt` selects the `doubtful` lines of the plan.
+    Raises OutOfOrder, ListingError.
     """
     plan = Plan(header.id, header.sequence)
     writer = Writer.after(old, header)
@@ -113,7 +112,7 @@ def compare(
         writer.number(numbers)
 
     def stays(line: Line) -> bool:
-        """Whether it is an entry, and one that stands among the plain ones."""
+        """Whether it is an entry, and one among the plain ones."""
         if not is_entry(line):
             return False
         if kind_of(line) in left_out:
@@ -171,7 +170,7 @@ def _keep_settled(
     old_links: list[Numbered],
     new_links: list[Line],
 ) -> None:
-    """Entries whose time the manifest has as it is on the disk, not as it is listed, are unchanged.
+    """Entries are unchanged if only the time differs because the manifest has the disk's time, not the listed one.
 
     In hard link groups a name must have the attributes that its further names have.
     """
@@ -189,7 +188,7 @@ def _keep_settled(
 
 
 class _Sample:
-    """A few unchanged files, spread over the tree: next to changes, where the slot's folders are read anyway."""
+    """A few unchanged files, spread over the tree: next to changes, as the slot's folders are read there anyway."""
 
     def __init__(self, entries: int) -> None:
         self._step, self._next = max(1, entries // _SAMPLE), 0
@@ -213,7 +212,7 @@ class _Sample:
 
 
 def checked(line: Line) -> entry.Entry:
-    """A line that the source lists. What it says becomes names on the store: it is believed only when it is one.
+    """Check a line that the source lists. Its content becomes names on the store, so it must be a valid entry.
 
     Raises ListingError.
     """

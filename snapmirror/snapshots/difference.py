@@ -1,9 +1,9 @@
-"""What differs between two snapshots, by their manifests.
+"""The differences between two snapshots, by their manifests.
 
-Equal lines with equal numbers are the same inode and cost one comparison. A line of which only the number differs was
-written again: the checksums tell whether its content has changed behind equal size and time, or, where there are none,
-the trees whether it is the same inode after all. A file that is gone and one that is new, with the same checksum, were
-one that has moved.
+Equal lines with equal numbers are the same inode and cost one comparison. If only the number of a line differs, the
+file was written again: the checksums show whether its content has changed behind equal size and time; without
+checksums, the trees show whether it is the same inode after all. A removed file and an added one with the same checksum
+count as one that was moved.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ KINDS = (ADDED, REMOVED, MOVED, CHANGED, ATTRIBUTES, REWRITTEN)
 
 @dataclass(frozen=True)
 class Difference:
-    """One name that differs. `what` says in which respects; `source` is where a moved file was.
+    """One name that differs. `what` says in which respects; `source` is the old path of a moved file.
 
-    `changed` is another content, type or target; `attributes` the same content with other attributes; `rewritten` an
-    inode of its own that looks the same (ACLs and extended attributes stand in no manifest).
+    `changed` is another content, type or target; `attributes` the same content with other attributes; `rewritten` a
+    separate inode that looks the same (manifests hold no ACLs and extended attributes).
     """
 
     kind: str
@@ -64,7 +64,7 @@ class Comparison:
 
 
 def compare(history: Catalogue, old: Snapshot, new: Snapshot, *, trees: bool = True) -> Comparison:
-    """Compare two snapshots of one mirror; `trees`: they can be looked into. Raises DamagedManifest."""
+    """Compare two snapshots of one mirror; `trees`: their trees may be read. Raises DamagedManifest."""
     pairs = _pairs(Reader(history.manifest(old)), Reader(history.manifest(new)))
     sums = _Checksums(history)
     sums.load(_in_question(pairs))
@@ -98,7 +98,7 @@ def _later(old: Reader, new: Reader) -> Iterator[BothNumbered]:
 
 
 class _Checksums:
-    """Of the files that are in question, by number and path."""
+    """The checksums of the files in question, by number and path."""
 
     def __init__(self, history: Catalogue) -> None:
         self._history = history
@@ -119,7 +119,7 @@ class _Checksums:
 
 
 def _in_question(pairs: dict[bytes, _Both]) -> dict[int, set[bytes]]:
-    """The files whose checksums say more than their lines: written again, or perhaps moved."""
+    """The files whose checksums tell more than their lines: written again, or perhaps moved."""
     sizes: tuple[set[int], set[int]] = (set(), set())
     for both in pairs.values():
         for side, seen in ((both.old, sizes[0]), (both.new, sizes[1])):
@@ -145,7 +145,7 @@ def _in_question(pairs: dict[bytes, _Both]) -> dict[int, set[bytes]]:
 
 
 def _judge(path: bytes, both: _Both, sums: _Checksums, roots: tuple[bytes, bytes] | None) -> Difference | None:
-    """What has become of a name; None if nothing has."""
+    """The difference of a name; None if there is none."""
     old, new = both.old, both.new
     if old is None or new is None:
         kind = ADDED if old is None else REMOVED
@@ -155,14 +155,14 @@ def _judge(path: bytes, both: _Both, sums: _Checksums, roots: tuple[bytes, bytes
         return Difference(CHANGED, path, ("type",), before, after)
     what = _attributes(before, after)
     if old.number == new.number and not what:
-        return None  # the same inode; only the name that leads its group is another one
+        return None  # the same inode; only the leader of its group is another name
     known = sums.of(old), sums.of(new)
     content = known[0] != known[1] if known[0] and known[1] else None
     if before.kind == b"f" and before.size != after.size:
         what.insert(0, "size")
         content = True
     elif before.kind == b"f" and content is None and "time" in what:
-        content = True  # not known, but that is what a new time means
+        content = True  # unknown, but a new time usually means new content
     if content and "size" not in what:
         what.insert(0, "content")
     if before.target != after.target and before.target is not None and after.target is not None:
@@ -191,7 +191,7 @@ def _same_inode(path: bytes, roots: tuple[bytes, bytes]) -> bool:
 
 
 def _with_moves(found: list[Difference], pairs: dict[bytes, _Both], sums: _Checksums) -> list[Difference]:
-    """Removed and added files with the same size and checksum become one that moved; the same last name goes first."""
+    """Join removed and added files of the same size and checksum to moved ones; first those of the same last name."""
     gone: dict[tuple[int, bytes], list[bytes]] = {}
     for one in found:
         side = pairs[one.path].old

@@ -1,18 +1,18 @@
-r"""One entry of a tree, as one line of text: what listings, manifests and plans are made of.
+r"""One entry of a tree, as one line of text: listings, manifests and plans consist of them.
 
-The line is rsync's own (`--out-format`, see `tools.rsync`), so that an unchanged entry is an equal line and comparing
-two trees is comparing two texts:
+The line is rsync's own (`--out-format`, see `tools.rsync`), so an unchanged entry is an equal line, and two trees are
+compared as two texts:
 
     >f+++++++++|rw-r--r--|0|0|5120|2026/11/20-03:00:00|//etc/fstab
     cd+++++++++|rwxr-xr-x|0|0|4096|2026/11/20-03:00:00|//etc/
     cL+++++++++|rwxrwxrwx|0|0|7|2026/11/20-03:00:00| -> usr/bin//bin
     hf+++++++++|rw-r--r--|0|0|5120|2026/11/20-03:00:00| => etc/fstab//a
 
-Fields: rsync's item, of which the first letter (`h` for a further name of a hard link group) and the second count (the
-type: f file, d directory, L symlink, D device, S fifo or socket); permissions; numeric owner and group; size in bytes;
-modification time in UTC, in whole seconds (of any year, see `times`); where a link points to; and behind two slashes,
-which stand in no name, the name. In names, control characters (but tab) are `\#ooo` in octal, and so is a backslash
-that would look like one. The root is `./`.
+Fields: rsync's item, whose first letter (`h` for a further name of a hard link group) and second one (the type: f file,
+d directory, L symlink, D device, S fifo or socket) matter; permissions; numeric owner and group; size in bytes;
+modification time in UTC, in whole seconds (of any year, see `times`); the target of a link; and the name, after two
+slashes, which no name contains. In names, control characters (but tab) are `\#ooo` in octal, and so is a backslash that
+would look like one. The root is `./`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TYPE_BITS = {
 
 
 class BadLine(DamageError):  # noqa: N818
-    """A line that is no entry, or whose name leaves the tree: damaged, or from a stranger."""
+    """A line that is not an entry, or whose name leaves the tree: damaged, or hostile."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, hint="'snapmirror verify' tells which snapshots are hit")
@@ -83,7 +83,7 @@ class Entry:
         return parse_time(self.time_text)
 
     def is_of(self, seconds: int) -> bool:
-        """Whether a file system that has this modification time has kept it as well as it can. Raises BadLine."""
+        """Whether a file system's time of `seconds` is the nearest that it can store for this one. Raises BadLine."""
         return seconds == self.mtime or times.fits(self.time_text, seconds)
 
     @cached_property
@@ -93,12 +93,12 @@ class Entry:
 
     @property
     def attributes(self) -> bytes:
-        """Everything of the line but its name and target: equal for two names of one inode."""
+        """The whole line except its name and target: equal for two names of one inode."""
         return self.kind + b"|" + b"|".join(self.line.split(b"|", 6)[1:6])
 
 
 def parse(line: Line) -> Entry:
-    """Take a line apart. Raises BadLine for one that is no entry."""
+    """Parse a line. Raises BadLine for one that is not an entry."""
     fields = line.split(b"|", 6)
     if len(fields) != 7 or fields[0][1:2] not in _TYPE_BITS or len(fields[1]) < 9:
         raise BadLine(f"not an entry: {line[:200]!r}")
@@ -141,7 +141,7 @@ def linked_line(attributes: bytes, path: bytes, leader: bytes) -> Line:
 
 
 def is_settled(old: Line, new: Line, is_nearest: times.IsNearest) -> bool:
-    """Whether two lines of a name tell the same, but for a time that `old` has as it is on the disk, see `times`."""
+    """Whether two lines of a name are equal except for a time that `old` has as it is on the disk, see `times`."""
     before, after = old.split(b"|", 6), new.split(b"|", 6)
     if before[:5] != after[:5] or before[6] != after[6] or times.is_usual(after[5]):
         return False
@@ -158,12 +158,12 @@ def with_time(line: Line, seconds: int) -> Line:
 
 
 def size_of(line: Line) -> int:
-    """The size in bytes that a line (without number) tells."""
+    """The size in bytes in a line (without number)."""
     return int(line.split(b"|", 5)[4])
 
 
 def path_of(line: Line) -> bytes:
-    """The path of a line, whatever its other fields hold."""
+    """The path of a line, whatever its other fields contain."""
     name = unescape(line.rpartition(b"//")[2])
     return name.removesuffix(b"/") if line[1:2] == b"d" else name
 
@@ -171,7 +171,7 @@ def path_of(line: Line) -> bytes:
 def path_key(line: Line) -> bytes:
     """The place of a line in rsync's order: in each directory files come first, then each directory with all below.
 
-    Bytes compare as the order does: every directory on the way is `\\1name/`, any other entry `\\0name`.
+    Comparing the bytes gives the order: every directory of the path is `\\1name/`, any other entry `\\0name`.
     """
     return key_of(path_of(line), is_directory=line[1:2] == b"d")
 
@@ -187,7 +187,7 @@ def key_of(path: bytes, *, is_directory: bool) -> bytes:
 
 
 def is_inside(path: bytes) -> bool:
-    """Whether a name, joined to a folder, stays in it. A server may tell us any."""
+    """Whether a name, joined to a folder, stays in it. A server may send any name."""
     if path == b".":
         return True
     parts = path.split(b"/")
@@ -195,7 +195,7 @@ def is_inside(path: bytes) -> bool:
 
 
 def inside(name: bytes) -> bytes:
-    """The path of a name as it is written. Raises BadLine for one that leaves the tree."""
+    """The path of an escaped name. Raises BadLine for one that leaves the tree."""
     path = unescape(name).removesuffix(b"/")
     if not is_inside(path):
         raise BadLine(f"a name that cannot be: {name[:200]!r}")
@@ -220,7 +220,7 @@ def parse_time(text: bytes) -> int:
         raise BadLine(f"not a time: {text[:40]!r}") from None
 
 
-@lru_cache(maxsize=4096)  # a tree has few of them, and they would be half the price of looking at an entry
+@lru_cache(maxsize=4096)  # a tree has few different ones; without the cache they are half the cost of an entry
 def parse_permissions(text: bytes) -> int:
     """The permission bits of `rwxr-sr-t`. Raises BadLine."""
     mode = 0

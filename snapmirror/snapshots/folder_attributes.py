@@ -1,4 +1,4 @@
-"""The attributes of folders: the last step of filling a slot gives back what changing names in them has changed."""
+"""The attributes of folders: the last step of filling a slot restores those that changed with the names in them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ def of_changing(plan: Plan, slot: Path) -> Known:
 def restore(plan: Plan, also: Iterable[bytes], tree: Path, slot: Path, before: Known | None = None) -> None:
     """Give folders that are not in the plan, but in which names have changed, the attributes that they have in `tree`.
 
-    `also` are folders that something else than the plan has changed. Those that are known from `before` need not be
-    looked up.
+    `also` are folders that were changed otherwise than by the plan. Those known from `before` need not be looked up.
     """
     planned = set(asked_for(plan, folders=True))
     also, gone = set(also), _gone(plan)
@@ -41,7 +40,7 @@ def restore(plan: Plan, also: Iterable[bytes], tree: Path, slot: Path, before: K
 
 
 def asked_for(plan: Plan, *, folders: bool = False) -> Iterator[bytes]:
-    """The paths that get something new; `folders`: these alone."""
+    """The paths that get something new; `folders`: only folders."""
     for _, new in chain(plan.pairs(), (pair for pair, _ in plan.links)):
         assert new is not None
         if not folders or is_directory(new):

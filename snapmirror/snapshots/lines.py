@@ -1,13 +1,12 @@
-"""A line and a numbered line: the two texts in which entries are kept, and the few questions that are asked of them.
+"""A line and a numbered line: the two text forms of entries, and the few functions that read them.
 
     >f+++++++++|rw-r--r--|0|0|5120|2026/11/20-03:00:00|//etc/fstab             Line: an entry, see `entry`
     0000012 >f+++++++++|rw-r--r--|0|0|5120|2026/11/20-03:00:00|//etc/fstab     Numbered: the same, behind its number
 
 The number is that of the snapshot in which the entry's inode was new. Both are bytes, and equal entries are equal
-bytes: a manifest and a listing are compared as they are. They are two types, so that mypy tells them apart; only this
-module and `entry` know at which byte what stands. Where a question is asked of every entry of a tree, it is asked of
-many lines at once, and what is only a slice or a sum is one call into C: a call in Python for each would cost more than
-its answer.
+bytes: a manifest and a listing are compared as they are. They are two types, so that mypy distinguishes them; only this
+module and `entry` know the position of each field. Functions that are needed for every entry of a tree take many lines
+at once, and a mere slice or sum is one call into C: a Python call for each line would cost more than the work itself.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import NewType, cast
 Line = NewType("Line", bytes)
 Numbered = NewType("Numbered", bytes)
 Number = NewType("Number", bytes)
-"""The number of a numbered line with the blank behind it."""
+"""The number of a numbered line with the blank after it."""
 
 _NUMBER = 8  # bytes: seven digits and a blank
 _ITEM = 11  # bytes of rsync's item, which begins a line; a bar follows
@@ -27,7 +26,7 @@ _KINDS = (b"f", b"d", b"L", b"D", b"S")
 
 
 def as_lines(texts: list[bytes]) -> list[Line]:
-    """What was read as lines: from a manifest, or from rsync, whose messages may be among them (see `is_entry`)."""
+    """Bytes read from a manifest, or from rsync, as lines; rsync's messages may be among them (see `is_entry`)."""
     return cast("list[Line]", texts)
 
 
@@ -35,7 +34,7 @@ def as_lines(texts: list[bytes]) -> list[Line]:
 
 
 def is_entry(line: Line) -> bool:
-    """Whether it is an entry, and not a message of rsync's nor a name to be deleted."""
+    """Whether it is an entry, and not a message of rsync nor a name to be deleted."""
     return line[_ITEM : _ITEM + 1] == b"|" and line[:1] != b"*"
 
 
@@ -64,12 +63,12 @@ def is_link(line: Line) -> bool:
 
 
 def is_single_file(line: Line) -> bool:
-    """Whether it is that of a file, and of no further name of one."""
+    """Whether it is that of a file, and not of a further name of one."""
     return line[:2] == b">f"
 
 
 def time_of(line: Line) -> bytes:
-    """The modification time, as a line has it."""
+    """The modification time, in the form of lines."""
     return line.split(b"|", 6)[5]
 
 
@@ -102,12 +101,12 @@ def links_of(lines: Iterable[Line]) -> list[Line]:
 
 
 def items_of(lines: Iterable[Line]) -> set[bytes]:
-    """The different items with which they begin: few, in a tree of any size."""
+    """The different items with which they begin: few in a tree of any size."""
     return {line[: _ITEM + 1] for line in lines}
 
 
 def usual_items(left_out: Set[bytes]) -> Set[bytes]:
-    """The items of new entries that are no further names of hard link groups, but for kinds that are `left_out`."""
+    """The items of new entries that are not further names of hard link groups, except kinds that are `left_out`."""
     return {b"%b%b+++++++++|" % (b">" if kind == b"f" else b"c", kind) for kind in _KINDS if kind not in left_out}
 
 
@@ -115,25 +114,25 @@ def usual_items(left_out: Set[bytes]) -> Set[bytes]:
 
 
 since_prefix = cast("Callable[[int], Number]", b"%07d ".__mod__)
-"""What stands before an entry whose inode was new in the snapshot of this number."""
+"""The prefix of an entry whose inode was new in the snapshot of this number."""
 with_number: Callable[[Number, Line], Numbered] = operator.add
-"""The line behind a number."""
+"""The line after a number."""
 
 
 def all_numbered(numbers: Iterable[int], lines: Iterable[Line]) -> Iterator[Numbered]:
-    """Each line behind the number at its place."""
+    """Each line after the number at its place."""
     return cast("Iterator[Numbered]", map(operator.add, map(since_prefix, numbers), lines))
 
 
 def holding(lines: Iterable[Numbered], text: bytes) -> Iterator[Numbered]:
-    """Those in which this text stands."""
+    """Those that contain this text."""
     return (line for line in lines if text in cast("bytes", line))
 
 
 unnumbered: Callable[[Numbered], Line] = operator.itemgetter(slice(_NUMBER, None))
 """The line without its number."""
 prefix_of: Callable[[Numbered], Number] = operator.itemgetter(slice(_NUMBER))
-"""Its number, as it stands there."""
+"""Its number, in the form in which it is written."""
 
 
 def number_of(numbered: Numbered) -> int:

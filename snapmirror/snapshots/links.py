@@ -1,9 +1,9 @@
 """Hard link groups in a plan.
 
-A listing shows a group as one plain entry, its leader, and further names that point to it; which name leads may change
-from night to night without anything having changed. So groups are compared as sets of names: an old inode may live on
-in one new group (or single name) at most, where name and attributes agree; other names of that group are linked to it
-inside the slot, and a group without such an inode travels whole.
+A listing shows a group as one plain entry, its leader, and further names that point to it; the leader may be another
+name in the next night although nothing has changed. So groups are compared as sets of names: an old inode is kept in at
+most one new group (or single name), where name and attributes agree; other names of that group are linked to it inside
+the slot, and a group without such an inode is transferred as a whole.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Symlinks = Callable[[], list[Line]]
 class _Name:
     """One name that belongs to a group before or after tonight. Lines are without numbers."""
 
-    old_number: Number | None = None  # None: unchanged plain line, its number stands in the manifest already
+    old_number: Number | None = None  # None: unchanged plain line, its number is in the manifest already
     old_line: Line | None = None
     old_attributes: bytes | None = None
     old_inode: bytes = b""
@@ -62,7 +62,7 @@ def resolve(
     marked: Set[bytes],
     number: Number,
 ) -> Grouped:
-    """Put what concerns groups into the plan; the rest of `changed` is the caller's.
+    """Put the changes of groups into the plan; the caller handles the rest of `changed`.
 
     `symlinks` reads the plain lines of the symlinks of the old side.
     """
@@ -111,7 +111,7 @@ def _numbered(name: _Name) -> Numbered | None:
 
 
 def is_grouped(pair: Pair, names: Set[bytes]) -> bool:
-    """Whether a pair is of one of these names, and no folder."""
+    """Whether a pair is of one of these names, and not of a folder."""
     old, new = pair
     line = new if new is not None else unnumbered(old) if old is not None else Line(b"")
     return not is_directory(line) and entry.parse(line).path in names
@@ -120,7 +120,7 @@ def is_grouped(pair: Pair, names: Set[bytes]) -> bool:
 def _collect(
     changed: Iterable[Pair], symlinks: Symlinks, old_links: list[Numbered], new_links: list[Line]
 ) -> dict[bytes, _Name]:
-    """Every name that is in a group before or after, with what is known of it on both sides."""
+    """Every name that is in a group before or after, with its known lines of both sides."""
     names: dict[bytes, _Name] = {}
     for numbered in old_links:
         link = entry.parse(unnumbered(numbered))
@@ -167,7 +167,7 @@ def _add_changes(names: dict[bytes, _Name], changed: Iterable[Pair]) -> None:
 
 
 def _fill_unchanged(path: bytes, name: _Name, symlink_lines: dict[bytes, Line]) -> None:
-    """A leader whose plain line is the same on both sides shows up in no change: one side tells of the other."""
+    """A leader whose plain line is the same on both sides is in no change: fill in one side from the other."""
     attributes = name.new_attributes or name.old_attributes or b""
     line = symlink_lines[path] if attributes[:1] == b"L" else entry.plain_line(attributes, path)
     name.old_line = name.new_line = line
@@ -177,7 +177,7 @@ def _fill_unchanged(path: bytes, name: _Name, symlink_lines: dict[bytes, Line]) 
 
 
 def _add_targets(names: dict[bytes, _Name]) -> None:
-    """A symlink's target is part of what it is; only the leader's line shows it."""
+    """Add the leaders' targets to symlinks: a symlink's identity includes its target; only the leader's line has it."""
     for old_side in (True, False):
         targets: dict[bytes, bytes] = {}
         for path, name in names.items():
@@ -196,7 +196,7 @@ def _add_targets(names: dict[bytes, _Name]) -> None:
 
 
 def _kept_names(names: dict[bytes, _Name], inodes: dict[bytes, list[bytes]], marked: Set[bytes]) -> set[bytes]:
-    """The names that go on with the inode that they have: each old inode lives on in one new inode at most."""
+    """The names that keep their inode: each old inode is kept in at most one new inode."""
     claims: list[tuple[int, bytes, bytes]] = []
     for new_inode, members in inodes.items():
         if any(path in marked for path in members):

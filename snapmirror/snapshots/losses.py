@@ -1,12 +1,12 @@
-"""What a tree had and has no more: files that are gone or changed since a snapshot, without those that only moved.
+"""What a tree has lost: files that were deleted or changed since a snapshot, without those that only moved.
 
-A pure function of the lines in which the two differ. Not lost is
+A pure function of the differing lines of both. Not lost are
 
-- what stands elsewhere under the same last name, or under the same name but for its digits, with size and time as they
-  were: it was moved, or rotated (`log.1.gz` is `log.2.gz` now);
-- what stood at the end of such a rotation, where its predecessor stands now;
-- what is gone, but has a successor: the same name but for its digits (`dump-2026-11-21.sql`, `releases/41/`), or the
-  same last name and size (the next release in a folder of any name).
+- files that are elsewhere under the same last name, or the same name except its digits, with the same size and time:
+  they were moved, or rotated (`log.1.gz` is `log.2.gz` now);
+- files at the end of such a rotation, where their predecessors are now;
+- deleted files with a successor: the same name except its digits (`dump-2026-11-21.sql`, `releases/41/`), or the same
+  last name and size (the next release in a folder of any name).
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from snapmirror.snapshots.plan import Plan
 Lines = tuple[Line | None, Line | None]
 """Old and new line of one name; None where it is absent."""
 _DIGITS = re.compile(rb"[0-9]+")
-_MAIL_FLAGS = b":2,"  # of a Maildir: what follows is only what its reader has done with it
+_MAIL_FLAGS = b":2,"  # of a Maildir: after it only flags of the reader follow
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What a line tells of a file's content: its size, and when it was changed, as text. `bytes` counts one name only
-    of a hard link group."""
+    """The facts about a file's content in a line: its size, and its modification time as text. `bytes` counts only one
+    name of a hard link group."""
 
     size: int
     time: bytes
     bytes: int
 
     def is_same(self, other: Mark | None) -> bool:
-        """Whether the contents are taken to be the same."""
+        """Whether the contents count as the same."""
         return other is not None and (self.size, self.time) == (other.size, other.time)
 
 
 @dataclass(frozen=True)
 class Losses:
-    """So many files are gone, so many have changed, and so many bytes of both had been at rest. `excused` files are
-    gone or changed as well, but not lost.
+    """The numbers of deleted and of changed files, and the bytes of both that had been at rest. `excused` files are
+    deleted or changed as well, but not lost.
     """
 
     gone: int = 0
@@ -55,19 +55,19 @@ class Losses:
 
     @property
     def files(self) -> int:
-        """All that are lost."""
+        """The number of lost files."""
         return self.gone + self.changed
 
 
 def time_text(moment: datetime) -> bytes:
-    """A time as lines have it; the order of the texts is that of the times."""
+    """A time in the form of lines; the texts sort like the times."""
     return moment.astimezone(UTC).strftime("%Y/%m/%d-%H:%M:%S").encode()
 
 
 def count(pairs: Iterable[Lines], *, restless: Set[bytes] = frozenset(), rest_before: bytes) -> Losses:
-    """What is lost by these pairs of old and new lines.
+    """The losses in these pairs of old and new lines.
 
-    Names in `restless` change all the time and do not count. At rest is what was changed before `rest_before`.
+    Names in `restless` change all the time and do not count. At rest are files last changed before `rest_before`.
     """
     old: dict[bytes, Mark] = {}
     new: dict[bytes, Mark] = {}
@@ -95,7 +95,7 @@ def mark(line: Line) -> Mark:
 
 
 def of_plan(plan: Plan, *, restless: Set[bytes] = frozenset(), rest_before: bytes = b"") -> Losses:
-    """What is lost by one night."""
+    """The losses of one night."""
     deleted = ((before, None) for before in plan.delete)
     pairs = chain(plan.pairs(), deleted, (pair for pair, _ in plan.links))
     lines = ((unnumbered(before) if before else None, after) for before, after in pairs)
@@ -105,10 +105,10 @@ def of_plan(plan: Plan, *, restless: Set[bytes] = frozenset(), rest_before: byte
 def _lost(differs: dict[bytes, Mark], old: dict[bytes, Mark], new: dict[bytes, Mark]) -> dict[bytes, Mark]:
     left = dict(differs)
     came = {path: one for path, one in new.items() if not one.is_same(old.get(path))}
-    taken: set[bytes] = set()  # of `came`: what is accounted for
+    taken: set[bytes] = set()  # the part of `came` that is matched
 
     def match(keys: tuple[dict[bytes, Hashable], dict[bytes, Hashable]]) -> set[bytes]:
-        """Take as many out of `left` as have an equal key in `came`."""
+        """Remove from `left` as many as have an equal key in `came`."""
         ours, theirs = keys
         waiting: dict[Hashable, list[bytes]] = {}
         for path, key in theirs.items():
@@ -131,7 +131,7 @@ def _lost(differs: dict[bytes, Mark], old: dict[bytes, Mark], new: dict[bytes, M
             {path: moved(path, one)[way] for path, one in came.items()},
         ))  # fmt: skip
     for path in taken & left.keys():
-        del left[path]  # its predecessor stands there now
+        del left[path]  # its predecessor is there now
     gone = {path: one for path, one in left.items() if path not in new}
     fresh = {path: one for path, one in came.items() if path not in old}
     match((

@@ -1,7 +1,7 @@
-"""Comparing two trees that are texts in the same order, one pass, little in memory.
+"""Compares two trees that are texts in the same order, in one pass with little memory.
 
-Equal pieces are known by their digests, runs of equal lines are compared at once; only where the texts part are names
-looked at.
+Equal pieces are detected by their digests, runs of equal lines are compared at once; names are compared only where the
+texts differ.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class OutOfOrder(Exception):  # noqa: N818
 Pair = tuple[Numbered | None, Line | None]
 """Old line (numbered) and new line of one name; None where it is absent."""
 BothNumbered = tuple[Numbered | None, Numbered | None]
-"""The same, where the new one has its number as well."""
+"""The same, if the new line has its number as well."""
 
 
 class Text(Protocol):
@@ -58,7 +58,7 @@ class _Cursor:
 
     @property
     def left(self) -> int:
-        """How many lines of the piece are left."""
+        """The number of lines left of the piece."""
         return self.piece.count - self.at
 
     def step(self, count: int = 1) -> None:
@@ -75,7 +75,7 @@ class _Cursor:
 
 
 Same = Callable[[Piece, int], None]
-"""Called with lines that stand in both texts, and the place of the first in the old one."""
+"""Called with lines that are in both texts, and the place of the first in the old one."""
 
 
 @overload
@@ -149,7 +149,7 @@ def differences(
 
 
 def _is_same_piece(left: _Cursor, right: _Cursor, old: array[int], new: array[int] | None) -> bool:
-    """Whether both are at the beginning of pieces that are equal."""
+    """Whether both are at the beginning of equal pieces."""
     count = right.piece.count
     return (
         left.at == right.at == 0
@@ -159,18 +159,18 @@ def _is_same_piece(left: _Cursor, right: _Cursor, old: array[int], new: array[in
 
 
 class _Order:
-    """Sees that the new text is in order."""
+    """Checks that the new text is in order."""
 
     def __init__(self) -> None:
         self._last: Piece | None = None
         self._key: bytes | None = None
 
     def passed(self, piece: Piece) -> None:
-        """Lines that the old text has, too."""
+        """Note lines that the old text has, too."""
         self._last, self._key = piece, None
 
     def check(self, key: bytes) -> None:
-        """The next line. Raises OutOfOrder."""
+        """Check the next line. Raises OutOfOrder."""
         if self._key is None and self._last is not None:
             self._key = path_key(self._last.lines[-1])
         if self._key is not None and self._key >= key:
@@ -179,7 +179,7 @@ class _Order:
 
 
 def _equal(ours: Sequence[object], theirs: Sequence[object]) -> int:
-    """How many of the first lines are the same."""
+    """The number of equal lines at the beginning."""
     if ours == theirs:
         return len(ours)
     for count, (one, other) in enumerate(zip(ours, theirs, strict=True)):
@@ -193,7 +193,7 @@ def _numbered(line: Line, numbers: array[int] | None, place: int) -> bytes:
 
 
 def link_differences(old_links: Sequence[Numbered], new_links: Sequence[Numbered]) -> Iterator[BothNumbered]:
-    """The same for the numbered lines of further names, which stand in lists of their own."""
+    """The same for the numbered lines of further names, which are in separate lists."""
     if old_links == new_links:
         return
     old = {parse(unnumbered(line)).path: line for line in old_links}

@@ -1,9 +1,8 @@
-"""Changing names in a slot: unlink, link, make and remove folders, and give folders the attributes they should have.
+"""Changes names in a slot: unlink, link, make and remove folders, and set the attributes of folders.
 
-Nothing here opens a file or sets an attribute of anything but a folder: every other inode may be a sealed snapshot's.
-No name is ever reached through a symlink: the server chooses what those point to. Without root a read-only folder
-refuses changes to its names even to its owner: it is made writable, and gets its attributes back with all the folders
-that were touched.
+This module never opens a file, and sets attributes of folders only: every other inode may belong to a sealed snapshot.
+No name is ever reached through a symlink: the server chooses their targets. Without root even the owner of a read-only
+folder cannot change its names: the folder is made writable, and gets its attributes back with all changed folders.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from snapmirror.snapshots.entry import is_inside, join, parent
 
 @dataclass(frozen=True)
 class FolderAttributes:
-    """Of a folder, but for its extended attributes. Times are nanoseconds since 1970."""
+    """The attributes of a folder, except its extended ones. Times are nanoseconds since 1970."""
 
     mode: int
     uid: int
@@ -34,16 +33,16 @@ class FolderAttributes:
 
 
 class Tree:
-    """A tree whose names are changed by relative paths. It remembers which folders it has seen to be real ones."""
+    """A tree whose names are changed by relative paths. It remembers which folders it has found to be real ones."""
 
     def __init__(self, root: Path) -> None:
         self.root = os.fsencode(root)
         self._real: set[bytes] = {b"."}
-        self._copies: dict[int, bytes] = {}  # of files that had all their names, by inode
+        self._copies: dict[int, bytes] = {}  # of files that had the maximum number of names, by inode
 
     def at(self, path: bytes) -> bytes:
-        """The absolute path. Raises NotADirectoryError or FileNotFoundError if a folder on the way is no real one, and
-        DamageError for a path that leads out of the tree."""
+        """The absolute path. Raises NotADirectoryError or FileNotFoundError if a folder of the path is not a real one,
+        and DamageError for a path that leads out of the tree."""
         if not is_inside(path):
             raise DamageError(f"{path!r} leaves the tree", hint="nothing was done with it; run 'snapmirror verify'")
         self._check(parent(path))
@@ -59,13 +58,13 @@ class Tree:
         self._real.add(folder)
 
     def inode(self, path: bytes) -> int | None:
-        """The inode of a name; None where there is none."""
+        """The inode of a name; None if there is none."""
         with suppress(FileNotFoundError, NotADirectoryError):
             return os.lstat(self.at(path)).st_ino
         return None
 
     def link_count(self, path: bytes) -> int:
-        """How many names the inode of a name has, wherever they are; 0 where there is none."""
+        """The number of names that the inode of a name has, wherever they are; 0 if there is none."""
         with suppress(FileNotFoundError, NotADirectoryError):
             return os.lstat(self.at(path)).st_nlink
         return 0
@@ -83,7 +82,7 @@ class Tree:
         return False
 
     def unlink(self, path: bytes) -> None:
-        """Remove a name, a folder with all that is in it; absent is fine."""
+        """Remove a name, a folder with its content; absent is fine."""
         with suppress(FileNotFoundError, NotADirectoryError):
             full = self.at(path)
             try:
@@ -94,10 +93,10 @@ class Tree:
                 _writable(lambda: os.unlink(full), full)
 
     def link(self, source: bytes, path: bytes) -> bool:
-        """Give the inode of `source` (absolute) the name `path`; False where it got a copy.
+        """Link the inode of `source` (absolute) to the name `path`; False if `path` got a copy.
 
-        An inode has only so many names (ext4: 65,000). Raises FileNotFoundError or NotADirectoryError if `source` is
-        absent.
+        The number of names of an inode is limited (ext4: 65,000). Raises FileNotFoundError or NotADirectoryError if
+        `source` is absent.
         """
         target = self.at(path)
         try:
@@ -115,17 +114,17 @@ class Tree:
         return True
 
     def _share_copy(self, source: bytes, target: bytes) -> None:
-        """Names of one file stay names of one file: they share the copy."""
+        """Make names of one file share the copy, so that they stay names of one file."""
         inode = os.lstat(source).st_ino
         if (copy := self._copies.get(inode)) is not None:
-            with suppress(OSError):  # it has been moved since, or has all its names as well
+            with suppress(OSError):  # it was moved since, or has the maximum number of names as well
                 os.link(copy, target, follow_symlinks=False)
                 return
         process.run(["cp", "--archive", "--reflink=auto", "--no-target-directory", "--", source, target])
         self._copies[inode] = target
 
     def replace(self, source: bytes, path: bytes) -> None:
-        """Give the name `path` to what is called `source` (absolute), in one step. Raises FileNotFoundError."""
+        """Rename `source` (absolute) to `path`, in one step. Raises FileNotFoundError."""
         target = self.at(path)
         try:
             os.rename(source, target)
@@ -133,7 +132,7 @@ class Tree:
             _writable(lambda: os.rename(source, target), target)
 
     def make_folder(self, path: bytes) -> None:
-        """Make a folder, with all that lead to it; what is no folder gives way."""
+        """Make a folder, and all folders above it; anything else in their place is removed."""
         if path in self._real:
             return
         self.make_folder(parent(path))
@@ -147,7 +146,7 @@ class Tree:
         self._real.add(path)
 
     def remove_folder(self, path: bytes) -> None:
-        """Remove a folder that should be empty, or what stands in its place."""
+        """Remove a folder that should be empty, or what is in its place."""
         with suppress(FileNotFoundError, NotADirectoryError):
             full = self.at(path)
             self._real.discard(path)
@@ -168,7 +167,7 @@ class Tree:
         self._real = {folder for folder in self._real if folder != path and not folder.startswith(below)}
 
     def attributes(self, path: bytes) -> FolderAttributes | None:
-        """Those of a real folder, in real folders; None if there is none."""
+        """The attributes of a real folder, in real folders; None if there is none."""
         with suppress(FileNotFoundError, NotADirectoryError):
             is_ = os.lstat(self.at(path))
             if stat.S_ISDIR(is_.st_mode):
@@ -178,7 +177,7 @@ class Tree:
         return None
 
     def set_attributes(self, path: bytes, wanted: FolderAttributes, xattrs: Mapping[str, bytes] | None = None) -> None:
-        """Give a folder these, and these extended attributes (ACLs are among them); None: it keeps its own."""
+        """Give a folder these attributes and extended attributes (including ACLs); None: it keeps its own."""
         actual = self.attributes(path)
         if actual is None:
             return
@@ -192,7 +191,7 @@ class Tree:
         os.utime(full, ns=(wanted.atime_ns, wanted.mtime_ns))
 
     def copy_attributes(self, source: Tree, path: bytes) -> None:
-        """Give a folder owner, mode, extended attributes and times of its twin in `source`."""
+        """Give a folder the owner, mode, extended attributes and times of the same folder in `source`."""
         if (wanted := source.attributes(path)) is not None:
             self.set_attributes(path, wanted, xattrs_of(source.at(path)))
 
@@ -230,13 +229,13 @@ def copy_xattrs(source: bytes, target: bytes) -> None:
 
 
 def xattrs_of(place: bytes) -> dict[str, bytes] | None:
-    """The extended attributes of a file or folder, ACLs among them; None where the file system has no such thing."""
+    """The extended attributes of a file or folder, including ACLs; None if the file system has none."""
     names = _xattr_names(place)
     return None if names is None else {name: os.getxattr(place, name) for name in names}
 
 
 def set_xattrs(target: bytes, wanted: Mapping[str, bytes]) -> None:
-    """Give a file or folder these extended attributes, and no others, where the file system has such a thing."""
+    """Give a file or folder these extended attributes, and no others, if the file system has them."""
     actual = _xattr_names(target)
     if actual is None:
         return
@@ -249,7 +248,7 @@ def set_xattrs(target: bytes, wanted: Mapping[str, bytes]) -> None:
 
 
 def _xattr_names(place: bytes) -> list[str] | None:
-    try:  # XFS shows its ACLs twice; the other names are gone with the first
+    try:  # XFS lists its ACLs twice; removing the first removes the other names
         return [name for name in os.listxattr(place) if not name.startswith("trusted.SGI_ACL_")]
     except OSError as error:
         if error.errno == errno.ENOTSUP:

@@ -18,7 +18,7 @@ _LINES = 4096
 
 
 def pack(pairs: Spool[bytes, bytes]) -> bytes:
-    """The bytes of a file, of pairs of word and rest."""
+    """The bytes of a file with these pairs of word and rest."""
     lines: list[bytes] = []
     size = sum(len(word or b"") + len(rest or b"") + 2 for word, rest in pairs)
     packed = io.BytesIO()

@@ -1,9 +1,9 @@
-"""The places of a mirror's history are what they must be: real folders and files, on the store's own device.
+"""Checks the places of a mirror's history: they must be real folders and files, on the store's own device.
 
-Whoever holds the share can change the file system in the image while it is closed: a symlink in the place of one of
-our folders would lead what removes, writes and reads there to somewhere else, a pipe in the place of a file would keep
-a night waiting. So whoever opens a history looks at every place first. (While the store is open nobody else writes to
-it, and an image that is open for writing is mounted so that no symlink in it is followed at all.)
+An attacker with access to the share can change the file system in the image while it is closed: a symlink in the place
+of one of our folders would redirect removing, writing and reading to another place, a pipe in the place of a file would
+block a night. So every place is checked when a history is opened. (While the store is open nobody else writes to it,
+and an image that is open for writing is mounted so that no symlink in it is followed at all.)
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _BACKUP = re.compile(r"backup\.\d+")
 
 
 def check(root: Path, private: Path, folders: Iterable[Path], files: Iterable[Path]) -> None:
-    """Look at the folder `root` of a mirror, in the store's folder, and at these places in it; absent is fine.
+    """Check the folder `root` of a mirror, in the store's folder, and these places in it; absent is fine.
 
-    So are the published snapshots `backup.N` looked at, and in `private`, which is snapmirror's own, every name.
-    Raises ForeignError for a symlink, for what lies on another device, and for what is no folder, or no file.
+    The published snapshots `backup.N` are checked as well, and every name in `private`, which is snapmirror's own.
+    Raises ForeignError for a symlink, another device, and for what is not a folder, or not a file.
     """
     device = root.parent.stat().st_dev
     check_folder(root, device)
@@ -48,7 +48,7 @@ def check(root: Path, private: Path, folders: Iterable[Path], files: Iterable[Pa
 
 
 def check_folder(path: Path, device: int | None = None) -> None:
-    """The same for one place of a folder; of any device, if none is given."""
+    """Check one folder; on any device, if none is given."""
     status = folder_status(path)
     if status is not None and device is not None:
         _check_device(path, status, device)

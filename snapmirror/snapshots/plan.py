@@ -1,4 +1,4 @@
-"""The plan of a night: what has to happen to the slot.
+"""The plan of a night: the changes to make to the slot.
 
 A plan is only data: `--dry-run` shows it, a night applies it. `compare` makes it.
 """
@@ -18,14 +18,14 @@ from snapmirror.snapshots.spool import Spool
 
 @dataclass
 class Plan:
-    """What has to happen to a copy of the last snapshot so that it becomes tonight's.
+    """The changes that turn a copy of the last snapshot into tonight's.
 
-    `transfer` are single names, `groups` hard link groups that travel whole (each a list of pairs), `links` further
-    names for an inode that the copy already has (name, existing name), `delete` old lines without a new one.
-    `held_back` are deletions that do not happen because the listing may lack what could not be read; `corrections` are
-    for `manifest`, see `manifest.rewritten`; `sample` are a few unchanged lines; `left_out` counts entries
-    that the store cannot keep. `differing` are all lines in which `manifest` differs from the one before, both sides
-    numbered, unless they are too many. `doubtful` are unchanged lines that may hide a change, see `Doubt`.
+    `transfer` are single names, `groups` hard link groups that are transferred whole (each a list of pairs), `links`
+    further names for an inode that the copy already has (name, existing name), `delete` old lines without a new one.
+    `held_back` are deletions that are not made because the listing may lack unreadable names; `corrections` are for
+    `manifest`, see `manifest.rewritten`; `sample` are a few unchanged lines; `left_out` counts entries that the store
+    cannot keep. `differing` are all lines in which `manifest` differs from the one before, both sides numbered, unless
+    there are too many. `doubtful` are unchanged lines that may hide a change, see `Doubt`.
     """
 
     id: str
@@ -45,19 +45,19 @@ class Plan:
     doubtful: list[Line] = field(default_factory=list)
 
     def pairs(self) -> Iterator[Pair]:
-        """Everything that rsync is asked for."""
+        """Everything that is requested from rsync."""
         yield from self.transfer
         for group in self.groups:
             yield from group
 
     @property
     def requested(self) -> int:
-        """How many names rsync is asked for."""
+        """The number of names that are requested from rsync."""
         return len(self.transfer) + sum(map(len, self.groups))
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Added, updated, attributes only, linked, deleted; and the bytes of all that is added or updated."""
+        """Added, updated, attributes only, linked, deleted; and the bytes of everything added or updated."""
         counts = {"added": 0, "updated": 0, "attributes": 0, "linked": len(self.links), "deleted": len(self.delete)}
         moved = 0
         for old, new in self.pairs():
@@ -65,12 +65,12 @@ class Plan:
             counts[kind] += 1
             if kind != "attributes" and new is not None and kind_of(new) == b"f":
                 moved += entry.size_of(new)
-        for group in self.groups:  # one file, however many names
+        for group in self.groups:  # one file, whatever its number of names
             moved -= sum(entry.size_of(new) for _, new in group[1:] if new is not None)
         return {**counts, "bytes": max(0, moved)}
 
     def changes(self) -> Iterator[tuple[str, bytes]]:
-        """What happens to each name, for people."""
+        """The change of each name, for people."""
         for old, new in self.pairs():
             assert new is not None
             yield classify(old, new), entry.parse(new).path
@@ -87,7 +87,7 @@ class Plan:
 
 
 def classify(old: Numbered | None, new: Line | None) -> str:
-    """Name what happens to one entry."""
+    """The word for the change of one entry."""
     if new is None:
         return "deleted"
     if old is None:
@@ -102,7 +102,7 @@ def classify(old: Numbered | None, new: Line | None) -> str:
 
 
 def hold_back_deletions(plan: Plan) -> None:
-    """Delete nothing, but for what is in the way of something new: the listing is not complete."""
+    """Delete only names that are in the way of something new: the listing is incomplete."""
     new = {entry.parse(line).path for _, line in plan.pairs() if line is not None and not is_directory(line)}
     new_folders = {entry.parse(line).path for _, line in plan.pairs() if line is not None and is_directory(line)}
     still: list[Numbered] = []

@@ -1,8 +1,8 @@
-"""The record of a mirror: which snapshots there are. A small JSON file, `.snapmirror/record.json`.
+"""The record of a mirror: the list of its snapshots. A small JSON file, `.snapmirror/record.json`.
 
-It is the truth about what is published: it is replaced as a whole, durably, and a snapshot exists once it stands here.
-Moves that are still to be made (the rotation) are written down in it before the first is made, each with the inode of
-the folder that it moves, so that the next run can tell which of them a crash has left undone.
+It decides what is published: it is replaced as a whole, durably, and a snapshot exists once it is in here. Moves that
+are still to be made (the rotation) are written into it before the first is made, each with the inode of its folder, so
+that the next run knows which of them a crash has left undone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOVED = re.compile(r"backup\.\d+|\.snapmirror/(slot|parked|trash\.[^/]+)")
 
 
 def make_id(when: datetime) -> str:
-    """The name of a snapshot that was begun at `when`: UTC, to the second, fit for file names on Windows."""
+    """The name of a snapshot that was begun at `when`: UTC, to the second, valid as a file name on Windows."""
     return when.astimezone(UTC).strftime(_TIME)
 
 
@@ -52,14 +52,14 @@ _Moved = Annotated[str, AfterValidator(_moved)]
 
 class Snapshot(BaseModel):
     """One sealed snapshot. Sizes in bytes; `new_bytes` is the size of the files that are new in it. `healed` names of
-    it have been given a good copy since. `clock` is what the clock said when it was begun, where its name had to be
-    another time. `accepted`: a guard would have stopped it, but was told that the changes are meant.
-    `shared_bytes` of the new files are blocks of their earlier versions, where big ones were cloned and patched.
-    `replaced_bytes`: the size of the files that had been at rest and are gone or changed in it, moved ones included.
-    `rules`: keep_last and keep_at_least_days, as they were when it was published.
+    it were given a good copy since. `clock` is the clock's time when it was begun, if its name had to be another time.
+    `accepted`: a guard would have stopped it, but the changes were accepted. `shared_bytes` of the new files are blocks
+    of their earlier versions, where big ones were cloned and patched. `replaced_bytes`: the size of the files that had
+    been at rest and are deleted or changed in it, including moved ones. `rules`: keep_last and keep_at_least_days, as
+    they were when it was published.
 
-    Where the store knows what that takes on the disk: `written_bytes` is what was written for it, `used_bytes` what its
-    end would free.
+    If the store knows the space on the disk: `written_bytes` were written for it, `used_bytes` would be freed by its
+    removal.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -93,7 +93,7 @@ class Snapshot(BaseModel):
 
     @property
     def clock_at(self) -> datetime:
-        """What the clock said then, which may be less than it said before."""
+        """The clock's time then, which may be earlier than that of a snapshot before."""
         return parse_id(self.clock or self.id)
 
 
@@ -108,7 +108,7 @@ class Move(BaseModel):
 
 
 class Healing(BaseModel):
-    """A file that was damaged and has a good copy now: how many of its names, by snapshot, and where that came from."""
+    """A damaged file that has a good copy now: the number of its names, by snapshot, and the origin of the copy."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -120,7 +120,7 @@ class Healing(BaseModel):
 
 
 class Purge(BaseModel):
-    """Names that were taken out of all snapshots: which, when, by whom, and how many names in each snapshot."""
+    """Names that were purged from all snapshots: which, when, by whom, and how many in each snapshot."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -131,11 +131,11 @@ class Purge(BaseModel):
 
 
 class Record(BaseModel):
-    """All that is known of one mirror. `snapshots` stand newest first. `healed` are the last healings, newest last.
+    """The state of one mirror. `snapshots` are newest first. `healed` are the last healings, newest last.
 
     `parked` is the expired snapshot that waits to be recycled; `slot_equals` is the snapshot of which the slot is an
-    exact copy, or None while nothing is sure of it. `fetched_flushed`: what an interrupted run has left in the slot is
-    on the device, every byte of it. `purged` are names that an administrator has taken out of all snapshots.
+    exact copy, or None while that is not certain. `fetched_flushed`: all bytes that an interrupted run has left in the
+    slot are on the device. `purged` are names that an administrator has purged from all snapshots.
     """
 
     format: Literal["snapmirror record"] = "snapmirror record"
@@ -174,7 +174,7 @@ def load(path: Path) -> Record:
 
 
 def save(record: Record, path: Path) -> None:
-    """Replace the record, durably: when this returns, a power cut leaves the new one."""
+    """Replace the record, durably: after the return, a power cut leaves the new one."""
     staged = stage(record, path)
     filesystems.sync(staged)
     put(staged, path)
@@ -182,18 +182,18 @@ def save(record: Record, path: Path) -> None:
 
 
 def stage(record: Record, path: Path, name: str = ".new") -> Path:
-    """Write what is to become the record, beside it. It must be on the device before it is `put`."""
+    """Write the new record beside the old one. It must be on the device before it is `put`."""
     staged = path.with_suffix(name)
     files.write(staged, record.model_dump_json(indent=1).encode())
     return staged
 
 
 def put(staged: Path, path: Path) -> None:
-    """Let it take the record's place. A power cut leaves either, but the new one only after all that was done before:
-    file systems with a journal keep names in the order in which they were changed.
+    """Replace the record by it. A power cut leaves either, but the new one only after all changes made before: file
+    systems with a journal keep the order of changes to names.
     """
     previous = path.with_name(path.name + ".previous")
-    with suppress(FileNotFoundError):  # a link, not a rename: at no moment is there no record
+    with suppress(FileNotFoundError):  # a link, not a rename: the record is never missing
         previous.unlink(missing_ok=True)
         os.link(path, previous)
     staged.replace(path)

@@ -1,4 +1,4 @@
-"""Which snapshots stay: a pure function. Rules vote for those that they keep, each with its reason."""
+"""Decides which snapshots are kept: a pure function. Rules vote for those that they keep, each with its reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from snapmirror.snapshots.record import Snapshot
 
 @dataclass(frozen=True)
 class Rules:
-    """The newest `last` snapshots stay, and all that are younger than `days`."""
+    """The newest `last` snapshots are kept, and all that are younger than `days`."""
 
     last: int
     days: int = 0
@@ -20,7 +20,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of one snapshot, and why."""
+    """The decision on one snapshot, and its reason."""
 
     snapshot: Snapshot
     keep: bool
@@ -30,10 +30,10 @@ class Decision:
 def decide(snapshots: Sequence[Snapshot], rules: Rules) -> list[Decision]:
     """Decide for each snapshot; `snapshots` are in order, the newest first.
 
-    Kept are those that `rules` name, pinned ones, and the last good one (which read every file) even if newer ones,
-    that could not, fill the number.
+    Kept are those named by `rules`, pinned ones, and the last good one (which read every file) even if newer ones,
+    which could not, use up the number.
     """
-    reasons = dict(_by_age(snapshots, rules))  # of several reasons the last one that is added here is told
+    reasons = dict(_by_age(snapshots, rules))  # if there are several reasons, the last one added here is shown
     reasons |= _last_good(snapshots)
     reasons |= {one.id: "pinned" for one in snapshots if one.pinned}
     reasons |= _by_number(snapshots, rules)
@@ -44,24 +44,24 @@ def decide(snapshots: Sequence[Snapshot], rules: Rules) -> list[Decision]:
 
 
 def expired(snapshots: Sequence[Snapshot], rules: Rules) -> list[Decision]:
-    """The decisions on those that go, each with its reason; `snapshots` are all that there are, the newest first."""
+    """The decisions on those that expire, each with its reason; `snapshots` are all snapshots, newest first."""
     return [decision for decision in decide(snapshots, rules) if not decision.keep]
 
 
 @dataclass(frozen=True)
 class Expiry:
-    """What a new snapshot would let expire. `at_once` counts it: what the rules of the last night would let go as well
-    is one, however much that is, for a run each hour catches up with all the hours of a few failed nights."""
+    """The snapshots that a new one would let expire. `at_once` counts them: all that also expire by the rules of the
+    last night are one, as an hourly run catches up with the hours of a few failed nights."""
 
     decisions: list[Decision]
     at_once: int
 
 
 def expiry(snapshots: Sequence[Snapshot], tonight: Snapshot, rules: Rules) -> Expiry:
-    """What expires once `tonight` is published after `snapshots`, the newest of which knows the rules of its night.
+    """What expires once `tonight` is published after `snapshots`, the newest of which records the rules of its night.
 
-    Where it does not (an older version made it), they are taken to be the same. Whether rules have changed cannot be
-    asked of the ages: what expires changes what the usual gap is.
+    If it does not (an older version made it), they are assumed to be the same. The ages do not show whether rules have
+    changed: each expiry changes the usual gap.
     """
     there = [tonight, *snapshots]
     before = Rules(*snapshots[0].rules) if snapshots and snapshots[0].rules else rules
@@ -72,7 +72,7 @@ def expiry(snapshots: Sequence[Snapshot], tonight: Snapshot, rules: Rules) -> Ex
 
 
 def by_age_alone(snapshots: Sequence[Snapshot], rules: Rules) -> int:
-    """How many would expire if their age did not count."""
+    """The number that would expire if their age did not count."""
     return len(expired(snapshots, Rules(rules.last))) - len(expired(snapshots, rules))
 
 

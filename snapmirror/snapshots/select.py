@@ -1,4 +1,4 @@
-"""Which snapshot somebody means: an id, the beginning of one (a date), a slot number, `newest`.
+"""Finds the snapshot that a user names: by an id, the beginning of one (a date), a slot number, `newest`.
 
 2026-11-20T030000Z   2026-11-20   1   backup.1   newest   latest
 """
@@ -16,22 +16,22 @@ from snapmirror.snapshots.record import Snapshot
 _NEWEST = {"newest", "latest"}
 _SLOT = re.compile(r"(?:backup\.)?([0-9]{1,6})")
 _ONLY_A_SLOT = re.compile(r"backup\.[0-9]+|[0-9]{1,3}")
-"""These are no beginning of a date: a year has four digits."""
+"""These are not the beginning of a date: a year has four digits."""
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A snapshot, and whose it is."""
+    """A snapshot and its mirror."""
 
     mirror: str
     snapshot: Snapshot
 
 
 def choose(histories: Mapping[str, Sequence[Snapshot]], text: str) -> Chosen:
-    """The snapshot that `text` means, in whichever mirror; each history stands newest first.
+    """The snapshot that `text` names, in any mirror; each history is newest first.
 
-    Raises UsageError when it means none or several.
+    Raises UsageError when it names none or several.
     """
     found = {name: matching(snapshots, text) for name, snapshots in histories.items()}
     found = {name: snapshots for name, snapshots in found.items() if snapshots}
@@ -51,7 +51,7 @@ def choose(histories: Mapping[str, Sequence[Snapshot]], text: str) -> Chosen:
 
 
 def matching(snapshots: Sequence[Snapshot], text: str) -> list[Snapshot]:
-    """Every snapshot that `text` may mean."""
+    """Every snapshot that `text` may name."""
     if text in _NEWEST:
         return list(snapshots[:1])
     slot = _SLOT.fullmatch(text)

@@ -1,8 +1,8 @@
-"""What a slot is: the tree of one night, from its preparation to its publication as the newest snapshot.
+"""The protocol of a slot: the tree of one night, from its preparation to its publication as the newest snapshot.
 
-The steps come in this order: `preparing` makes the slot equal to the newest snapshot, `stage` makes ready what rsync
-fills, `fill` applies the plan, `publish` makes it a snapshot. A night may end before any of them; what it leaves is the
-next night's to put right, by the same steps.
+The steps come in this order: `preparing` makes the slot equal to the newest snapshot, `stage` prepares the trees for
+rsync, `fill` applies the plan, `publish` makes it a snapshot. A night may end before any of them; the next night
+repairs what it leaves, by the same steps.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from snapmirror.snapshots.staging import KEPT, WAITING, Arrived
 
 @dataclass(frozen=True)
 class Target:
-    """Where rsync puts a night's files: each rsync a tree of its own in the folder `staging`; with the folder `basis`
-    of earlier versions, scratch folders, and a scratch file for the list of names.
+    """The destination of a night's files: each rsync has a tree of its own in the folder `staging`; with the folder
+    `basis` of earlier versions, scratch folders, and a scratch file for the list of names.
 
-    Files that are there already stand in the tree `waiting`: `ready` are their names, `patch` those of them that are an
-    older version, to be changed in place; `in_place`: every name may be, and what could not be goes to `kept`.
+    Files fetched before are in the tree `waiting`: `ready` are their names, `patch` those of them that are an older
+    version, to be changed in place; `in_place`: every name may be changed so, and files that could not be go to `kept`.
     """
 
     staging: Path
@@ -40,18 +40,18 @@ class Target:
 
     @property
     def waiting(self) -> Path:
-        """Files that an rsync will go on with."""
+        """Files with which an rsync will continue."""
         return self.staging / WAITING
 
     @property
     def kept(self) -> Path:
-        """Files that could not be brought up to date."""
+        """Files that could not be updated."""
         return self.staging / KEPT
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """A complete slot: its manifest, the checksums of its new files with escaped names, and what is known of it."""
+    """A complete slot: its manifest, the checksums of its new files with escaped names, and the facts about it."""
 
     snapshot: Snapshot
     manifest: bytes
@@ -60,7 +60,7 @@ class Sealed:
 
 @dataclass
 class Published:
-    """What publishing has done. `expired` are those of the expiring snapshots that are gone now."""
+    """The result of publishing. `expired` are those of the expiring snapshots that were removed."""
 
     snapshot: Snapshot
     expired: list[Decision] = field(default_factory=list)
@@ -72,22 +72,22 @@ only a comparison with the tree itself can mend. Raises what the preparation rai
 
 
 class SupportsResuming(Protocol):
-    """What a night that publishes nothing leaves in a slot, where a store knows of it: it is kept, or given back."""
+    """The files that a night without a snapshot leaves in a slot, if a store knows them: to be kept, or discarded."""
 
     def fetched(self) -> int:
-        """Bytes that an interrupted night has brought already, as far as that is known."""
+        """Bytes that an interrupted night has fetched already, as far as known."""
 
     def discard(self, *, everything: bool) -> None:
-        """Give back the room that an interrupted night, or this one, has taken.
+        """Free the space that an interrupted night, or this one, has taken.
 
-        First what had come in part only; `everything`: whole files as well.
+        Only partial files; `everything`: complete files as well.
         """
 
     def leave(self) -> None:
-        """The run ends before it has changed the slot: write down that the slot is ready, so the next one need not."""
+        """The run ends before changing the slot: record that the slot is ready, which spares the next preparation."""
 
     def pause(self) -> None:
-        """The run ends while it fills the slot: have on the device what has come, so that the next may believe it."""
+        """The run ends while filling the slot: flush the fetched files, so that the next run can trust them."""
 
 
 class Slot(Protocol):
@@ -95,34 +95,34 @@ class Slot(Protocol):
 
     @property
     def resuming(self) -> SupportsResuming | None:
-        """None where a store does not know what an interrupted night has brought, or need not be told."""
+        """None if a store does not know what an interrupted night has fetched, or does not need this."""
 
     @property
     def tree(self) -> Path:
-        """The tree that is being made; once it is prepared, it has the newest snapshot's names."""
+        """The tree that is being made; after the preparation it has the newest snapshot's names."""
 
     def preparing(self) -> AbstractContextManager[Preparing]:
-        """Makes the slot beside what else is being done; the slot outlives the context, whatever happens."""
+        """Prepares the slot in parallel to other work; the slot outlives the context, whatever happens."""
 
     def stage(self, plan: Plan, clone_above: int | None) -> Target:
-        """Make the staging tree ready for what a plan asks for."""
+        """Prepare the staging tree for the names that a plan requests."""
 
     def fill(
         self, plan: Plan, arrived: Sequence[Arrived], gone: Collection[bytes], kept: Sequence[bytes]
     ) -> frozenset[bytes]:
-        """Apply a plan to the slot: what has arrived moves there, what is gone is removed, names are linked, and
-        folders have the attributes that they should have. Returns unchanged names that got an inode of their own.
+        """Apply a plan to the slot: move names that have arrived there, remove those that are gone, link names, and set
+        the attributes of folders. Returns unchanged names that got an inode of their own.
 
-        Names that are `kept` have the version that they have in the newest snapshot. Of the staging folder nothing is
-        left, whatever it holds besides.
+        Names that are `kept` have their version of the newest snapshot. The staging folder is removed, with anything
+        else in it.
         """
 
     def is_shared(self, path: bytes) -> bool:
-        """Whether an unchanged file of the slot takes no room of its own."""
+        """Whether an unchanged file of the slot takes no space of its own."""
 
     def publish(self, sealed: Sealed, expiring: Sequence[Decision]) -> Published:
-        """Make the slot the newest snapshot, durably, and let the `expiring` snapshots go.
+        """Make the slot the newest snapshot, durably, and remove the `expiring` snapshots.
 
-        Retention has decided which these are, by all snapshots that there are (see `retention.expired`). So one that
-        could not go, or that a crash has kept, is among them again in the next night.
+        Retention has chosen these from all existing snapshots (see `retention.expired`). So one that could not be
+        removed, or that a crash has kept, is among them again in the next night.
         """

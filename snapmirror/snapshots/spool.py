@@ -1,6 +1,6 @@
 """A long list of pairs of lines in little memory: full blocks are kept compressed.
 
-The first night's plan names everything; a million entries would take a quarter of a gigabyte as they are.
+The first night's plan names everything; a million entries would take a quarter of a gigabyte uncompressed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Spool(Generic[First, Second]):
         if len(self._last) >= _BLOCK:
             text = b"\n".join(line or b"" for pair in self._last for line in pair)
             packed = zstandard.ZstdCompressor(level=1).compress(text)
-            self._packed.append(bytes(memoryview(packed)))  # a copy: the original holds the room of the worst case
+            self._packed.append(bytes(memoryview(packed)))  # a copy: the original occupies the memory of the worst case
             self._last = []
 
     def extend(self, pairs: Iterable[tuple[First | None, Second | None]]) -> None:

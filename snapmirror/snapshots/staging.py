@@ -1,10 +1,10 @@
-"""The staging folder: rsync fills trees in it, and what was planned, and nothing else, moves from there into the slot.
+"""The staging folder: rsync fills trees in it, and only planned names are moved from there into the slot.
 
-In the slot nearly every name leads to an inode of sealed snapshots, and a sender may send names that nobody asked for
-(rsync 3.5.0 takes them inside a folder that was asked for). So rsync never works in the slot. Each rsync of a night has
-a tree of its own, which begins empty but for files that it goes on with: clones of old versions, and what an
-interrupted night has fetched. `strays` tells what stands there unasked for, before anything moves. Moving is renaming,
-a new folder with all that is in it.
+In the slot nearly every name leads to an inode of sealed snapshots, and a sender may send names that were not requested
+(rsync 3.5.0 accepts them inside a requested folder). So rsync never works in the slot. Each rsync of a night has a tree
+of its own, which is empty at first except for files with which it continues: clones of old versions, and files of an
+interrupted night. `strays` finds unrequested names before anything is moved. Moving is renaming; a new folder is
+renamed with its content.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from snapmirror.snapshots.names import FolderAttributes, Tree, remove_tree, xatt
 from snapmirror.snapshots.plan import Plan
 
 WAITING, KEPT = "waiting", "kept"
-"""Trees that are not an rsync's: see `slot.Target`."""
+"""Trees that do not belong to an rsync: see `slot.Target`."""
 TMP, PARTIAL = "tmp", "partial"
-"""Folders that are no trees: of files that rsync is receiving, and of those that it has received in part."""
+"""Folders that are not trees: for files that rsync is receiving, and for partial files."""
 _OTHER_KIND = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST})
 
 
 def names(root: Path) -> Iterator[tuple[bytes, bool]]:
-    """Every name below a folder, and whether it is a folder. Absent is empty. Nothing is looked up but folders."""
+    """Every name below a folder, and whether it is a folder. Absent is empty. Only folders are looked up."""
     top = os.fsencode(root)
     folders = [b"."]
     while folders:
@@ -60,7 +60,7 @@ def remove_trees(staging: Path) -> None:
 
 
 def files(root: Path) -> Iterator[tuple[int, int, list[bytes]]]:
-    """The regular files below a folder: inode, number of links, and those of its names that stand here."""
+    """The regular files below a folder: inode, number of links, and the names here."""
     top = os.fsencode(root)
     found: dict[int, tuple[int, list[bytes]]] = {}
     for path, is_folder in names(root):
@@ -73,11 +73,11 @@ def files(root: Path) -> Iterator[tuple[int, int, list[bytes]]]:
 
 
 def strays(root: Path, present: Collection[bytes], missing: Iterable[bytes]) -> list[bytes]:
-    """Names in a tree that nobody asked for. `present` are those that were asked for and stand there, `missing` those
-    that do not.
+    """The names in a tree that were not requested. `present` are the requested ones that are there, `missing` those
+    that are not.
 
-    Folders that lead to either are none: rsync makes them for a file that it then cannot read. As long as the numbers
-    agree, no name is compared.
+    Folders above either do not count: rsync makes them for a file that it then cannot read. If the numbers agree, no
+    name is compared.
     """
     known = _with_folders(present)
     if sum(1 for _ in names(root)) == len(known):
@@ -87,7 +87,7 @@ def strays(root: Path, present: Collection[bytes], missing: Iterable[bytes]) -> 
 
 
 def _with_folders(paths: Iterable[bytes]) -> set[bytes]:
-    """These names, and the folders that lead to them, without the root."""
+    """These names, and the folders above them, without the root."""
     known = {path for path in paths if path != b"."}
     for path in list(known):
         while (path := parent(path)) != b"." and path not in known:
@@ -97,27 +97,27 @@ def _with_folders(paths: Iterable[bytes]) -> set[bytes]:
 
 @dataclass(frozen=True)
 class Arrived:
-    """What one rsync has brought: a tree, and the planned folders in it that have their attributes."""
+    """The result of one rsync: a tree, and the planned folders in it that have their attributes."""
 
     tree: Path
     folders: frozenset[bytes]
 
 
 class Wanted:
-    """Which files of an interrupted night a plan asks for: a file with one name if that is asked for on its own, one
-    with several if just these are asked for as one group."""
+    """The files of an interrupted night that a plan requests: a file with one name if that is requested on its own, one
+    with several if exactly these are requested as one group."""
 
     def __init__(self, plan: Plan) -> None:
         self._single = {entry.path_of(new) for _, new in plan.transfer if new is not None and is_single_file(new)}
         self._groups = {frozenset(entry.path_of(new) for _, new in group if new is not None) for group in plan.groups}
 
     def has(self, paths: Collection[bytes]) -> bool:
-        """Whether the names of one file are asked for like that."""
+        """Whether the names of one file are requested like that."""
         return frozenset(paths) in self._groups if len(paths) > 1 else next(iter(paths), b"") in self._single
 
 
 def keep(old: Iterable[Path], staging: Tree, wanted: Wanted) -> Iterator[bytes]:
-    """Take over what is still wanted of the trees `old` of an interrupted night; return the names."""
+    """Move files that are still requested from the trees `old` of an interrupted night; return their names."""
     for tree in old:
         there = Tree(tree)
         for _, links, paths in files(tree):
@@ -128,7 +128,7 @@ def keep(old: Iterable[Path], staging: Tree, wanted: Wanted) -> Iterator[bytes]:
 
 
 def move(source: Tree, target: Tree, path: bytes) -> bool:
-    """Rename a name from one tree to the other, whatever stands there; False if it is absent in `source`.
+    """Rename a name from one tree to the other, replacing anything there; False if it is absent in `source`.
 
     Raises FileNotFoundError or NotADirectoryError if its folder is missing in `target`.
     """
@@ -141,7 +141,7 @@ def move(source: Tree, target: Tree, path: bytes) -> bool:
         os.rename(full, place)
     except FileNotFoundError:
         return False
-    except PermissionError:  # without root: a folder that may not be written to, here or there, or one that moves
+    except PermissionError:  # without root: a folder, here or there, or the moved one, is read-only
         _move_anyway(full, place)
     except OSError as error:
         if error.errno not in _OTHER_KIND:
@@ -152,7 +152,7 @@ def move(source: Tree, target: Tree, path: bytes) -> bool:
 
 
 def carry(source: Tree, target: Tree, path: bytes) -> bool:
-    """The same, making its folder in `target` where that is missing."""
+    """The same; makes its folder in `target` if that is missing."""
     target.make_folder(parent(path))
     return move(source, target, path)
 
@@ -170,7 +170,7 @@ def _move_anyway(full: bytes, place: bytes) -> None:
 def place(plan: Plan, arrived: Sequence[Arrived], slot: Path, gone: Collection[bytes]) -> set[bytes]:
     """Apply a plan to the slot, which equals the newest snapshot; return the names that got a copy instead of a link.
 
-    What has `arrived` takes its place there; planned names that are `gone` are removed. All others stay as they are.
+    Names that have `arrived` are moved there; planned names that are `gone` are removed. All others stay unchanged.
     """
     placing = _Placing(Tree(slot))
     placing.remove(plan.delete)
@@ -184,14 +184,14 @@ def place(plan: Plan, arrived: Sequence[Arrived], slot: Path, gone: Collection[b
 
 
 class _Placing:
-    """Planned names on their way from staging trees into the slot."""
+    """Moves planned names from staging trees into the slot."""
 
     def __init__(self, here: Tree) -> None:
         self.here = here
-        self.own: dict[bytes, tuple[FolderAttributes, Mapping[str, bytes] | None]] = {}  # of folders that change
+        self.own: dict[bytes, tuple[FolderAttributes, Mapping[str, bytes] | None]] = {}  # of changed folders
 
     def remove(self, lines: Iterable[Numbered]) -> None:
-        """Remove what is planned for deletion."""
+        """Remove names that are planned for deletion."""
         folders = []
         for line in lines:
             before = entry.parse(unnumbered(line))
@@ -203,7 +203,7 @@ class _Placing:
             self.here.remove_folder(path)
 
     def take(self, arrived: Arrived) -> None:
-        """Move all of a tree: a folder that the slot lacks as it is, into others what lies in them."""
+        """Move all of a tree: a folder that the slot lacks as a whole, the content of others."""
         come = Tree(arrived.tree)
         folders = [b"."]
         while folders:
@@ -222,7 +222,7 @@ class _Placing:
                     move(come, self.here, path)
 
     def link(self, target: bytes, line: Line) -> bool:
-        """Give a name of the slot a further one; False where it got a copy."""
+        """Link a further name to a name of the slot; False if it got a copy."""
         path = entry.path_of(line)
         self.here.make_folder(parent(path))
         if parent(path) not in self.own:
@@ -231,11 +231,11 @@ class _Placing:
         return self.here.link(self.here.at(target), path)
 
     def _remember(self, tree: Tree, folder: bytes) -> None:
-        """The attributes of a folder, before a name in it changes; those with which it came go before its own."""
+        """Remember a folder's attributes before a name in it changes; those with which it arrived take precedence."""
         if (tree is not self.here or folder not in self.own) and (attributes := tree.attributes(folder)) is not None:
             self.own[folder] = attributes, xattrs_of(tree.at(folder))
 
     def finish(self) -> None:
-        """Give folders the attributes with which they came, after the last change in them."""
+        """Give folders the attributes with which they arrived, after the last change in them."""
         for path, (attributes, xattrs) in self.own.items():
             self.here.set_attributes(path, attributes, xattrs)

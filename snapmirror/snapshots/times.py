@@ -1,10 +1,10 @@
-"""Times of files, all 64 bits of seconds: as rsync prints them, as manifests hold them, as a disk keeps them.
+"""Times of files, all 64 bits of seconds: as rsync prints them, as manifests hold them, as a disk stores them.
 
-rsync prints `2026/11/20-03:00:00` in 19 characters at most. Of years with more than four digits the end is cut off, the
-sign of a year before 1000 is lost, and beyond some two billion years it prints `(time-out-of-range)`. A manifest holds
-the whole text, as it is on the disk: `33658/09/27-01:46:40`, `-0044/03/15-12:00:00`.
+rsync prints `2026/11/20-03:00:00` in 19 characters at most. With more than four digits in the year the end is cut off,
+the sign of a year before 1000 is lost, and beyond some two billion years it prints `(time-out-of-range)`. A manifest
+holds the whole text, as on the disk: `33658/09/27-01:46:40`, `-0044/03/15-12:00:00`.
 
-A file system holds only some times: the kernel gives a file the nearest one.
+A file system can store only some times: the kernel gives a file the nearest one.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _EARLIEST = (-_INT32, 0)
 
 
 def is_usual(text: bytes) -> bool:
-    """Whether it lies between 1970 and 2037: every file system holds that, and rsync prints it whole."""
+    """Whether it is between 1970 and 2037: every file system can store that, and rsync prints it whole."""
     return text[4:5] == b"/" and b"1970" <= text[:4] <= b"2037"
 
 
 def parse(text: bytes) -> int:
-    """Seconds since 1970; for a text that is not whole the first of those that it may mean. Raises ValueError."""
+    """Seconds since 1970; for an incomplete text the first time that it may mean. Raises ValueError."""
     if text == _OUT_OF_RANGE:
         return LAST
     match = _TIME.fullmatch(text)
@@ -69,18 +69,18 @@ def shown(seconds: int) -> str:
 
 
 def iso(seconds: int) -> str:
-    """ISO 8601, in UTC; years that it has only by agreement have a sign and six digits or more, as in JavaScript."""
+    """ISO 8601, in UTC; years beyond its basic range have a sign and six digits or more, as in JavaScript."""
     year, rest = _taken_apart(seconds)
     head = f"{year:04d}" if 0 <= year <= 9999 else f"{year:+07d}"
     return f"{head}{rest.replace('/', '-', 2)[:6]}T{rest[7:]}Z"
 
 
 IsNearest = Callable[[bytes, int], bool]
-"""Whether a time is the nearest that a file system has for one that it cannot hold: see `is_nearest`."""
+"""Whether a time is the nearest that a file system has for one that it cannot store: see `is_nearest`."""
 
 
 def is_nearest(text: bytes, seconds: int) -> bool:
-    """Whether it is the nearest that some file system has for a time that it cannot hold. Raises ValueError."""
+    """Whether it is the nearest that some file system has for a time that it cannot store. Raises ValueError."""
     if text == _OUT_OF_RANGE:  # either end
         return seconds in _LATEST or seconds in _EARLIEST
     wanted = parse(text)
@@ -88,7 +88,7 @@ def is_nearest(text: bytes, seconds: int) -> bool:
 
 
 def fits(text: bytes, seconds: int, is_nearest: IsNearest = is_nearest) -> bool:
-    """Whether a file of which a listing or a manifest says `text` has its time on the disk. Raises ValueError."""
+    """Whether the disk's time matches the `text` of a listing or a manifest. Raises ValueError."""
     if parse(text) == seconds:
         return True
     return not is_usual(text) and (printed(seconds) == text or is_nearest(text, seconds))

@@ -1,4 +1,4 @@
-"""What differs between two snapshots, as a slot needs it: which names go, and which lines come."""
+"""The difference of two snapshots, in the form that a slot needs: the names to remove and the lines to add."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ log = logging.getLogger("snapmirror.store")
 
 @dataclass(frozen=True)
 class Differing:
-    """What a later snapshot has not, or otherwise: names as they are written. And what it has instead, or in
-    addition: numbered lines, folders before what lies in them. A folder that stands in both differs itself.
+    """Names (escaped) that a later snapshot lacks or has changed; and the lines (numbered) that it has instead, or in
+    addition, folders before their content. A folder in both lists differs itself.
     """
 
     gone: Sequence[bytes]
@@ -27,7 +27,7 @@ class Differing:
 
 
 def compared(old: Path, new: Path | bytes) -> Differing | None:
-    """What differs between two snapshots by their manifests; None, with a word to the log, if they cannot tell."""
+    """The difference of two snapshots by their manifests; None, with a log message, if they cannot be read."""
     try:
         with closing(Reader(old)) as before, closing(Reader(new)) as after:
             pairs = Spool(differences(before, after.pieces(), numbers=after.numbers))
@@ -39,7 +39,7 @@ def compared(old: Path, new: Path | bytes) -> Differing | None:
 
 
 def differing_in(pairs: Iterable[BothNumbered]) -> Differing:
-    """The same of numbered lines of both."""
+    """The difference, from pairs of numbered lines."""
     gone, new = [], []
     for before, after in pairs:
         if before is not None:

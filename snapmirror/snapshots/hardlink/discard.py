@@ -1,4 +1,4 @@
-"""Giving back the room that an interrupted night has taken, when there is too little of it for the next one."""
+"""Frees the space that an interrupted night has taken, when there is too little of it for the next one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snapmirror.snapshots.names import Tree
 
 
 def discard(layout: HardlinkLayout, newest: Path | None) -> prepare.Prepared:
-    """Remove all from the slot that is not the newest snapshot's (`newest`: its tree)."""
+    """Remove everything from the slot that does not belong to the newest snapshot (`newest`: its tree)."""
     found = prepare.repaired(newest, layout.slot, Event())
     for paths in found.leftovers.values():
         prepare.restore(newest, layout.slot, paths, found)

@@ -1,8 +1,8 @@
-"""Putting a healed file in the place of a damaged one: one inode, under every name that it has, in every snapshot.
+"""Replaces a damaged file by a healed one: one inode, under every name that it has, in every snapshot.
 
 Nothing is ever written into the damaged inode, and each name changes by one rename: it leads to the damaged file or to
-the healed one, never to nothing. The healed file is on the disk before the first name changes, and so is a journal of
-what is to be done, which lets the next run complete it if this one dies on the way.
+the healed one, and is never missing. The healed file is on the disk before the first name changes, and so is a journal
+of the steps, with which the next run completes the healing if this one dies.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from snapmirror.tools import filesystems
 from snapmirror.tools.filesystems import sync
 
 _HEALINGS = 1000
-"""So many are remembered."""
+"""The number of healings that are remembered."""
 
 
 class HardlinkHealing:
@@ -37,7 +37,7 @@ class HardlinkHealing:
         self._ledger, self._layout = ledger, ledger.layout
 
     def ready(self) -> None:
-        """Complete a healing that was begun; hand other files in the making to the next night, or remove them."""
+        """Complete a healing that was begun; keep other unfinished files for the next night, or remove them."""
         self._layout.make()
         self.finish()
         save_interrupted(self._layout)
@@ -48,11 +48,11 @@ class HardlinkHealing:
         return self._layout.scratch
 
     def new_file(self) -> bytes:
-        """Where a healed file is made. (What a crash leaves there is removed as all of this folder is.)"""
+        """The path at which a healed file is made. (After a crash it is removed with everything in this folder.)"""
         return os.fsencode(self.scratch / "heal.new")
 
     def private_places(self, paths: Sequence[bytes], damaged: set[int]) -> list[Place]:
-        """Names of the slot and of the parked snapshot that lead to damaged inodes: the next night builds on them."""
+        """Names of the slot and of the parked snapshot that lead to damaged inodes: the next night uses them."""
         places = []
         for root in (self._layout.slot, self._layout.parked):
             tree = Tree(root)
@@ -61,13 +61,13 @@ class HardlinkHealing:
         return places
 
     def replace(self, healed: bytes, places: Sequence[Place], note: Healing) -> None:
-        """Give the healed file these names, by the journal."""
+        """Give the healed file these names, using the journal."""
         with interrupts.deferred():
             begin(self._layout, healed, places, note)
             self.finish()
 
     def finish(self) -> bool:
-        """Heal the file that the journal tells of, and write that down; False if there is no journal."""
+        """Heal the file in the journal, and record that; False if there is no journal."""
         note, record = complete(self._layout), self._ledger.record
         if note is None:
             return False
@@ -83,9 +83,9 @@ class HardlinkHealing:
 
 
 def begin(layout: HardlinkLayout, healed: bytes, places: Sequence[Place], note: Healing) -> None:
-    """Write down that the file `healed`, complete and flushed, is to have every one of these names. `complete` does it.
+    """Write the journal: the file `healed`, complete and flushed, is to get all of these names. `complete` does it.
 
-    From here on it will be done, by whichever run comes first.
+    From here on it will be done, by this run or the next.
     """
     root = os.fsencode(layout.root)
     folders = {os.path.dirname(place.tree.at(place.path)) for place in places}
@@ -113,7 +113,7 @@ def _text(path: bytes) -> str:
 
 
 def complete(layout: HardlinkLayout) -> Healing | None:
-    """Do what the journal says, as far as it is not done; return what was healed, None if there is no journal.
+    """Do the steps of the journal that are not done; return what was healed, None if there is no journal.
 
     Raises StorageError for a damaged one.
     """
@@ -126,7 +126,7 @@ def complete(layout: HardlinkLayout) -> Healing | None:
             if _is_given(layout, tree, healed, inode, base64.b64decode(text)) and snapshot is not None:
                 counts[snapshot] = counts.get(snapshot, 0) + 1
         for text, mode, atime, mtime in journal["folders"]:
-            with suppress(FileNotFoundError):  # somebody has removed it meanwhile
+            with suppress(FileNotFoundError):  # it was removed meanwhile
                 path = base64.b64decode(text)
                 folder = tree.at(path)
                 if tree.is_folder(path) and stat.S_IMODE(os.lstat(folder).st_mode) != mode:
@@ -145,8 +145,8 @@ def complete(layout: HardlinkLayout) -> Healing | None:
 
 
 def _is_given(layout: HardlinkLayout, tree: Tree, healed: bytes, inode: int, path: bytes) -> bool:
-    """Give the healed file one more name; False if it, or the place, is not there any more."""
-    if tree.inode(path) == inode:  # (a rename from one name of a file to another does nothing)
+    """Give the healed file another name; False if the file, or the place, does not exist any more."""
+    if tree.inode(path) == inode:  # (renaming one name of a file to another one does nothing)
         return True
     with suppress(FileNotFoundError):
         scratch = os.fsencode((layout.scratch / "heal.link").relative_to(layout.root))
@@ -161,7 +161,7 @@ def _is_given(layout: HardlinkLayout, tree: Tree, healed: bytes, inode: int, pat
 
 
 def forget(layout: HardlinkLayout) -> None:
-    """The healing is in the record: let go of its journal and of what it has left."""
+    """The healing is in the record: remove its journal and its leftovers."""
     layout.healing.unlink()
     sync(layout.private)
     for path in layout.scratch.glob("heal.*"):

@@ -1,6 +1,6 @@
-"""The hard link store: `backup.1` … `backup.N`, plain folders that share what has not changed.
+"""The hard link store: `backup.1` … `backup.N`, plain folders that share unchanged files.
 
-See `slot` for how the next one is made, `staging` for why no sealed inode is ever touched, `rotation` for the numbers.
+See `slot` for how the next one is made, `staging` for why no sealed inode is ever changed, `rotation` for the numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from snapmirror.snapshots.record import Snapshot
 class HardlinkHistory:
     """The history of one mirror in `root`, a folder of the store. See `history.History`.
 
-    `shortcuts`: nights may use them; what they make is the same without.
+    `shortcuts`: nights may use them; the result is the same without.
     """
 
     def __init__(self, root: Path, *, shortcuts: bool = True) -> None:
@@ -36,7 +36,7 @@ class HardlinkHistory:
         self._shortcuts: Shortcuts = FromNotes(self.layout) if shortcuts else NoShortcuts(self.layout)
 
     def snapshots(self) -> list[Snapshot]:
-        """What is published, the newest first."""
+        """The published snapshots, newest first."""
         return list(self._ledger.record.snapshots)
 
     def next_sequence(self) -> int:
@@ -64,16 +64,16 @@ class HardlinkHistory:
         return self.layout.checksums(sequence)
 
     def read_back(self) -> Path:
-        """Where it is written down how far the contents have been read back."""
+        """The file with the progress of reading the contents back."""
         return self.layout.private / READ_BACK
 
     @property
     def unfinished(self) -> bool:
-        """Whether a rotation or a purge was cut off."""
+        """Whether a rotation or a purge was interrupted."""
         return bool(self._ledger.record.moves) or self.layout.purging.exists()
 
     def recover(self) -> list[str]:
-        """Finish a rotation that was cut off, and clear away what is nobody's."""
+        """Finish an interrupted rotation, and remove leftovers."""
         done, record = [], self._ledger.record
         self.layout.make()
         if self.healing.finish():
@@ -104,7 +104,7 @@ class HardlinkHistory:
         return HardlinkSlot(self._ledger, self._shortcuts)
 
     def forget(self, snapshots: Sequence[Snapshot]) -> None:
-        """Let these snapshots go, as if they had expired; the others get new numbers."""
+        """Remove these snapshots, as if they had expired; the others get new numbers."""
         record = self._ledger.record
         gone = {one.id for one in snapshots}
         kept = [one for one in record.snapshots if one.id not in gone]
@@ -118,7 +118,7 @@ class HardlinkHistory:
         self._ledger.remove(expired)
 
     def set_pinned(self, snapshot: Snapshot, pinned: bool) -> Snapshot:
-        """Pin a snapshot, or let it go."""
+        """Pin or unpin a snapshot."""
         changed, record = snapshot.model_copy(update={"pinned": pinned}), self._ledger.record
         record.snapshots = [changed if one.id == snapshot.id else one for one in record.snapshots]
         self._ledger.save()

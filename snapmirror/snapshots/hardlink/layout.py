@@ -1,4 +1,4 @@
-"""Where things lie in a mirror's folder."""
+"""The places of files in a mirror's folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class HardlinkLayout:
 
     @property
     def private(self) -> Path:
-        """What is snapmirror's own."""
+        """The folder of snapmirror's own files."""
         return self.root / ".snapmirror"
 
     @property
@@ -38,7 +38,7 @@ class HardlinkLayout:
 
     @property
     def staging(self) -> Path:
-        """Where rsync puts what it fetches, until it moves into the slot: all that it may write to lies in here."""
+        """The folder for fetched files, until they are moved into the slot: rsync may write only in here."""
         return self.private / "staging"
 
     @property
@@ -53,7 +53,7 @@ class HardlinkLayout:
 
     @property
     def names(self) -> Path:
-        """The list of names that rsync is given."""
+        """The list of names for rsync."""
         return self.private / "names"
 
     @property
@@ -63,7 +63,7 @@ class HardlinkLayout:
 
     @property
     def purging(self) -> Path:
-        """The journal of names that are being taken out of all snapshots."""
+        """The journal of names that are being purged from all snapshots."""
         return self.private / "purging.json"
 
     @property
@@ -84,16 +84,16 @@ class HardlinkLayout:
         return self.private / "sums" / f"{sequence:07d}.zst"
 
     def handles(self, sequence: int) -> Path:
-        """What spares the next slots to look up the new names of the snapshot with this number."""
+        """The handles that spare the next slots looking up the new names of the snapshot with this number."""
         return self.private / "hints" / f"{sequence:07d}.zst"
 
     def changes(self, sequence: int) -> Path:
-        """What differs between the snapshot with this number and the one before."""
+        """The differences between the snapshot with this number and the one before."""
         return self.private / "changes" / f"{sequence:07d}.zst"
 
     @property
     def notes(self) -> tuple[Path, Path]:
-        """The folders of what spares the next nights reads: see `shortcuts`."""
+        """The folders of notes that spare the next nights reads: see `shortcuts`."""
         return self.private / "hints", self.private / "changes"
 
     @property
@@ -102,7 +102,7 @@ class HardlinkLayout:
         return (self.private / "manifests", self.private / "sums", *self.notes)
 
     def check(self) -> None:
-        """Raises ForeignError where a symlink, another device or something else stands in one of these places."""
+        """Raises ForeignError if a symlink, another device or something else is in one of these places."""
         building = (self.slot, self.parked, self.staging, self.scratch, self.partial)
         files = (self.record, self.names, self.healing, self.purging, self.private / READ_BACK)
         places.check(self.root, self.private, folders=(*self._kept, *building, self.by_date), files=files)

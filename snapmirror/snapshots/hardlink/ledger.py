@@ -1,4 +1,4 @@
-"""The record of a mirror while a program has it open: what its history, the slot of a night and healing share."""
+"""The record of a mirror while a program has it open, shared by its history, the slot of a night and healing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from snapmirror.snapshots.record import Snapshot
 
 
 class Ledger:
-    """The record and the places that it tells of. `record` is changed in memory; `save` makes it last.
+    """The record and the places that it describes. `record` is changed in memory; `save` writes it.
 
     Raises StorageError for a damaged or missing record, ForeignError for a place that is not ours.
     """
@@ -43,7 +43,7 @@ class Ledger:
         return self.tree(newest) if newest is not None else None
 
     def make_moves(self) -> None:
-        """Rename the folders as the record says; it says nothing of moves then. The caller saves it."""
+        """Make the moves in the record, and remove them from it. The caller saves it."""
         rotation.make(self.layout, self.record.moves)
         rotation.date(self.layout, self.record.snapshots)
         self.record.moves = []

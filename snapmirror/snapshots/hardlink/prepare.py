@@ -1,9 +1,9 @@
-"""Making the slot: a tree that is equal to the newest snapshot, sharing every inode but the folders'.
+"""Makes the slot: a tree that is equal to the newest snapshot, and shares every inode except the folders'.
 
 Three ways, by what there is: `copied` (cp --archive --link) while nothing has expired yet; `recycled` from an expired
-snapshot, of which the nights since or two manifests tell what differs; and `repaired`, by walking both trees, when a
-run has failed in between and nothing is sure. All three may be interrupted at any point: what they leave is repaired by
-the next run.
+snapshot, whose differences are known from the nights since or from two manifests; and `repaired`, by walking both
+trees, when a run has failed in between and the state is unknown. All three may be interrupted at any point: the next
+run repairs what they leave.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ class Stopped(Exception):  # noqa: N818
 
 
 class Known(Protocol):
-    """What can be known of an entry that is new since the snapshot of a number, without a look into the newest tree."""
+    """Facts about an entry that is new since the snapshot of a number, known without reading the newest tree."""
 
     def folder(self, number: int, wanted: Entry) -> FolderAttributes | None:
         """The attributes of a folder that has no extended ones; None if they are not known."""
 
     def link(self, number: int, wanted: Entry, slot: Tree) -> bool:
-        """Give an entry's inode its name in the slot; False if that cannot be done from here."""
+        """Link an entry's inode to its name in the slot; False if the inode is not known."""
 
 
 @dataclass
 class Prepared:
-    """What is known of a slot that is ready.
+    """Facts about a slot that is ready.
 
-    `copies` are names whose inode is a copy because the old one has all the names it can have. `leftovers` are names
+    `copies` are names whose inode is a copy because the old one has the maximum number of names. `leftovers` are names
     of an interrupted night's files, by inode: no snapshot knows these inodes. `strange_folders` came with them. `lost`
     counts names that the newest snapshot lacks although its manifest lists them.
     """
@@ -57,7 +57,7 @@ class Prepared:
 
     @property
     def touched(self) -> Iterator[bytes]:
-        """The folders that leftovers lie in: an interrupted night has changed them."""
+        """The folders of leftovers: an interrupted night has changed them."""
         yield from (parent(path) for paths in self.leftovers.values() for path in paths)
         yield from map(parent, self.strange_folders)
 
@@ -83,9 +83,9 @@ def copied(newest: Path, slot: Path, stop: Event) -> Prepared:
 
 
 def recycled(differing: Differing, tree: Path, slot: Path, known: Known, stop: Event) -> Prepared:
-    """Turn the slot, which is the expired snapshot's tree, into the newest's: only what differs is touched.
+    """Turn the slot, which is the expired snapshot's tree, into the newest's: only differing entries are changed.
 
-    What is `known` is not looked up in the newest tree. Raises BadLine before anything is touched.
+    Facts that are `known` are not looked up in the newest tree. Raises BadLine before anything is changed.
     """
     prepared = Prepared()
     gone = [(entry.inside(name), name.endswith(b"/")) for name in differing.gone]
@@ -93,8 +93,8 @@ def recycled(differing: Differing, tree: Path, slot: Path, known: Known, stop: E
     had = {path for path, is_directory in gone if is_directory}
     has = {after.path for _, after in come if after.is_directory}
     here, there = Tree(slot), Tree(tree)
-    own: dict[bytes, FolderAttributes | None] = {}  # of folders in which a name changes, before it does
-    told: dict[bytes, FolderAttributes | None] = {}  # of those that differ themselves, as far as they are known
+    own: dict[bytes, FolderAttributes | None] = {}  # of folders in which a name changes, before the change
+    told: dict[bytes, FolderAttributes | None] = {}  # of folders that differ themselves, as far as known
 
     def touch(path: bytes) -> None:
         if (folder := parent(path)) not in own:
@@ -137,8 +137,8 @@ def recycled(differing: Differing, tree: Path, slot: Path, known: Known, stop: E
 def repaired(tree: Path | None, slot: Path, stop: Event) -> Prepared:
     """Turn whatever the slot is into the newest snapshot's tree, but keep what an interrupted night has fetched.
 
-    A file is such a leftover if none of its names is a snapshot's: all of them are found in the slot. Without a
-    snapshot (`tree` None) everything in the slot is one.
+    A file is such a leftover if none of its names is in a snapshot: all of them are found in the slot. Without a
+    snapshot (`tree` None) everything in the slot is a leftover.
     """
     repair = _Repair(Tree(slot), Tree(tree) if tree else None, stop)
     repair.folder(b".", wanted=tree is not None)
@@ -168,7 +168,7 @@ def restore(tree: Path | None, slot: Path, paths: Iterable[bytes], prepared: Pre
 
 
 def _united(here: Tree, there: Tree, prepared: Prepared) -> list[bytes]:
-    """Where a file's inode could not take all its names, those that it took join the others; return what was moved.
+    """If an inode could not take all names of a file, link those that it took to the copy, too; return these names.
 
     Walks the newest snapshot, but only in the rare night in which that happens: the next one knows the new inode.
     """
@@ -196,7 +196,7 @@ def _inodes(tree: Tree) -> Iterator[tuple[bytes, int]]:
 
 
 class _Repair:
-    """A walk over slot and snapshot side by side. Inode numbers come with the names: what is right is not looked at.
+    """A walk over slot and snapshot side by side. Inode numbers come with the names: right ones cost nothing.
 
     `strangers` are files of the slot that the snapshot does not have under that name: by inode, the number of links
     and the names found.
@@ -243,7 +243,7 @@ class _Repair:
                 self._link(below + name, twin)
 
     def _forget(self, path: bytes) -> None:
-        """A file in a folder's place is not worth keeping, nor are its other names."""
+        """Forget a file in a folder's place, and its other names: it is not worth keeping."""
         for inode, (_, paths) in self.strangers.items():
             if path in paths:
                 self.strangers[inode] = (0, [one for one in paths if one != path])

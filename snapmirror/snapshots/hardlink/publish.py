@@ -1,4 +1,4 @@
-"""Publishing a slot of the hard link store: what is written, in which order, and when it is on the device."""
+"""Publishes a slot of the hard link store: what is written, in which order, and when it is on the device."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from snapmirror.tools import filesystems
 def publish(
     ledger: Ledger, shortcuts: Shortcuts, sealed: Sealed, plan: Plan | None, expiring: Sequence[Decision]
 ) -> Published:
-    """Write down, flush, rename, and let the expired go. The slot was filled by `plan`.
+    """Write the notes, flush, rename, and remove expired snapshots. The slot was filled by `plan`.
 
-    A flush is dear on a slow store, above all right after a big one, when the file system brings what is in its
-    journal to its place. So all that has to be on the device goes there at once, the records of before and after
-    the renames among it; the next flush is the moment at which the snapshot exists, and there is no third.
+    A flush is expensive on a slow store, above all right after a big one, when the file system writes back its journal.
+    So everything that has to be on the device is flushed at once, including the records before and after the renames;
+    the next flush is the moment at which the snapshot exists, and there is no third.
     """
     layout, before = ledger.layout, ledger.record
     shortcuts.store(before.newest, sealed, plan)
@@ -59,7 +59,7 @@ def publish(
 
 
 def _drop_checksums(ledger: Ledger) -> None:
-    """Drop checksum files that no manifest refers to; looked at only when their number has doubled."""
+    """Drop checksum files that no manifest refers to; searched only when their number has doubled."""
     sums = ledger.layout.private / "sums"
     if len(list(sums.glob("*.zst"))) < 2 * max(ledger.record.checksum_files_kept, 8):
         return

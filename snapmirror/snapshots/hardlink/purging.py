@@ -1,7 +1,7 @@
-"""Taking names out of every snapshot: nothing else ever changes what is sealed, and only an administrator asks for it.
+"""Purges names from every snapshot: nothing else ever changes sealed snapshots, and only an administrator requests it.
 
-A journal says what goes and which times the folders around it have; it is on the device before the first name goes, so
-whichever run comes first completes what was begun. Each step may be done twice.
+A journal lists the names to remove and the times of the folders around them; it is on the device before the first name
+is removed, so the next run completes a purge that was begun. Each step may be done twice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class HardlinkPurging:
         self._ledger, self._layout = ledger, ledger.layout
 
     def purge(self, paths: Sequence[bytes], note: Purge) -> None:
-        """Take names, and what lies below them, out of all snapshots, by the journal."""
+        """Remove names, and everything below them, from all snapshots, using the journal."""
         self._layout.make()
         begin(self._layout, self._ledger.record, note, paths)
         self.finish()
@@ -55,7 +55,7 @@ class HardlinkPurging:
 
 @dataclass
 class Held:
-    """What one snapshot holds of names that are to go; `others` are further names of the same files, which stay."""
+    """What one snapshot holds of the names to purge; `others` are further names of the same files, which stay."""
 
     snapshot: Snapshot
     entries: list[Entry] = field(default_factory=list)
@@ -63,12 +63,12 @@ class Held:
 
 
 def is_one(path: bytes, purged: Sequence[bytes]) -> bool:
-    """Whether a path is one of those, or lies below one."""
+    """Whether a path is one of the purged ones, or lies below one."""
     return any(path == one or path.startswith(one + b"/") for one in purged)
 
 
 def held(manifest: Path, snapshot: Snapshot, paths: Sequence[bytes]) -> Held:
-    """What a snapshot holds of these names, and of what lies below them. Raises DamagedManifest."""
+    """What a snapshot holds of these names, and below them. Raises DamagedManifest."""
     found = Held(snapshot)
     groups: dict[bytes, list[bytes]] = {}
     for one in _entries(manifest):
@@ -89,7 +89,7 @@ def _entries(manifest: Path) -> Iterator[Entry]:
 
 
 def begin(layout: HardlinkLayout, record: Record, note: Purge, paths: Sequence[bytes]) -> None:
-    """Write down that these names go. From here on `complete` will do it, in this run or in the next."""
+    """Write the journal of names to remove. From here on `complete` will do it, in this run or in the next."""
     folders = []
     for root in _trees(layout, record):
         tree = Tree(root)
@@ -105,7 +105,7 @@ def begin(layout: HardlinkLayout, record: Record, note: Purge, paths: Sequence[b
 
 
 def complete(layout: HardlinkLayout, record: Record) -> Record | None:
-    """Do what the journal says, and return the record as it is to be saved; None if there is no journal.
+    """Do the steps of the journal, and return the record to be saved; None if there is no journal.
 
     Raises StorageError for a damaged journal, and DamagedManifest.
     """
@@ -121,19 +121,19 @@ def complete(layout: HardlinkLayout, record: Record) -> Record | None:
             f"the journal {layout.purging} is damaged: {str(error).splitlines()[0]}",
             hint="remove it, and purge once more: a purge may be repeated",
         ) from error
-    remove_tree(layout.staging)  # parts of it may be there, by any name
+    remove_tree(layout.staging)  # parts of purged files may be there, under any name
     layout.make()
     snapshots = []
     for snapshot in record.snapshots:
         totals = _without(layout.manifest(snapshot.id), paths)
-        new = min(snapshot.new_bytes, totals.size)  # (what was new of the removed is not known when this is repeated)
+        new = min(snapshot.new_bytes, totals.size)  # (a repetition does not know how much of the removed was new)
         update = {"files": totals.files, "entries": totals.entries, "bytes": totals.size, "new_bytes": new}
         snapshots.append(snapshot.model_copy(update=update))
     if record.parked is not None and layout.manifest(record.parked).exists():
         _without(layout.manifest(record.parked), paths)
     for file in (layout.private / "sums").glob("*.zst"):
         _without_checksums(file, paths)
-    drop_notes(layout)  # they hold names, and may be missing
+    drop_notes(layout)  # they hold names, and may be missing without harm
     for root in _trees(layout, record):
         tree = Tree(root)
         for path in paths:
@@ -151,7 +151,7 @@ def complete(layout: HardlinkLayout, record: Record) -> Record | None:
 
 
 def forget_journal(layout: HardlinkLayout) -> None:
-    """The record says what was purged: the journal has done its work."""
+    """Remove the journal: the purge is in the record."""
     layout.purging.unlink()
     filesystems.sync(layout.private)
 
@@ -177,7 +177,7 @@ def _without(manifest: Path, paths: Sequence[bytes]) -> Totals:
             corrections[one.line] = None
             plain[one.path] = one
     leads: dict[bytes, bytes] = {}
-    for line, one in links:  # where the name that led a group goes, the next one leads
+    for line, one in links:  # if the leader of a group is removed, the next name leads
         if one.leader in plain and one.line not in corrections:
             first = plain[one.leader]
             if one.leader not in leads:

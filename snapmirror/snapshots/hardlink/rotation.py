@@ -1,7 +1,7 @@
-"""Renaming the folders when a snapshot is published.
+"""Renames the folders when a snapshot is published.
 
-All moves are computed and written into the record before the first is made. Their order leaves every target free when
-its turn comes, and each move names the inode of its folder: what a crash has left undone is seen and done.
+All moves are computed and written into the record before the first is made. Their order leaves every target free at its
+move, and each move names the inode of its folder: so moves that a crash has left undone are found and made.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TRASH = "trash."
 
 
 def moves(layout: HardlinkLayout, kept: Sequence[Snapshot], expired: Sequence[Snapshot], *, park: bool) -> list[Move]:
-    """The moves that let `expired` go and number `kept` anew; both newest first, with the slots they have had.
+    """The moves that remove `expired` and renumber `kept`; both newest first, with their old slots.
 
     The slot being built is `kept[0]` with slot 0. The newest of the expired is parked if `park`.
     """
@@ -42,7 +42,7 @@ def _name(layout: HardlinkLayout, number: int) -> str:
 
 
 def make(layout: HardlinkLayout, todo: Sequence[Move]) -> None:
-    """Make the moves that are not made yet. Raises StorageError when a folder is nowhere."""
+    """Make the moves that are not made yet. Raises StorageError when a folder is missing."""
     for move in todo:
         source, target = layout.root / move.source, layout.root / move.target
         if _inode(target) == move.inode:
@@ -64,7 +64,7 @@ def _inode(path: Path) -> int | None:
 def _rename(source: Path, target: Path) -> None:
     try:
         os.rename(source, target)
-    except PermissionError:  # without root, a read-only folder does not change its parent
+    except PermissionError:  # without root, a read-only folder cannot be moved to another parent
         status = os.lstat(source)
         if not stat.S_ISDIR(status.st_mode):
             raise
@@ -74,7 +74,7 @@ def _rename(source: Path, target: Path) -> None:
 
 
 def date(layout: HardlinkLayout, snapshots: Sequence[Snapshot]) -> None:
-    """Make the dated names agree with the numbers; each changes at once, never absent in between."""
+    """Make the dated names agree with the numbers; each changes atomically, and is never missing."""
     wanted = {snapshot.id: f"../backup.{snapshot.slot}" for snapshot in snapshots}
     for path in layout.by_date.iterdir():
         if path.name not in wanted and path.is_symlink():

@@ -1,4 +1,4 @@
-"""The folders in which rsync makes its files: `tmp` and `partial`."""
+"""The folders in which rsync creates its files: `tmp` and `partial`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from snapmirror.snapshots.staging import PARTIAL, TMP
 
 
 def save_interrupted(layout: HardlinkLayout) -> bool:
-    """Hand files that a killed rsync was receiving (`.name.AbC123`) to the next one, as partial files (`name`)."""
-    for name in (TMP, PARTIAL):  # where an older snapmirror had them
+    """Keep files that a killed rsync was receiving (`.name.AbC123`) for the next one, as partial files (`name`)."""
+    for name in (TMP, PARTIAL):  # the places of an older snapmirror
         remove_tree(layout.private / name)
     saved = False
     for path in map(Path, names_in(layout.scratch)):
@@ -26,6 +26,6 @@ def save_interrupted(layout: HardlinkLayout) -> bool:
 
 
 def names_in(folder: Path) -> list[str]:
-    """The paths of all that lies in a folder."""
+    """The paths of everything in a folder."""
     with os.scandir(folder) as found:
         return [one.path for one in found]

@@ -1,7 +1,7 @@
 """The slot of one night in the hard link store: a folder beside the snapshots, which becomes `backup.1`.
 
-See `prepare` for how it is made equal to the newest snapshot, `stage` for what rsync begins with, `publish` for how it
-becomes a snapshot.
+See `prepare` for how it is made equal to the newest snapshot, `stage` for the files with which rsync begins, `publish`
+for how it becomes a snapshot.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class HardlinkSlot:
     def __init__(self, ledger: Ledger, shortcuts: Shortcuts) -> None:
         self._ledger, self._layout, self._shortcuts = ledger, ledger.layout, shortcuts
         self._prepared = prepare.Prepared()
-        self._is_copy = False  # the slot is known to equal the newest snapshot
+        self._is_copy = False  # the slot is known to be equal to the newest snapshot
         self._before: folder_attributes.Known = {}
-        self._plan: Plan | None = None  # by which it is filled
+        self._plan: Plan | None = None  # the plan with which it is filled
 
     @property
     def tree(self) -> Path:
@@ -55,11 +55,11 @@ class HardlinkSlot:
 
     @contextmanager
     def preparing(self) -> Iterator[Preparing]:
-        """Makes the slot in a thread of its own, while the source is being listed."""
+        """Prepares the slot in a thread of its own, while the source is being listed."""
         stop = Event()
         with one_worker("slot") as pool:
             try:
-                with interrupts.deferred():  # a thread that is being started must not be lost
+                with interrupts.deferred():  # no interruption may lose a thread that is being started
                     ready = pool.submit(self._prepare, stop)
 
                 def wait() -> bool:
@@ -97,10 +97,10 @@ class HardlinkSlot:
         if parked is not None:
             differing = self._shortcuts.differing(parked, newest)
             differing = differing or compared(layout.manifest(parked), layout.manifest(newest.id))
-        record.parked = None  # (not saved yet: a name of what is not there does no harm)
+        record.parked = None  # (not saved yet: the name of a missing folder does no harm)
         os.rename(layout.parked, layout.slot)
-        # After half a minute's rest XFS brings all that its journal holds to its place at the first flush. Let it do so
-        # now, while that is next to nothing, and not when the end of the night waits behind it.
+        # After half a minute without writes XFS writes back its whole journal at the first flush. Let it do so now,
+        # while the journal is almost empty, and not at the end of the night, which would wait for it.
         filesystems.sync(layout.private)
         if parked is not None:
             layout.manifest(parked).unlink(missing_ok=True)
@@ -116,7 +116,7 @@ class HardlinkSlot:
     # --- filling it
 
     def stage(self, plan: Plan, clone_above: int | None) -> Target:
-        """Make the staging folder; from here on nothing is sure of the slot until it is published."""
+        """Make the staging folder; from here on the state of the slot is not known until it is published."""
         record, layout, tree = self._ledger.record, self._layout, self._ledger.newest_tree
         self._is_copy = False
         believed = record.fetched_flushed
@@ -133,7 +133,7 @@ class HardlinkSlot:
     def fill(
         self, plan: Plan, arrived: Sequence[Arrived], gone: Collection[bytes], kept: Sequence[bytes]
     ) -> frozenset[bytes]:
-        """Apply the plan to the slot, in which everything is as in the newest snapshot: what is kept is there."""
+        """Apply the plan to the slot, which is equal to the newest snapshot: kept names are there already."""
         layout, tree, self._plan = self._layout, self._ledger.newest_tree, plan
         self._prepared.copies |= staging.place(plan, arrived, layout.slot, gone)
         staging.remove_trees(layout.staging)
@@ -143,7 +143,7 @@ class HardlinkSlot:
         return frozenset(self._prepared.copies)
 
     def is_shared(self, path: bytes) -> bool:
-        """Whether a file of the slot has further names: those in the snapshots."""
+        """Whether a file of the slot has further names, in the snapshots."""
         return names.Tree(self._layout.slot).link_count(path) > 1
 
     def publish(self, sealed: Sealed, expiring: Sequence[Decision]) -> Published:
@@ -155,11 +155,11 @@ class HardlinkSlot:
 
     @property
     def resuming(self) -> SupportsResuming:
-        """This slot knows what an interrupted night has brought."""
+        """The slot itself: it knows what an interrupted night has fetched."""
         return self
 
     def fetched(self) -> int:
-        """Bytes of files in the staging folder and the slot that no snapshot knows, and of those that came in part."""
+        """Bytes of files in the staging folder and the slot that are in no snapshot, and of partial files."""
         here = names.Tree(self._layout.slot)
         found = [os.lstat(here.at(paths[0])) for paths in self._prepared.leftovers.values()]
         for tree in staging.trees(self._layout.staging):
@@ -169,8 +169,8 @@ class HardlinkSlot:
         return sum(min(one.st_size, one.st_blocks * 512) for one in found)
 
     def discard(self, *, everything: bool) -> None:
-        """Remove what has come in part, and `everything`: the staging folder, and what in the slot is not the newest
-        snapshot's.
+        """Remove partial files, and with `everything` the staging folder, and all in the slot that the newest snapshot
+        lacks.
         """
         for path in (*names_in(self._layout.scratch), *names_in(self._layout.partial)):
             os.unlink(path)
@@ -179,16 +179,16 @@ class HardlinkSlot:
             self._prepared = discard(self._layout, self._ledger.newest_tree)
 
     def leave(self) -> None:
-        """Write down that the slot is a true copy of the newest snapshot, for a run that ends before changing it."""
+        """Record that the slot is an exact copy of the newest snapshot, for a run that ends before changing it."""
         record = self._ledger.record
         if self._is_copy and record.newest is not None and record.slot_equals != record.newest.id:
             record.slot_equals = record.newest.id
             self._ledger.save()
 
     def pause(self) -> None:
-        """Flush what has come, and write down that it is whole.
+        """Flush the fetched files, and record that they are complete.
 
-        A file system writes contents later than names, sizes and times, and tells of a failed write only once.
+        A file system writes contents later than names, sizes and times, and reports a failed write only once.
         """
         if self._layout.slot.exists():
             filesystems.flush(self._layout.slot)

@@ -1,7 +1,7 @@
-"""Making the staging folder ready for a plan: what an interrupted night has fetched, and clones of big files.
+"""Prepares the staging folder for a plan: files that an interrupted night has fetched, and clones of big files.
 
-Where it is not sure that what was fetched has reached the device, rsync is made to compare the contents. Afterwards the
-slot equals the newest snapshot.
+If it is not certain that fetched files have reached the device, rsync must compare the contents. Afterwards the slot is
+equal to the newest snapshot.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def stage(
     *,
     believed: bool = False,
 ) -> tuple[set[bytes], set[bytes]]:
-    """Make the staging folder; return the names that stand ready in it, and those of them that are to be patched.
+    """Make the staging folder; return the names that are ready in it, and those of them that are to be patched.
 
-    `tree` is the newest snapshot's. `believed`: what an interrupted night has fetched is as whole as its size and time
-    say.
+    `tree` is the newest snapshot's. `believed`: the size and time of files that an interrupted night has fetched can be
+    trusted.
     """
     old = trees(layout.staging)
     ready = next(one for number in count() if (one := layout.staging / f"{WAITING}.{number}") not in old)
@@ -59,7 +59,7 @@ def stage(
 
 
 def _cloned(plan: Plan, there: Tree, staging: Tree, kept: Set[bytes], clone_above: int) -> set[bytes]:
-    """Clones of the old versions of big files; return the names that are to be patched."""
+    """Clone the old versions of big files; return the names that are to be patched."""
     patch: set[bytes] = set()
     for before, new in plan.transfer:
         assert new is not None
@@ -79,12 +79,12 @@ def _kept(
     staging: Tree,
     old: Sequence[Path],
 ) -> set[bytes]:
-    """Names of an interrupted night's files that stand ready now; of all others nothing is left."""
+    """Move an interrupted night's wanted files to the staging folder; return their names. All others are removed."""
     if not prepared.leftovers and not prepared.strange_folders and not old:
         return set()
     wanted, here = Wanted(plan), Tree(layout.slot)
     kept: set[bytes] = set()
-    for paths in prepared.leftovers.values():  # it has been moving them when it ended
+    for paths in prepared.leftovers.values():  # that night was moving them when it ended
         if wanted.has(paths):
             for path in paths:
                 carry(here, staging, path)
@@ -98,9 +98,9 @@ def _kept(
 
 
 def _doubted(plan: Plan, kept: set[bytes], staging: Tree) -> set[bytes]:
-    """Let rsync compare what is in files of no snapshot, and that from the disk: memory proves nothing.
+    """Make rsync compare the content of files of no snapshot, read from the disk: cached data proves nothing.
 
-    After a power cut or a failed write size and time may be right where the content is not. Returns the names.
+    After a power cut or a failed write size and time may be right although the content is not. Returns the names.
     """
     for _, new in plan.pairs():
         if new is not None and entry.path_of(new) in kept:
@@ -113,18 +113,18 @@ def _doubted(plan: Plan, kept: set[bytes], staging: Tree) -> set[bytes]:
 
 
 def _is_patchable(old: Numbered | None, new: Line, clone_above: int) -> bool:
-    """Whether a big plain file has an old version to start from."""
+    """Whether a big plain file has an old version to patch."""
     if old is None or not is_single_file(new) or not is_single_file(unnumbered(old)):
         return False
     return min(entry.size_of(new), entry.size_of(unnumbered(old))) >= clone_above
 
 
 def _clone(there: Tree, staging: Tree, path: bytes) -> bool:
-    """A new file that shares the blocks of its old version; False where the file system cannot do that."""
+    """Make a file that shares the blocks of its old version; False if the file system cannot do that."""
     try:
         source = there.at(path)
     except (FileNotFoundError, NotADirectoryError):
-        return True  # nothing to start from: it will come whole
+        return True  # nothing to patch: the whole file will be transferred
     staging.make_folder(parent(path))
     target = staging.at(path)
     try:

@@ -1,8 +1,8 @@
-"""Healing: files that a verification has found damaged get a good copy, which is proven before it is used.
+"""Healing: files that a verification has found damaged are replaced by a good copy, which is verified before use.
 
-The copy comes from a name of the same file that is still right, from another file of the mirror with the same content,
-or from the source (which the caller asks, see `history.heal`). It becomes a new inode, never written into the damaged
-one, and takes that one's place under all of its names: what shared an inode shares one afterwards.
+The copy comes from an intact name of the same file, from another file of the mirror with the same content, or from the
+source (which the caller queries, see `history.heal`). It becomes a new inode, is never written into the damaged one,
+and replaces that one under all of its names: names that shared an inode share one afterwards.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SECOND = 1_000_000_000
 
 
 class Healer:
-    """The damage that a report tells of, in one mirror: looked at, then mended. Every finding gets its answer."""
+    """Examines and then mends the damage in a report of one mirror. Every finding gets a result."""
 
     def __init__(self, history: History, healing: SupportsHealing, report: Report, rules: Rules) -> None:
         self.history, self.healing, self.report, self.rules = history, healing, report, rules
@@ -53,7 +53,7 @@ class Healer:
         self._findings: dict[tuple[int, bytes], list[Finding]] = {}
 
     def look(self) -> None:
-        """See what can be healed by what the mirror holds itself."""
+        """Find out what can be healed from the mirror itself."""
         for finding in self.report.findings:
             finding.not_healed = _NOT_THIS_KIND
             if finding.kind in _HEALABLE and finding.path is not None and finding.number:
@@ -85,15 +85,15 @@ class Healer:
         return [case for case in self.cases if case.problem is None and case.own_content is None]
 
     def lacking(self) -> list[Case]:
-        """The files of which the mirror itself holds no good copy."""
+        """The files without a good copy in the mirror itself."""
         return [case for case in self._without_content() if case.checksum not in self.donors]
 
     def mend(
         self, fetched: Mapping[bytes, bytes], why_not: str, where: str, advance: Callable[[int, int], None]
     ) -> None:
-        """Heal what can be; `fetched` are files from the source (`where`) by checksum, `why_not` is said of others.
+        """Heal what can be; `fetched`: files from the source (`where`) by checksum, `why_not`: the reason for others.
 
-        Raises StorageError when the store fails; what is healed by then is healed and written down.
+        Raises StorageError when the store fails; files healed by then stay healed, and are recorded.
         """
         try:
             for case in self.cases:
@@ -138,9 +138,9 @@ class Healer:
         status = os.lstat(full)
         paths = list(dict.fromkeys(place.path for place in case.places))
         damaged = set(case.inodes) - {status.st_ino}
-        # what is not published as well: the next night must not build on a damaged file
+        # unpublished names as well: the next night must not use a damaged file
         private = self.healing.private_places(paths, damaged)
-        # a name that is right stays where it is, should it be an inode of its own
+        # an intact name stays as it is, even if it is an inode of its own
         public = [place for place in case.places if not self._is_right(case, place)]
         note = Healing(
             at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -155,7 +155,7 @@ class Healer:
         return inode is not None and inode.right
 
     def _mend_folder(self, family: Family) -> None:
-        """A folder's time, which whoever removed a name has changed. A folder belongs to one snapshot alone."""
+        """Mend a folder's time, which the removal of a name has changed. A folder belongs to one snapshot alone."""
         for finding in self._of(family):
             if finding.kind != TIME:
                 continue
@@ -164,7 +164,7 @@ class Healer:
                     tree, wanted = self.trees[member.snapshot.id], member.entry.mtime
                     full = tree.at(member.entry.path)
                     times = [wanted * _SECOND]
-                    for other in family.members:  # the same folder in other snapshots knows the part of the second
+                    for other in family.members:  # the same folder in other snapshots has the fraction of the second
                         with suppress(OSError):
                             time = os.lstat(self.trees[other.snapshot.id].at(other.entry.path)).st_mtime_ns
                             if other.entry.line == member.entry.line and time // _SECOND == wanted:

@@ -1,4 +1,4 @@
-"""One damaged file: its names, the inodes that really stand there, and what a good one must be."""
+"""One damaged file: its names, the inodes that they really have, and what a good inode must be."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SECOND = 1_000_000_000
 
 @dataclass
 class Inode:
-    """An inode that stands under names of the family. `content`: it is the right one; `right`: everything is."""
+    """An inode under names of the family. `content`: its content is right; `right`: everything is."""
 
     number: int
     full: bytes
@@ -40,7 +40,7 @@ class Inode:
 
 @dataclass
 class Case:
-    """A family with damage. `problem` is why it cannot be healed, as far as that is known yet."""
+    """A family with damage. `problem` is why it cannot be healed, if that is known yet."""
 
     family: Family
     checksum: bytes | None
@@ -51,11 +51,11 @@ class Case:
 
     @property
     def entry(self) -> Entry:
-        """What the manifest says of it, under its newest name."""
+        """The manifest's entry for its newest name."""
         return self.family.members[0].entry
 
     def look(self, trees: dict[str, Tree], rules: Rules) -> None:
-        """See what stands under its names, and judge it."""
+        """Read and judge the inodes of its names."""
         if self.entry.kind != b"f" or self.problem:
             self.problem = self.problem or "it is no file; put it right by hand"
             return
@@ -85,24 +85,24 @@ class Case:
         return inode
 
     def best(self, candidates: Sequence[Inode]) -> Inode | None:
-        """The one with the most names."""
+        """The candidate with the most names."""
         return max(candidates, key=lambda inode: inode.names, default=None)
 
     @property
     def good(self) -> Inode | None:
-        """An inode of the family with which nothing is wrong: its other names need only lead to it."""
+        """An intact inode of the family: the other names need only be linked to it."""
         return self.best([inode for inode in self.inodes.values() if inode.right])
 
     @property
     def own_content(self) -> Inode | None:
-        """An inode of the family that only lacks the right attributes."""
+        """An inode of the family with the right content and wrong attributes."""
         return self.best([inode for inode in self.inodes.values() if inode.content])
 
     def make(self, source: bytes, new: bytes, rules: Rules, *, with_attributes: bool) -> None:
-        """Make the healed file `new` of the content of `source`, flushed. Raises OSError; sets `problem`.
+        """Make the healed file `new` from the content of `source`, flushed. Raises OSError; sets `problem`.
 
-        What the manifest does not hold (parts of seconds, extended attributes, ACLs) comes from the damaged file, or
-        from the source if that has them and there is no damaged one.
+        Attributes that are not in the manifest (fractions of seconds, extended attributes, ACLs) come from the damaged
+        file, or from `source` if it has them and there is no damaged one.
         """
         with suppress(FileNotFoundError):
             os.unlink(new)
@@ -111,7 +111,7 @@ class Case:
         model = template.full if template else source if with_attributes else None
         status = os.lstat(model) if model is not None else None
         wrong = template.wrong if template else frozenset({MODE, OWNER, TIME})
-        kept = rules.owners or rules.fake_super  # else owners were never kept, and no manifest is right about them
+        kept = rules.owners or rules.fake_super  # otherwise owners were never kept, and manifests are wrong about them
         owner = (self.entry.uid, self.entry.gid) if rules.owners and OWNER in wrong else None
         if owner is None and template is not None:
             owner = (template.status.st_uid, template.status.st_gid)
@@ -143,7 +143,7 @@ class Case:
 
 
 def _can_stand(tree: Tree, path: bytes) -> bool:
-    """Whether the folder of a name is there, and no folder has the name."""
+    """Whether the folder of a name exists, and the name is not that of a folder."""
     return tree.is_folder(parent(path)) and not tree.is_folder(path)
 
 

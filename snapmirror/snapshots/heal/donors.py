@@ -1,4 +1,4 @@
-"""Where a mirror's own snapshots hold the same content a second time: by the checksums, and then by reading."""
+"""Finds the same content elsewhere in a mirror's own snapshots: by the checksums, and then by reading."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from snapmirror.snapshots.names import Tree
 
 @dataclass(frozen=True)
 class Donor:
-    """A file with the right content: `full` is its absolute path, `told` says for people where it is."""
+    """A file with the right content: `full` is its absolute path, `told` its place for people."""
 
     full: bytes
     told: str
 
 
 def recorded(history: History, keys: Iterable[Key]) -> dict[Key, bytes]:
-    """The checksums (in hexadecimal digits) of these names, as far as they are known."""
+    """The checksums (in hexadecimal digits) of these names, as far as known."""
     by_number: dict[int, set[bytes]] = {}
     for number, path in keys:
         by_number.setdefault(number, set()).add(path)
@@ -36,13 +36,13 @@ def recorded(history: History, keys: Iterable[Key]) -> dict[Key, bytes]:
 
 
 def _of_snapshot(history: History, number: int) -> Iterator[tuple[bytes, bytes]]:
-    """Nothing of a file that is damaged: it has a finding of its own."""
+    """The checksums of a snapshot; none if the file is damaged, which has a finding of its own."""
     with suppress(DamageError):
         yield from checksums.read(history.checksums(number))
 
 
 def donors(history: History, wanted: Mapping[bytes, int]) -> dict[bytes, Donor]:
-    """A file for each of these contents (checksum and size) of which there is one; it has been read, and is right."""
+    """A file for each of these contents (checksum and size), if there is one; it has been read and verified."""
     candidates: dict[Key, bytes] = {}
     for number in range(1, history.next_sequence()):
         for path, checksum in _of_snapshot(history, number):

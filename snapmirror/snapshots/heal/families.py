@@ -1,7 +1,7 @@
-"""Which names should be one inode, by the manifests: across snapshots, and in hard link groups.
+"""Finds the names that should be one inode, by the manifests: across snapshots, and in hard link groups.
 
-A name keeps its inode from snapshot to snapshot as long as the number before it stays; a group ties names of one
-snapshot together. Followed from one damaged name, the two lead to every name that the damage can be seen under.
+A name keeps its inode from snapshot to snapshot as long as the number before it stays; a group joins names of one
+snapshot. From one damaged name, both lead to every name with the same damage.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ class Member:
 
     @property
     def key(self) -> Key:
-        """What names its inode."""
+        """The key of its inode."""
         return self.number, self.entry.path
 
 
 @dataclass
 class Family:
-    """Names that should be one inode, those of the newest snapshot first. A folder's are one in each snapshot."""
+    """Names that should be one inode, those of the newest snapshot first. For a folder, one inode in each snapshot."""
 
     members: list[Member] = field(default_factory=list)
 
     @property
     def keys(self) -> set[Key]:
-        """Everything that names this inode."""
+        """All keys of this inode."""
         return {member.key for member in self.members}
 
 
 def families(history: History, keys: Iterable[Key]) -> tuple[list[Family], list[str]]:
-    """The families of these names, and the snapshots whose manifests are damaged: names of theirs are not known."""
+    """The families of these names, and the snapshots with damaged manifests, whose names are not known."""
     known, blind = set(keys), set[str]()
     while True:
         before = len(known)
@@ -72,9 +72,9 @@ def families(history: History, keys: Iterable[Key]) -> tuple[list[Family], list[
 
 
 def groups(manifest: Path, known: Set[Key]) -> Iterator[list[tuple[int, Entry]]]:
-    """The entries of a manifest that are named, each with all of its hard link group. Raises DamagedManifest."""
+    """The known entries of a manifest, each with its whole hard link group. Raises DamagedManifest."""
     names = {escape(path) for _, path in known}
-    names |= {name + b"/" for name in names}  # as folders have it
+    names |= {name + b"/" for name in names}  # the form of folders
     plain: dict[bytes, tuple[int, Entry]] = {}
     linked: dict[bytes, list[tuple[int, Entry]]] = {}
     reader = Reader(manifest)

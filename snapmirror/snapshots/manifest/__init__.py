@@ -1,4 +1,4 @@
-"""Manifests: what a snapshot holds, one line an entry, in a file that `zstdcat` reads.
+"""Manifests: the content of a snapshot, one line per entry, in a file that `zstdcat` reads.
 
     {"format": "snapmirror manifest", "version": 2, "id": "2026-11-20T030000Z", "sequence": 12, "entries": 200000, ...}
     #199998 1
@@ -9,17 +9,17 @@
     >f+++++++++|rw-r--r--|0|0|5120|2024/02/01-03:00:00|//etc/fstab
     ...
 
-After the first line come the numbers: so many entries in a row have had their inodes since the snapshot of that number.
-Then the entries (see `entry`), in rsync's order (`entry.path_key`); the further names of hard link groups stand after
-all others, in the same order among themselves. Two snapshots of one store share the inode of a name exactly if line and
-number are the same in both: that is what a slot is recycled by.
+After the first line come the numbers: so many consecutive entries have had their inodes since the snapshot of that
+number. Then the entries (see `entry`), in rsync's order (`entry.path_key`); the further names of hard link groups are
+after all others, in the same order. Two snapshots of one store share the inode of a name exactly if line and number are
+the same in both: recycling a slot relies on that.
 
-Of a big tree the entries stand in pieces (see `pieces`), each a zstd frame of its own; that is version 2, as above. The
-index of the pieces stands before the entries: how many a piece holds, its length in bytes, the gap before it, its
+The entries of a big tree are in pieces (see `pieces`), each a zstd frame of its own; that is version 2, as above. The
+index of the pieces is before the entries: the number of entries of a piece, its length in bytes, the gap before it, its
 CRC-32, and the BLAKE2b of its text. The first line tells at which byte (`body`) the first piece, or its gap, begins.
 
-In memory a numbered line is the entry's with its number before it (see `lines`). The number of entries in the
-first line tells whether the file is whole; zstd checksums cover its contents.
+In memory a numbered line is the entry's line after its number (see `lines`). The number of entries in the first line
+shows whether the file is complete; zstd checksums cover its contents.
 """
 
 from snapmirror.snapshots.manifest.correction import rewritten

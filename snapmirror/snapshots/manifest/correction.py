@@ -1,4 +1,4 @@
-"""A manifest with what turned out otherwise than planned: what vanished, what changed while it was sent."""
+"""Corrects a manifest where the night differed from the plan: names that vanished, or changed during the transfer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rewritten(
 ) -> bytes:
     """The manifest `source` with corrections.
 
-    `corrections` gives for lines (without number) the numbered lines to stand instead, or None; `renumbered` are paths
+    `corrections` maps lines (without number) to the numbered lines that replace them, or None; `renumbered` are paths
     whose inode is new after all; `added` are numbered lines that the plan had dropped.
     """
     reader, number = Reader(source), since_prefix(header.sequence)
@@ -88,7 +88,7 @@ def rewritten(
 
 
 def _count(totals: Totals, gone: Numbered | None, come: Sequence[Numbered]) -> None:
-    """Let the totals follow a change of numbered lines."""
+    """Update the totals for a change of numbered lines."""
     for sign, line in [(-1, gone), *((1, line) for line in come)]:
         if line is not None and holds_file(line):
             totals.files += sign

@@ -1,7 +1,7 @@
-"""Pieces: a tree's entries in runs of some hundreds, so that what has not changed is neither read nor written again.
+"""Pieces: a tree's entries in runs of some hundreds, so that unchanged ones are neither read nor written again.
 
-Where a piece ends is told by its last line alone, so a line more or less moves no other end: two texts that differ in
-one place are cut alike everywhere else (content-defined chunking, as borg's). Equal pieces have equal digests.
+The end of a piece depends on its last line alone, so an added or removed line moves no other end: two texts that differ
+in one place are cut alike everywhere else (content-defined chunking, as in borg). Equal pieces have equal digests.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from zlib import crc32
 from snapmirror.snapshots.lines import Line
 
 MANY_ENTRIES = 300_000
-"""Of fewer the whole is read in less time than their pieces are looked at."""
-_ENDS = 0x7F  # one line of 128 ends a piece: 3 kB packed
+"""With fewer entries, reading all is faster than comparing pieces."""
+_ENDS = 0x7F  # one line in 128 ends a piece: 3 kB packed
 MOST_LINES = 1024
-"""A piece ends here at the latest."""
+"""The most lines of a piece."""
 DIGEST_BYTES = 16
 BLOCK = 4096
-"""Bytes of a file that can be shared with another one: what file systems have for a block, usually."""
-_SKIPPABLE, _LEAST_GAP = 0x184D2A50, 8  # a frame that every reader of zstd passes over
+"""The unit, in bytes, in which files can share content: the usual block of file systems."""
+_SKIPPABLE, _LEAST_GAP = 0x184D2A50, 8  # a frame that every reader of zstd skips
 
 
 class Piece:
-    """Entries in a row, with the digest of their text: empty if it is not known."""
+    """Consecutive entries, with the digest of their text: empty if it is not known."""
 
     def __init__(self, count: int, digest: bytes, load: Callable[[], list[Line]]) -> None:
         self.count, self.digest, self._load = count, digest, load
 
     @property
     def beside_change(self) -> bool:
-        """Whether an unchanged piece may stand next to lines that have changed: one that was compared line by line."""
+        """Whether an unchanged piece may be next to changed lines: one that was compared line by line."""
         return not self.digest
 
     @cached_property
@@ -44,7 +44,7 @@ class Piece:
 
     @cached_property
     def text(self) -> bytes:
-        """The same, each with the end of its line."""
+        """The entries as text, each with the end of its line."""
         return text_of(self.lines)
 
 
@@ -59,7 +59,7 @@ def text_of(lines: list[Line]) -> bytes:
 
 
 def digest_of(text: bytes) -> bytes:
-    """What tells two pieces apart."""
+    """The digest by which pieces are compared."""
     return blake2b(text, digest_size=DIGEST_BYTES).digest()
 
 
@@ -89,12 +89,12 @@ def _pieces(lines: list[Line]) -> Iterator[Piece]:
         yield piece
 
 
-# --- where they are in a file
+# --- their places in a file
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a piece is: a zstd frame of `length` bytes, after `gap` bytes that hold nothing. `crc` is the frame's."""
+    """The place of a piece: a zstd frame of `length` bytes, after `gap` empty bytes. `crc` is the frame's."""
 
     count: int
     length: int
@@ -104,7 +104,7 @@ class Place:
 
     @property
     def line(self) -> bytes:
-        """As the index of a manifest has it."""
+        """The line of it in the index of a manifest."""
         return b"@%d %d %d %08x %s\n" % (self.count, self.length, self.gap, self.crc, self.digest.hex().encode())
 
 
@@ -118,7 +118,7 @@ def parse_place(line: bytes) -> Place:
 
 
 def located(places: Iterable[Place], at: int) -> Iterator[tuple[int, Place]]:
-    """Where in the file each frame begins, the first of them, or its gap, at byte `at`."""
+    """The offset of each frame in the file; the first of them, or its gap, begins at byte `at`."""
     for place in places:
         at += place.gap
         yield at, place
@@ -126,11 +126,11 @@ def located(places: Iterable[Place], at: int) -> Iterator[tuple[int, Place]]:
 
 
 def gap_to(at: int, wanted: int) -> int:
-    """So many bytes of nothing bring `at` to the same place in its block as `wanted`."""
+    """The number of empty bytes that move `at` to the same offset in its block as `wanted`."""
     gap = (wanted - at) % BLOCK
     return gap + BLOCK if 0 < gap < _LEAST_GAP else gap
 
 
 def nothing(size: int) -> bytes:
-    """So many bytes (none, or eight and more) that a reader of zstd passes over."""
+    """So many bytes (none, or eight and more) that a reader of zstd skips."""
     return struct.pack("<II", _SKIPPABLE, size - _LEAST_GAP) + bytes(size - _LEAST_GAP) if size else b""

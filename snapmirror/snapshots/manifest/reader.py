@@ -1,4 +1,4 @@
-"""Reading a manifest, as a stream or in pieces."""
+"""Reads a manifest, as a stream or in pieces."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ from snapmirror.snapshots.manifest.text import (
 )
 
 _BLOCK = 1 << 18
-_HEAD_BYTES = 1 << 16  # read at once, as long as it is not known whether all will be
+_HEAD_BYTES = 1 << 16  # read at once, until it is known whether everything will be read
 _AHEAD_BYTES = 1 << 18
 _SPARSE, _FEW = 3, 64
-_MOST_PER_BYTE = 10  # usually a tenth of an entry
+_MOST_PER_BYTE = 10  # entries; usually a tenth of one
 _MOST_TEXT = 1 << 27  # bytes of a piece
 
 
@@ -54,7 +54,7 @@ class Reader:
         self.name = str(source) if isinstance(source, Path) else "the new manifest"
         self._source = source
         self.body = 0
-        """At which byte its pieces begin."""
+        """The byte at which its pieces begin."""
         self._text = self._read()
         self.header, self.totals = self._first(next(self._text, []))
         self.numbers = array("I")
@@ -123,14 +123,14 @@ class Reader:
             raise self._damaged("is no manifest") from None
 
     def _most_entries(self) -> int:
-        """No list of names packs better than this: what a small file says it holds must not fill the memory."""
+        """No list of names is compressed more: a small file with a false number of entries must not fill the memory."""
         return _MOST_PER_BYTE * (self._size() + 100)
 
     def _size(self) -> int:
         return self._source.stat().st_size if isinstance(self._source, Path) else len(self._source)
 
     def _after_numbers(self) -> Generator[list[Line]]:
-        """Take the numbers and the index off, then yield the entries."""
+        """Read the numbers and the index, then yield the entries."""
         for lines in self._text:
             taken = 0
             for line in lines:
@@ -143,7 +143,7 @@ class Reader:
                 taken += 1
             if taken < len(lines):
                 yield as_lines(lines[taken:])
-        # (a manifest of nothing has no entries, and no numbers)
+        # (a manifest of no tree has no entries, and no numbers)
 
     def _run(self, line: bytes) -> None:
         try:
@@ -163,7 +163,7 @@ class Reader:
             raise self._damaged("has a damaged index") from None
 
     def pieces(self) -> Generator[Piece]:
-        """The plain entries in pieces, of which each is read when its lines are asked for. Once, instead of `plain`."""
+        """The plain entries in pieces, each read when its lines are requested. Once only, instead of `plain`."""
         if not self.places:
             yield from map(pieces.in_memory, self.plain())
             return
@@ -227,7 +227,7 @@ class Reader:
         return set(self.numbers)
 
     def close(self) -> None:
-        """Let go of the file, for a reading that ends early: an open file would keep the store mounted."""
+        """Close the file after an incomplete reading: an open file would keep the store mounted."""
         self._entries.close()
         self._text.close()
 
@@ -236,7 +236,7 @@ class Reader:
         return Reader(self._source)
 
     def symlinks(self) -> list[Line]:
-        """The plain lines of symlinks; reads the file anew."""
+        """The plain lines of symlinks; reads the file again."""
         return [line for block in self.reopened().plain() for line in symlinks_of(block)]
 
     def __iter__(self) -> Iterator[Numbered]:
@@ -248,7 +248,7 @@ class Reader:
         yield from self.links
 
     def entries(self) -> Iterator[tuple[int, entry.Entry]]:
-        """Number and entry, taken apart. Raises DamagedManifest."""
+        """Number and entry, parsed. Raises DamagedManifest."""
         return map(self.taken_apart, self)
 
     def taken_apart(self, line: Numbered) -> tuple[int, entry.Entry]:
@@ -260,7 +260,7 @@ class Reader:
 
 
 class _Frames:
-    """The pieces of an open manifest. Where every third of those passed is asked for, all are read: a request is dear,
+    """The pieces of an open manifest. If every third one passed is requested, all are read: requests are expensive,
     too.
     """
 
@@ -287,5 +287,5 @@ class _Frames:
 
 
 def _advise(file: IO[bytes], start: int, length: int, advice: int) -> None:
-    if not (file.closed or isinstance(file, io.BytesIO)):  # (a little one is read, and closed, by now)
+    if not (file.closed or isinstance(file, io.BytesIO)):  # (a small one is read, and closed, by now)
         os.posix_fadvise(file.fileno(), start, length, advice)

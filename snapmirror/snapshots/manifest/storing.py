@@ -1,8 +1,8 @@
-"""Storing a manifest so that what it has in common with the one before it is not written again.
+"""Stores a manifest without writing again what it has in common with the one before it.
 
-The file system lets two files have blocks in common (reflinks, of XFS). A run of pieces that are in both files is
-brought to the same place in its first block by a gap before it; the blocks that lie wholly in it are shared. Everything
-else comes from memory: of the older file only the index is read.
+The file system can share blocks between two files (reflinks, of XFS). A gap before a run of pieces that are in both
+files moves it to the same offset in its first block; the blocks that are completely in the run are shared. Everything
+else is written from memory: of the older file only the index is read.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from snapmirror.snapshots.manifest.writer import head
 
 log = logging.getLogger("snapmirror.manifest")
 _FICLONERANGE = 0x4020940D  # linux/fs.h, with a struct file_clone_range
-_LEAST_RUN = 4 * BLOCK  # each costs a request whenever the file is read
+_LEAST_RUN = 4 * BLOCK  # each run costs a request whenever the file is read
 
 
 @dataclass(frozen=True)
 class _Run:
-    """Bytes that two files have in common: where they are in the new one, and in the older one, and how many."""
+    """Bytes that two files have in common: their offset in the new one and in the older one, and their number."""
 
     start: int
     source: int
@@ -37,24 +37,24 @@ class _Run:
 
     @property
     def blocks(self) -> _Run:
-        """What of it can be shared."""
+        """The part of it that can be shared."""
         start = -(-self.start // BLOCK) * BLOCK
         end = (self.start + self.length) // BLOCK * BLOCK
         return _Run(start, self.source + start - self.start, end - start)
 
     def moved(self, by: int) -> _Run:
-        """The same, later in the new file."""
+        """The same run, later in the new file."""
         return replace(self, start=self.start + by)
 
 
 def store(path: Path, manifest: bytes, like: Path | None) -> None:
-    """Write a manifest. What stands in the file `like` too is shared with it, if that is half of it or more."""
+    """Write a manifest. Share what is also in the file `like`, if that is half of it or more."""
     if like is None or not _shared(path, manifest, like):
         files.write(path, manifest)
 
 
 def _shared(path: Path, manifest: bytes, like: Path) -> bool:
-    """Write it with blocks of `like`; False if that has not been done."""
+    """Write it with blocks of `like`; False if that was not done."""
     try:
         with closing(Reader(manifest)) as new:
             if not new.places:
@@ -77,14 +77,14 @@ def _shared(path: Path, manifest: bytes, like: Path) -> bool:
                 if run.length:
                     what = struct.pack("=qQQQ", source.fileno(), run.source, run.length, run.start)
                     fcntl.ioctl(file, _FICLONERANGE, what)
-    except OSError as error:  # whatever the reason: all its bytes are here
+    except OSError as error:  # whatever the reason: all its bytes are in memory
         log.debug("blocks cannot be shared: %s", error)
         return False
     return True
 
 
 def _laid_out(manifest: bytes, new: Reader, places: Sequence[Place], runs: Sequence[_Run]) -> tuple[bytes, list[_Run]]:
-    """The manifest with other gaps, and its blocks that are the older one's as well."""
+    """The manifest with other gaps, and its blocks that are also in the older one."""
     first = head(new.header, new.totals, new.numbers, places)
     parts: list[bytes | memoryview] = [first]
     everything = memoryview(manifest)
@@ -121,6 +121,6 @@ def _content(place: Place) -> Place:
 
 
 def _in_common(ours: Sequence[Place], here: int, theirs: Sequence[Place], there: int) -> int:
-    """How many are the same, from here and from there on."""
+    """The number of equal places, from `here` and `there` on."""
     most = min(len(ours) - here, len(theirs) - there)
     return next((count for count in range(most) if ours[here + count] != theirs[there + count]), most)

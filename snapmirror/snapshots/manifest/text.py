@@ -1,4 +1,4 @@
-"""What is common to those who read manifests and those who write them; and a tree's entries in memory."""
+"""Definitions shared by readers and writers of manifests; and a tree's entries in memory."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ FORMAT = "snapmirror manifest"
 WHOLE, IN_PIECES = 1, 2
 """The versions of the format."""
 LONGEST_LINE = 1 << 18
-"""Of what is read back: name and target with 4095 bytes each, a byte in five letters, are 40 kB."""
+"""The longest line that is read: name and target with 4095 bytes each, five letters a byte, are 40 kB."""
 MOST_WINDOW = 8 << 20
-"""What zstd may hold to unpack; what is written needs half a megabyte."""
+"""The memory that zstd may use to unpack, in bytes; files written here need half a megabyte."""
 
 
 class DamagedManifest(DamageError):  # noqa: N818
-    """A manifest is missing, cut, or not what it says; whoever can do without it does, and says so."""
+    """A manifest is missing, cut, or inconsistent; callers that can do without it do, and say so."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a manifest is of."""
+    """The snapshot that a manifest describes."""
 
     id: str
     sequence: int
@@ -46,7 +46,7 @@ class Header:
 
 @dataclass
 class Totals:
-    """What a manifest adds up to: entries, those of them that are further names of a group, files, their bytes."""
+    """The totals of a manifest: entries, those of them that are further names of a group, files, their bytes."""
 
     entries: int = 0
     links: int = 0
@@ -64,7 +64,7 @@ def taken_apart(numbered: Numbered) -> tuple[int, entry.Entry]:
 
 
 class Lines:
-    """Entries in memory: what a manifest would hold, of a tree whose inodes are of unknown age."""
+    """Entries in memory: the content of a manifest, of a tree whose inodes are of unknown age."""
 
     def __init__(self, lines: Sequence[Line], number: int) -> None:
         self._plain = without_links(lines)
@@ -84,7 +84,7 @@ class Lines:
         return self
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
     def symlinks(self) -> list[Line]:
         """The plain lines of symlinks."""

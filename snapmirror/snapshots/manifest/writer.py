@@ -1,4 +1,4 @@
-"""Writing a manifest."""
+"""Writes a manifest."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _FLUSH_LINES = 4096
 
 
 class Former(Protocol):
-    """The manifest before: the next one is written as it is."""
+    """The manifest before: the next one is written in the same form."""
 
     @property
     def totals(self) -> Totals:
-        """What it adds up to."""
+        """Its totals."""
 
     @property
     def places(self) -> Sequence[object]:
@@ -35,7 +35,7 @@ class Former(Protocol):
 
 
 class Writer:
-    """Builds a manifest in memory, compressed (some 20 bytes an entry): it is written in one go when it is true."""
+    """Builds a manifest in memory, compressed (some 20 bytes an entry): it is written at once when it is correct."""
 
     def __init__(self, header: Header, *, in_pieces: bool = False) -> None:
         self._header, self._in_pieces = header, in_pieces
@@ -49,17 +49,17 @@ class Writer:
 
     @classmethod
     def after(cls, former: Former, header: Header) -> Writer:
-        """One that writes in pieces where the former manifest is in pieces, or is that of a big tree."""
+        """A writer in pieces, if the former manifest is in pieces, or is that of a big tree."""
         return cls(header, in_pieces=bool(former.places) or former.totals.entries >= pieces.MANY_ENTRIES)
 
     def putting(self, blocks: Iterable[list[Line]]) -> Iterator[Piece]:
-        """Put blocks of entries, and pass them on as they are to be compared with the former manifest."""
+        """Put blocks of entries, and pass them on in the form to be compared with the former manifest."""
         for piece in pieces.cut(blocks) if self._in_pieces else map(pieces.in_memory, filter(None, blocks)):
             self.put(piece)
             yield piece
 
     def put(self, piece: Piece) -> None:
-        """Entries, none of them a link. Their numbers are the caller's to add, and all `totals` but for `entries`."""
+        """Put entries, none of them a link. The caller adds their numbers, and all `totals` except `entries`."""
         if not self._in_pieces:
             self._end()
             self._body.write(self._stream.compress(piece.text))
@@ -70,11 +70,11 @@ class Writer:
                 self._append(line)
 
     def number(self, numbers: Iterable[int]) -> None:
-        """The numbers of the next entries of those that were put."""
+        """Add the numbers of the next entries among those that were put."""
         self._numbers.extend(numbers)
 
     def add(self, numbered: Numbered) -> None:
-        """One entry, with its number before it."""
+        """Add one entry, with its number before it."""
         line = unnumbered(numbered)
         if is_link(line):
             if not self.totals.links:
@@ -119,7 +119,7 @@ def _packer() -> zstandard.ZstdCompressor:
 
 
 def head(header: Header, totals: Totals, numbers: array[int], places: Sequence[Place]) -> bytes:
-    """What stands before the entries; before pieces, up to the beginning of a block."""
+    """The bytes before the entries; before pieces, up to the beginning of a block."""
     first = {"format": FORMAT, "version": IN_PIECES if places else WHOLE, **asdict(header), **asdict(totals)}
     runs = (b"#%d %d\n" % (len(list(run)), number) for number, run in groupby(numbers))
     rest = b"".join([*runs, *(place.line for place in places)])

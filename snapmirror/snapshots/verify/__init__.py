@@ -1,7 +1,7 @@
 """Verifying snapshots: each tree against its manifest, and contents against the checksums taken at sealing.
 
 `tree` compares names, types, attributes and links; `content` reads files. Nothing is mended and nothing is written. The
-caller holds the lock: recycling would change a tree under our feet.
+caller holds the lock: otherwise recycling could change a tree meanwhile.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from snapmirror.snapshots.verify.tree import Listed, TreeCheck
 
 @dataclass(frozen=True)
 class Depth:
-    """How closely to look: `share` of the contents is read (0: none, quick; 1: full), drawn by `seed`."""
+    """How much to verify: `share` of the contents is read (0: none, quick; 1: full), drawn by `seed`."""
 
     share: float = 0.0
     seed: int = 0
@@ -65,7 +65,7 @@ def _one(
     report: Report,
     progress: Progress,
 ) -> int:
-    """One snapshot; returns how many names this user may not look at."""
+    """Verify one snapshot; returns the number of names that this user may not read."""
     tree = history.tree(snapshot)
     if not tree.is_dir():
         report.add(snapshot.id, FOLDER, None, f"the folder {tree} is missing")
@@ -84,18 +84,18 @@ def _one(
 
 
 def _leads_to(name: Path, tree: Path) -> bool:
-    with suppress(OSError):  # by what the link says: on a store that is written to no link is followed
+    with suppress(OSError):  # by the text of the link: on a store that is written to no link is followed
         return name.resolve(strict=True) == tree.resolve(strict=True)
     return False
 
 
 def _content_bytes(ordered: Sequence[Snapshot]) -> int:
-    """About what there is to read: the newest whole, and of each older one what its successor has replaced."""
+    """About the number of bytes to read: all of the newest, and of each older one what its successor has replaced."""
     return sum(snapshot.new_bytes for snapshot in ordered[:-1]) + max((one.bytes for one in ordered), default=0)
 
 
 def spread(history: History, report: Report) -> None:
-    """Damage to an inode hits snapshots that were not looked at as well: their manifests hold the same line number."""
+    """Add unverified snapshots that share a damaged inode: their manifests hold the same line and number."""
     wanted: dict[tuple[int, bytes], list[Finding]] = {}
     for finding in report.findings:
         if finding.kind in OF_THE_INODE and finding.path is not None and finding.number:

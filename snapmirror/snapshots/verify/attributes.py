@@ -1,4 +1,4 @@
-"""One entry of a manifest against what the file system says of it."""
+"""Compares an entry of a manifest with the file system."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SECOND = 1_000_000_000
 
 @dataclass(frozen=True)
 class Rules:
-    """What can be compared. `owners`: the store was written by root, so owners and set-id bits were kept.
+    """What can be compared. `owners`: root has written the store, so owners and set-id bits were kept.
 
-    `fake_super`: rsync has kept them, and types, in an extended attribute.
+    `fake_super`: rsync has stored them, and types, in an extended attribute.
     """
 
     owners: bool = True
@@ -32,7 +32,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class _Claim:
-    """What an entry in the store stands for."""
+    """What an entry in the store represents."""
 
     mode: int
     uid: int
@@ -41,18 +41,18 @@ class _Claim:
 
 
 def kind_of(mode: int) -> bytes:
-    """The letter of a type, as manifests have it."""
+    """The letter of a type in manifests."""
     kinds = {stat.S_IFREG: b"f", stat.S_IFDIR: b"d", stat.S_IFLNK: b"L", stat.S_IFCHR: b"D", stat.S_IFBLK: b"D"}
     return kinds.get(stat.S_IFMT(mode), b"S")
 
 
 def kind_name(kind: bytes) -> str:
-    """The same for people."""
+    """The name of a type for people."""
     return {b"f": "file", b"d": "folder", b"L": "symlink", b"D": "device", b"S": "fifo or socket"}[kind]
 
 
 def differing(entry: Entry, status: os.stat_result, full: bytes, rules: Rules) -> Iterator[tuple[str, str]]:
-    """(kind, detail) of everything in which the file system and the manifest disagree; the type comes first."""
+    """(kind, detail) of every difference between the file system and the manifest; the type comes first."""
     claim = _claim(status, full, rules)
     kind = kind_of(claim.mode)
     if kind != entry.kind:
@@ -80,7 +80,7 @@ def _target(entry: Entry, status: os.stat_result, full: bytes) -> Iterator[tuple
     try:
         if stat.S_ISLNK(status.st_mode):
             target = os.readlink(full)  # noqa: PTH115  (bytes)
-        else:  # with --fake-super a symlink is kept as a file that holds the target
+        else:  # with --fake-super a symlink is stored as a file that holds the target
             with files.reading(full) as file:
                 target = file.read(1 << 16)
     except files.ForeignError as error:

@@ -1,6 +1,6 @@
-"""Contents against the checksums taken at sealing. Each inode is read once, however many snapshots share it.
+"""Compares contents with the checksums taken at sealing. Each inode is read once, however many snapshots share it.
 
-By its number, that is: ZFS changes a file in place, so there one inode holds another content in each snapshot.
+An inode means inode and number here: ZFS changes a file in place, so one inode has other content in each snapshot.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from snapmirror.snapshots.verify.findings import CHECKSUMS, CONTENT, UNREADABLE,
 from snapmirror.snapshots.verify.tree import Listed
 
 _KEY = 8
-_Inode = tuple[int, int]  # the number before a name, and the inode that the name has
+_Inode = tuple[int, int]  # the number before a name, and the name's inode
 
 
 def _digest(*parts: bytes) -> bytes:
@@ -37,7 +37,7 @@ class Sums:
         self.damaged: dict[int, str] = {}
 
     def load(self, history: History, newest: int) -> None:
-        """Read every checksum file that there is."""
+        """Read every existing checksum file."""
         for number in range(1, newest + 1):
             path = history.checksums(number)
             if not path.exists():
@@ -53,7 +53,7 @@ class Sums:
         self._records.sort()
 
     def of(self, number: int, path: bytes) -> bytes | None:
-        """The checksum of a name whose inode is of this snapshot; None if there is none."""
+        """The checksum of a name whose inode was new in this snapshot; None if there is none."""
         key = _digest(b"%d" % number, path)
         place = bisect_left(self._records, key)
         if place < len(self._records) and self._records[place].startswith(key):
@@ -77,7 +77,7 @@ class ContentCheck:
     _told: set[int] = field(default_factory=set)
 
     def look_at(self, snapshot: Snapshot, root: bytes, listed: Listed, status: os.stat_result) -> None:
-        """One file of a snapshot."""
+        """Check one file of a snapshot."""
         inode = listed.number, status.st_ino
         if inode in self._read:
             self._note(snapshot, listed.entry.path, inode)
@@ -93,7 +93,7 @@ class ContentCheck:
     def read(
         self, snapshot: Snapshot, full: bytes, number: int, path: bytes, status: os.stat_result, wanted: bytes
     ) -> None:
-        """One file (`full` is its absolute path) of which the checksum (MD5, in bytes) is known."""
+        """Read one file (`full` is its absolute path) with a known checksum (MD5, in bytes)."""
         inode = number, status.st_ino
         if inode not in self._read:
             self._read.add(inode)
@@ -113,7 +113,7 @@ class ContentCheck:
         return int.from_bytes(draw, "big") < self.share * 2**64
 
     def _note_unknown(self, snapshot: Snapshot, inode: _Inode) -> None:
-        """Another name of the same inode may have a checksum; but a whole file of them must not be absent."""
+        """Another name of the same inode may have a checksum; but a whole checksum file must not be missing."""
         number, _ = inode
         self._unknown.add(inode)
         if number in self.sums.numbers and number not in self.sums.damaged:
@@ -124,7 +124,7 @@ class ContentCheck:
             self.report.add(snapshot.id, CHECKSUMS, None, message, number)
 
     def _verdict(self, full: bytes, wanted: bytes, size: int) -> tuple[str, str] | None:
-        """What is wrong with a file's content, if anything."""
+        """The fault in a file's content, if any."""
         try:
             found = _md5(full)
         except OSError as error:
@@ -142,12 +142,12 @@ class ContentCheck:
 
     @property
     def without_checksum(self) -> int:
-        """How many files could not be checked because no checksum of theirs is known."""
+        """The number of files that could not be checked because they have no known checksum."""
         return len({inode for _, inode in self._unknown} - {inode for _, inode in self._read})
 
 
 def checksums_wrong(history: History, number: int) -> str | None:
-    """What is wrong with the checksum file of the snapshot with this number; None if nothing is."""
+    """The fault of the checksum file of the snapshot with this number; None if there is none."""
     path = history.checksums(number)
     if not path.exists():
         return without_checksums(number)
@@ -164,12 +164,12 @@ def checksums_wrong(history: History, number: int) -> str | None:
 def _md5(full: bytes) -> bytes:
     descriptor = _opened(full)
     with os.fdopen(descriptor, "rb") as file:
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # from the disk: memory proves nothing
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # read from the disk: cached data proves nothing
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
 
 
 def _opened(full: bytes) -> int:
-    """Never through a symlink; without touching the access time where that is allowed."""
+    """Open it, never through a symlink, and without changing the access time if that is allowed."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         return os.open(full, flags | os.O_NOATIME)

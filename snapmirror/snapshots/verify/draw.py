@@ -1,12 +1,12 @@
-"""Which of all stored contents to read next: those whose checksum lies in a range, and a name of each.
+"""Draws the stored contents to read next: those whose checksum is in a range, and a name of each.
 
-A checksum is a number, and contents lie evenly over all of them. So a place among them tells what of a round has been
-read and what has not, whatever arrives or expires meanwhile; every name of an inode has the same place, in every
-snapshot; and neither a list of what was read nor a look at the tree is needed.
+A checksum is a number, and contents are spread evenly over all numbers. So a place among them separates the contents
+read in this round from the others, whatever arrives or expires meanwhile; every name of an inode has the same place, in
+every snapshot; and neither a list of the contents read nor a walk of the tree is needed.
 
-A name keeps its number until it changes. So what has the number n is in the snapshot of that number, and, once that has
-expired, in the next one that is kept, if anywhere: only the manifests of such next ones are asked for names. Each
-manifest has a turn of its own to be read.
+A name keeps its number until it changes. So a name with the number n is in the snapshot of that number, and, once that
+has expired, in the next one that is kept, if in any: only the manifests of such next ones are searched for names. Each
+manifest is read at its own place of a round.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.verify.findings import CHECKSUMS, MANIFEST, Report, without_checksums
 
 WHOLE = 1 << 64
-"""So many places there are: the first 16 of a checksum's 32 digits."""
+"""The number of places: the first 16 of a checksum's 32 digits."""
 AGAIN = -1
-"""The offset of what is looked at again, wherever it lies."""
+"""The offset of contents that are read again, whatever their place."""
 _DIGITS = 16
-_EMPTY = b"d41d8cd98f00b204e9800998ecf8427e"  # the MD5 of nothing: there is nothing to read
+_EMPTY = b"d41d8cd98f00b204e9800998ecf8427e"  # the MD5 of an empty file: there is nothing to read
 
 
 @dataclass
@@ -43,12 +43,12 @@ class Drawn:
     start: int
     width: int
     wanted: dict[int, dict[bytes, tuple[int, bytes]]] = field(default_factory=dict)
-    numbers: set[int] = field(default_factory=set)  # of which there are checksums
+    numbers: set[int] = field(default_factory=set)  # of the checksums found
     damaged: dict[int, str] = field(default_factory=dict)
 
 
 class Content(NamedTuple):
-    """A name under which one of them can be read. `md5` is in bytes; `size` is about how much there is to read."""
+    """A name under which a content can be read. `md5` is in bytes; `size` is approximate."""
 
     offset: int
     md5: bytes
@@ -59,14 +59,14 @@ class Content(NamedTuple):
 
 
 def place_of(checksum: bytes) -> int:
-    """Where a checksum (hexadecimal digits) lies. Raises ValueError."""
+    """The place of a checksum (hexadecimal digits). Raises ValueError."""
     return int(checksum[:_DIGITS], 16)
 
 
 def draw(history: History, start: int, width: int, most: int, again: Set[tuple[int, bytes]] = frozenset()) -> Drawn:
-    """The contents from the place `start` on. Where there are more than about `most`, the range gets shorter.
+    """The contents from the place `start` on. If there are more than about `most`, the range is shortened.
 
-    `again` are number and path of further ones, wherever they lie.
+    `again` are number and path of further ones, whatever their place.
     """
     drawn, limit = Drawn(start, width), 2 * most
     found: list[tuple[int, int, bytes, bytes]] = []
@@ -104,7 +104,7 @@ def _digest(checksum: bytes) -> bytes:
 
 
 def _shortened(found: list[tuple[int, int, bytes, bytes]], most: int, width: int) -> int:
-    """Keep about `most` of them; return where the range ends now. What lies at one place stays together."""
+    """Keep about `most` of them; return the new end of the range. Contents at one place stay together."""
     found.sort()
     offset = found[most][0]
     if offset == found[0][0]:
@@ -125,24 +125,24 @@ def names(history: History, drawn: Drawn, report: Report) -> Iterator[Content]:
         try:
             yield from _inherited(history, snapshot, answered, drawn, report)
             answered = snapshot.sequence
-        except DamagedManifest as damage:  # what later ones know of its numbers, they are asked for
+        except DamagedManifest as damage:  # later manifests are searched for its numbers
             report.add(snapshot.id, MANIFEST, None, damage.message)
 
 
 def _own(history: History, snapshot: Snapshot, wanted: dict[bytes, tuple[int, bytes]]) -> Iterator[Content]:
-    """What is new in a snapshot is in it."""
+    """The contents that are new in a snapshot."""
     if not wanted:
         return
     tree = Tree(history.mounted(snapshot))
     for name, (offset, md5) in wanted.items():
         path, size = unescape(name), 0
-        with suppress(OSError, DamageError):  # whoever reads it will see why
+        with suppress(OSError, DamageError):  # reading the content reports the reason
             size = os.lstat(tree.at(path)).st_size
         yield Content(offset, md5, snapshot, snapshot.sequence, path, size)
 
 
 def _inherited(history: History, snapshot: Snapshot, answered: int, drawn: Drawn, report: Report) -> Iterator[Content]:
-    """What is left in a snapshot of expired ones, after the snapshot number `answered`."""
+    """The contents in a snapshot that come from expired ones, after the snapshot number `answered`."""
     reader = Reader(history.manifest(snapshot))
     try:
         if (reader.header.id, reader.header.sequence) != (snapshot.id, snapshot.sequence):

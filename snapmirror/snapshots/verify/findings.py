@@ -1,4 +1,4 @@
-"""What a verification finds, merged over snapshots: a damaged inode is one finding, in all that share it."""
+"""The findings of a verification, merged over snapshots: a damaged inode is one finding in all that share it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ MISSING, EXTRA, TYPE, LINKS, UNREADABLE = "missing", "extra", "type", "links", "
 CONTENT, SIZE, TIME, MODE, OWNER, TARGET = "content", "size", "time", "mode", "owner", "target"
 MANIFEST, CHECKSUMS, FOLDER = "manifest", "checksums", "folder"
 OF_THE_INODE = frozenset({CONTENT, SIZE, TIME, MODE, OWNER, TARGET, UNREADABLE})
-"""Kinds that hit every snapshot which shares the inode, whether it was looked at or not."""
+"""Kinds that concern every snapshot with the same inode, verified or not."""
 _MOST = 10_000
 
 
 def without_checksums(number: int) -> str:
-    """Said where a whole checksum file is not there."""
+    """The text for a missing checksum file."""
     return f"the checksums of the files that are new in number {number} are missing"
 
 
 @dataclass
 class Finding:
-    """One thing that is not as it was sealed. `below` counts further names that are hit because they lie below it.
+    """One difference from the sealed state. `below` counts further names that are concerned because they lie below it.
 
-    `number` stands before the name in the manifest: the snapshot since which the name has its inode. `healed` tells
-    where the good copy came from, `not_healed` why there is none; both are None while nobody has tried.
+    `number` stands before the name in the manifest: the snapshot since which the name has its inode. `healed` is the
+    origin of the good copy, `not_healed` why there is none; both are None before an attempt.
     """
 
     kind: str
@@ -37,8 +37,8 @@ class Finding:
 
 @dataclass
 class Report:
-    """The result of verifying snapshots of one mirror. `unchecked` are sentences about what could not be judged,
-    or not be remembered.
+    """The result of verifying snapshots of one mirror. `unchecked` are sentences about what could not be checked, or
+    not be remembered.
     """
 
     mirror: str
@@ -49,11 +49,11 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     left_out: int = 0
     unchecked: list[str] = field(default_factory=list)
-    denied: int = 0  # names that this user may not look at
+    denied: int = 0  # names that this user may not read
     _known: dict[tuple[str, bytes | None, str, int], Finding] = field(default_factory=dict, repr=False)
 
     def add(self, snapshot: str, kind: str, path: bytes | None, detail: str, number: int = 0) -> Finding:
-        """Take note of a finding in a snapshot; the same in another snapshot is the same finding."""
+        """Note a finding in a snapshot; the same in another snapshot is the same finding."""
         key = (kind, path, detail, number)
         finding = self._known.get(key)
         if finding is None:
@@ -68,7 +68,7 @@ class Report:
         return finding
 
     def drop(self, finding: Finding) -> None:
-        """It was half of another one."""
+        """Remove a finding that is half of another one."""
         if finding in self.findings:
             self.findings.remove(finding)
         self._known.pop((finding.kind, finding.path, finding.detail, finding.number), None)

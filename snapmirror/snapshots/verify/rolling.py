@@ -1,12 +1,12 @@
-"""Reading all contents back, a share at a time: how far a round has come, what is due, and the reading.
+"""Reads all contents back, a share at a time: the progress of a round, what is due, and the reading.
 
-The round goes through all places of checksums (see `draw`) at an even pace, counted in time and not in nights: nights
-that were missed, or had too little time, make the next share larger, and a second run on the same day finds nothing
-due. How far it has come is written down after every stretch, so whoever dies reads one stretch twice.
+A round covers all places of checksums (see `draw`) at an even pace, counted in time and not in nights: nights that were
+missed, or had too little time, make the next share larger, and a second run on the same day finds nothing due. The
+progress is saved after every stretch, so after a crash only one stretch is read twice.
 
-What was found damaged, by a night or by any other verification, is remembered until it is right, or is no longer
-stored: nobody is to believe that it is well because the round has gone on. Damaged contents are read again each time.
-Wrong names, attributes and records cannot be seen without walking a tree: they are known until somebody has looked.
+Damage found by a night or by any other verification is remembered until it is healed, or no longer stored: the end of a
+round does not mean that it is gone. Damaged contents are read again each time. Wrong names, attributes and records
+cannot be seen without walking a tree: they are remembered until the next verification.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ from snapmirror.snapshots.verify.findings import (
 from snapmirror.tools import filesystems
 
 _DAY = timedelta(days=1)
-_A_SHARE = Every(_DAY, early=_DAY / 2)  # a second run of the same day reads nothing more
+_A_SHARE = Every(_DAY, early=_DAY / 2)  # a second run on the same day reads nothing more
 _AT_ONCE = 50_000  # contents that are drawn together: some 15 MB of memory
 _STRETCH = 4096  # contents that are read between two notes,
 _STRETCH_BYTES = 1 << 30  # unless they are large
 _MOST_DAMAGED = 1000
 _OF_CONTENTS = frozenset({CONTENT, UNREADABLE})
 _OF_FILES_READ = _OF_CONTENTS | {MISSING, TYPE}
-_HIDING = frozenset({MANIFEST, FOLDER})  # what else is wrong there cannot be seen
+_HIDING = frozenset({MANIFEST, FOLDER})  # other damage there cannot be seen
 _Key = tuple[str, int, bytes, str]
 
 
 class Damaged(BaseModel):
-    """Something that was not what it should be when it was last looked at, and since when that is known.
+    """Damage at the last check, and the time since when it is known.
 
-    Of the kind `content` it is a file that reading will judge, named by its inode; that is all there is to know. Of
-    other kinds `detail` and `snapshots` are those of the finding; the path is empty where a whole snapshot is hit.
+    Of the kind `content` it is a file that is to be read again, named by its inode; nothing else is recorded. Of other
+    kinds `detail` and `snapshots` are those of the finding; the path is empty if a whole snapshot is concerned.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,21 +74,21 @@ class Damaged(BaseModel):
 
     @property
     def key(self) -> _Key:
-        """What tells it from others."""
+        """Its identity."""
         return self.kind, self.number, self.path_base64, self.detail
 
     def only_in(self, snapshots: Collection[str]) -> Damaged | None:
-        """What is left of it when only these snapshots count."""
+        """The rest of it if only these snapshots count."""
         left = tuple(one for one in self.snapshots if one in snapshots)
         return self.model_copy(update={"snapshots": left}) if left else None
 
     def finding(self) -> Finding:
-        """The finding that it was."""
+        """The finding from which it was made."""
         return Finding(self.kind, self.path_base64 or None, self.detail, self.number, list(self.snapshots))
 
 
 def _remembered(finding: Finding, kinds: Container[str], since: Mapping[_Key, str], now: datetime) -> Damaged:
-    """A finding, to be remembered; one of these kinds is a matter of a file's content."""
+    """A finding as remembered damage; one of these kinds counts as damage of a file's content."""
     path, snapshots = finding.path or b"", tuple(finding.snapshots)
     kind, detail = finding.kind, finding.detail.encode("utf-8", "backslashreplace").decode()
     if path and finding.number and kind in kinds:
@@ -100,10 +100,10 @@ def _remembered(finding: Finding, kinds: Container[str], since: Mapping[_Key, st
 
 
 class Round(BaseModel):
-    """How far this round has come, and when the last one was complete.
+    """The progress of this round, and when the last one was complete.
 
-    `place` is the beginning of a checksum: what lies before it has been read in this round. `until`: all that was due
-    by then has been read.
+    `place` is the beginning of a checksum: everything before it has been read in this round. `until`: everything due by
+    then has been read.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -116,10 +116,10 @@ class Round(BaseModel):
     damaged: tuple[Damaged, ...] = ()
 
     def due(self, now: datetime, days: int) -> float:
-        """The share of all contents that is to be read now, so that each is read within so many days.
+        """The share of all contents to read now, so that each is read within so many days.
 
-        A round takes one day less than that: so it holds for whatever lies right behind a night's share as well. With 0
-        days nothing is read for the round.
+        A round takes one day less than that, so that the promise also holds for contents right after a night's share.
+        With 0 days nothing is read for the round.
         """
         if days < 1:
             return 0.0
@@ -130,34 +130,34 @@ class Round(BaseModel):
         return 1.0 if days <= 1 else min(1.0, owed / (days - 1))
 
     def advanced(self, width: int, now: datetime, until: datetime) -> Round:
-        """After `width` more places."""
+        """The round after `width` more places."""
         place = int(self.place, 16) + width
         completed = make_id(now) if place >= WHOLE else self.completed
         update = {"place": f"{place % WHOLE:016x}", "completed": completed, "until": make_id(until)}
         return self.model_copy(update=update)
 
     def told(self, now: datetime) -> ReadBack:
-        """The same for people and for monitoring."""
+        """The progress for people and for monitoring."""
         completed = parse_id(self.completed).timestamp() if self.completed is not None else None
         behind = max(0.0, (now - parse_id(self.until)).total_seconds()) if self.until is not None else 0.0
         return ReadBack(int(self.place, 16) / WHOLE, completed, behind, self.damaged_files)
 
     @property
     def damaged_files(self) -> int:
-        """How many damaged files are known; what hits whole snapshots counts as well."""
+        """The number of known damaged files; damage to whole snapshots counts as well."""
         return len({(one.number, one.path_base64) if one.path_base64 else one.key for one in self.damaged})
 
     def without(self, healed: Collection[Finding]) -> Round:
-        """With these findings put right; of contents that is for a `Reading` to see."""
+        """The round without these healed findings; a `Reading` decides about contents."""
         gone = {(one.kind, one.number, one.path or b"") for one in healed}
         left = [one for one in self.damaged if one.kind == CONTENT or one.key[:3] not in gone]
         return self.model_copy(update={"damaged": tuple(left)})
 
     def learned(self, report: Report, now: datetime, stored: Collection[str], *, full: bool) -> Round:
-        """With what a verification has found and not healed, and without what it has looked at and found right.
+        """The round with a verification's unhealed findings, and without damage that it has checked and found right.
 
-        `stored` are the snapshots that there are; `full`: it has read all contents of those it has looked at. What is
-        known of contents stays: that is for a `Reading` to forget.
+        `stored` are the existing snapshots; `full`: it has read all contents of those that it has verified. Known
+        damage of contents stays: only a `Reading` forgets it.
         """
         seen = set() if report.denied else set(report.snapshots)
         hidden = {one for finding in report.findings if finding.kind in _HIDING for one in finding.snapshots}
@@ -182,7 +182,7 @@ class Round(BaseModel):
 
 
 def load(path: Path) -> Round | None:
-    """What the last night has left; None if it is damaged, or cannot be read."""
+    """The state of the last night; None if it is damaged, or cannot be read."""
     with suppress(OSError, ValidationError):
         try:
             return Round.model_validate_json(files.read(path))
@@ -192,7 +192,7 @@ def load(path: Path) -> Round | None:
 
 
 def save(state: Round, path: Path) -> None:
-    """Replace it, durably."""
+    """Replace the state, durably."""
     scratch = path.with_suffix(".new")
     filesystems.write(scratch, state.model_dump_json(indent=1).encode())
     scratch.replace(path)
@@ -200,7 +200,7 @@ def save(state: Round, path: Path) -> None:
 
 
 class Reading:
-    """One night's reading. `state` is how far it has come; findings go into the report."""
+    """One night's reading. `state` is its progress; findings go into the report."""
 
     def __init__(self, history: History, state: Round, report: Report, progress: Progress) -> None:
         self.history, self.state, self.report, self.progress = history, state, report, progress
@@ -209,7 +209,7 @@ class Reading:
         self._denied: set[tuple[int, bytes]] = set()
 
     def run(self, now: datetime, days: int, is_late: Callable[[], bool], note: Callable[[Round], None]) -> None:
-        """Read what is due, and what was damaged; stop early when it is late. `note` is called after every stretch."""
+        """Read what is due or was damaged; stop early when it is late. `note` is called after every stretch."""
         share = self.state.due(now, days)
         width, done = int(share * WHOLE), 0
         again = {(one.number, one.path_base64) for one in self.state.damaged if one.kind == CONTENT}
@@ -236,12 +236,12 @@ class Reading:
                 return
 
     def look_again(self, now: datetime) -> None:
-        """Read what was damaged, and nothing else: the round stays where it is."""
+        """Read only what was damaged: the progress of the round does not change."""
         if self.state.damaged:
             self.run(now, 0, lambda: False, lambda _: None)
 
     def _damaged(self, now: datetime) -> tuple[Damaged, ...]:
-        """What is known now: of contents what was read, and of all else what some snapshot holds still."""
+        """The damage known now: of contents what was read, and of other kinds what is still in some snapshot."""
         since, known = {one.key: one.since for one in self.state.damaged}, dict[_Key, Damaged]()
         stored = {one.id for one in self.history.snapshots()}
         for finding in self.report.findings:
@@ -265,7 +265,7 @@ class Reading:
             status = os.lstat(full)
         except (FileNotFoundError, NotADirectoryError):
             report.add(snapshot.id, MISSING, path, "the file is not there", number)
-        except PermissionError:  # no damage: this user may not look
+        except PermissionError:  # not damage: this user may not read it
             self._denied.add((number, path))
         except (OSError, DamageError) as error:
             said = error.message if isinstance(error, DamageError) else error.strerror
@@ -292,7 +292,7 @@ class Reading:
 def stretches(contents: Iterator[Content], width: int) -> Iterator[tuple[int, list[Content]]]:
     """Contents by their offsets, in stretches, each with the offset at which it ends; the last one ends at `width`.
 
-    A stretch is read in the order in which the contents came, that of the tree. What lies at one place is never parted.
+    A stretch is read in the order of the contents, that of the tree. Contents at one place are never separated.
     """
     placed = sorted(enumerate(contents), key=lambda pair: (pair[1].offset, pair[0]))
     stretch: list[tuple[int, Content]] = []

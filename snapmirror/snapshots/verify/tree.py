@@ -1,7 +1,7 @@
-"""A snapshot's tree against its manifest: two streams in the same order, side by side.
+"""Compares a snapshot's tree with its manifest: two streams in the same order, side by side.
 
-In memory stands one folder's names at a time, and eight bytes for each file: its inode, to see that no two names of a
-snapshot share one that the manifest keeps apart.
+Memory holds one folder's names at a time, and eight bytes for each file: its inode, to find names of a snapshot that
+share an inode although the manifest lists separate ones.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from snapmirror.snapshots.verify.findings import (
 
 @dataclass(frozen=True)
 class Seen:
-    """A name in the tree. `status` is None if it cannot be looked at."""
+    """A name in the tree. `status` is None if it cannot be read."""
 
     key: bytes
     path: bytes
@@ -52,7 +52,7 @@ class Listed:
 
 
 Visit = Callable[[Listed, os.stat_result], None]
-"""Called for every name that is where it should be, and is what it should be."""
+"""Called for every name that is in its place, with the right type."""
 
 
 class TreeCheck:
@@ -103,7 +103,7 @@ class TreeCheck:
     # --- the tree
 
     def _walk(self) -> Iterator[Seen]:
-        """Every name in the order of manifests: a folder's files, then its folders, each with all below."""
+        """Every name in the order of manifests: a folder's files, then its folders, each with everything below."""
         yield Seen(b"", b".", self._status(b"."))
         waiting: list[Iterator[Seen]] = [self._folder(b"", b".")]
         while waiting:
@@ -140,7 +140,7 @@ class TreeCheck:
 
     def _unreadable(self, path: bytes, error: OSError) -> None:
         if error.errno in {errno.EACCES, errno.EPERM}:
-            self.denied += 1  # no damage: this user may not look
+            self.denied += 1  # not damage: this user may not read it
         else:
             self._add(UNREADABLE, path, error.strerror or str(error))
 
@@ -161,7 +161,7 @@ class TreeCheck:
             elif self._inode(entry.leader) not in {None, status.st_ino}:
                 leader = os.fsdecode(entry.leader)
                 self._add(LINKS, entry.path, f"is no longer a hard link to {leader!r}", listed.number)
-        if not any(kind == SIZE for kind, _ in found):  # then the content is another one anyway
+        if not any(kind == SIZE for kind, _ in found):  # then the content differs anyway
             visit(listed, status)
 
     def _inode(self, path: bytes) -> int | None:
@@ -183,7 +183,7 @@ class TreeCheck:
             self._note(EXTRA, seen.key, seen.path, finding)
 
     def _is_covered(self, kind: str, key: bytes) -> bool:
-        """Whether it lies below a folder that is missing, or extra, as a whole."""
+        """Whether it is below a folder that is missing, or extra, as a whole."""
         cover = self._cover.get(kind)
         if cover is None or not key.startswith(cover[0]):
             return False
@@ -196,7 +196,7 @@ class TreeCheck:
             self._cover[kind] = key, finding
 
     def _match_halves(self) -> None:
-        """A folder that has become something else, or the reverse, stands at two places of the order."""
+        """Join both findings of a folder replaced by something else, or the reverse: it has two places in the order."""
         for path, halves in self._halves.items():
             if {half.kind for half in halves} == {MISSING, EXTRA}:
                 gone = next(half for half in halves if half.kind == MISSING)
@@ -206,7 +206,7 @@ class TreeCheck:
                 finding.below = sum(half.below for half in halves)
 
     def _find_joined(self) -> None:
-        """Names that the manifest keeps apart must not be one file."""
+        """Find names that share a file although the manifest lists separate files."""
         inodes = sorted(self._inodes)
         self._inodes = array("Q")
         shared = {one for one, other in pairwise(inodes) if one == other}
@@ -229,7 +229,7 @@ def expected(manifest: Path, snapshot: Snapshot) -> Iterator[Listed]:
     if (plain.header.id, plain.header.sequence) != (snapshot.id, snapshot.sequence):
         raise DamagedManifest(f"the manifest {manifest} is that of {plain.header.id}, not of {snapshot.id}")
     ends = plain.reopened()
-    for _ in ends.plain():  # the links stand at the end
+    for _ in ends.plain():  # the links are at the end
         pass
     later = (_listed(ends, line) for line in ends.links)
     link = next(later, None)

@@ -1,4 +1,4 @@
-"""The dataset of a mirror and the snapshots of ours in it, as ZFS told last: what its history and a slot share."""
+"""The dataset of a mirror and our snapshots in it, as last read from ZFS; shared by its history and a slot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Dataset:
         self.layout = ZfsLayout(path / mirror)
         self.layout.check()
         self.snapshots = self._asked()
-        """What is published, the newest first."""
+        """The published snapshots, newest first."""
 
     @property
     def newest(self) -> Snapshot | None:
@@ -32,7 +32,7 @@ class Dataset:
         return self.snapshots[0] if self.snapshots else None
 
     def load(self) -> None:
-        """Ask ZFS anew which snapshots there are."""
+        """Read the list of snapshots from ZFS again."""
         self.snapshots = self._asked()
 
     def _asked(self) -> list[Snapshot]:
@@ -45,13 +45,13 @@ class Dataset:
         return [one.model_copy(update={"slot": number}) for number, one in enumerate(ours, start=1)]
 
     def mounted(self, snapshot: Snapshot) -> Path:
-        """The tree of a snapshot, mounted by us: the kernel knows no options, and not every machine lets it."""
+        """The tree of a snapshot, mounted by us: the kernel would use no options, and not every machine allows it."""
         tree = self.layout.tree(snapshot.id)
         zfs.mount_snapshot(self.name, snapshot.id, tree.parent, pool.OPTIONS)
         return tree
 
     def date(self) -> None:
-        """Make the dated names those of the snapshots."""
+        """Make the dated names agree with the snapshots."""
         known = {one.id for one in self.snapshots}
         for link in self.layout.by_date.iterdir():
             if link.name in known:
@@ -63,12 +63,12 @@ class Dataset:
             (self.layout.by_date / name).symlink_to(target)
 
     def destroy(self, snapshot: Snapshot) -> None:
-        """Destroy a snapshot, and its manifest. Raises StorageError for one that somebody else holds, or has cloned."""
+        """Destroy a snapshot and its manifest. Raises StorageError for one with a foreign hold or a clone."""
         zfs.destroy_snapshot(self.name, snapshot.id)
         self.layout.manifest(snapshot.id).unlink(missing_ok=True)
 
     def expire(self, snapshot: Snapshot) -> bool:
-        """Destroy an expired snapshot; one that somebody else holds, or has cloned, stays until the next night."""
+        """Destroy an expired snapshot; one with a foreign hold or a clone stays until the next night."""
         try:
             self.destroy(snapshot)
         except StorageError as error:

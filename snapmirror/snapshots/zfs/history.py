@@ -1,6 +1,6 @@
 """The ZFS store: the slot is a dataset, changed in place; sealing it is `zfs snapshot`.
 
-See `layout` for what lies where, `sealing` for what says that a snapshot is published, `slot` for a night.
+See `layout` for the places, `sealing` for the mark of a published snapshot, `slot` for a night.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class ZfsHistory:
 
     healing = None  # snapshots of ZFS cannot be written
     purging = None
-    unfinished = False  # a snapshot is there or not
+    unfinished = False  # a snapshot exists or not
 
     def __init__(self, base: str, path: Path, mirror: str) -> None:
         self._dataset = Dataset(base, path, mirror)
         self.layout = self._dataset.layout
 
     def snapshots(self) -> list[Snapshot]:
-        """What is published, the newest first."""
+        """The published snapshots, newest first."""
         return list(self._dataset.snapshots)
 
     def next_sequence(self) -> int:
@@ -37,7 +37,7 @@ class ZfsHistory:
         return max((one.sequence for one in self._dataset.snapshots), default=0) + 1
 
     def tree(self, snapshot: Snapshot) -> Path:
-        """The folder of a snapshot, which the kernel mounts when it is first looked into."""
+        """The folder of a snapshot, which the kernel mounts at the first access."""
         return self.layout.tree(snapshot.id)
 
     def mounted(self, snapshot: Snapshot) -> Path:
@@ -57,11 +57,11 @@ class ZfsHistory:
         return self.layout.checksums(sequence)
 
     def read_back(self) -> Path:
-        """Where it is written down how far the contents have been read back."""
+        """The file with the progress of reading the contents back."""
         return self.layout.private / READ_BACK
 
     def recover(self) -> list[str]:
-        """Make what is missing, and clear away what belongs to no snapshot."""
+        """Make what is missing, and remove what belongs to no snapshot."""
         dataset = self._dataset
         self.layout.make()
         pool.add_mirror(dataset.base, dataset.path, dataset.mirror)
@@ -79,14 +79,14 @@ class ZfsHistory:
         return ZfsSlot(self._dataset)
 
     def forget(self, snapshots: Sequence[Snapshot]) -> None:
-        """Destroy snapshots. Raises StorageError for one that somebody else holds, or has cloned."""
+        """Destroy snapshots. Raises StorageError for one with a foreign hold or a clone."""
         for snapshot in snapshots:
             self._dataset.destroy(snapshot)
         self._dataset.load()
         self._dataset.date()
 
     def set_pinned(self, snapshot: Snapshot, pinned: bool) -> Snapshot:
-        """Pin a snapshot by a hold, or let it go."""
+        """Pin a snapshot by a hold, or unpin it."""
         if pinned != snapshot.pinned:
             (zfs.hold if pinned else zfs.release)(self._dataset.name, snapshot.id, sealing.HOLD)
         self._dataset.load()

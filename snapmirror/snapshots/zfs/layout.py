@@ -1,14 +1,14 @@
-"""Where things lie in a mirror's folder.
+"""The places of files in a mirror's folder.
 
     <store>/<mirror>/current/                 the mirror's dataset
-    <store>/<mirror>/current/tree/            the slot: what the last night has made of it
-    <store>/<mirror>/current/staging/         what a night is fetching; it is gone when a snapshot is made
+    <store>/<mirror>/current/tree/            the slot, as the last night has left it
+    <store>/<mirror>/current/staging/         files that a night is fetching; removed before a snapshot is taken
     <store>/<mirror>/by-date/<id>          -> ../current/.zfs/snapshot/<id>/tree
     <store>/<mirror>/.snapmirror/             manifests and checksums, in the store's own dataset
 
 The tree is a folder inside the dataset, not its root: the server chooses the names in it, and in the root of a dataset
-the name `.zfs` is a door to its snapshots. Manifests lie beside the dataset, not in it: looking a name up in all
-snapshots needs none of them mounted, and a manifest is written, and dropped, without changing the dataset.
+the name `.zfs` leads to its snapshots. Manifests are beside the dataset, not in it: so a name is looked up in all
+snapshots without mounting any, and a manifest is written, or dropped, without changing the dataset.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class ZfsLayout:
 
     @property
     def private(self) -> Path:
-        """What is snapmirror's own."""
+        """The folder of snapmirror's own files."""
         return self.root / ".snapmirror"
 
     @property
     def current(self) -> Path:
-        """Where the dataset is mounted."""
+        """The mount point of the dataset."""
         return self.root / "current"
 
     @property
@@ -43,7 +43,7 @@ class ZfsLayout:
 
     @property
     def staging(self) -> Path:
-        """Where rsync works, until it moves into the slot: in the same dataset, so that moving is renaming."""
+        """The folder for fetched files until they are moved to the slot: in the same dataset, so moving is renaming."""
         return self.current / "staging"
 
     def tree(self, snapshot_id: str) -> Path:
@@ -80,16 +80,16 @@ class ZfsLayout:
 
     @property
     def names(self) -> Path:
-        """The list of names that rsync is given."""
+        """The list of names for rsync."""
         return self.private / "names"
 
     @property
     def began(self) -> Path:
-        """There while the slot differs from the newest snapshot: its time is when the first change began."""
+        """Exists while the slot differs from the newest snapshot: its time is the start of the first change."""
         return self.private / "began"
 
     def check(self) -> None:
-        """Raises ForeignError where a symlink, another device or something else stands in one of these places."""
+        """Raises ForeignError if a symlink, another device or something else is in one of these places."""
         folders = (self.manifests, self.sums, self.scratch, self.by_date)
         places.check(self.root, self.private, folders=folders, files=(self.names, self.began, self.private / READ_BACK))
         places.check_folder(self.current)  # (a device of its own)
@@ -97,7 +97,7 @@ class ZfsLayout:
             places.check_folder(self.slot, self.current.stat().st_dev)
 
     def make(self) -> None:
-        """Create what is missing, but for the dataset's own folder."""
+        """Create what is missing, except the dataset's own folder."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.private.mkdir(exist_ok=True, mode=0o700)
         for folder in (self.manifests, self.sums, self.scratch, self.by_date):

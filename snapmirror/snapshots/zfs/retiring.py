@@ -1,7 +1,7 @@
-"""Removing the whole history of a mirror kept by ZFS: its dataset, and nothing that others have made there.
+"""Removes the whole history of a mirror kept by ZFS: its dataset, and nothing that others have made there.
 
-The dataset is renamed first. From that moment on it is no mirror's, is not mounted any more, and goes; until then all
-is as it was.
+The dataset is renamed first. From then on it belongs to no mirror, is not mounted any more, and will be destroyed;
+until then nothing is changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from snapmirror.tools import zfs
 
 
 def check(base: str, mirror: str) -> None:
-    """Raises StorageError when anything of the mirror's dataset is not ours, or is used by somebody else."""
+    """Raises StorageError if anything in the mirror's dataset is not ours, or is used by somebody else."""
     dataset = f"{base}/{mirror}"
     if not zfs.exists(dataset):
         return
@@ -38,7 +38,7 @@ def check(base: str, mirror: str) -> None:
 
 
 def is_set_aside(base: str, mirror: str) -> bool:
-    """Whether the dataset has its new name: it is to go, and only that is left to do."""
+    """Whether the dataset has its new name: then only destroying it is left to do."""
     return zfs.exists(_aside(base, mirror))
 
 
@@ -48,14 +48,14 @@ def is_standing(base: str, mirror: str) -> bool:
 
 
 def set_aside(base: str, mirror: str) -> None:
-    """Let the mirror have no dataset any more."""
+    """Rename the mirror's dataset, so that the mirror has none any more."""
     dataset = f"{base}/{mirror}"
     zfs.umount_all(dataset)
     zfs.rename(dataset, _aside(base, mirror))
 
 
 def destroy(base: str, mirror: str) -> None:
-    """Destroy what was set aside, with its snapshots. Raises StorageError when there are clones of them."""
+    """Destroy the renamed dataset, with its snapshots. Raises StorageError when there are clones of them."""
     dataset = _aside(base, mirror)
     if zfs.local_property(dataset, pool.MIRROR) != mirror:
         raise StorageError(f"snapmirror did not make the dataset {dataset}, and leaves it alone")

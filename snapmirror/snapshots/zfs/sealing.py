@@ -1,8 +1,8 @@
-"""What is written on a snapshot itself: the property `org.snapmirror:snapshot`, as JSON.
+"""The data stored on a snapshot itself: the property `org.snapmirror:snapshot`, as JSON.
 
-ZFS sets it in the very moment in which it takes the snapshot. So there is no record beside the pool that a crash could
-set at odds with it: what carries the property is published, complete and durable, and everything else in the dataset
-is somebody else's snapshot, which is neither shown nor touched.
+ZFS sets it atomically with taking the snapshot. So there is no separate record that could disagree with the pool after
+a crash: a snapshot with the property is published, complete and durable, and every other one in the dataset belongs to
+somebody else, and is neither shown nor changed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from snapmirror.tools.zfs import SnapshotFacts
 
 PROPERTY = "org.snapmirror:snapshot"
 HOLD = "org.snapmirror:pin"
-"""The hold that a pinned snapshot carries: nobody else can destroy it either."""
+"""The hold of a pinned snapshot: nobody else can destroy it either."""
 
-_LONGEST = 8000  # of the 8191 bytes that ZFS takes
+_LONGEST = 8000  # of the 8191 bytes that ZFS allows
 _VERSION = 1
 
 
 def written(snapshot: Snapshot) -> dict[str, str]:
-    """The property for a snapshot that is about to be taken. Warnings are cut where there are too many."""
+    """The property for a snapshot that is about to be taken. Warnings are cut if there are too many."""
     fields = snapshot.model_dump(mode="json", exclude={"id", "slot", "pinned"})
     warnings = fields["warnings"]
     while len(text := json.dumps({"version": _VERSION, **fields}, separators=(",", ":"))) > _LONGEST:
@@ -36,7 +36,7 @@ def written(snapshot: Snapshot) -> dict[str, str]:
 
 
 def read(facts: SnapshotFacts, slot: int, *, pinned: bool) -> Snapshot | None:
-    """A snapshot of ours; None for somebody else's."""
+    """Our snapshot from its property; None for somebody else's."""
     if facts.note is None:
         return None
     try:

@@ -1,10 +1,10 @@
 """The slot of one night in the ZFS store: the dataset itself, changed in place.
 
-See `survey` and `stage` for how it is put right after a night that failed. Such a night is not rolled back: what it has
-transferred would be lost with it, and a first night of many hours would never come to its end.
+See `survey` and `stage` for how it is repaired after a failed night. Such a night is not rolled back: its transferred
+files would be lost, and a first night of many hours would never be completed.
 
-The order of sealing: the manifest is written, then the snapshot is taken, which waits until all that was written to the
-pool before it is on the devices. A crash between the two leaves a manifest of nothing, which the next run removes.
+The order of sealing: the manifest is written, then the snapshot is taken, which waits until all earlier writes to the
+pool are on the devices. A crash between the two leaves a manifest without a snapshot, which the next run removes.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from snapmirror.tools import filesystems, zfs, zpool
 
 log = logging.getLogger("snapmirror.store")
 
-_TIDY_EVERY = 16  # nights between two looks at which checksums are still needed: each reads all manifests
+_TIDY_EVERY = 16  # nights between two searches for unneeded checksums, each of which reads all manifests
 
 
 class ZfsSlot:
     """The slot of a mirror in this dataset. See `slot.Slot`."""
 
-    # Only the next transfer tells what it need not fetch again; what a failed night has written is put right by the
-    # next one that has room, not given back. ZFS itself knows whether the slot differs from the newest snapshot, and
-    # what it has of a file's size and time it has of its content.
+    # Only the next transfer shows what it need not fetch again; the next night with enough room repairs what a failed
+    # one has written, nothing is discarded. ZFS itself knows whether the slot differs from the newest snapshot, and
+    # stores a file's content no later than its size and time.
     resuming = None
 
     def __init__(self, dataset: Dataset) -> None:
@@ -54,11 +54,11 @@ class ZfsSlot:
 
     @contextmanager
     def preparing(self) -> Iterator[Preparing]:
-        """Finds out, in a thread of its own, what differs from the newest snapshot; nothing does after a good night."""
+        """Finds, in a thread, the differences from the newest snapshot; there are none after a good night."""
         stop = Event()
         with one_worker("slot") as workers:
             try:
-                with interrupts.deferred():  # a thread that is being started must not be lost
+                with interrupts.deferred():  # no interruption may lose a thread that is being started
                     ready = workers.submit(self._prepare, stop)
 
                 def wait() -> bool:
@@ -73,7 +73,7 @@ class ZfsSlot:
         dataset, layout = self._dataset, self._layout
         newest = dataset.newest
         if newest is not None:
-            zpool.sync(dataset.name.partition("/")[0])  # what is written is counted when it is on the devices
+            zpool.sync(dataset.name.partition("/")[0])  # ZFS counts writes only when they are on the devices
             if not zfs.written_since(dataset.name, newest.id):
                 layout.began.unlink(missing_ok=True)
                 return Survey()
@@ -85,7 +85,7 @@ class ZfsSlot:
         return found
 
     def stage(self, plan: Plan, clone_above: int | None) -> Target:
-        """Move what can be updated in place into the staging folder, and put right what a failed night has left."""
+        """Move files that can be updated in place into the staging folder, and repair what a failed night has left."""
         newest, layout = self._dataset.newest, self._layout
         tree = self._dataset.mounted(newest) if newest else None
         ready = stage(plan, self._survey, tree, layout.slot, layout.staging, self._begin())
@@ -96,7 +96,7 @@ class ZfsSlot:
     def fill(
         self, plan: Plan, arrived: Sequence[Arrived], gone: Collection[bytes], kept: Sequence[bytes]
     ) -> frozenset[bytes]:
-        """Apply the plan to the slot. What is kept may have changed in part: it gets back what the snapshot has.
+        """Apply the plan to the slot. Kept names may have been changed in part: they are restored from the snapshot.
 
         No unchanged name gets an inode of its own: the slot is changed in place.
         """
@@ -119,29 +119,29 @@ class ZfsSlot:
             return None
 
     def _begin(self) -> int:
-        """When the slot began to differ from the newest snapshot, in ns: now, or in an earlier night that failed."""
+        """When the slot began to differ from the newest snapshot, in ns: now, or in an earlier failed night."""
         if (before := self._began()) is not None:
             return before
         if not self._survey.is_clean:
-            return 0  # nobody knows
+            return 0  # unknown
         began = time.time_ns()
         filesystems.write(self._layout.began, b"%d" % began)
         return began
 
     def is_shared(self, path: bytes) -> bool:
-        """Whether a file is still the one that the newest snapshot holds."""
+        """Whether a file is still the one in the newest snapshot."""
         newest = self._dataset.newest
         assert newest is not None
         inode = Tree(self._layout.slot).inode(path)
         return inode is not None and inode == Tree(self._dataset.mounted(newest)).inode(path)
 
     def publish(self, sealed: Sealed, expiring: Sequence[Decision]) -> Published:
-        """Write down, seal, and let the expired go."""
+        """Write the notes, seal, and destroy expired snapshots."""
         dataset, layout, snapshot = self._dataset, self._layout, sealed.snapshot
         files.write(layout.manifest(snapshot.id), sealed.manifest)
         files.write(layout.checksums(snapshot.sequence), packed.pack(sealed.checksums))
         with interrupts.deferred():
-            zfs.snapshot(dataset.name, snapshot.id, sealing.written(snapshot))  # the moment at which it exists
+            zfs.snapshot(dataset.name, snapshot.id, sealing.written(snapshot))  # from this moment on it exists
             layout.began.unlink(missing_ok=True)
             dataset.load()
             self._survey = Survey()

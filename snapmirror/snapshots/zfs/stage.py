@@ -1,7 +1,7 @@
-"""Making the staging folder ready for a plan: a file that is to be updated moves there, to be patched in place.
+"""Prepares the staging folder for a plan: files to be updated are moved there, to be patched in place.
 
-rsync then writes only the blocks that differ, and all others stay shared with the snapshots. A file moves only if
-nobody but the plan has a name of its inode: writing into one that an unplanned name shares would change that one too.
+rsync then writes only the blocks that differ, and all others stay shared with the snapshots. A file is moved only if
+all names of its inode are planned: writing into an inode that an unplanned name shares would change that name too.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from snapmirror.tools import rsync
 
 
 def stage(plan: Plan, found: Survey, tree: Path | None, slot: Path, staging: Path, began: int) -> set[bytes]:
-    """Make the staging folder; return the names that stand ready in it.
+    """Make the staging folder; return the names that are ready in it.
 
-    `began`: when the interrupted night began to write, in ns.
+    `began`: the time when the interrupted night began to write, in ns.
     """
     remove_tree(staging)
     (staging / WAITING).mkdir(mode=0o700, parents=True)
@@ -48,7 +48,7 @@ def stage(plan: Plan, found: Survey, tree: Path | None, slot: Path, staging: Pat
 
 
 def unstage(staging: Path, slot: Path, began: int) -> None:
-    """Move what an interrupted night has taken out of the slot, or fetched, into it, for the survey to look at."""
+    """Move files that an interrupted night has taken out of the slot, or fetched, back into it, for the survey."""
     here = Tree(slot)
     for tree in trees(staging):
         there = Tree(tree)
@@ -58,14 +58,14 @@ def unstage(staging: Path, slot: Path, began: int) -> None:
             full = there.at(path)
             status = os.lstat(full)
             if status.st_mtime_ns == status.st_ctime_ns and stat.S_ISREG(status.st_mode):
-                # moving it changes the one: let the other tell that it may be cut
+                # moving it changes the ctime: let the mtime show that it may be cut
                 os.utime(full, ns=(status.st_atime_ns, max(status.st_mtime_ns, began)))
             carry(there, here, path)
     remove_tree(staging)
 
 
 def _sort_out(plan: Plan, found: Survey, here: Tree, there: Tree | None) -> list[bytes]:
-    """Remove leftovers that nobody wants; return the names that must get back what the snapshot has."""
+    """Remove leftovers that are not planned; return the names that must be restored from the snapshot."""
     planned = {entry.parse(new).path for _, new in plan.pairs() if new is not None}
     planned.update(entry.parse(new).path for (_, new), _ in plan.links if new is not None)
     for path in reversed(found.strange_folders):
@@ -84,7 +84,7 @@ def _sort_out(plan: Plan, found: Survey, here: Tree, there: Tree | None) -> list
 
 
 def _take_out(unit: list[Entry], here: Tree, there: Tree, found: Survey, began: int) -> set[bytes]:
-    """Move one planned file, or one group of names of a file, if it can be updated in place; return what was moved."""
+    """Move one planned file, or one group of names of a file, if it can be updated in place; return the moved names."""
     moved: set[bytes] = set()
     if unit[0].is_directory:
         return moved
@@ -106,22 +106,22 @@ def _take_out(unit: list[Entry], here: Tree, there: Tree, found: Survey, began: 
 
 
 def _may_be_cut(status: os.stat_result, began: int) -> bool:
-    """Whether rsync may have been stopped in the middle of this file: it sets the time of a file when it is whole.
+    """Whether rsync may have been stopped in the middle of this file: it sets the time of a file when it is complete.
 
-    Until then it is the time of the last write, which also is the time of the last change.
+    Until then the time is that of the last write, which also is the time of the last change.
     """
     return status.st_mtime_ns >= began or status.st_mtime_ns == status.st_ctime_ns
 
 
 def _unlink_others(paths: Iterable[bytes], here: Tree, there: Tree) -> None:
-    """Remove names that stand for another inode than in the snapshot: writing into it could change a wanted file."""
+    """Remove names with another inode than in the snapshot: writing into it could change a wanted file."""
     for path in paths:
         if here.inode(path) != there.inode(path):
             here.unlink(path)
 
 
 def put_back(paths: Iterable[bytes], tree: Path, slot: Path) -> None:
-    """Give names in the slot the state they have in the snapshot. The folders that they lie in are the caller's."""
+    """Give names in the slot their state in the snapshot. The caller restores their folders."""
     with tempfile.TemporaryFile() as names:
         names.writelines(b"./" + path + b"\0" for path in paths)
         names.seek(0)

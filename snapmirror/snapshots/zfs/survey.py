@@ -1,8 +1,8 @@
-"""What an interrupted night has changed in the slot, found by walking slot and newest snapshot side by side.
+"""Finds what an interrupted night has changed in the slot, by walking slot and newest snapshot side by side.
 
-A snapshot keeps inode numbers and change times, so whatever has the same of both has not been touched since; nothing is
-read. Folders are put right at once; of all else it is only noted what differs, since tonight's plan decides whether
-it stays as a start for rsync, or gets back what the snapshot has.
+A snapshot keeps inode numbers and change times, so entries with both unchanged were not changed since; nothing is read.
+Folders are repaired at once; other differences are only noted, since tonight's plan decides whether a file stays as a
+start for rsync, or is restored from the snapshot.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Stopped(Exception):  # noqa: N818
 
 @dataclass
 class Survey:
-    """How the slot differs from the newest snapshot, which may be none.
+    """The differences of the slot from the newest snapshot, which may be missing.
 
-    `strangers` are names that are not, or not so, in the snapshot; `missing` names are in the snapshot only;
+    `strangers` are names that the snapshot lacks, or has differently; `missing` names are in the snapshot only;
     `strange_folders` are not in the snapshot; the attributes of `touched` folders have changed.
     """
 
@@ -43,7 +43,7 @@ class Survey:
 
 
 def survey(tree: Path | None, slot: Path, stop: Event) -> Survey:
-    """Look at the whole slot. Raises Stopped."""
+    """Examine the whole slot. Raises Stopped."""
     walk = _Walk(Tree(slot), Tree(tree) if tree else None, stop)
     walk.folder(b".", wanted=tree is not None)
     return walk.found
@@ -94,7 +94,7 @@ def _entries(root: bytes, folder: bytes) -> Iterator[tuple[bytes, os.stat_result
 
 
 def _is(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether it is the same inode, unchanged: no call lets anybody set a change time."""
+    """Whether it is the same inode, unchanged: no call can set a change time."""
     same = (one.st_ino, one.st_ctime_ns) == (other.st_ino, other.st_ctime_ns)
     return same and stat.S_IFMT(one.st_mode) == stat.S_IFMT(other.st_mode)
 

@@ -1,13 +1,13 @@
-"""What spares a night of the hard link store reads and writes. Without it a night is the same night, at a higher price.
+"""Notes that spare a night of the hard link store reads and writes. Without them the result is the same, but slower.
 
- - Lists of changes (`changes`): what has differed between a snapshot and the one before. They tell what to change in an
+ - Lists of changes (`changes`): the differences between a snapshot and the one before. They show what to change in an
    expired snapshot's tree, without reading two manifests.
  - Handles (`handles`): the inodes of a night's new names, and the attributes of its folders. They spare the next slots
-   to look them up in the newest snapshot's tree.
+   looking them up in the newest snapshot's tree.
  - Blocks that a manifest shares with the one before (`manifest.store`): they need not be written.
 
-All of them are files that may be missing or damaged; none is believed where that could do harm. `Shortcuts` is what a
-slot knows of them. `NoShortcuts` stands for it in a night that goes the long way: the test of the two compares them.
+All of them are files that may be missing or damaged; none is trusted where that could do harm. A slot uses them through
+`Shortcuts`. `NoShortcuts` replaces them in a night without: a test compares the two.
 """
 
 from __future__ import annotations
@@ -30,73 +30,73 @@ from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.slot import Sealed
 
 _OWN_MANIFEST = 16  # nights
-_NIGHTS = 100  # what was noted of older ones is of no use to a slot that differs in so much
+_NIGHTS = 100  # older notes are useless for a slot that differs in so much
 
 
 class Shortcuts(Protocol):
-    """All that a slot asks of them, in the order of a night."""
+    """The interface for a slot, in the order of a night."""
 
     def differing(self, expired: str, newest: Snapshot) -> Differing | None:
-        """What differs between the expired snapshot of this id and the newest; None if only their manifests tell."""
+        """The differences between the expired snapshot of this id and the newest; None if only manifests show them."""
 
     def known(self) -> AbstractContextManager[Known]:
-        """What is known of new names without a look into the newest tree. The slot is there."""
+        """The facts about new names known without reading the newest tree. The slot exists."""
 
     def filled(self, plan: Plan) -> None:
-        """The slot is filled: note what the next ones will want to know."""
+        """The slot is filled: note what the next slots will need."""
 
     def store(self, newest: Snapshot | None, sealed: Sealed, plan: Plan | None) -> None:
-        """Write the manifest, and note what it changes since that of the `newest` snapshot, which the plan may know."""
+        """Write the manifest, and note its changes since that of the `newest` snapshot, which the plan may know."""
 
     def drop(self, expired: int, published: int) -> None:
-        """The snapshot of the number `expired` is the oldest that a slot will be made of, `published` is the newest."""
+        """The snapshot number `expired` is the oldest from which a slot will be made, `published` is the newest."""
 
 
 class FromNotes:
-    """The shortcuts of a mirror, by the notes that its nights have left."""
+    """The shortcuts of a mirror, from the notes of its nights."""
 
     def __init__(self, layout: HardlinkLayout) -> None:
         self._layout = layout
 
     def differing(self, expired: str, newest: Snapshot) -> Differing | None:
-        """By the nights between the two."""
+        """From the notes of the nights between the two."""
         return changes.between(self._layout, expired, newest)
 
     def known(self) -> AbstractContextManager[Known]:
-        """By the handles of these nights."""
+        """From the handles of these nights."""
         return handles.opened(self._layout)
 
     def filled(self, plan: Plan) -> None:
-        """Write down handles of what is new."""
+        """Write the handles of new names."""
         handles.write(self._layout, plan)
 
     def store(self, newest: Snapshot | None, sealed: Sealed, plan: Plan | None) -> None:
-        """Share what stands in the manifest before, too, and write down the changes."""
+        """Share the blocks that the manifest before has as well, and write the changes."""
         layout = self._layout
         manifest.store(layout.manifest(sealed.snapshot.id), sealed.manifest, self.like(newest, sealed.snapshot))
         changes.write(layout, newest, sealed, plan)
 
     def like(self, newest: Snapshot | None, snapshot: Snapshot) -> Path | None:
-        """The manifest that a new one may share blocks with. Now and then none, so that one that goes bad is not one of
-        all manifests, and a manifest's pieces do not come to lie ever further from each other.
+        """The manifest with which a new one may share blocks. Now and then none, so that a bad block does not belong to
+        all manifests, and the pieces of a manifest are not scattered more and more.
         """
         if newest is None or snapshot.full or snapshot.sequence % _OWN_MANIFEST == 0:
             return None
         return self._layout.manifest(newest.id)
 
     def drop(self, expired: int, published: int) -> None:
-        """Drop what was noted of the nights up to the expired one: no slot is older than it."""
+        """Drop the notes of the nights up to the expired one: no slot is older."""
         drop_notes(self._layout, max(expired, published - _NIGHTS))
 
 
 class NoShortcuts:
-    """The long way: both manifests are compared, every name is looked up, and a manifest is written as a whole."""
+    """No shortcuts: both manifests are compared, every name is looked up, and a manifest is written as a whole."""
 
     def __init__(self, layout: HardlinkLayout) -> None:
         self._layout = layout
 
     def differing(self, expired: str, newest: Snapshot) -> Differing | None:
-        """The manifests tell."""
+        """None: the manifests are compared."""
         return None
 
     @contextmanager
@@ -124,7 +124,7 @@ class _NothingKnown:
 
 
 def drop_notes(layout: HardlinkLayout, last: int | None = None) -> None:
-    """Drop what was noted of the nights up to the one of this number; of all nights, if it is None."""
+    """Drop the notes of the nights up to the one of this number; of all nights, if it is None."""
     for folder in layout.notes:
         for file in folder.glob("*.zst"):
             if last is None or (file.stem.isdecimal() and int(file.stem) <= last):

@@ -1,15 +1,15 @@
-"""What each night has changed: one file for each snapshot, the difference between its manifest and the one before.
+"""The changes of each night: one file for each snapshot, the difference between its manifest and the one before.
 
     changes.1 2026-11-19T030000Z 2026-11-20T030000Z
     - etc/fstab
     - etc/gone/
     +0000012 >f+++++++++|rw-r--r--|0|0|5210|2026/11/20-02:00:00|//etc/fstab
 
-First the names that are not there any more, or are another inode; then those that are new, or another inode, as
-numbered lines. A folder's name ends with a slash: where it takes a file's place, it is another name.
+First the names that were removed, or have another inode; then those that are new, or have another inode, as numbered
+lines. A folder's name ends with a slash: if a folder replaces a file, it is another name.
 
-The nights between two snapshots add up to what differs between these, at the price of what has changed. Two manifests
-tell the same at the price of all that exists: they are compared where the chain of nights is broken, or bigger.
+The nights between two snapshots add up to the difference of these, at the cost of the changed entries. Two manifests
+give the same at the cost of all entries: they are compared if the chain of nights is broken, or bigger.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from snapmirror.snapshots.slot import Sealed
 from snapmirror.snapshots.spool import Spool
 
 _FORMAT, _GONE = b"changes.1", b"-"
-_LITTLE = 1 << 16  # bytes; in a small tree all of this costs next to nothing
+_LITTLE = 1 << 16  # bytes; in a small tree all of this costs almost nothing
 
 
 def write(layout: HardlinkLayout, before: Snapshot | None, sealed: Sealed, plan: Plan | None = None) -> None:
-    """Write down what a new snapshot has changed since the one before, if that is little enough to be of use.
+    """Write the changes of a new snapshot since the one before, if they are few enough to be of use.
 
-    The `plan` knows it, if the manifest is as it was planned; else the two manifests are compared.
+    The `plan` knows them, if the manifest is as planned; otherwise the two manifests are compared.
     """
     file = layout.changes(sealed.snapshot.sequence)
-    file.unlink(missing_ok=True)  # that of a night that has failed
+    file.unlink(missing_ok=True)  # the file of a failed night
     if before is None or sum(sealed.snapshot.counts.values()) > MOST_CHANGES:
         return
     pairs = plan.differing if plan is not None and plan.manifest is sealed.manifest else None
@@ -50,8 +50,8 @@ def write(layout: HardlinkLayout, before: Snapshot | None, sealed: Sealed, plan:
 
 
 def between(layout: HardlinkLayout, old: str, new: Snapshot) -> Differing | None:
-    """What differs between the snapshot of the id `old` and a later one, by the nights between them. None where these
-    do not tell, or are more to read than the old one's manifest.
+    """The difference of the snapshot with the id `old` and a later one, from the nights between them. None if these are
+    not noted, or are more to read than the old one's manifest.
     """
     try:
         room = layout.manifest(old).stat().st_size + _LITTLE
@@ -70,7 +70,7 @@ def between(layout: HardlinkLayout, old: str, new: Snapshot) -> Differing | None
             wanted, number = before, number - 1
     except (OSError, DamageError, ValueError, IndexError):
         return None
-    first: dict[bytes, bool] = {}  # whether the old one had it
+    first: dict[bytes, bool] = {}  # whether the old snapshot had the name
     last: dict[bytes, Numbered | None] = {}
     for lines in reversed(chain):
         for word, rest in lines:

@@ -1,18 +1,18 @@
-"""What the next slots want to know of a snapshot's new names, without looking for them in its tree.
+"""Handles of a snapshot's new names, so that the next slots need not look them up in its tree.
 
     s1.83ea000091c02b11 /
     i1.0220ea0057221af8 etc/fstab
     d755.0.0.1795313842000000000 etc/
 
 One file for each snapshot, packed as checksums are: a name's inode by its file handle; a folder without extended
-attributes by mode, owner, group, and time in nanoseconds. The first line is the handle of the folder in which the file
-lies: in a copy of a store, made on the same file system, the handles lead to the inodes of the original.
+attributes by mode, owner, group, and time in nanoseconds. The first line is the handle of the folder that holds the
+file: in a copy of a store, made on the same file system, the handles lead to the inodes of the original.
 
-The number before a manifest's entry tells in which file to look. A slot is recycled at the price of what changes in it;
-looking up the other end of every change in the newest tree would cost as many reads again.
+The number before a manifest's entry tells which file to read. Recycling a slot costs as much as its changes; looking up
+each change in the newest tree would double the reads.
 
-They are hints, and their folder on the disk is called so: where one is missing, or leads to something else than the
-manifest tells of, the name is looked up.
+They are hints, and their folder on the disk has that name: if one is missing, or leads to something other than the
+manifest says, the name is looked up.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.spool import Spool
 from snapmirror.tools import handles as file_handles
 
-_MOST = 20_000  # names: of a night with more, all that they would save is little
+_MOST = 20_000  # names: for a night with more, handles would save little
 _SECOND = 1_000_000_000
-_STORE = b"/"  # no name in a tree
+_STORE = b"/"  # not a name in a tree
 
 
 def write(layout: HardlinkLayout, plan: Plan) -> None:
-    """Write down the handles of what a plan has brought into the slot."""
+    """Write the handles of the names that a plan has brought into the slot."""
     file = layout.handles(plan.sequence)
     if plan.requested + len(plan.links) > _MOST or not file_handles.are_lasting(layout.slot):
-        file.unlink(missing_ok=True)  # that of a night that has failed
+        file.unlink(missing_ok=True)  # the file of a failed night
         return
     slot, found = Tree(layout.slot), Spool[bytes, bytes]()
     with suppress(OSError):
         found.append((_store(layout), _STORE))
     for path in asked_for(plan):
-        with suppress(OSError):  # it has vanished, or this file system has no such thing
+        with suppress(OSError):  # it has vanished, or this file system has no handles
             found.append((_hint(slot, path), escape(path)))
     files.write(file, packed.pack(found))
 
@@ -67,7 +67,7 @@ def _store(layout: HardlinkLayout) -> bytes:
 
 
 class Handles:
-    """The handles of a mirror, read as they are asked for. `beside` is a descriptor of its file system. See `Known`."""
+    """The handles of a mirror, read when they are needed. `beside` is a descriptor of its file system. See `Known`."""
 
     def __init__(self, layout: HardlinkLayout, beside: int, *, usable: bool) -> None:
         self._layout, self._beside, self._usable = layout, beside, usable
@@ -89,7 +89,7 @@ class Handles:
     def folder(self, number: int, wanted: Entry) -> FolderAttributes | None:
         """The attributes of a folder that has no extended ones; None if they are not known."""
         hint = self._of(number, wanted.path)
-        with suppress(ValueError, BadLine):  # nor are they where the manifest tells a time that cannot be
+        with suppress(ValueError, BadLine):  # nor are they known if the manifest has an impossible time
             if hint[:1] == b"d":
                 mode, uid, gid, mtime = hint[1:].split(b".")
                 known = FolderAttributes(int(mode, 8), int(uid), int(gid), int(mtime), int(mtime))
@@ -99,7 +99,7 @@ class Handles:
         return None
 
     def link(self, number: int, wanted: Entry, slot: Tree) -> bool:
-        """Give an entry's inode its name in the slot; False if that cannot be done from here."""
+        """Link an entry's inode to its name in the slot; False if the handle does not lead to it."""
         hint = self._of(number, wanted.path)
         if not self._usable or hint[:1] != b"i":
             return False
@@ -111,7 +111,7 @@ class Handles:
                 os.link(source, slot.at(wanted.path), src_dir_fd=self._beside, follow_symlinks=True)
                 return True
         except OSError:
-            return False  # whatever it is, it is told of by the long way, if it is still there
+            return False  # whatever it is, the look-up by name reports it, if it still exists
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def opened(layout: HardlinkLayout) -> Iterator[Handles]:
 
 
 def _is(wanted: Entry, status: os.stat_result) -> bool:
-    """Whether an inode looks as the manifest says. (Of a symlink its target's length: the target has no name here.)"""
+    """Whether an inode matches the manifest. (Of a symlink, the length of the target: the inode has no name here.)"""
     from snapmirror.snapshots.verify.attributes import Rules, differing  # not at every start, counted in milliseconds
 
     if wanted.kind == b"L":
