@@ -1,7 +1,7 @@
 """Copies the closed image to a removable disk: sparse, only the differences, never over a good copy.
 
-    snapmirror.img        the copy, whole whenever it has this name; .json beside it tells what it is
-    snapmirror.img.sums   what its blocks were when they were last read back (see `sums`)
+    snapmirror.img        the copy, complete whenever it has this name; .json beside it describes it
+    snapmirror.img.sums   the checksums of its blocks when they were last read back (see `sums`)
     snapmirror.img.incomplete, .update, .update.list    while a copy is being made or brought up to date
     snapmirror.img.former.000007.update, .update.list   leads back to the generation before (see `former`)
 

@@ -1,4 +1,4 @@
-"""The key, the LUKS header, and the block device that shows what is inside the image.
+"""The key, the LUKS header, and the block device with the decrypted content of the image.
 
 Three stacks, chosen by the kernel's capabilities:
 

@@ -2,11 +2,11 @@
 
 The check costs milliseconds after a clean night and reads everything only after an unclean one:
 
-    xfs   the log's state is asked; a dirty log is replayed by mounting once, then xfs_repair -n reads all metadata
-          (before the replay it would report damage that is none)
+    xfs   the log's state is read; a dirty log is replayed by mounting once, then xfs_repair -n reads all metadata
+          (before the replay it would report false damage)
     ext4  a dirty journal is replayed by mounting once, then e2fsck -p trusts the clean mark; errors that the kernel has
-          seen make it read all. It is not let to replay: where the disk below is full it goes on, and the journal is
-          gone afterwards. The kernel gives up, and keeps it
+          noted make it read all. e2fsck must not replay: if the disk below is full it goes on, and the journal is lost;
+          the kernel gives up, and keeps the journal
 """
 
 from __future__ import annotations
