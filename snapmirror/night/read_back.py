@@ -29,7 +29,7 @@ from snapmirror.storage.open_store import OpenStore
 
 log = logging.getLogger("snapmirror.verify")
 _TOLD = 10
-_LOWEST = 7  # of the best-effort class: others come first, but it is still served on a busy disk
+_LOWEST = 7  # lowest of the best-effort class: it gives way, but is still served on a busy disk
 
 
 def read_back(

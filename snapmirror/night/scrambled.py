@@ -29,7 +29,7 @@ _SAMPLE = 128
 _FEWEST = 20
 """With fewer replaced plain files the guard decides nothing."""
 _POOL = 4096  # of each kind; the sample is drawn from these
-_HOPELESS = 8  # old files were read, and none of them was plain
+_HOPELESS = 8  # give up after so many old files if none has turned random
 _GROWTH = 8192  # bytes that an encrypted file may be longer, for its keys
 _PADDING = 64
 _ENDINGS = 3  # that may have been added to a name

@@ -37,7 +37,7 @@ from snapmirror.snapshots.times import IsNearest, is_nearest
 
 _SAMPLE = 4
 MOST_CHANGES = 20_000
-"""The changed names of a night are remembered up to this number."""
+"""If more names have changed in a night, the list of changes is not kept."""
 
 
 class Manifest(Text, Former, Protocol):

@@ -81,17 +81,17 @@ def name_of(line: Line | Numbered) -> bytes:
 
 
 def files_of(lines: Iterable[Line]) -> list[Line]:
-    """Those of files."""
+    """The lines of files."""
     return [line for line in lines if line[1:2] == b"f"]
 
 
 def symlinks_of(lines: Iterable[Line]) -> list[Line]:
-    """Those of symlinks."""
+    """The lines of symlinks."""
     return [line for line in lines if line[1:2] == b"L"]
 
 
 def without_links(lines: Iterable[Line]) -> list[Line]:
-    """All but those of further names of hard link groups."""
+    """All lines except those of further names of hard link groups."""
     return [line for line in lines if line[:1] != b"h"]
 
 
@@ -125,7 +125,7 @@ def all_numbered(numbers: Iterable[int], lines: Iterable[Line]) -> Iterator[Numb
 
 
 def holding(lines: Iterable[Numbered], text: bytes) -> Iterator[Numbered]:
-    """Those that contain this text."""
+    """The lines that contain this text."""
     return (line for line in lines if text in cast("bytes", line))
 
 

@@ -133,9 +133,9 @@ class Purge(BaseModel):
 class Record(BaseModel):
     """The state of one mirror. `snapshots` are newest first. `healed` are the last healings, newest last.
 
-    `parked` is the expired snapshot that waits to be recycled; `slot_equals` is the snapshot of which the slot is an
-    exact copy, or None while that is not certain. `fetched_flushed`: all bytes that an interrupted run has left in the
-    slot are on the device. `purged` are names that an administrator has purged from all snapshots.
+    `parked` is the expired snapshot to be recycled; `slot_equals` is the snapshot of which the slot is an exact copy,
+    or None while that is not certain. `fetched_flushed`: all bytes that an interrupted run has left in the slot are on
+    the device. `purged` are names that an administrator has purged from all snapshots.
     """
 
     format: Literal["snapmirror record"] = "snapmirror record"

@@ -25,7 +25,7 @@ OVER, UNDER = b" is over max-size", b" is under min-size"
 
 @dataclass
 class Listing:
-    """A listing while and after it is read, in blocks of lines; lines that are no entries are messages.
+    """A listing while and after it is read, in blocks of lines; lines that are not entries are messages.
 
     `partial`: parts of the source could not be read. `skipped` are names (escaped) that were left out for their size,
     each with OVER or UNDER.

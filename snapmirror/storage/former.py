@@ -1,6 +1,6 @@
 """Former generations of a copy: the blocks that an update replaces are kept, in case the new generation is bad.
 
-    snapmirror.img.former.000007.update, .update.list    applied to the copy, they make it what it was before
+    snapmirror.img.former.000007.update, .update.list    applied to the copy, they restore the generation before
 
 It is an update (see `update`) in reverse: complete, on the disk and read back before the forward one is. So at every
 moment it produces the generation before: it does not change the old copy, and turns a mixture or the new copy into the

@@ -41,7 +41,7 @@ _ASK_SECONDS = 2.0
 def here(image: Path, record: Path, patience: float = 0.0, rank: Rank = Rank.IMAGE) -> Iterator[None]:
     """Lock the image on a local disk, against all who ask for the lock. Raises TakenError when another program has it.
 
-    `patience`: for so many seconds another snapmirror of this machine is waited for.
+    `patience`: seconds to wait for another snapmirror of this machine.
     """
     with files.reading(record) as file:
         lockfile.narrow(file.fileno(), record)
@@ -53,7 +53,7 @@ def here(image: Path, record: Path, patience: float = 0.0, rank: Rank = Rank.IMA
 def on_server(image: Path, patience: float = 0.0, rank: Rank = Rank.IMAGE) -> Iterator[None]:
     """Lock the image on a share, against all machines. Raises TakenError when another program has it.
 
-    `patience`: for so many seconds another snapmirror of this machine is waited for.
+    `patience`: seconds to wait for another snapmirror of this machine.
     """
     path = image.with_name(image.name + ".lock")
     with _opened(path) as file, ExitStack() as asking:

@@ -1,7 +1,7 @@
 """An update of a copy: the differing blocks, written beside it in full before the copy itself is changed.
 
     snapmirror.img.update         the blocks, one after the other
-    snapmirror.img.update.list    which they are; there only when the blocks are complete, on the disk, and read back
+    snapmirror.img.update.list    their numbers; exists only once the blocks are complete, on the disk, and read back
 
 It is a redo journal: until the list exists the copy is the old one; from then on it can be turned into the new one,
 repeatedly, by the next run or by hand, with `dd` alone (page `copy`). Two alternating whole copies would be as safe and

@@ -1,9 +1,9 @@
 """Makes the slot: a tree that is equal to the newest snapshot, and shares every inode except the folders'.
 
-Three ways, by what there is: `copied` (cp --archive --link) while nothing has expired yet; `recycled` from an expired
-snapshot, whose differences are known from the nights since or from two manifests; and `repaired`, by walking both
-trees, when a run has failed in between and the state is unknown. All three may be interrupted at any point: the next
-run repairs what they leave.
+It has three ways: `copied` (cp --archive --link) while nothing has expired yet; `recycled` from an expired snapshot,
+whose differences are known from the nights since or from two manifests; and `repaired`, by walking both trees, when a
+run has failed in between and the state is unknown. All three may be interrupted at any point: the next run repairs what
+they leave.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def recycled(differing: Differing, tree: Path, slot: Path, known: Known, stop: E
 
 
 def repaired(tree: Path | None, slot: Path, stop: Event) -> Prepared:
-    """Turn whatever the slot is into the newest snapshot's tree, but keep what an interrupted night has fetched.
+    """Turn the slot, in any state, into the newest snapshot's tree, but keep files of an interrupted night.
 
     A file is such a leftover if none of its names is in a snapshot: all of them are found in the slot. Without a
     snapshot (`tree` None) everything in the slot is a leftover.
@@ -198,8 +198,8 @@ def _inodes(tree: Tree) -> Iterator[tuple[bytes, int]]:
 class _Repair:
     """A walk over slot and snapshot side by side. Inode numbers come with the names: right ones cost nothing.
 
-    `strangers` are files of the slot that the snapshot does not have under that name: by inode, the number of links
-    and the names found.
+    `strangers` are files of the slot that the snapshot lacks under that name: by inode, the number of links and the
+    names found.
     """
 
     def __init__(self, here: Tree, there: Tree | None, stop: Event) -> None:

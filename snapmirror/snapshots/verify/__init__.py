@@ -1,4 +1,4 @@
-"""Verifying snapshots: each tree against its manifest, and contents against the checksums taken at sealing.
+"""Verifies snapshots: each tree against its manifest, and contents against the checksums taken at sealing.
 
 `tree` compares names, types, attributes and links; `content` reads files. Nothing is mended and nothing is written. The
 caller holds the lock: otherwise recycling could change a tree meanwhile.

@@ -92,7 +92,7 @@ class ZfsLayout:
         """Raises ForeignError if a symlink, another device or something else is in one of these places."""
         folders = (self.manifests, self.sums, self.scratch, self.by_date)
         places.check(self.root, self.private, folders=folders, files=(self.names, self.began, self.private / READ_BACK))
-        places.check_folder(self.current)  # (a device of its own)
+        places.check_folder(self.current)  # (it is a device of its own)
         if self.current.is_dir():
             places.check_folder(self.slot, self.current.stat().st_dev)
 
