@@ -14,7 +14,7 @@ from typing import IO
 from snapmirror import process
 from snapmirror.errors import SnapmirrorError
 from snapmirror.sources import limits
-from snapmirror.tools import rsync_output
+from snapmirror.tools import rsync, rsync_output
 
 _PAUSE_SECONDS = 0.01
 
@@ -84,7 +84,9 @@ def conversation(
 ) -> Iterator[Conversation]:
     """An rsync that runs as long as the context. `flood` limits its output and names what is being done.
 
-    `seconds`: the longest silence; 0: no limit. `memory` in bytes and `writable`: see `process.running`.
+    `seconds`: the longest silence; 0: no limit. `memory` in bytes and `writable`: see `process.running`. Raises
+    UsageError if this machine changes the meaning of rsync's options.
     """
+    rsync.refuse_aliases()
     with process.running(argv, stdin=stdin, memory=memory, writable=writable) as child:
         yield Conversation(child, flood, seconds)

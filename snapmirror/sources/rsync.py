@@ -54,7 +54,6 @@ class RsyncSource:
     def listed(self, *, expected: int) -> Iterator[Listing]:
         """See `protocol.Source`."""
         mirror = self._mirror
-        rsync.refuse_aliases()
         if self._location.kind == "ssh" and process.find("ssh") is None:  # rsync would not say so clearly
             raise UsageError("the program ssh is not installed", hint="'snapmirror doctor' names its package")
         argv = rsync.listing_argv(self._location, self._options, whole=0 < expected <= _MOST_AT_ONCE)

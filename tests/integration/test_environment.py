@@ -11,6 +11,9 @@ import pytest
 from snapmirror.environment import passed_on, whole
 from snapmirror.errors import UsageError
 from snapmirror.process import run
+from snapmirror.sources.conversation import conversation
+from snapmirror.sources.limits import Flood
+from snapmirror.tools import rsync
 from snapmirror.tools.rsync import refuse_aliases
 from snapmirror.tools.ssh import Login, rsh
 from tests.support.runner import Scene
@@ -100,6 +103,15 @@ def test_aliases_for_the_whole_machine_are_refused(tmp_path: Path, line: str, re
     file.write_text(f"other alias --x --y\n{line}\n")
     with pytest.raises(UsageError, match="changes what rsync's option") if refused else nullcontext():
         refuse_aliases([tmp_path / "missing", file])
+
+
+def test_every_conversation_with_rsync_looks_for_such_aliases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restores and transfers as well: all of them are conversations."""
+    file = tmp_path / "popt"
+    file.write_text("rsync alias --links --copy-links\n")
+    monkeypatch.setattr(rsync, "_POPT", file)
+    with pytest.raises(UsageError, match="changes what rsync's option"), conversation(["true"], Flood("a restore")):
+        pass
 
 
 def test_no_ssh_on_this_machine_is_not_the_servers_fault(tmp_path: Path) -> None:
