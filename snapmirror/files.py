@@ -37,6 +37,11 @@ class ForeignError(StorageError):
         super().__init__(f"{os.fsdecode(path)!r} {what}; it was not touched", hint=_HINT)
 
 
+def why(error: OSError | ForeignError) -> str:
+    """The reason of a failed read or write in words, with the file."""
+    return error.message if isinstance(error, ForeignError) else f"{error.filename}: {error.strerror}"
+
+
 def kind_of(mode: int) -> str:
     """The kind of a file of this mode, in words."""
     for is_one, name in _KINDS:
@@ -219,9 +224,9 @@ def replacing(path: Path, mode: int = 0o600, *, alone: bool = False, inherited: 
             raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace a small file: readers see the old or the new one, never half of it. Raises OSError and ForeignError."""
-    with replacing(path, mode) as descriptor:
+def replace(path: Path, content: bytes, mode: int = 0o600, *, inherited: bool = False) -> None:
+    """Replace a small file: readers see the old or the new one, never half of it. See `replacing`."""
+    with replacing(path, mode, inherited=inherited) as descriptor:
         write_all(descriptor, memoryview(content))
 
 

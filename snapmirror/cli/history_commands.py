@@ -178,8 +178,10 @@ def diff(
 
 def _is_at(one: Difference, path: bytes) -> bool:
     """Whether a difference concerns this name or one below it; also if it moved there, or away."""
+    from snapmirror.snapshots.entry import is_within
+
     names = (one.path, *([one.source] if one.source is not None else []))
-    return path == b"." or any(name == path or name.startswith(path + b"/") for name in names)
+    return path == b"." or any(is_within(name, path) for name in names)
 
 
 def _check_same_mirror(old: Found, new: Found) -> None:

@@ -153,7 +153,7 @@ def retire(
     Example: snapmirror retire web1
     """
     from snapmirror.history import retiring
-    from snapmirror.history.histories import complete_removal
+    from snapmirror.history.unfinished import complete_removal
     from snapmirror.state import summary
     from snapmirror.storage.locks import READER_SECONDS
     from snapmirror.storage.open_store import open_store

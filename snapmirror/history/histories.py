@@ -11,7 +11,6 @@ recycling would change them.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from snapmirror import folder
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError, StorageError, TakenError
 from snapmirror.history.open import history_of
+from snapmirror.history.unfinished import complete_removal
 from snapmirror.snapshots.history import Catalogue, History
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.select import choose
@@ -176,18 +176,6 @@ def refuse_busy(config: Config) -> None:
     """Raises LockedError while a run uses the image or pool, for what the copies do not contain."""
     if not config.is_plain and (busy := refusal(config)) is not None:
         raise busy
-
-
-def complete_removal(config: Config, store: OpenStore) -> None:
-    """Complete the removal of a history that is being retired. The caller holds the lock.
-
-    Raises SnapmirrorError.
-    """
-    if os.path.lexists(store.path / folder.RETIREMENTS):
-        from snapmirror.history.retiring import finish  # not at every start, which is counted in milliseconds
-
-        if (name := finish(config, store)) is not None:
-            log.info("removed the rest of the retired history of %s", name)
 
 
 def _check_order(name: str, history: History, *, read_only: bool) -> None:

@@ -27,7 +27,7 @@ from snapmirror.history.login_files import PATTERNS as LOGIN_FILES
 from snapmirror.history.login_files import is_one as is_login_file
 from snapmirror.history.lookup import ancestors
 from snapmirror.model import Progress, count, size
-from snapmirror.snapshots.entry import BadLine, Entry, join, parent, parse
+from snapmirror.snapshots.entry import BadLine, Entry, is_within, join, parent, parse
 from snapmirror.snapshots.lines import Line
 from snapmirror.sources import named_files, settings
 from snapmirror.sources.conversation import conversation
@@ -255,7 +255,7 @@ class Restore:
         return [*sorted(folders), *alone]
 
     def _is_asked_for(self, path: bytes) -> bool:
-        return any(one in (b".", path) or path.startswith(one + b"/") for one in self.paths)
+        return any(one == b"." or is_within(path, one) for one in self.paths)
 
     def _lines(
         self,

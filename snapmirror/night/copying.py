@@ -80,7 +80,5 @@ def _examine(config: Config, accept_changes: bool, store: OpenStore) -> None:
 def _remember(config: Config, copy: summary.Copy) -> None:
     try:
         summary.keep_copy(config, copy)
-    except files.ForeignError as error:
-        log.warning("how the copy went cannot be remembered: %s", error.message)
-    except OSError as error:
-        log.warning("how the copy went cannot be remembered: %s: %s", error.filename, error.strerror)
+    except (OSError, files.ForeignError) as error:
+        log.warning("how the copy went cannot be remembered: %s", files.why(error))

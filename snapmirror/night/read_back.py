@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 
 from snapmirror.config import Config, MirrorConfig
 from snapmirror.errors import Interrupted, SnapmirrorError
-from snapmirror.history.open import history_of
 from snapmirror.model import Progress, count, size
 from snapmirror.night import guard
 from snapmirror.pipeline import Pipeline
+from snapmirror.snapshots.history import History
 from snapmirror.snapshots.verify import Finding, Report, rolling, spread
 from snapmirror.snapshots.verify.findings import CONTENT
 from snapmirror.state import damage
@@ -36,6 +36,7 @@ def read_back(
     config: Config,
     mirror: MirrorConfig,
     store: OpenStore,
+    history: History,
     night: MirrorReport,
     pipeline: Pipeline,
     progress: Progress,
@@ -44,7 +45,6 @@ def read_back(
 
     The caller holds the lock, and the store open for writing. Raises only Interrupted.
     """
-    history = history_of(store, mirror)
     state = damage.load(config, mirror.name, history)
     if state is None:
         night.warnings.append(

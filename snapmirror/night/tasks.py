@@ -23,8 +23,8 @@ from snapmirror.errors import (
     StumbledError,
     UnreachableError,
 )
-from snapmirror.history.histories import complete_removal
 from snapmirror.history.open import history_of
+from snapmirror.history.unfinished import complete_removal
 from snapmirror.model import NOTICE, Progress
 from snapmirror.night.night import Night, Options
 from snapmirror.pipeline import Pipeline
@@ -115,12 +115,12 @@ def read_back(now: Round) -> None:
     for mirror, night in zip(now.mirrors, now.nights, strict=True):
         if night.result != "published":
             continue
-        history = history_of(now.store, mirror)
+        history = now.histories[mirror.name]
         noted = history.read_back().exists() or summary.damage_file(now.config).exists()
         if mirror.verify.read_all_within_days or noted:
             from snapmirror.night import read_back as reading  # not at every start, which is counted in milliseconds
 
-            reading.read_back(now.config, mirror, now.store, night, now.pipeline, now.work.progress)
+            reading.read_back(now.config, mirror, now.store, history, night, now.pipeline, now.work.progress)
 
 
 def keep_catalogues(now: Round) -> None:
@@ -212,6 +212,5 @@ def _remember_newest(config: Config, history: History, report: MirrorReport) -> 
     try:
         newest.remember(config, report.mirror, history.snapshots()[0])
     except (OSError, files.ForeignError) as error:
-        why = error.message if isinstance(error, files.ForeignError) else f"{error.filename}: {error.strerror}"
-        report.warnings.append(f"the newest snapshot cannot be remembered: {why}")
+        report.warnings.append(f"the newest snapshot cannot be remembered: {files.why(error)}")
         report.exit_code = int(ExitCode.WARNINGS)

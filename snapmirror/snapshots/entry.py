@@ -194,6 +194,11 @@ def is_inside(path: bytes) -> bool:
     return b"\0" not in path and not (b"" in parts or b"." in parts or b".." in parts)
 
 
+def is_within(path: bytes, top: bytes) -> bool:
+    """Whether a path is `top`, or lies below it."""
+    return path == top or path.startswith(top + b"/")
+
+
 def inside(name: bytes) -> bytes:
     """The path of an escaped name. Raises BadLine for one that leaves the tree."""
     path = unescape(name).removesuffix(b"/")

@@ -94,7 +94,7 @@ class EntryFlood(Flood):
     def look(self, complaints: int) -> None:
         """Called about every second: checks the complaints and the free memory."""
         super().look(complaints)
-        total, left = _machine_memory()
+        total, left = _total_and_free_memory()
         if left < total // _SPARE:
             raise TransferError(
                 f"{self.what}: this machine has too little memory for it, at {self.lines} entries",
@@ -119,7 +119,7 @@ _MESSAGES = 100_000
 _HOSTILE = "nothing was published; the server is broken, or hostile"
 
 
-def _machine_memory() -> tuple[int, int]:
+def _total_and_free_memory() -> tuple[int, int]:
     """Total and free memory of this machine, in bytes."""
     lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
     kib = {words[0]: int(words[1]) for words in lines}

@@ -22,6 +22,7 @@ from snapmirror.snapshots.entry import (
     Entry,
     escape,
     is_inside,
+    is_within,
     key_of,
     parse_permissions,
     parse_time,
@@ -75,7 +76,7 @@ class Grafted:
         self._part.check()
 
     def _is_parts(self, path: bytes) -> bool:
-        return path == self._folder or path.startswith(self._below)
+        return is_within(path, self._folder)
 
     def _whole(self, path: bytes) -> bytes:
         """A path of the part, in the whole tree."""
@@ -269,7 +270,7 @@ class _Remaining:
 
     def _is_hidden(self, path: bytes) -> bool:
         """Whether it belongs to the part, or is not a folder though its path is that of a folder above the part."""
-        return path == self._folder or path.startswith(self._below) or path in self._above
+        return is_within(path, self._folder) or path in self._above
 
 
 def _at(tree: Path, folder: bytes) -> Path:

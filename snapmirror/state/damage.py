@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from snapmirror import files
 from snapmirror.config import Config
 from snapmirror.model import Progress
+from snapmirror.snapshots.entry import is_within
 from snapmirror.snapshots.history import Catalogue, History
 from snapmirror.snapshots.verify import Report, rolling
 from snapmirror.snapshots.verify.rolling import Damaged, Round
@@ -124,7 +125,7 @@ def refresh(config: Config, mirror: str, history: History, gone: Sequence[bytes]
     """
     if (before := load(config, mirror, history)) is None or not before.damaged:
         return
-    left = [one for one in before.damaged if not any(_is_below(one.path_base64, path) for path in gone)]
+    left = [one for one in before.damaged if not any(is_within(one.path_base64, path) for path in gone)]
     state = before.model_copy(update={"damaged": tuple(left)})
     reading = rolling.Reading(history, state, Report(mirror), progress)
     progress.begin(f"checking {mirror} again")
@@ -138,10 +139,6 @@ def refresh(config: Config, mirror: str, history: History, gone: Sequence[bytes]
         log.warning("the damage is not recorded: %s", _said(error))
     for problem in _tell(config, mirror, reading.state.damaged_files):
         log.warning("%s", problem)
-
-
-def _is_below(name: bytes, path: bytes) -> bool:
-    return name == path or name.startswith(path + b"/")
 
 
 def _keep(config: Config, mirror: str, history: History, state: Round, *, writable: bool) -> None:
@@ -177,8 +174,8 @@ def _notes(config: Config) -> _Notes:
 def _write(config: Config, notes: _Notes) -> None:
     path = summary.damage_file(config)
     if notes.mirrors:
-        with files.replacing(path, inherited=True) as descriptor:  # root verifies a user's store, too
-            files.write_all(descriptor, memoryview(notes.model_dump_json(indent=1).encode()))
+        # inherited: root verifies a user's store, too
+        files.replace(path, notes.model_dump_json(indent=1).encode(), inherited=True)
     else:
         path.unlink(missing_ok=True)
 

@@ -36,12 +36,7 @@ def version(mirror: str, version: Version, history: Catalogue) -> dict[str, Any]
     fields: dict[str, Any] = {
         "mirror": mirror,
         **json_name(entry.path),
-        "type": KINDS[entry.kind],
-        "bytes": entry.size,
-        "modified_at": utc_mtime(entry),
-        "mode": f"{entry.mode:04o}",
-        "uid": entry.uid,
-        "gid": entry.gid,
+        **_attributes(entry),
         "snapshots": [snapshot.id for snapshot in version.snapshots],
         **json_name(place(history, newest, entry.path), "copy_from"),
     }
@@ -59,13 +54,17 @@ def difference(one: Difference) -> dict[str, Any]:
         fields |= json_name(one.source, "source")
     for key, entry in (("before", one.before), ("after", one.after)):
         if entry is not None:
-            fields[key] = {
-                "type": KINDS[entry.kind], "bytes": entry.size, "modified_at": utc_mtime(entry),
-                "mode": f"{entry.mode:04o}", "uid": entry.uid, "gid": entry.gid,
-            }  # fmt: skip
+            fields[key] = _attributes(entry)
             if entry.target is not None:
                 fields[key] |= json_name(entry.target, "target")
     return fields
+
+
+def _attributes(entry: Entry) -> dict[str, Any]:
+    return {
+        "type": KINDS[entry.kind], "bytes": entry.size, "modified_at": utc_mtime(entry), "mode": f"{entry.mode:04o}",
+        "uid": entry.uid, "gid": entry.gid,
+    }  # fmt: skip
 
 
 def place(history: Catalogue, snapshot: Snapshot, path: bytes) -> bytes:

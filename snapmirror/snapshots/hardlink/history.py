@@ -110,7 +110,7 @@ class HardlinkHistory:
         kept = [one for one in record.snapshots if one.id not in gone]
         expired = [one for one in record.snapshots if one.id in gone]
         record.moves = rotation.moves(self.layout, kept, expired, park=False)
-        record.snapshots = [one.model_copy(update={"slot": slot}) for slot, one in enumerate(kept, start=1)]
+        record.snapshots = rotation.numbered(kept)
         with interrupts.deferred():
             self._ledger.save()
             self._ledger.make_moves()

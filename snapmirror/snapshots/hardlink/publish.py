@@ -34,7 +34,7 @@ def publish(
     park = bool(expired) and not layout.parked.exists()
     moved = before.model_copy(
         update={
-            "snapshots": [one.model_copy(update={"slot": number}) for number, one in enumerate(kept, start=1)],
+            "snapshots": rotation.numbered(kept),
             "sequence": sealed.snapshot.sequence,
             "parked": expired[0].id if park else before.parked,
             "slot_equals": None,

@@ -18,7 +18,7 @@ from pathlib import Path
 from snapmirror import files
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import entry, packed
-from snapmirror.snapshots.entry import Entry, escape, parent, unescape
+from snapmirror.snapshots.entry import Entry, escape, is_within, parent, unescape
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.ledger import Ledger
 from snapmirror.snapshots.hardlink.shortcuts import drop_notes
@@ -64,7 +64,7 @@ class Held:
 
 def is_one(path: bytes, purged: Sequence[bytes]) -> bool:
     """Whether a path is one of the purged ones, or lies below one."""
-    return any(path == one or path.startswith(one + b"/") for one in purged)
+    return any(is_within(path, one) for one in purged)
 
 
 def held(manifest: Path, snapshot: Snapshot, paths: Sequence[bytes]) -> Held:

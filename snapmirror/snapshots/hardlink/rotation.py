@@ -37,6 +37,11 @@ def moves(layout: HardlinkLayout, kept: Sequence[Snapshot], expired: Sequence[Sn
     ]
 
 
+def numbered(kept: Sequence[Snapshot]) -> list[Snapshot]:
+    """Snapshots, newest first, with the slots that they have after the rotation."""
+    return [one.model_copy(update={"slot": number}) for number, one in enumerate(kept, start=1)]
+
+
 def _name(layout: HardlinkLayout, number: int) -> str:
     return f"backup.{number}" if number else str(layout.slot.relative_to(layout.root))
 

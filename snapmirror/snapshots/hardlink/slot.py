@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from snapmirror import interrupts
 from snapmirror.errors import StorageError
 from snapmirror.snapshots import folder_attributes, names, staging
 from snapmirror.snapshots.entry import BadLine
@@ -26,11 +25,11 @@ from snapmirror.snapshots.hardlink.scratch import names_in
 from snapmirror.snapshots.hardlink.shortcuts import Shortcuts
 from snapmirror.snapshots.hardlink.stage import stage
 from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.preparing import preparing
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.retention import Decision
 from snapmirror.snapshots.slot import Preparing, Published, Sealed, SupportsResuming, Target
 from snapmirror.snapshots.staging import Arrived
-from snapmirror.threads import one_worker
 from snapmirror.tools import filesystems
 
 log = logging.getLogger("snapmirror.store")
@@ -56,20 +55,14 @@ class HardlinkSlot:
     @contextmanager
     def preparing(self) -> Iterator[Preparing]:
         """Prepares the slot in a thread of its own, while the source is being listed."""
-        stop = Event()
-        with one_worker("slot") as pool:
-            try:
-                with interrupts.deferred():  # no interruption may lose a thread that is being started
-                    ready = pool.submit(self._prepare, stop)
+        with preparing(self._prepare) as result:
 
-                def wait() -> bool:
-                    self._prepared = ready.result()
-                    self._is_copy = self._prepared == prepare.Prepared()
-                    return not self._prepared.lost
+            def wait() -> bool:
+                self._prepared = result()
+                self._is_copy = self._prepared == prepare.Prepared()
+                return not self._prepared.lost
 
-                yield wait
-            finally:
-                stop.set()
+            yield wait
 
     def _prepare(self, stop: Event) -> prepare.Prepared:
         record, layout = self._ledger.record, self._layout

@@ -20,6 +20,7 @@ from snapmirror import files, interrupts
 from snapmirror.snapshots import checksums, folder_attributes, packed
 from snapmirror.snapshots.names import Tree, remove_tree
 from snapmirror.snapshots.plan import Plan
+from snapmirror.snapshots.preparing import preparing
 from snapmirror.snapshots.retention import Decision
 from snapmirror.snapshots.slot import Preparing, Published, Sealed, Target
 from snapmirror.snapshots.staging import KEPT, Arrived, move, place
@@ -27,7 +28,6 @@ from snapmirror.snapshots.zfs import sealing
 from snapmirror.snapshots.zfs.dataset import Dataset
 from snapmirror.snapshots.zfs.stage import put_back, stage, unstage
 from snapmirror.snapshots.zfs.survey import Survey, survey
-from snapmirror.threads import one_worker
 from snapmirror.tools import filesystems, zfs, zpool
 
 log = logging.getLogger("snapmirror.store")
@@ -55,19 +55,13 @@ class ZfsSlot:
     @contextmanager
     def preparing(self) -> Iterator[Preparing]:
         """Finds, in a thread, the differences from the newest snapshot; there are none after a good night."""
-        stop = Event()
-        with one_worker("slot") as workers:
-            try:
-                with interrupts.deferred():  # no interruption may lose a thread that is being started
-                    ready = workers.submit(self._prepare, stop)
+        with preparing(self._prepare) as result:
 
-                def wait() -> bool:
-                    self._survey = ready.result()
-                    return True
+            def wait() -> bool:
+                self._survey = result()
+                return True
 
-                yield wait
-            finally:
-                stop.set()
+            yield wait
 
     def _prepare(self, stop: Event) -> Survey:
         dataset, layout = self._dataset, self._layout

@@ -40,7 +40,7 @@ class Metrics(Follower):
     """The metrics file, if one is configured."""
 
     def so_far(self, run: Run) -> None:
-        """Replace it. Raises StorageError."""
+        """Replace it: also at the end, when the logbook tells the trend anew. Raises StorageError."""
         if run.config.report.metrics_file is not None and run.remembered is not None:
             from snapmirror.state import metrics  # only if configured: a start is counted in milliseconds
 
@@ -56,8 +56,7 @@ class Logbook(Follower):
         try:
             logbook.append(run.config, run.report, run.finished, run.space)
         except (OSError, files.ForeignError) as error:
-            why = error.message if isinstance(error, files.ForeignError) else f"{error.filename}: {error.strerror}"
-            raise StorageError(f"the logbook cannot be written: {why}") from error
+            raise StorageError(f"the logbook cannot be written: {files.why(error)}") from error
 
 
 @contextmanager
