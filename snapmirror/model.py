@@ -20,7 +20,7 @@ def size(number: float) -> str:
     return f"{number:.1f} {unit}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # a field of pydantic's models, which know no Struct
 class ReadBack:
     """How much of a mirror's files has been read back and compared with their checksums.
 

@@ -10,8 +10,9 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Literal, TypeVar
+
+from msgspec import Struct, field
 
 from snapmirror import interrupts
 from snapmirror.errors import StuckError
@@ -20,8 +21,7 @@ log = logging.getLogger("snapmirror.run")
 Held = TypeVar("Held")
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """One edge of a step, with the seconds that it took."""
 
     name: str
@@ -29,8 +29,7 @@ class Step:
     seconds: float
 
 
-@dataclass
-class Pipeline:
+class Pipeline(Struct):
     """The steps so far, and the stack of the managers that are held. Use it as a context manager."""
 
     steps: list[Step] = field(default_factory=list)

@@ -29,12 +29,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import sh
+from msgspec import Struct
 
 from snapmirror import environment, interrupts
 from snapmirror.confinement import confine
@@ -57,8 +57,7 @@ _ANY_EXIT_CODE = tuple(range(-64, 256))
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """A program that has ended. `exit_code` is negative for a signal, as in the standard library."""
 
     argv: tuple[str, ...]

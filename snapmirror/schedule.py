@@ -5,21 +5,20 @@ It is a layer below all its callers: reading back belongs to the snapshots, whic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 
+from msgspec import Struct
 
-@dataclass(frozen=True)
-class Every:
+
+class Every(Struct, frozen=True):
     """Once in each `interval`; a run that is at most `early` sooner is on time."""
 
     interval: timedelta
     early: timedelta = timedelta(0)
 
 
-@dataclass(frozen=True)
-class DailyAt:
+class DailyAt(Struct, frozen=True):
     """Every day at this time of the local clock: the rule of cron, and of the helper VM's catch-up."""
 
     time: time

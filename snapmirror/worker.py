@@ -12,7 +12,8 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from snapmirror import interrupts, threads
 
@@ -21,8 +22,7 @@ _AWAITED = _FORWARDED | {signal.SIGCHLD}
 _FROM_THE_KERNEL = 0x80  # si_code of a key on the terminal: the worker has received it as well
 
 
-@dataclass(frozen=True)
-class Worker:
+class Worker(Struct, frozen=True):
     """The worker, as its watcher sees it."""
 
     pid: int
@@ -71,8 +71,7 @@ def split() -> Iterator[Worker | None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-@dataclass(frozen=True)
-class Helper:
+class Helper(Struct, frozen=True):
     """A child of the watcher that does one small task, and may hang in it."""
 
     pid: int

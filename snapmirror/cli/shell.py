@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
 
 from snapmirror.cli import logs
 from snapmirror.cli.global_options import SYSTEM_CONFIG
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from snapmirror.config import Config
 
 
-@dataclass
-class Shell:
+class Shell(Struct, dict=True):
     """The options before the command. Only commands that do work log their steps, not those that only answer."""
 
     config_path: Path = SYSTEM_CONFIG

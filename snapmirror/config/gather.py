@@ -10,9 +10,10 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from snapmirror.config.schema import MirrorOptions
 from snapmirror.config.section import section_of
@@ -24,16 +25,14 @@ SAMPLE_HINT = "'snapmirror config sample' prints a configuration to start from"
 _TABLES = tuple(name for name, option in MirrorOptions.model_fields.items() if section_of(option.annotation))
 
 
-@dataclass(frozen=True)
-class Remark:
+class Remark(Struct, frozen=True):
     """Something valid that is likely not what was meant, and how to mend it."""
 
     message: str
     mend: str
 
 
-@dataclass
-class Gathered:
+class Gathered(Struct):
     """The tables of all files. `origins` holds, for each mirror, its file and its number in that file."""
 
     data: dict[str, Any]

@@ -8,10 +8,11 @@ rsync://[user@]host[:port]/module[/path]                         an rsync daemon
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Literal
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 Kind = Literal["ssh", "daemon", "local"]
 
@@ -23,8 +24,7 @@ _USER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@+\\-]*\$?")
 _SSH = re.compile(r"(?:(?P<user>[^/]*)@)?(?P<host>\[[^]/]*\]|[^/:@]*):(?P<path>.*)", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Struct, frozen=True):
     """Where a source is. `path` is absolute and has no trailing slash ("/" itself excepted).
 
     For a daemon, `module` is the module and `path` the place inside it. `port` is what stands in a URL, else None.

@@ -13,8 +13,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror import folder
 from snapmirror.config import Config, MirrorConfig
@@ -33,8 +34,7 @@ from snapmirror.storage.run_lock import refusal, run_lock
 log = logging.getLogger("snapmirror.histories")
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """A snapshot with its mirror and its history."""
 
     mirror: MirrorConfig
@@ -47,8 +47,7 @@ class Found:
         return self.history.tree(self.snapshot)
 
 
-@dataclass(frozen=True)
-class Catalogues:
+class Catalogues(Struct, frozen=True, kw_only=True):
     """The contents of the histories of the requested mirrors, read without access to a tree.
 
     `busy`: why the store itself cannot be opened now, if the copies of `at` (seconds since 1970) are read instead.
@@ -57,8 +56,8 @@ class Catalogues:
     config: Config
     mirrors: Mapping[str, MirrorConfig]
     histories: Mapping[str, Catalogue]
-    busy: SnapmirrorError | None = field(default=None, kw_only=True)
-    at: float | None = field(default=None, kw_only=True)
+    busy: SnapmirrorError | None = None
+    at: float | None = None
 
     def __iter__(self) -> Iterator[tuple[MirrorConfig, Catalogue]]:
         for name, history in self.histories.items():
@@ -90,8 +89,7 @@ class Catalogues:
         return Found(self.mirrors[chosen.mirror], self.histories[chosen.mirror], chosen.snapshot)
 
 
-@dataclass(frozen=True)
-class Histories(Catalogues):
+class Histories(Catalogues, frozen=True, kw_only=True):
     """The same in a store that is open."""
 
     histories: Mapping[str, History]
@@ -137,7 +135,12 @@ def opened(
             for name, history in histories.items():
                 _check_order(name, history, read_only=read_only)
         try:
-            yield Histories(config, {mirror.name: mirror for mirror in mirrors}, histories, store)
+            yield Histories(
+                config=config,
+                mirrors={mirror.name: mirror for mirror in mirrors},
+                histories=histories,
+                store=store,
+            )
         except BaseException as error:
             if not read_only and not isinstance(error, Interrupted):  # the store may have become unreachable
                 catalogues.keep(config, store, histories, anew=True)
@@ -169,7 +172,13 @@ def looked_up(config: Config, names: Sequence[str] = ()) -> Iterator[Catalogues]
     times = [one.at for one in kept.values() if one.at is not None]
     if len(times) < len(kept):
         raise busy
-    yield Catalogues(config, {mirror.name: mirror for mirror in mirrors}, kept, busy=busy, at=min(times))
+    yield Catalogues(
+        config=config,
+        mirrors={mirror.name: mirror for mirror in mirrors},
+        histories=kept,
+        busy=busy,
+        at=min(times),
+    )
 
 
 def refuse_busy(config: Config) -> None:

@@ -10,7 +10,8 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from snapmirror.errors import DamageError, UsageError
 from snapmirror.history.histories import Found
@@ -107,8 +108,7 @@ def _check_real(found: Found, path: bytes) -> None:
             )
 
 
-@dataclass
-class _Near:
+class _Near(Struct):
     """Names similar to a missing path."""
 
     same_name: list[bytes] = field(default_factory=list)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from snapmirror import machine
 from snapmirror.config import Config, MirrorConfig
@@ -47,8 +48,7 @@ def forget(config: Config, mirror: MirrorConfig, history: History, chosen: Seque
     history.forget(chosen)
 
 
-@dataclass
-class Names:
+class Names(Struct):
     """The names that a purge would remove: what each snapshot holds of them, newest first."""
 
     paths: list[bytes]

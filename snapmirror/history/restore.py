@@ -16,8 +16,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from snapmirror.config import Config
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError, UsageError
@@ -40,8 +41,7 @@ _AT_ONCE = 1 << 16  # bytes of what rsync prints
 NEW, OVERWRITTEN, ATTRIBUTES = "new", "overwritten", "attributes"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """The change of one name at the target."""
 
     kind: str
@@ -49,8 +49,7 @@ class Change:
     is_folder: bool
 
 
-@dataclass
-class Preview:
+class Preview(Struct):
     """What a restore would do: how many names of each kind, and the first of them.
 
     `parents` are folders above the names that the target lacks; `login_files` decide who may log in to the server;

@@ -13,11 +13,11 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from snapmirror import files, folder, machine
@@ -61,8 +61,7 @@ class _Notes(BaseModel):
     retired: list[Retired] = []
 
 
-@dataclass(frozen=True)
-class Doomed:
+class Doomed(Struct, frozen=True):
     """A history to be removed. `in_configuration`: it has a section. `damage`: why its record cannot be read."""
 
     name: str

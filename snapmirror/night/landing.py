@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from snapmirror.snapshots.entry import (
     Entry,
@@ -42,8 +43,7 @@ _IS_KIND: dict[bytes, Callable[[int], bool]] = {
 }
 
 
-@dataclass
-class Landed:
+class Landed(Struct):
     """The result of a transfer.
 
     `trees` hold the names; `folders` are the planned folders that exist in one of them. `corrections` are for the
@@ -77,8 +77,7 @@ class Landed:
                 self.corrections[one.new.line] = one.old
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """A requested name, with its line in the last manifest (numbered) and its entry in the listing."""
 
     path: bytes

@@ -7,8 +7,9 @@ the next night. A night that was interrupted, or of which nothing is left after 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from snapmirror.config import Config
 from snapmirror.errors import ExitCode
@@ -18,8 +19,7 @@ from snapmirror.state.status import MirrorStatus, status
 _NOT_BY_ITSELF = (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
 
 
-@dataclass
-class Missed:
+class Missed(Struct):
     """Names of mirrors that are due, and when the others will be."""
 
     due: list[str] = field(default_factory=list)

@@ -12,8 +12,9 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Set
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import (
@@ -56,8 +57,7 @@ _LOOKS, _LOOK_SECONDS = 20, 0.1
 _SEE_LOG = "see the kernel's log"
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Struct, frozen=True):
     """The options of the command line."""
 
     full: bool = False

@@ -6,10 +6,11 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import ListingError, SnapmirrorError, TransferError
@@ -35,8 +36,7 @@ _MOST_NAMES = 10_000  # rsync looks up so many one by one; for more the whole tr
 log = logging.getLogger("snapmirror.plan")
 
 
-@dataclass
-class Planned:
+class Planned(Struct):
     """A plan and the findings made with it. `partial`: parts of the source could not be listed.
 
     `refusals` are the errors that would stop a run, if they were requested.

@@ -12,9 +12,10 @@ import random
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
+
+from msgspec import Struct, field
 
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import ACCEPT, GuardError, SnapmirrorError
@@ -37,16 +38,14 @@ T = TypeVar("T")
 _File = tuple[bytes, int]  # path and size
 
 
-@dataclass(frozen=True)
-class Replaced:
+class Replaced(Struct, frozen=True):
     """A file of the newest snapshot, and the file that replaces it."""
 
     old: bytes
     new: bytes
 
 
-@dataclass
-class Verdict:
+class Verdict(Struct):
     """Of the files that were read: those that had been plain, and those of them that have turned random."""
 
     plain: int = 0

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from snapmirror import files
 from snapmirror.config import Config, MirrorConfig
@@ -40,8 +41,7 @@ log = logging.getLogger("snapmirror.run")
 _ATTEMPTS = 3  # of a night whose source changed during the transfer; what has arrived is not sent again
 
 
-@dataclass
-class Work:
+class Work(Struct):
     """The state shared by all tasks. `away`: mirrors whose server was away, by name, with its time.monotonic()."""
 
     config: Config
@@ -51,8 +51,7 @@ class Work:
     away: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass
-class Round:
+class Round(Struct):
     """The state shared by the tasks of one round, while the store is open for writing. `make_nights` fills `nights`."""
 
     work: Work
@@ -68,15 +67,13 @@ class Round:
         return self.work.config
 
 
-@dataclass(frozen=True)
-class WithStoreOpen:
+class WithStoreOpen(Struct, frozen=True):
     """A task of every round. Raises SnapmirrorError when the round must not go on."""
 
     do: Callable[[Round], None]
 
 
-@dataclass(frozen=True)
-class WithStoreClosed:
+class WithStoreClosed(Struct, frozen=True):
     """A task after the last round. Raises SnapmirrorError when the run must not go on; its snapshots stay published."""
 
     do: Callable[[Work], None]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from snapmirror.snapshots.entry import Entry, escape, parent
 from snapmirror.snapshots.history import Catalogue
@@ -21,8 +22,7 @@ _WILD = re.compile(rb"[*?\[]")
 _PLAIN_RUN = re.compile(rb"[^*?\[\]\\\x00-\x1f!]+")
 
 
-@dataclass
-class Version:
+class Version(Struct):
     """One version of a name, and the snapshots that hold it, newest first."""
 
     entry: Entry
@@ -30,8 +30,7 @@ class Version:
     snapshots: list[Snapshot] = field(default_factory=list)
 
 
-@dataclass
-class Search:
+class Search(Struct):
     """The result of a search: versions by path, newest first; and the manifests that could not be read."""
 
     found: dict[bytes, list[Version]] = field(default_factory=dict)
@@ -39,8 +38,7 @@ class Search:
     searched: int = 0
 
 
-@dataclass(frozen=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """What to search for. `wanted` decides for a path; `sign` are bytes that every line of a wanted path contains."""
 
     wanted: Callable[[bytes], bool]

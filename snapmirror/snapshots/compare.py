@@ -6,8 +6,9 @@ The next manifest is made in the same pass.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from snapmirror.errors import ListingError
 from snapmirror.snapshots import entry
@@ -57,8 +58,7 @@ class Manifest(Text, Former, Protocol):
         """Close what is open."""
 
 
-@dataclass(frozen=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """Which unchanged files may still have changed: lines have whole seconds, and a file may change again in the second
     in which it was fetched. These are the files with the number `fetched` and the time `since` (as in lines) or later.
     """

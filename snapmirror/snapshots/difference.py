@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
@@ -25,8 +26,7 @@ CHANGED, ATTRIBUTES, REWRITTEN = "changed", "attributes", "rewritten"
 KINDS = (ADDED, REMOVED, MOVED, CHANGED, ATTRIBUTES, REWRITTEN)
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One name that differs. `what` says in which respects; `source` is the old path of a moved file.
 
     `changed` is another content, type or target; `attributes` the same content with other attributes; `rewritten` a
@@ -41,22 +41,19 @@ class Difference:
     source: bytes | None = None
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(Struct, frozen=True):
     """A name in one of the snapshots, with the number before it."""
 
     number: int
     entry: Entry
 
 
-@dataclass
-class _Both:
+class _Both(Struct):
     old: Side | None = None
     new: Side | None = None
 
 
-@dataclass
-class Comparison:
+class Comparison(Struct):
     """All differences, in the order of paths, and the checksum files that could not be read."""
 
     differences: list[Difference]

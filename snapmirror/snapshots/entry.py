@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
+
+from msgspec import Struct
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import times
@@ -57,8 +58,7 @@ def escape(name: bytes) -> bytes:
     return _MUST_ESCAPE.sub(lambda match: b"\\#%03o" % match[0][0], name)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Struct, frozen=True, dict=True):
     """One entry, taken apart. `path` is relative, without a slash at its end; the root is `.`."""
 
     line: Line

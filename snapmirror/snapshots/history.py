@@ -7,9 +7,10 @@ each: `History.healing`, `History.purging`, `Slot.resuming`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from snapmirror.snapshots.names import Tree
@@ -76,8 +77,7 @@ class History(Catalogue, Protocol):
         """Pin a snapshot, so that it does not expire, or unpin it."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """A name for a healed file; `snapshot` is None in a tree that is not published."""
 
     tree: Tree

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Set
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.lines import (
@@ -32,8 +33,7 @@ from snapmirror.snapshots.plan import Plan
 Symlinks = Callable[[], list[Line]]
 
 
-@dataclass
-class _Name:
+class _Name(Struct):
     """One name that belongs to a group before or after tonight. Lines are without numbers."""
 
     old_number: Number | None = None  # None: unchanged plain line, its number is in the manifest already
@@ -45,8 +45,7 @@ class _Name:
     new_inode: bytes = b""
 
 
-@dataclass
-class Grouped:
+class Grouped(Struct):
     """The numbered link lines of the new manifest, and every name that is in a group before or after tonight."""
 
     lines: list[Numbered] = field(default_factory=list)

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Set
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
+
+from msgspec import Struct
 
 from snapmirror.snapshots.entry import path_of
 from snapmirror.snapshots.lines import Line, is_file, is_link, unnumbered
@@ -27,8 +28,7 @@ _DIGITS = re.compile(rb"[0-9]+")
 _MAIL_FLAGS = b":2,"  # of a Maildir: after it only flags of the reader follow
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """The facts about a file's content in a line: its size, and its modification time as text. `bytes` counts only one
     name of a hard link group."""
 
@@ -41,8 +41,7 @@ class Mark:
         return other is not None and (self.size, self.time) == (other.size, other.time)
 
 
-@dataclass(frozen=True)
-class Losses:
+class Losses(Struct, frozen=True):
     """The numbers of deleted and of changed files, and the bytes of both that had been at rest. `excused` files are
     deleted or changed as well, but not lost.
     """

@@ -13,16 +13,16 @@ import shutil
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror import process
 from snapmirror.errors import DamageError
 from snapmirror.snapshots.entry import is_inside, join, parent
 
 
-@dataclass(frozen=True)
-class FolderAttributes:
+class FolderAttributes(Struct, frozen=True):
     """The attributes of a folder, except its extended ones. Times are nanoseconds since 1970."""
 
     mode: int

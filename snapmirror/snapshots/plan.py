@@ -6,8 +6,9 @@ A plan is only data: `--dry-run` shows it, a night applies it. `compare` makes i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.lines import Line, Numbered, is_directory, kind_of, unnumbered
@@ -16,8 +17,7 @@ from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.spool import Spool
 
 
-@dataclass
-class Plan:
+class Plan(Struct, dict=True):
     """The changes that turn a copy of the last snapshot into tonight's.
 
     `transfer` are single names, `groups` hard link groups that are transferred whole (each a list of pairs), `links`

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from snapmirror.snapshots.ages import ages
 from snapmirror.snapshots.record import Snapshot
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """The newest `last` snapshots are kept, and all that are younger than `days`."""
 
     last: int
     days: int = 0
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The decision on one snapshot, and its reason."""
 
     snapshot: Snapshot
@@ -48,8 +47,7 @@ def expired(snapshots: Sequence[Snapshot], rules: Rules) -> list[Decision]:
     return [decision for decision in decide(snapshots, rules) if not decision.keep]
 
 
-@dataclass(frozen=True)
-class Expiry:
+class Expiry(Struct, frozen=True):
     """The snapshots that a new one would let expire. `at_once` counts them: all that also expire by the rules of the
     last night are one, as an hourly run catches up with the hours of a few failed nights."""
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from snapmirror.errors import UsageError
 from snapmirror.snapshots.record import Snapshot
@@ -20,8 +21,7 @@ _ONLY_A_SLOT = re.compile(r"backup\.[0-9]+|[0-9]{1,3}")
 _SHOWN = 5
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """A snapshot and its mirror."""
 
     mirror: str

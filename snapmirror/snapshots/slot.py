@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.record import Snapshot
@@ -20,8 +21,7 @@ from snapmirror.snapshots.spool import Spool
 from snapmirror.snapshots.staging import KEPT, WAITING, Arrived
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """The destination of a night's files: each rsync has a tree of its own in the folder `staging`; with the folder
     `basis` of earlier versions, scratch folders, and a scratch file for the list of names.
 
@@ -49,8 +49,7 @@ class Target:
         return self.staging / KEPT
 
 
-@dataclass(frozen=True)
-class Sealed:
+class Sealed(Struct, frozen=True):
     """A complete slot: its manifest, the checksums of its new files with escaped names, and the facts about it."""
 
     snapshot: Snapshot
@@ -58,8 +57,7 @@ class Sealed:
     checksums: Spool[bytes, bytes]
 
 
-@dataclass
-class Published:
+class Published(Struct):
     """The result of publishing. `expired` are those of the expiring snapshots that were removed."""
 
     snapshot: Snapshot

@@ -14,8 +14,9 @@ import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.snapshots import entry
 from snapmirror.snapshots.entry import join, parent
@@ -95,8 +96,7 @@ def _with_folders(paths: Iterable[bytes]) -> set[bytes]:
     return known
 
 
-@dataclass(frozen=True)
-class Arrived:
+class Arrived(Struct, frozen=True):
     """The result of one rsync: a tree, and the planned folders in it that have their attributes."""
 
     tree: Path

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import TransferError
@@ -17,8 +18,7 @@ from snapmirror.errors import TransferError
 _OPTIONS = ("identity", "known_hosts", "password_file", "exclude_from", "include_from")
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """A fault of one of the files, and how to mend it. `fatal`: a night would fail."""
 
     message: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from snapmirror.errors import SnapmirrorError, TransferError
 from snapmirror.snapshots.lines import Line, is_entry
@@ -23,8 +24,7 @@ OVER, UNDER = b" is over max-size", b" is under min-size"
 """The reason why a name was left out for its size, in rsync's words."""
 
 
-@dataclass
-class Listing:
+class Listing(Struct):
     """A listing while and after it is read, in blocks of lines; lines that are not entries are messages.
 
     `partial`: parts of the source could not be read. `skipped` are names (escaped) that were left out for their size,
@@ -41,8 +41,7 @@ class Listing:
         return (line for block in self.blocks for line in block if is_entry(line))
 
 
-@dataclass(frozen=True)
-class Into:
+class Into(Struct, frozen=True):
     """The destination of a batch: the folder `tree`, in which no name leads to an inode of a snapshot.
 
     `basis` is a folder of earlier versions: data in it need not be transferred again. `patch`: the tree holds older
@@ -60,8 +59,7 @@ class Into:
     top: Path | None = None
 
 
-@dataclass
-class Fetch:
+class Fetch(Struct):
     """A batch while and after it is fetched. `arrived` yields each name that has arrived, as the lines of a listing.
 
     After that: `bytes` of content were transferred; `saw_vanishing`: some names were gone; `failure`: some could not be

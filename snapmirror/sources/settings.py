@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from snapmirror.config import MirrorConfig
 from snapmirror.tools import rsync, ssh

@@ -7,9 +7,10 @@ sentence are unescaped; its caller escapes what its output cannot hold.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from snapmirror.errors import ExitCode
 from snapmirror.model import count, size
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from snapmirror.storage.copier import CopyReport
 
 
-@dataclass(frozen=True)
-class Sentence:
+class Sentence(Struct, frozen=True):
     """A line. `serious`: a warning or an error, shown also with --quiet."""
 
     text: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field, to_builtins
 
 from snapmirror.errors import ExitCode, SnapmirrorError
 from snapmirror.model import ReadBack
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 Result = Literal["published", "planned", "failed"]
 
 
-@dataclass
-class MirrorReport:
+class MirrorReport(Struct):
     """The night of one mirror. Counts are names; sizes are bytes; `seconds` is how long it took."""
 
     mirror: str
@@ -52,8 +52,7 @@ class MirrorReport:
         self.result, self.error, self.hint, self.exit_code = "failed", error.message, error.hint, int(error.exit_code)
 
 
-@dataclass
-class CopyResult:
+class CopyResult(Struct):
     """The copy of the image after a night: its result, or why there is none."""
 
     done: CopyReport | None = None
@@ -69,11 +68,10 @@ class CopyResult:
 
     def as_json(self) -> dict[str, object]:
         """As `run --json` prints it."""
-        return {**(asdict(self.done) if self.done else {}), "error": self.error, "hint": self.hint}
+        return {**(to_builtins(self.done) if self.done else {}), "error": self.error, "hint": self.hint}
 
 
-@dataclass
-class RunReport:
+class RunReport(Struct):
     """All mirrors of a run, the copy of the image, if configured, and warnings that belong to none of them."""
 
     mirrors: list[MirrorReport] = field(default_factory=list)
@@ -115,7 +113,7 @@ class RunReport:
     def as_json(self) -> dict[str, object]:
         """The report as `run --json` prints it."""
         copied = {"copy": self.copy.as_json()} if self.copy is not None else {}
-        mirrors = [asdict(mirror) for mirror in self.mirrors]
+        mirrors = [to_builtins(mirror) for mirror in self.mirrors]
         return {"exit_code": int(self.exit_code), "mirrors": mirrors, "warnings": self.warnings, **copied}
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct, field
 
 from snapmirror import folder
 from snapmirror.config import Config, MirrorConfig
@@ -27,8 +29,7 @@ _BEHIND = timedelta(days=3)
 """If reading back is so far behind after a night, it does not keep up."""
 
 
-@dataclass(frozen=True)
-class MirrorStatus:
+class MirrorStatus(Struct, frozen=True):
     """A mirror: when its newest snapshot was begun, and how its last night went. None: unknown."""
 
     mirror: str
@@ -46,8 +47,7 @@ class MirrorStatus:
     waiting: summary.Waiting | None = None  # its server was away, and the run that goes on is to try it again
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(Struct, frozen=True):
     """A store. `findings` are sentences about what needs attention; without any, all is well."""
 
     mirrors: list[MirrorStatus]

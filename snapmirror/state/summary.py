@@ -6,7 +6,6 @@ like "how old is the last success?" must not wait for that. A run that fails at 
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from snapmirror import files, folder, lockfile
@@ -107,8 +107,7 @@ class Copy(BaseModel):
     hint: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Success:
+class Success(Struct, frozen=True):
     """A mirror's newest snapshot: when it was begun (seconds since 1970), and the usual seconds between snapshots."""
 
     begun: float

@@ -13,8 +13,9 @@ import mmap
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror import files, interrupts
 from snapmirror.storage import image
@@ -31,8 +32,7 @@ _MOST_BLOCKS = 4 << 20  # a table of 64 MiB: the helper VM has 768
 Advance = Callable[[int], None]
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """The division of a file: its size, and that of its blocks (except the last)."""
 
     size: int
@@ -53,8 +53,7 @@ class Shape:
         return start, min(run.count * self.block, self.size - start)
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Struct, frozen=True):
     """Consecutive blocks; all to be written, or all to become a hole."""
 
     block: int

@@ -10,9 +10,10 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, field
 
 from snapmirror import files
 from snapmirror.errors import StorageError
@@ -29,8 +30,7 @@ _RESERVE_BYTES = 16 << 20  # that must stay free: for tables, checksums and the 
 Result = Literal["made", "updated", "unchanged", "planned"]
 
 
-@dataclass
-class CopyReport:
+class CopyReport(Struct):
     """The result of a copying. Sizes are bytes; `changed` is what differed, `written` all writes (the journal, the
     copy, and blocks kept of the generation before). `former` generations exist now, and take `former_bytes`.
     """

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.config import Config, CopyConfig, Destination, ShareConfig
 from snapmirror.errors import StorageError, UsageError
@@ -19,8 +20,7 @@ from snapmirror.storage.locks import Rank
 _FORBIDDEN = re.compile(r'[\\:*?"<>|]')
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """The file of the copy, and its name for people."""
 
     copy: Path

@@ -14,10 +14,11 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from snapmirror import environment, lockfile
 from snapmirror.config import ImageConfig
@@ -36,8 +37,7 @@ _NEW_KEY = "make one with: (umask 077; openssl rand -base64 48 > FILE)"
 How = Literal["none", "dm-crypt", "qemu-storage-daemon"]
 
 
-@dataclass(frozen=True)
-class Places:
+class Places(Struct, frozen=True):
     """Names derived from the image alone, so that any later process finds what an earlier one left."""
 
     image: Path
@@ -67,8 +67,7 @@ class Places:
         return f"snapmirror-{self._mark}"
 
 
-@dataclass(frozen=True)
-class BlockDevice:
+class BlockDevice(Struct, frozen=True):
     """The opened image as a block device."""
 
     device: Path

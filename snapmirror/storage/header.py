@@ -14,9 +14,10 @@ import json
 import os
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from snapmirror.tools import luks
 
@@ -39,8 +40,7 @@ class Unreadable(Exception):  # noqa: N818  (becomes a sentence)
     """Why the bytes are not a usable header."""
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(Struct, frozen=True):
     """A LUKS header. `spans` are all of its meaningful bytes: first byte, length. `odd` says, in words, how it differs
     from those that `init` makes; the content begins at byte `offset`.
     """

@@ -10,8 +10,9 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror import folder
 from snapmirror.config import Config, ImageConfig, ZfsConfig
@@ -31,8 +32,7 @@ log = logging.getLogger("snapmirror.init")
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class InitReport:
+class InitReport(Struct, frozen=True):
     """A store that was made and tested. `seconds` is the time for making it, without the self-test."""
 
     path: Path

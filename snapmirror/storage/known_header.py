@@ -13,9 +13,10 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from snapmirror.config import Config
 from snapmirror.errors import StorageError
@@ -29,24 +30,21 @@ from snapmirror.tools import filesystems
 log = logging.getLogger("snapmirror.encryption")
 
 
-@dataclass(frozen=True)
-class Copies:
+class Copies(Struct, frozen=True):
     """The paths of the known header and of the administrator's copy. Either may be missing."""
 
     known: Path
     backup: Path | None = None
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """The image's header, and the local copy that it equals: the known one, the administrator's, or none."""
 
     header: Header
     equals: Literal["known", "backup", "nothing"]
 
 
-@dataclass(frozen=True)
-class Local:
+class Local(Struct, frozen=True):
     """A local copy of a header. Call `accept` once the key has opened it."""
 
     path: Path

@@ -29,10 +29,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import IO
+
+from msgspec import Struct
 
 from snapmirror import interrupts, lockfile
 from snapmirror.errors import SnapmirrorError, StorageError, TakenError
@@ -61,8 +62,7 @@ class Rank(IntEnum):
 _held: list[Rank] = []  # by this process
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Another process has the lock.
 
     `error` makes the error that is raised `wait` seconds after the first attempt. It is made only when it is needed:

@@ -13,8 +13,9 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror import folder
 from snapmirror.config import Config, ImageConfig, ZfsConfig
@@ -32,8 +33,7 @@ from snapmirror.tools.undo import LeaveStanding
 log = logging.getLogger("snapmirror.store")
 
 
-@dataclass(frozen=True)
-class OpenStore:
+class OpenStore(Struct, frozen=True):
     """An open store: its folder, and the state of the storage below it.
 
     `dataset` is the one mounted there, if ZFS keeps the history.

@@ -17,8 +17,9 @@ import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror import files
 from snapmirror.config import ZfsConfig
@@ -53,8 +54,7 @@ _CIPHER = {"encryption": "aes-256-gcm", "keyformat": "passphrase", "keylocation"
 _PASSPHRASE = range(8, 513)
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """The place of a store's datasets. `device` has the content of the image, `id` is the image's."""
 
     settings: ZfsConfig

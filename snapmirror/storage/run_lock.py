@@ -22,9 +22,10 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
+
+from msgspec import Struct
 
 from snapmirror import folder, lockfile, machine, process, state_folder
 from snapmirror.config import Config
@@ -187,8 +188,7 @@ def lock_file(config: Config) -> Path:
     return folder.found(config.store.path) / NAME if config.is_plain else state_file(config, ".lock")
 
 
-@dataclass(frozen=True)
-class Owner:
+class Owner(Struct, frozen=True):
     """The owner of a lock: since when (seconds since 1970), and why it is stuck, if it is."""
 
     since: float | None

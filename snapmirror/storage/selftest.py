@@ -16,8 +16,10 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from snapmirror.config import Config, ImageConfig
 from snapmirror.errors import StorageError
@@ -35,8 +37,7 @@ _FILES_PER_FOLDER = 40
 _CHANGED_PER_ROUND = 0.15
 
 
-@dataclass(frozen=True)
-class Workload:
+class Workload(Struct, frozen=True):
     """The amount of data to write. The default takes 5 to 20 seconds."""
 
     small_files: int = 4000
@@ -70,8 +71,7 @@ class Workload:
 DEFAULT_WORKLOAD = Workload()
 
 
-@dataclass(frozen=True)
-class SelftestReport:
+class SelftestReport(Struct, frozen=True):
     """A self-test that passed. `free_bytes` is the store's free space before it."""
 
     files: int
@@ -156,8 +156,7 @@ def prove(
 _HINT = "this storage loses data: check the disk, its cable, the memory and the kernel's log before you trust it"
 
 
-@dataclass
-class _Tree:
+class _Tree(Struct):
     """The files to write and to read back. Contents are numbered; names that share a number share an inode."""
 
     folder: Path

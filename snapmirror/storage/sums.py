@@ -11,10 +11,10 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import zstandard
+from msgspec import Struct
 
 from snapmirror import files
 from snapmirror.storage.blocks import SUM_BYTES, Shape
@@ -24,8 +24,7 @@ _HEAD = {"format": "snapmirror copy sums", "version": 1}
 _LONGEST_HEAD = 4096
 
 
-@dataclass(frozen=True)
-class Sums:
+class Sums(Struct, frozen=True):
     """A table, and the time when the whole copy was last read and compared with it (seconds since 1970)."""
 
     table: bytearray

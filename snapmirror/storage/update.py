@@ -18,8 +18,9 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror import files
 from snapmirror.errors import DamageError, StorageError
@@ -37,16 +38,14 @@ class ChangedError(StorageError):
     """The source of an update does not match its checksums."""
 
 
-@dataclass(frozen=True)
-class Patch:
+class Patch(Struct, frozen=True):
     """A run of blocks, and the checksum of its new content; NONE for a hole."""
 
     run: Run
     sum: bytes
 
 
-@dataclass(frozen=True)
-class Update:
+class Update(Struct, frozen=True):
     """The changes to make to a copy."""
 
     image_id: str

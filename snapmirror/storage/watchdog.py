@@ -19,8 +19,9 @@ import select
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror import interrupts, worker
 from snapmirror.config import COPY_MOUNT_POINT, Config, ShareConfig
@@ -50,8 +51,7 @@ def watch(config: Config) -> int | None:
         return _stand(child, config, share)
 
 
-@dataclass(frozen=True)
-class _Watched:
+class _Watched(Struct, frozen=True):
     """The mounts to watch: the share of the image and that of its copy, which often is on the same server."""
 
     unc: str

@@ -10,8 +10,9 @@ import errno
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.errors import StorageError, UsageError
 from snapmirror.process import Completed, ProgramFailed, ProgramTimeout, run
@@ -49,8 +50,7 @@ _AWAY = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """A share as its UNC names it: //host/share/folder, on this port."""
 
     unc: str
@@ -128,8 +128,7 @@ def kernel_has_cifs() -> bool:
     return _is_known()
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """What the kernel has negotiated for a mounted share."""
 
     dialect: str

@@ -9,8 +9,9 @@ import ctypes
 import errno
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror import files
 from snapmirror.errors import StorageError, StuckError
@@ -23,8 +24,7 @@ _E2FSCK = "copy the image before you repair it with e2fsck"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True)
-class Counters:
+class Counters(Struct, frozen=True):
     """Bytes that a block device has moved since it exists."""
 
     read: int

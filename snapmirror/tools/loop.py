@@ -14,8 +14,9 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.errors import StorageError, StuckError
 from snapmirror.process import ProgramFailed, run
@@ -31,8 +32,7 @@ _BLOCK_DEVICES = Path("/sys/block")
 _COLUMNS = "NAME,BACK-FILE,BACK-INO,BACK-MAJ:MIN,DIO"
 
 
-@dataclass(frozen=True)
-class LoopDevice:
+class LoopDevice(Struct, frozen=True):
     """An attached loop device, as the kernel describes it."""
 
     device: Path

@@ -10,8 +10,9 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.errors import StorageError, StuckError
 from snapmirror.process import ProgramFailed, run
@@ -23,8 +24,7 @@ _MOUNTINFO = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """One line of mountinfo. `read_only` is as requested for the mount, not as an error made it; `options` are those of
     the file system."""
 

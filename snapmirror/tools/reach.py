@@ -7,8 +7,9 @@ restricted keys, path), and works where a key may run nothing but rsync.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from snapmirror.errors import UsageError
 from snapmirror.process import ProgramTimeout, run
@@ -48,8 +49,7 @@ _SIGNS: tuple[tuple[str, Obstacle], ...] = (
 _KEY_OF = re.compile(r"host key is known for (\S+) and you have|^Host key for (\S+) has changed", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A source's answer: how many entries lie directly in its folder, or what prevented an answer.
 
     `host` is the one whose key is unknown or has changed, as files of known hosts name it; it may be a jump host.

@@ -7,7 +7,8 @@ command on the server (1, 127, …) is chance. Runs no program.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _CODES = frozenset({1, 2, 3, 5, 12, 126, 127})
 """Exit codes of rsync for a session that never began."""
@@ -24,8 +25,7 @@ _NEVER_SPOKE = "(0 bytes received so far)"
 _UPGRADE = "upgrade rsync there, its rrsync knows fewer options than ours uses"
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """What was refused, and what to do about it. `says` is the line that shows it."""
 
     message: str

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from snapmirror.errors import UsageError
 from snapmirror.tools import ssh
@@ -26,8 +27,7 @@ NOWHERE = "/.snapmirror-nothing/"
 _POPT, _POPT_FOLDER = Path("/etc/popt"), Path("/etc/popt.d")
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(Struct, frozen=True):
     """Where a source is, and how to reach it.
 
     `argument` is the folder as rsync takes it, with the trailing slash that means "the contents of". Listed names are
@@ -44,8 +44,7 @@ class Location:
     password_file: Path | None
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Struct, frozen=True):
     """What to transfer and keep, and how: `timeout_seconds` without progress (0: no limit), `bandwidth_limit` in bytes
     per second, sizes in bytes.
     """

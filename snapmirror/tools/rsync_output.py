@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from snapmirror.errors import NoRoomError, SnapmirrorError, StumbledError, TransferError, UnreachableError
 from snapmirror.tools import refusal
@@ -41,8 +42,7 @@ _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _LITERAL_LINE = re.compile(rb"Literal data: (\d+) bytes")
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """One line of a transfer: the entry's line as a manifest has it, and the MD5 of its content if it was sent."""
 
     line: bytes

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 from snapmirror.errors import StorageError
 
@@ -24,8 +25,7 @@ _ENCRYPTS = 0x40  # the capability, as servers before 3.1.1 announce it
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(Struct, frozen=True):
     """An SMB server's description of itself."""
 
     dialect: str

@@ -10,8 +10,9 @@ was rejected: sources are written with aliases.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 CONNECT_SECONDS = 30
 _ALIVE_SECONDS = 15
@@ -53,8 +54,7 @@ _SESSION = {
 }
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(Struct, frozen=True):
     """How to log in to a server. For a value of None, ssh and its own configuration decide."""
 
     port: int | None = None

@@ -16,9 +16,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from snapmirror.errors import HostError
 from snapmirror.process import ProgramFailed, ProgramTimeout, Running, run, running
@@ -33,19 +35,21 @@ _PACKAGE = Path(__file__).resolve().parents[2]
 _ARGV = (sys.executable, "-P", "-m", "snapmirror.tools.wsman")
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(Struct, frozen=True):
     """Where the host is, and how to log in."""
 
     host: str
     port: int
     transport: Transport
     user: str
-    password: str = field(repr=False)
+    password: str
     ca_file: str
     certificate: str | None
     certificate_key: str | None
     timeout: int  # seconds, of each call
+
+    def __repr__(self) -> str:  # without the password
+        return f"Login({self.user!r} on {self.host!r})"
 
 
 class ScriptError(HostError):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.errors import StorageError
 from snapmirror.process import Argument, ProgramFailed, run
@@ -22,8 +23,7 @@ log = logging.getLogger("snapmirror.zfs")
 _ABSENT = "-"
 
 
-@dataclass(frozen=True)
-class SnapshotFacts:
+class SnapshotFacts(Struct, frozen=True):
     """A snapshot as ZFS reports it. `used`: what destroying it would free; `written`: what is new in it.
 
     `holds` counts the holds that keep it from being destroyed, whoever set them; `note` is the value of the requested

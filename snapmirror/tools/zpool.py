@@ -12,8 +12,9 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.errors import StorageError, StuckError
 from snapmirror.process import Argument, Completed, ProgramFailed, run
@@ -26,8 +27,7 @@ _MODULE = Path("/sys/module/zfs")  # the former may exist without it: systemd ma
 _EXPORT_SECONDS = 30.0  # it writes out what is in memory
 
 
-@dataclass(frozen=True)
-class Health:
+class Health(Struct, frozen=True):
     """The result of `zpool status`: `state` is ONLINE when all is well, `errors` are sentences about damage."""
 
     state: str

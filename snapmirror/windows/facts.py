@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PureWindowsPath
 from typing import Any
+
+from msgspec import Struct, field
 
 from snapmirror.config import Config
 from snapmirror.errors import HostError
@@ -17,8 +18,7 @@ from snapmirror.windows.asking import Host, configured
 _MOST = (1 << 63) - 1  # an Int64 of Windows
 
 
-@dataclass
-class Facts:
+class Facts(Struct):
     """None where it is not known; `unknown` says why. Sizes are bytes."""
 
     windows: str | None = None

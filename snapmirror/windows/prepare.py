@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from snapmirror.config import Config
 from snapmirror.errors import HostError
@@ -14,8 +15,7 @@ from snapmirror.windows.facts import Facts, survey
 log = logging.getLogger("snapmirror.host")
 
 
-@dataclass
-class Step:
+class Step(Struct):
     """One thing to do on the host. `error` says why it could not be done."""
 
     script: str

@@ -6,10 +6,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from snapmirror.errors import StorageError
 from snapmirror.storage.open_store import OpenStore, mount_for_browsing, open_store

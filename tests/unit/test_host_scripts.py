@@ -8,10 +8,10 @@ from __future__ import annotations
 import ast
 import base64
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 
 from snapmirror.tools import wsman
 from snapmirror.windows.facts import Facts

@@ -12,11 +12,11 @@ import re
 import subprocess
 import tomllib
 import xml.etree.ElementTree as ET
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import typer.main
+from msgspec.structs import fields
 
 import snapmirror
 from snapmirror.cli.app import app

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.snapshots.lines import Numbered, name_of
 from snapmirror.snapshots.manifest import DamagedManifest, Reader
@@ -16,8 +17,7 @@ from snapmirror.snapshots.spool import Spool
 log = logging.getLogger("snapmirror.store")
 
 
-@dataclass(frozen=True)
-class Differing:
+class Differing(Struct, frozen=True):
     """Names (escaped) that a later snapshot lacks or has changed; and the lines (numbered) that it has instead, or in
     addition, folders before their content. A folder in both lists differs itself.
     """

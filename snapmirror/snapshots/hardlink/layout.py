@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.snapshots import places
 from snapmirror.snapshots.history import READ_BACK
 from snapmirror.snapshots.staging import PARTIAL, TMP
 
 
-@dataclass(frozen=True)
-class HardlinkLayout:
+class HardlinkLayout(Struct, frozen=True):
     """The folder of one mirror and the names in it."""
 
     root: Path

@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from snapmirror import process
 from snapmirror.errors import StorageError
@@ -41,8 +42,7 @@ class Known(Protocol):
         """Link an entry's inode to its name in the slot; False if the inode is not known."""
 
 
-@dataclass
-class Prepared:
+class Prepared(Struct):
     """Facts about a slot that is ready.
 
     `copies` are names whose inode is a copy because the old one has the maximum number of names. `leftovers` are names

@@ -12,8 +12,9 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from snapmirror import files
 from snapmirror.errors import StorageError
@@ -53,8 +54,7 @@ class HardlinkPurging:
         return True
 
 
-@dataclass
-class Held:
+class Held(Struct):
     """What one snapshot holds of the names to purge; `others` are further names of the same files, which stay."""
 
     snapshot: Snapshot

@@ -6,7 +6,8 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from snapmirror import process
 from snapmirror.snapshots import checksums
@@ -21,8 +22,7 @@ from snapmirror.tools.filesystems import sync
 _SECOND = 1_000_000_000
 
 
-@dataclass
-class Inode:
+class Inode(Struct):
     """An inode under names of the family. `content`: its content is right; `right`: everything is."""
 
     number: int
@@ -38,8 +38,7 @@ class Inode:
         return self.content and not self.wrong
 
 
-@dataclass
-class Case:
+class Case(Struct):
     """A family with damage. `problem` is why it cannot be healed, if that is known yet."""
 
     family: Family

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
@@ -14,8 +15,7 @@ from snapmirror.snapshots.manifest import DamagedManifest
 from snapmirror.snapshots.names import Tree
 
 
-@dataclass(frozen=True)
-class Donor:
+class Donor(Struct, frozen=True):
     """A file with the right content: `full` is its absolute path, `told` its place for people."""
 
     full: bytes

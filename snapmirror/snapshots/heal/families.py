@@ -7,8 +7,9 @@ snapshot. From one damaged name, both lead to every name with the same damage.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from snapmirror.snapshots.entry import Entry, escape
 from snapmirror.snapshots.history import History
@@ -20,8 +21,7 @@ Key = tuple[int, bytes]
 """A number and a path: together they name an inode."""
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(Struct, frozen=True):
     """A name of a snapshot."""
 
     snapshot: Snapshot
@@ -34,8 +34,7 @@ class Member:
         return self.number, self.entry.path
 
 
-@dataclass
-class Family:
+class Family(Struct):
     """Names that should be one inode, those of the newest snapshot first. For a folder, one inode in each snapshot."""
 
     members: list[Member] = field(default_factory=list)

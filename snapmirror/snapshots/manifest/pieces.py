@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from zlib import crc32
+
+from msgspec import Struct
 
 from snapmirror.snapshots.lines import Line
 
@@ -92,8 +93,7 @@ def _pieces(lines: list[Line]) -> Iterator[Piece]:
 # --- their places in a file
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """The place of a piece: a zstd frame of `length` bytes, after `gap` empty bytes. `crc` is the frame's."""
 
     count: int

@@ -12,8 +12,10 @@ import logging
 import struct
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from snapmirror import files
 from snapmirror.snapshots.manifest import pieces
@@ -27,8 +29,7 @@ _FICLONERANGE = 0x4020940D  # linux/fs.h, with a struct file_clone_range
 _LEAST_RUN = 4 * BLOCK  # each run costs a request whenever the file is read
 
 
-@dataclass(frozen=True)
-class _Run:
+class _Run(Struct, frozen=True):
     """Bytes that two files have in common: their offset in the new one and in the older one, and their number."""
 
     start: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import entry
@@ -36,16 +37,14 @@ class DamagedManifest(DamageError):  # noqa: N818
     """A manifest is missing, cut, or inconsistent; callers that can do without it do, and say so."""
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(Struct, frozen=True):
     """The snapshot that a manifest describes."""
 
     id: str
     sequence: int
 
 
-@dataclass
-class Totals:
+class Totals(Struct):
     """The totals of a manifest: entries, those of them that are further names of a group, files, their bytes."""
 
     entries: int = 0

@@ -6,12 +6,12 @@ import io
 import json
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from itertools import groupby
 from typing import Protocol
 from zlib import crc32
 
 import zstandard
+from msgspec.structs import asdict
 
 from snapmirror.snapshots.lines import Line, Numbered, is_link, number_of, unnumbered
 from snapmirror.snapshots.manifest import pieces

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.model import Progress, count
 from snapmirror.snapshots.history import History
@@ -23,8 +24,7 @@ from snapmirror.snapshots.verify.findings import FOLDER, OF_THE_INODE, Finding, 
 from snapmirror.snapshots.verify.tree import Listed, TreeCheck
 
 
-@dataclass(frozen=True)
-class Depth:
+class Depth(Struct, frozen=True):
     """How much to verify: `share` of the contents is read (0: none, quick; 1: full), drawn by `seed`."""
 
     share: float = 0.0

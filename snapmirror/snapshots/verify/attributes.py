@@ -7,7 +7,8 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from snapmirror import files
 from snapmirror.model import count
@@ -19,8 +20,7 @@ _FAKE = re.compile(rb"([0-7]+) \d+,\d+ (\d+):(\d+)")
 _SECOND = 1_000_000_000
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """What can be compared. `owners`: root has written the store, so owners and set-id bits were kept.
 
     `fake_super`: rsync has stored them, and types, in an extended attribute.
@@ -30,8 +30,7 @@ class Rules:
     fake_super: bool = False
 
 
-@dataclass(frozen=True)
-class _Claim:
+class _Claim(Struct, frozen=True):
     """What an entry in the store represents."""
 
     mode: int

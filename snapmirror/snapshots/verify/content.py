@@ -10,7 +10,8 @@ import hashlib
 import os
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
@@ -61,8 +62,7 @@ class Sums:
         return None
 
 
-@dataclass
-class ContentCheck:
+class ContentCheck(Struct):
     """Reads files and compares. `share` (0 to 1) of the contents is drawn by `seed`: the same seed, the same files."""
 
     sums: Sums

@@ -15,8 +15,9 @@ import hashlib
 import os
 from collections.abc import Iterator, Set
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from snapmirror.errors import DamageError
 from snapmirror.snapshots import checksums
@@ -36,8 +37,7 @@ _DIGITS = 16
 _EMPTY = b"d41d8cd98f00b204e9800998ecf8427e"  # the MD5 of an empty file: there is nothing to read
 
 
-@dataclass
-class Drawn:
+class Drawn(Struct):
     """Contents of a range of places, from `start` on, `width` long: offset and MD5, by number and escaped name."""
 
     start: int

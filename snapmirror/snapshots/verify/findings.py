@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 MISSING, EXTRA, TYPE, LINKS, UNREADABLE = "missing", "extra", "type", "links", "unreadable"
 CONTENT, SIZE, TIME, MODE, OWNER, TARGET = "content", "size", "time", "mode", "owner", "target"
@@ -17,8 +17,7 @@ def without_checksums(number: int) -> str:
     return f"the checksums of the files that are new in number {number} are missing"
 
 
-@dataclass
-class Finding:
+class Finding(Struct):
     """One difference from the sealed state. `below` counts further names that are concerned because they lie below it.
 
     `number` stands before the name in the manifest: the snapshot since which the name has its inode. `healed` is the
@@ -35,8 +34,7 @@ class Finding:
     not_healed: str | None = None
 
 
-@dataclass
-class Report:
+class Report(Struct):
     """The result of verifying snapshots of one mirror. `unchecked` are sentences about what could not be checked, or
     not be remembered.
     """
@@ -50,7 +48,7 @@ class Report:
     left_out: int = 0
     unchecked: list[str] = field(default_factory=list)
     denied: int = 0  # names that this user may not read
-    _known: dict[tuple[str, bytes | None, str, int], Finding] = field(default_factory=dict, repr=False)
+    _known: dict[tuple[str, bytes | None, str, int], Finding] = field(default_factory=dict)
 
     def add(self, snapshot: str, kind: str, path: bytes | None, detail: str, number: int = 0) -> Finding:
         """Note a finding in a snapshot; the same in another snapshot is the same finding."""

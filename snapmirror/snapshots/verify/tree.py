@@ -11,9 +11,10 @@ import os
 import stat
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.snapshots.entry import Entry, join, key_of
 from snapmirror.snapshots.lines import Numbered, holds_link
@@ -33,8 +34,7 @@ from snapmirror.snapshots.verify.findings import (
 )
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """A name in the tree. `status` is None if it cannot be read."""
 
     key: bytes
@@ -42,8 +42,7 @@ class Seen:
     status: os.stat_result | None
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """A name in the manifest."""
 
     key: bytes

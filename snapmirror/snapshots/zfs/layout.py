@@ -13,15 +13,15 @@ snapshots without mounting any, and a manifest is written, or dropped, without c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from snapmirror.snapshots import places
 from snapmirror.snapshots.history import READ_BACK
 
 
-@dataclass(frozen=True)
-class ZfsLayout:
+class ZfsLayout(Struct, frozen=True):
     """The folder of one mirror and the names in it."""
 
     root: Path

@@ -11,9 +11,10 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+
+from msgspec import Struct, field
 
 from snapmirror.snapshots.entry import join
 from snapmirror.snapshots.names import Tree
@@ -23,8 +24,7 @@ class Stopped(Exception):  # noqa: N818
     """The run is ending; the slot is left as it is."""
 
 
-@dataclass
-class Survey:
+class Survey(Struct):
     """The differences of the slot from the newest snapshot, which may be missing.
 
     `strangers` are names that the snapshot lacks, or has differently; `missing` names are in the snapshot only;

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from snapmirror import interrupts
 from snapmirror.errors import ExitCode, Interrupted, SnapmirrorError, StuckError
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("snapmirror.run")
 
 
-@dataclass
-class Run:
+class Run(Struct):
     """A run, for its followers. `finished` is in seconds since 1970.
 
     `last_success` is by mirror; it and `space` are as of the last time when the store was open; `error` is what ended

@@ -20,7 +20,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from snapmirror import files
 from snapmirror.errors import DamageError
