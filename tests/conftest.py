@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from snapmirror import interrupts
+from tests.support import fork_server
 from tests.support.durations import Durations
 
 # No deadline: a busy machine must not turn a true test red. `--hypothesis-profile=thorough` searches longer.
@@ -23,6 +24,7 @@ settings.load_profile("usual")
 os.environ["TZ"] = "UTC"
 time.tzset()
 os.umask(0o022)
+fork_server.Servers.environment = fork_server.environment_of_commands()
 
 # Whoever started the tests may ignore signals (nohup, a job in the background), and programs inherit that. A run that
 # is told to ignore a signal does; the tests want it to listen.
@@ -68,6 +70,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("what each file took, and of the processor")
         for line in lines:
             terminalreporter.line(line)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _a_fork_server_of_its_own() -> Iterator[None]:
+    yield
+    fork_server.Servers.close()
 
 
 @pytest.fixture(autouse=True)

@@ -22,10 +22,11 @@ from typing import Any
 
 import psutil
 
+from tests.support import fork_server
 from tests.support.everyone import python_for_everyone
 from tests.support.fingerprint import Fingerprint, compare, fingerprint
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = fork_server.REPOSITORY
 SCENE_VARIABLE = "SNAPMIRROR_TEST_SCENE"
 ID = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
 LONG = bool(os.environ.get("SNAPMIRROR_TEST_LONG"))
@@ -111,11 +112,11 @@ class Scene:
         return [python, "-m", "snapmirror", *verbose, "--config", str(self.config), *map(str, words)]
 
     def environ(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("SNAPMIRROR", "RSYNC"))}
+        usual = fork_server.environment_of_commands()
         return {
-            **kept,
-            "PATH": f"{self.programs}:{os.environ['PATH']}",
-            "PYTHONPATH": str(REPOSITORY) if self.user is None else python_for_everyone()[1],
+            **usual,
+            "PATH": f"{self.programs}:{usual['PATH']}",
+            "PYTHONPATH": usual["PYTHONPATH"] if self.user is None else python_for_everyone()[1],
             "TMPDIR": str(self.scratch),
             SCENE_VARIABLE: str(self.folder),
             **self.environment,
@@ -145,12 +146,18 @@ class Scene:
             os.killpg(process.pid, signal.SIGKILL)
             stdout, stderr = process.communicate()
             raise AssertionError(f"did not end within {timeout:g} s\n{Result(-9, stdout, stderr)}") from None
-        result = Result(process.returncode, stdout, stderr)
-        assert result.exit_code != 1 and "Traceback" not in stderr, f"a bug: {result}"
-        return result
+        return _no_bug(Result(process.returncode, stdout, stderr))
 
     def command(self, *words: str | Path, under: Sequence[str] = ()) -> Result:
-        return self.finish(self.start(*words, under=under))
+        argv, environment = self.argv(*words), self.environ()
+        server = None if under or self.user is not None else fork_server.server_for(argv, environment)
+        if server is None:
+            return self.finish(self.start(*words, under=under))
+        try:
+            ended = server.run(argv, environment, timeout=300)
+        except fork_server.StillRunning as late:
+            raise AssertionError(f"did not end within 300 s\n{_result(late.ended)}") from None
+        return _no_bug(_result(ended))
 
     def night(self, *words: str, expect: Sequence[int] | None = (0,)) -> Result:
         """`run --json`; ids have whole seconds, so two nights within one second must not collide by our doing."""
@@ -295,6 +302,16 @@ class History:
             if newest[path].xattrs != mark.xattrs:
                 owed = [name for name in mark.links if name in before and before[name].xattrs != source[name].xattrs]
                 assert owed, f"{path!r}: xattrs {mark.xattrs} arrived as {newest[path].xattrs}"
+
+
+def _result(ended: fork_server.Ended) -> Result:
+    stdout, stderr = (text.decode(errors="surrogateescape") for text in (ended.stdout, ended.stderr))
+    return Result(ended.exit_code, stdout, stderr)
+
+
+def _no_bug(result: Result) -> Result:
+    assert result.exit_code != 1 and "Traceback" not in result.stderr, f"a bug: {result}"
+    return result
 
 
 def _toml(values: Mapping[str, Any]) -> list[str]:
