@@ -33,7 +33,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import sh
 from msgspec import Struct
 
 from snapmirror import environment, interrupts
@@ -212,6 +211,8 @@ def _started(
     memory: int | None,
     writable: Sequence[Path] | None,
 ) -> Running:
+    import sh  # takes 30 ms, as it brings asyncio; commands that only read a plain folder run no program
+
     # (The folder is named: else Python tests which one it may write to, with a file that a kill would leave behind.)
     wanted = os.environ.get("TMPDIR")
     folder = wanted if wanted and Path(wanted).is_dir() else "/tmp"

@@ -44,7 +44,7 @@ _OURS = re.compile(r"backup\.\d+|by-date|current|\.snapmirror")
 class Retired(BaseModel):
     """A removed history: its mirror, when and by whom, and its snapshots, if its record could be read."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     mirror: MirrorName
     at: str

@@ -62,7 +62,7 @@ class Snapshot(BaseModel):
     removal.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     id: Id
     sequence: int
@@ -100,7 +100,7 @@ class Snapshot(BaseModel):
 class Move(BaseModel):
     """A folder to be renamed; both names are relative to the mirror's folder."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     inode: int
     source: _Moved
@@ -110,7 +110,7 @@ class Move(BaseModel):
 class Healing(BaseModel):
     """A damaged file that has a good copy now: the number of its names, by snapshot, and the origin of the copy."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     at: str
     path: str
@@ -122,7 +122,7 @@ class Healing(BaseModel):
 class Purge(BaseModel):
     """Names that were purged from all snapshots: which, when, by whom, and how many in each snapshot."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     at: str
     by: str

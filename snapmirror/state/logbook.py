@@ -38,7 +38,7 @@ class Entry(BaseModel):
     the run's end.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     finished: float
     mirror: str

@@ -32,7 +32,7 @@ HINT = "was another disk mounted, or the image restored from a copy? To go on fr
 class Newest(BaseModel):
     """Number and name of a snapshot."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     sequence: int
     id: Id

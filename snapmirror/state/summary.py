@@ -33,7 +33,7 @@ class Waiting(BaseModel):
     """A run that waits to try a mirror again whose server was away: until when (seconds since 1970), how often it has
     been tried, how often it is to be tried again at most, and the run's process id."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     until: float
     tried: int
@@ -63,7 +63,7 @@ class Night(BaseModel):
     time between its snapshots, in seconds.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     finished: float
     result: str
@@ -85,7 +85,7 @@ class Space(BaseModel):
     """Bytes at the end of a run: free on the store, taken by its image, free on the disk that holds the image; and the
     names of all histories on the store."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     at: float
     store_free: int
@@ -97,7 +97,7 @@ class Space(BaseModel):
 class Copy(BaseModel):
     """The last copy of the image, and when the last good one was made. Times are seconds since 1970."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     finished: float
     last_success: float | None = None

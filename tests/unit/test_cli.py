@@ -204,6 +204,32 @@ def test_a_command_imports_no_other_one() -> None:
     assert int(number) <= 26, "--help of a command imports more of ours than it did"
 
 
+@pytest.mark.parametrize(("command", "most"), [("--help", 37), ("list", 135), ("status", 94), ("run", 168)])
+def test_a_start_imports_no_more_than_it_did(command: str, most: int, tmp_path: Path) -> None:
+    """Nearly all of the time of these commands is imports. `sh` brings asyncio: a plain folder is read without both."""
+    for name in ("source", "store"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "source/file").touch()
+    configuration = tmp_path / "c.toml"
+    configuration.write_text(
+        f'[store]\npath = "{tmp_path}/store"\nstate_dir = "{tmp_path}/state"\n[[mirror]]\nname = "web"\n'
+        f'source = "{tmp_path}/source"\n[mirror.retention]\nkeep_last = 3\n'
+    )
+    before = snapmirror("--config", configuration, "run")
+    assert before.returncode == 0, before.stderr
+    script = (
+        "import snapmirror.cli, sys; code = snapmirror.cli.run_command(sys.argv[1:])\n"
+        "ours = [name for name in sys.modules if name.startswith('snapmirror.')]\n"
+        'sys.stderr.write(f\'\\n{code} {len(ours)} {sorted({"sh", "asyncio"} & set(sys.modules))}\')'
+    )
+    argv = [sys.executable, "-c", script, "--quiet", "--config", str(configuration), command]
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment(), check=True)
+    code, number, heavy = done.stderr.splitlines()[-1].split(" ", 2)
+    assert code == "0", done.stderr
+    assert int(number) <= most, f"{command} imports {number} modules of ours"
+    assert heavy == ("['asyncio', 'sh']" if command == "run" else "[]")
+
+
 @pytest.mark.parametrize("group", [(), ("config",), ("export",), ("host",)])
 def test_no_summary_of_a_command_is_cut_off(group: tuple[str, ...]) -> None:
     told = snapmirror(*group, "--help", COLUMNS="80").stdout

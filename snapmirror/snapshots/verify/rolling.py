@@ -63,7 +63,7 @@ class Damaged(BaseModel):
     kinds `detail` and `snapshots` are those of the finding; the path is empty if a whole snapshot is concerned.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     number: int
     path_base64: Base64Bytes
@@ -106,7 +106,7 @@ class Round(BaseModel):
     then has been read.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     format: Literal["snapmirror read back"] = "snapmirror read back"
     version: Literal[1] = 1
