@@ -8,17 +8,13 @@ import re
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
-from datetime import time as clock_time
+from datetime import datetime, timedelta
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from snapmirror.schedule import DailyAt, due
 from tests.support.storage import put_first_on_path
 from vm.qemu import Machine
 
@@ -206,31 +202,6 @@ def test_a_seed_disk_of_windows_brings_more_than_the_seed(tmp_path: Path) -> Non
         tmp_path / "seed", **{"System Volume Information/x": b"", ".Trash/y": b"", "$RECYCLE.BIN/z": b"", "a": b"1"}
     )
     assert program("configure").from_folder(folder) == {"a": b"1"}
-
-
-@pytest.mark.parametrize(
-    ("now", "due"),
-    [
-        ("2026-11-21 02:59", "2026-11-20 03:00"),
-        ("2026-11-21 03:00", "2026-11-21 03:00"),
-        ("2026-11-21 23:00", "2026-11-21 03:00"),
-    ],
-)
-def test_when_the_last_night_was_due(now: str, due: str) -> None:
-    last_due = program("catch_up").last_due
-    assert last_due(datetime.fromisoformat(now), "03:00") == datetime.fromisoformat(due)
-
-
-CATCH_UP = program("catch_up")
-MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC))
-
-
-@given(last=MOMENTS, now=MOMENTS, minutes=st.integers(0, 24 * 60 - 1))
-def test_the_rule_is_that_of_run_due(last: datetime, now: datetime, minutes: int) -> None:
-    """catch_up.py decides without our package; `snapmirror run --due --at` by the same rule."""
-    hour, minute = divmod(minutes, 60)
-    came = CATCH_UP.last_due(now.replace(tzinfo=None), f"{hour:02}:{minute:02}").replace(tzinfo=UTC)
-    assert due(DailyAt(clock_time(hour, minute)), last, now).is_due == (last < came)
 
 
 class Nights:

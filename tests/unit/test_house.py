@@ -19,7 +19,7 @@ LONGEST = 400
 LATE = 66  # fewer is better
 THREAD_MODULES = {"concurrent.futures", "_thread", "asyncio"}
 THREAD_CLASSES = {"threading.Thread", "threading.Timer"}
-# Programs of the appliance: no package, and the standard library only.
+# Programs of the appliance, which are no package.
 APPLIANCE = sorted(str(path) for path in (ROOT / "vm").rglob("*.py"))
 
 GROUND = (

@@ -5,6 +5,9 @@ A night is missed, as with systemd's own timers (Persistent=), if nothing could 
 or a power loss interrupted it. One that ended by itself is not missed, whatever its result: a failed night is reported
 (see night_ended.py), and not tried again until the next.
 
+The rule is that of `snapmirror run --due --at`. When the last night ended is known from systemd, not from snapmirror:
+a night that could not read its configuration, or got no lock, has ended, and snapmirror has no trace of it.
+
 Runs `systemctl show` and `systemctl start`.
 """
 
@@ -12,23 +15,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
+sys.path.insert(0, "/opt/snapmirror")
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from settings import NO_NIGHT, Problems, read_settings
+
+from snapmirror.schedule import DailyAt, due
 
 SETTINGS = Path("/etc/snapmirror/appliance.toml")
 STAMPS = (Path("/var/lib/snapmirror-vm/last-night"), Path("/var/lib/snapmirror-vm/last-ended"))
 NIGHT = "snapmirror-night.service"
 CRONS_TURN = timedelta(minutes=5)
-
-
-def last_due(now: datetime, night: str) -> datetime:
-    """The last moment, local time, at which cron should have started the night."""
-    hour, minute = (int(part) for part in night.split(":"))
-    today = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    return today if today <= now else today - timedelta(days=1)
 
 
 def main() -> int:
@@ -37,14 +36,16 @@ def main() -> int:
     except Problems as error:
         print(error, file=sys.stderr)
         return 1
-    ended = [datetime.fromtimestamp(stamp.stat().st_mtime) for stamp in STAMPS if stamp.exists()]
+    ended = [datetime.fromtimestamp(stamp.stat().st_mtime, UTC) for stamp in STAMPS if stamp.exists()]
     if not settings.catch_up or settings.night == NO_NIGHT or not ended:
         return 0
     # cron goes first, after its pause
-    due = last_due(datetime.now() - CRONS_TURN - timedelta(minutes=settings.jitter_minutes), settings.night)
-    if max(ended) >= due or is_under_way():
+    before = datetime.now(UTC) - CRONS_TURN - timedelta(minutes=settings.jitter_minutes)
+    missed, began = due(DailyAt(time.fromisoformat(settings.night)), max(ended), before)
+    if not missed or is_under_way():
         return 0
-    print(f"the night of {due:%Y-%m-%d %H:%M} was missed; the last one ended {max(ended):%Y-%m-%d %H:%M}")
+    last = max(ended).astimezone()
+    print(f"the night of {began.astimezone():%Y-%m-%d %H:%M} was missed; the last one ended {last:%Y-%m-%d %H:%M}")
     return subprocess.run(["systemctl", "start", "--no-block", NIGHT], check=False).returncode
 
 
