@@ -80,17 +80,35 @@ class ForkServer:
                 env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
 
-    def run(self, argv: Sequence[str], environment: Mapping[str, str], timeout: float) -> Ended:
-        """Run `python -m snapmirror …` to its end, and until nobody has its streams open any more."""
+    def run(
+        self, argv: Sequence[str], environment: Mapping[str, str], timeout: float, tracer: Sequence[str] = ()
+    ) -> Ended:
+        """Run `python -m snapmirror …` to its end, and until nobody has its streams open any more.
+
+        `tracer` is an strace that sees all of it, from its first line on, and is waited for as well.
+        """
         pipes = [os.pipe() for _ in range(3)]
-        try:
-            request = json.dumps([list(argv), dict(environment)]).encode()
-            socket.send_fds(self._control, [request], [write for _, write in pipes])
-        finally:
-            for _, write in pipes:
-                os.close(write)
+        waits, go = os.pipe()
+        with open(go, "wb") as gate:
+            try:
+                request = json.dumps([list(argv), dict(environment)]).encode()
+                socket.send_fds(self._control, [request], [*(write for _, write in pipes), waits])
+            finally:
+                for descriptor in (*(write for _, write in pipes), waits):
+                    os.close(descriptor)
+            pid = os.read(pipes[2][0], 20)
+            tracing = _attached(tracer, int(pid)) if tracer else None
+            gate.close()
+            try:
+                return self._ended(pipes, pid, timeout)
+            finally:
+                if tracing is not None:
+                    tracing.wait(timeout)
+
+    def _ended(self, pipes: list[tuple[int, int]], pid: bytes, timeout: float) -> Ended:
         output: dict[int, bytearray] = {read: bytearray() for read, _ in pipes}
         stdout, stderr, answer = output.values()
+        answer += pid
         deadline = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
             for read in output:
@@ -105,7 +123,7 @@ class ForkServer:
                         os.close(key.fd)
                 if not ready:
                     late, deadline = True, time.monotonic() + 10
-                    os.killpg(int(answer.split()[0]), signal.SIGKILL)
+                    os.killpg(int(pid), signal.SIGKILL)
         words = answer.split()
         assert len(words) == 2, "the fork server has ended"
         ended = Ended(os.waitstatus_to_exitcode(int(words[1])), bytes(stdout), bytes(stderr))
@@ -117,6 +135,16 @@ class ForkServer:
         """End it, and wait for it: what its commands took is then counted among what this process has run."""
         self._control.close()
         self._process.wait()
+
+
+def _attached(tracer: Sequence[str], pid: int) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [*tracer, f"--attach={pid}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while b"\nTracerPid:\t0\n" in Path(f"/proc/{pid}/status").read_bytes():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.005)
+    return process
 
 
 class Servers:
@@ -166,29 +194,30 @@ def _serve(control: socket.socket) -> None:
                 os.write(answer, b"%d\n" % os.waitpid(pid, 0)[1])
                 os.close(answer)
                 continue
-            request, descriptors, _, _ = socket.recv_fds(control, _MOST_BYTES, 3)
+            request, descriptors, _, _ = socket.recv_fds(control, _MOST_BYTES, 4)
             if not request:
                 return
-            stdout, stderr, answer = descriptors
+            stdout, stderr, answer, waits = descriptors
             pid = os.fork()
             if pid == 0:
                 argv, environment = json.loads(request)
-                _become(argv, environment, stdout, stderr)
-            os.close(stdout)
-            os.close(stderr)
+                _become(argv, environment, stdout, stderr, waits)
+            for descriptor in (stdout, stderr, waits):
+                os.close(descriptor)
             os.write(answer, b"%d\n" % pid)
             pidfd = os.pidfd_open(pid)
             running[pidfd] = pid, answer
             poll.register(pidfd, select.POLLIN)
 
 
-def _become(argv: list[str], environment: dict[str, str], stdout: int, stderr: int) -> None:
+def _become(argv: list[str], environment: dict[str, str], stdout: int, stderr: int, waits: int) -> None:
     """In the child: be what `subprocess` would have started. Never returns."""
     try:
         os.setsid()
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
-        os.closerange(3, 1 << 20)
+        os.dup2(waits, 3)
+        os.closerange(4, 1 << 20)
         sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115
         os.environ.clear()
@@ -197,6 +226,8 @@ def _become(argv: list[str], environment: dict[str, str], stdout: int, stderr: i
         sys.argv = [str(REPOSITORY / "snapmirror" / "__main__.py"), *argv[3:]]
         from snapmirror.__main__ import main
 
+        os.read(3, 1)  # until the gate is open
+        os.close(3)
         main()
     except BaseException:
         traceback.print_exc()

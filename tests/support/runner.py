@@ -150,11 +150,12 @@ class Scene:
 
     def command(self, *words: str | Path, under: Sequence[str] = ()) -> Result:
         argv, environment = self.argv(*words), self.environ()
-        server = None if under or self.user is not None else fork_server.server_for(argv, environment)
+        may_fork = self.user is None and (not under or under[0] == "strace")
+        server = fork_server.server_for([*argv, *under[:1]], environment) if may_fork else None
         if server is None:
             return self.finish(self.start(*words, under=under))
         try:
-            ended = server.run(argv, environment, timeout=300)
+            ended = server.run(argv, environment, 300, under)
         except fork_server.StillRunning as late:
             raise AssertionError(f"did not end within 300 s\n{_result(late.ended)}") from None
         return _no_bug(_result(ended))
