@@ -81,4 +81,4 @@ def _remember(config: Config, copy: summary.Copy) -> None:
     try:
         summary.keep_copy(config, copy)
     except (OSError, files.ForeignError) as error:
-        log.warning("how the copy went cannot be remembered: %s", files.why(error))
+        log.warning("the result of the copy cannot be recorded: %s", files.why(error))

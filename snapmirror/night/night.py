@@ -203,8 +203,8 @@ class Night:
         for everything in (False, True):
             resuming.discard(everything=everything)
             if any(self._has_room(plan) for _ in _moments()):
-                what = "all that" if everything else "what in part"
-                log.info("%s: %s had been fetched makes room", self.mirror.name, what)
+                what = "everything" if everything else "the incomplete files"
+                log.info("%s: discarded %s fetched so far, to make room", self.mirror.name, what)
                 return True
         return False
 
@@ -288,7 +288,7 @@ class Night:
             self.slot.resuming.pause()
         except (StorageError, OSError) as problem:
             log.warning(
-                "%s: what was fetched may not be whole, the next run compares it: %s", self.mirror.name, problem
+                "%s: some fetched files may be incomplete; the next run compares them: %s", self.mirror.name, problem
             )
 
     def _watch(self) -> None:

@@ -100,7 +100,7 @@ def make_plan(
     if newest is None and os.geteuid() and not mirror.fake_super:
         devices = f", and {count(plan.left_out, 'device')} left out" if plan.left_out else ""
         log.log(
-            NOTICE, "%s: without root the owners of files stand in the manifest only%s; fake_super = true keeps both",
+            NOTICE, "%s: without root, only the manifest keeps the owners of files%s; fake_super = true keeps both",
             mirror.name, devices,
         )  # fmt: skip
     going = _expiry(mirror, history, header, plan, listed.partial)

@@ -209,5 +209,5 @@ def _remember_newest(config: Config, history: History, report: MirrorReport) -> 
     try:
         newest.remember(config, report.mirror, history.snapshots()[0])
     except (OSError, files.ForeignError) as error:
-        report.warnings.append(f"the newest snapshot cannot be remembered: {files.why(error)}")
+        report.warnings.append(f"the newest snapshot cannot be recorded: {files.why(error)}")
         report.exit_code = int(ExitCode.WARNINGS)

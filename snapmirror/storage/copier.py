@@ -207,7 +207,7 @@ class Copier:
         runs = blocks.differences(want, made, self.shape)
         kept = sum(self.shape.span(run)[1] for run in runs if not run.hole)
         while not self._has_room(needed + kept) and former.drop_oldest(self.copy):
-            log.info("an older generation of %s makes room", self.report.copy)
+            log.info("removed an older generation of %s to make room", self.report.copy)
         if not self._has_room(needed + kept):
             self._check_room(needed)
             what = f"{size(kept)} of what the update replaces in {self.report.copy}"

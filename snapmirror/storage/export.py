@@ -164,7 +164,7 @@ def _serve_once(config: Config, export: ExportConfig, passwords: dict[str, bytes
         log.info("the history is served on port %d", export.port)
         while samba.is_alive(server):
             if export_lock.is_wanted(config):
-                log.info("the store is needed: the history pauses")
+                log.info("another command needs the store: the export pauses")
                 return
             _sleep(_LOOK_SECONDS)
     raise StorageError(f"smbd has ended by itself: {samba.last_words(folder)}")

@@ -75,7 +75,7 @@ def _attempt(descriptor: int, image: Path, patience: float, asking: ExitStack) -
     owner = _owner_in(descriptor)
     if locked and owner and owner.get("machine") != machine.identity():
         # It did not unlock: it died, or has rebooted and works while the server holds its lock from before for it.
-        log.info("%s was not closed by %s; making sure that it is gone", image, owner.get("host"))
+        log.info("%s did not close %s; checking that it no longer runs", owner.get("host"), image)
         _lock(descriptor, fcntl.F_UNLCK)
         time.sleep(3 * _ASK_SECONDS)
         locked = _lock(descriptor)
@@ -89,7 +89,7 @@ def _attempt(descriptor: int, image: Path, patience: float, asking: ExitStack) -
         error = TakenError(str(image), f"snapmirror on {name}", hint=hint, is_near=is_near)
         return Refusal(lambda: error, patience if is_near else 0.0)
     # After a power cut of the VM the server keeps the lock of the dead connection until it notices.
-    log.log(NOTICE, "%s is still locked by this machine's last life; going on", image)
+    log.log(NOTICE, "%s is still locked by a connection from before this machine restarted; going on", image)
     asking.enter_context(_asking_on(descriptor, image))
     return None
 

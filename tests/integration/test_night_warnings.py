@@ -76,4 +76,4 @@ def test_the_first_night_without_root_is_done() -> None:
         (scene.source / "file").write_text("one\n")
         first = scene.night(expect=None)
         warned(first, [])
-        assert "without root the owners of files stand in the manifest only" in first.stderr
+        assert "without root, only the manifest keeps the owners of files" in first.stderr

@@ -134,4 +134,4 @@ def test_a_full_state_folder_is_a_warning(store: Store) -> None:
     memory.mkdir()
     night = store.night(expect=3)
     assert night.mirror["result"] == "published"
-    assert any("cannot be remembered" in warning for warning in night.mirror["warnings"])
+    assert any("cannot be recorded" in warning for warning in night.mirror["warnings"])

@@ -1,14 +1,14 @@
 function Get-SnapMirrorInstallation {
     <#
     .SYNOPSIS
-        Shows what Install-SnapMirror has made on this host, when, and whether it is there still.
+        Shows what Install-SnapMirror has made on this host, when, and whether it still exists.
     .DESCRIPTION
         Reads installation.json, beside the settings, in which Install-SnapMirror writes each step as it begins and when it
-        is done, and asks Windows whether what it made is there. Nothing is changed, and nothing is said where nothing is
-        installed. Install-SnapMirror makes again what is missing; Uninstall-SnapMirror undoes what stands there.
+        is done, and asks Windows whether what it made is there. It changes nothing, and prints nothing if nothing
+        is installed. Install-SnapMirror makes missing parts again; Uninstall-SnapMirror removes what is listed.
 
-        Each object has a Step, What it made, When that was last, Since when it is there, and a State: done; begun, where it
-        was broken off; missing, where somebody has taken it away or changed it; unknown, where Windows does not tell.
+        Each object has a Step, What it made, When that was last, Since when it exists, and a State: done; begun (it was
+        interrupted); missing (somebody has removed or changed it); unknown (Windows does not tell).
     .EXAMPLE
         Get-SnapMirrorInstallation
 

@@ -3,11 +3,11 @@ function Install-SnapMirror {
     .SYNOPSIS
         Sets everything up on this Windows host: share, account, VM, image and the nightly task.
     .DESCRIPTION
-        Checks everything first that can be checked. Then runs its steps: account, rights, folder, share, keys, the
-        VM's configuration, the wire between Windows and the VM, the VM, the image, the scheduled task. What is made is
-        written down as it is made (installation.json, beside the settings).
+        Checks first whatever can be checked. Then runs its steps: account, rights, folder, share, keys, the
+        VM's configuration, the wire between Windows and the VM, the VM, the image, the scheduled task. It records
+        each step as it is made (installation.json, beside the settings).
 
-        Call it again when it was broken off: it makes what is missing. With another -Source, -At, -CopyPath, -SwitchName,
+        Call it again if it was interrupted: it makes what is missing. With another -Source, -At, -CopyPath, -SwitchName,
         -SeedPath or -AdminKeyPath, or a new version of this module, it says what that changes, and changes it; what is not
         named stays as it was. Other names, addresses, folders and disks are refused: Uninstall-SnapMirror first.
 

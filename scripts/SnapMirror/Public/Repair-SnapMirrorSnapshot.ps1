@@ -1,11 +1,11 @@
 function Repair-SnapMirrorSnapshot {
     <#
     .SYNOPSIS
-        Gives damaged files of all snapshots a good copy, from another snapshot or from the server.
+        Replaces damaged files of all snapshots by a good copy, from another snapshot or from the server.
     .DESCRIPTION
         Runs 'snapmirror verify --heal' in the VM. It proves each copy by its checksum, and replaces the damaged file in every
         snapshot that shares it. By default it reads only the files that the nights have found damaged, which
-        Get-SnapMirrorStatus tells of. $LASTEXITCODE is 0 if there was nothing to do, 3 if all is healed; what could not be
+        Get-SnapMirrorStatus lists. $LASTEXITCODE is 0 if there was nothing to do, 3 if all is healed; what could not be
         healed is exit code 14 and an error SnapMirror.DAMAGE.
     .PARAMETER Mirror
         The mirror, where there are several. Without it, all.

@@ -1,16 +1,17 @@
 function Test-SnapMirrorHost {
     <#
     .SYNOPSIS
-        Looks at everything that Install-SnapMirror needs, and tells of it before anything is made.
+        Checks everything that Install-SnapMirror needs, before it makes anything.
     .DESCRIPTION
-        Edition, Hyper-V and virtualisation, rights, programs, policies that keep local accounts or scripts out, sleep; and
-        for what is named: the disk of the VM, the switch, the share path and its space, addresses and names that others
-        have. It changes nothing. Install-SnapMirror makes the same checks, and goes on unless one of them is bad.
+        Checks the edition, Hyper-V and virtualisation, rights, programs, policies that keep local accounts or scripts
+        out, and sleep. If you name them, also the disk of the VM, the switch, the share path and its space, and addresses
+        and names that are already taken. It changes nothing. Install-SnapMirror makes the same checks, and goes on
+        unless one of them is bad.
 
-        Each object has a Name, a Verdict (Good, Warning, Bad), a Message and a Remedy. An installation that is there counts:
-        names that are its own are not taken.
+        Each object has a Name, a Verdict (Good, Warning, Bad), a Message and a Remedy. Names of an existing
+        installation do not count as taken.
     .PARAMETER VhdxPath
-        The disk of the VM, as for Install-SnapMirror. What is not named is not looked at.
+        The disk of the VM, as for Install-SnapMirror. Without it, the disk is not checked.
     .PARAMETER SharePath
         The folder for the image.
     .PARAMETER SwitchName

@@ -1,11 +1,11 @@
 function Test-SnapMirrorSnapshot {
     <#
     .SYNOPSIS
-        Checks that snapshots are what they were when they were sealed. Changes nothing.
+        Checks that snapshots are unchanged since they were made. Changes nothing.
     .DESCRIPTION
         Runs 'snapmirror verify' in the VM: names, modes, owners, sizes and times are compared with the manifest; with -Full,
         contents with their checksums as well, which reads everything. While a night runs it is refused with exit code 10.
-        $LASTEXITCODE is 14, and there is an error SnapMirror.DAMAGE, if anything is not as it was.
+        $LASTEXITCODE is 14, and there is an error SnapMirror.DAMAGE, if anything has changed.
     .PARAMETER Id
         The snapshots, as Get-SnapMirrorSnapshot shows them. Without it, all.
     .PARAMETER Mirror

@@ -1,11 +1,11 @@
 function Uninstall-SnapMirror {
     <#
     .SYNOPSIS
-        Takes everything away that Install-SnapMirror has made, except backups and keys.
+        Removes everything that Install-SnapMirror has made, except backups and keys.
     .DESCRIPTION
-        Undoes what Install-SnapMirror has written down, however far it came: the scheduled task, the VM with its disk,
-        the internal switch, the firewall rule, the share, the account and its rights. What cannot be removed is an
-        error of its own, and stays on the list; the rest goes on: call it again.
+        Undoes the steps that Install-SnapMirror has recorded, however far it came: the scheduled task, the VM with its disk,
+        the internal switch, the firewall rule, the share, the account and its rights. If something cannot be removed, that is an
+        error, it stays on the list, and the rest goes on: call it again.
 
         The folder of the image is not touched, nor C:\ProgramData\SnapMirror with image.key, image.luks-header
         and the seed: with these, and the image, everything can be read again. They are named in the output.
