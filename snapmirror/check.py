@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from snapmirror.errors import ExitCode, SnapmirrorError
+from snapmirror.errors import ExitCode, Interrupted, SnapmirrorError
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -38,7 +38,9 @@ def fail(topic: str, message: str, mend: str, code: ExitCode) -> Check:
 
 
 def failed(topic: str, error: SnapmirrorError) -> Check:
-    """The same, from the error that the night would end with."""
+    """The same, from the error that the night would end with. A signal is no finding: it is raised again."""
+    if isinstance(error, Interrupted):
+        raise error
     return Check("fail", topic, error.message, error.hint, error.exit_code)
 
 

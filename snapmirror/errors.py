@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 
@@ -98,6 +99,17 @@ class StoreMissing(StorageError):  # noqa: N818  (a state, not a mistake)
 
 class NoRoomError(StorageError):
     """The store, or the disk below it, has too little room; nothing else is wrong."""
+
+
+@contextmanager
+def ignored() -> Iterator[None]:
+    """Ignore an error in the block: what is tried there may fail. Not a signal, which ends the command."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except SnapmirrorError:
+        pass
 
 
 class HostError(SnapmirrorError):

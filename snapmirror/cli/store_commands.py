@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -53,7 +52,7 @@ def mount(
     json: Json = False,
 ) -> None:
     """Mount the store read-only, for browsing; 'snapmirror umount' unmounts it."""
-    from snapmirror.errors import SnapmirrorError
+    from snapmirror.errors import ignored
     from snapmirror.history.histories import opened, refuse_busy
     from snapmirror.storage.open_store import mount_for_browsing
 
@@ -61,7 +60,7 @@ def mount(
     config = shell.config
     refuse_busy(config)
     done = mount_for_browsing(config, readable=readable)
-    with suppress(SnapmirrorError), opened(config):  # it reports whether it is an older state of the store
+    with ignored(), opened(config):  # it reports whether it is an older state of the store
         pass
     path = printable(config.store.path)
     if json:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from snapmirror.check import Check, fail, failed, ok, warn
 from snapmirror.config import Config, MirrorConfig
-from snapmirror.errors import ExitCode, SnapmirrorError
+from snapmirror.errors import ExitCode, SnapmirrorError, ignored
 from snapmirror.model import count
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
@@ -97,6 +97,8 @@ def last_success(config: Config, store: Path | None, now: datetime) -> Iterator[
         elif night is not None:
             when = datetime.fromtimestamp(night.finished, UTC)
             yield _age(mirror, gap, f"the last run made {night.snapshot}", when, now)
+        else:  # closed, and not opened for this: it may hold snapshots of another machine
+            yield warn(_topic(mirror), "no run of it is known on this machine", f"snapmirror run {mirror.name}")
 
 
 def _failed_night(mirror: MirrorConfig, night: summary.Night, last: datetime | None, now: datetime) -> Check:
@@ -125,7 +127,7 @@ def _ago(when: datetime, now: datetime) -> str:
 
 def _newest(config: Config, store: Path | None) -> Iterator[datetime]:
     for mirror in config.mirrors if store else ():
-        with suppress(SnapmirrorError):  # last_success reports what is wrong with it
+        with ignored():  # last_success reports what is wrong with it
             yield from map(record.parse_id, (_dates_of(config, store, mirror) if store else [])[:1])
 
 

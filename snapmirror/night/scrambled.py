@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct, field
 
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import ACCEPT, GuardError, SnapmirrorError
+from snapmirror.errors import ACCEPT, GuardError, ignored
 from snapmirror.night import randomness
 from snapmirror.snapshots.entry import parent, path_of, size_of
 from snapmirror.snapshots.history import History
@@ -192,7 +192,7 @@ def read(tree: Tree, path: bytes, *, like: int | None = None) -> tuple[list[byte
     """A few places of a file, its head first, and its size; nothing if there is no such file. With `like`, the places
     are those of a file of that size.
     """
-    with suppress(OSError, SnapmirrorError):
+    with suppress(OSError), ignored():
         handle = os.open(tree.at(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             status = os.fstat(handle)

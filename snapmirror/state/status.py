@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from snapmirror import folder
 from snapmirror.config import Config, MirrorConfig
-from snapmirror.errors import ExitCode, SnapmirrorError
+from snapmirror.errors import ExitCode, ignored
 from snapmirror.model import ReadBack, size
 from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
@@ -109,7 +109,7 @@ def _mirror(config: Config, mirror: MirrorConfig, remembered: summary.Summary) -
 def _in_folder(config: Config, mirror: MirrorConfig) -> list[datetime]:
     """The snapshots, newest first, from the record itself, if that can be read without opening anything."""
     if config.is_plain:
-        with suppress(SnapmirrorError):
+        with ignored():
             return [
                 one.taken_at for one in record.load(HardlinkLayout(config.store.path / mirror.name).record).snapshots
             ]
@@ -169,7 +169,7 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
 def _behind(config: Config, mirror: str) -> str | None:
     """Whether the store was put back to an older state, if that can be checked without opening anything."""
     if config.image is None and config.store.path.is_dir():
-        with suppress(SnapmirrorError):
+        with ignored():
             return newest.in_folder(config, mirror, config.store.path)
     return None
 

@@ -92,3 +92,17 @@ def test_a_question_that_gets_no_answer(scene: Scene) -> None:
     answered(b"\x04", b"nothing was written", 0)  # Ctrl-D
     answered(b"\x03", b"nothing was changed", 130)  # Ctrl-C
     assert not (scene.folder / "out").exists()
+
+
+def test_a_check_whose_terminal_is_lost(scene: Scene) -> None:
+    """The doctor took the signal for one more thing that is wrong, and went on with the next check."""
+    begun = scene.folder / "begun"
+    image = {"file": str(scene.folder / "i.img"), "size": "512M", "encryption": "luks1"}
+    scene.image = {**image, "key_command": ["sh", "-c", f"touch {begun}; exec sleep 60"]}
+    scene.image["header_backup"] = str(scene.folder / "header")
+    scene.configure()
+    process, master = on_terminal(scene, "doctor")
+    shown_until(master, lambda _: begun.exists())
+    os.close(master)
+    assert process.wait(60) == 143
+    assert scene.leftovers() == []
