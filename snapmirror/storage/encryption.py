@@ -198,19 +198,28 @@ def opened(
         yield BlockDevice(block, device.name, how)
 
 
-def refuse_others(image: Path) -> None:
-    """Raises StorageError when the image was opened by hand, and is still open."""
-    ours = Places(image).mapping
+def refuse_others(image: Path, *, by_daemon: bool) -> None:
+    """Raises StorageError when the image was opened by hand, and is still open; `by_daemon`: perhaps by QEMU's daemon,
+    over which a second one would write."""
+    places = Places(image)
     for device in loop.attached_to(image):
         for name in device.mappings():
-            if name != ours:
-                raise _opened_by_hand(image, luks.mapping(name))
+            if name != places.mapping:
+                raise _opened_by_hand(image, luks.mapping(name), f"cryptsetup close {name}")
+    for daemon in qsd.others(image, places.export) if by_daemon else ():
+        end = f"kill {daemon.pid}"
+        for device in (one for export in daemon.exports for one in loop.attached_to(export)):
+            raise _opened_by_hand(image, device.device, f"losetup --detach {device.device}; {end}")
+        raise StorageError(
+            f"{image} is open already with {qsd.PROGRAM} (pid {daemon.pid})",
+            hint=f"close it: umount what it exports; {end}",
+        )
 
 
-def _opened_by_hand(image: Path, device: Path) -> StorageError:
+def _opened_by_hand(image: Path, device: Path, closing: str) -> StorageError:
     places = [str(mount.target) for mount in mounts() if mount.source == str(device)]
     where = f", mounted on {' and '.join(places)}" if places else ""
-    steps = [*(f"umount {place}" for place in reversed(places)), f"cryptsetup close {device.name}"]
+    steps = [*(f"umount {place}" for place in reversed(places)), closing]
     return StorageError(f"{image} is open already as {device}{where}", hint=f"close it: {'; '.join(steps)}")
 
 

@@ -386,7 +386,7 @@ def _release(config: Config, image_config: ImageConfig) -> bool:
                 f"{file} is mounted on {mounted.target}, not by snapmirror",
                 hint=f"end that with: umount {mounted.target}",
             )
-    encryption.refuse_others(file)
+    encryption.refuse_others(file, by_daemon=image_config.encryption == "luks1")
     standing_before = released or bool(_devices(file)) or places.folder.exists()
     while (top := mount_at(path)) is not None and top in _our_mounts(file):
         umount(path)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("snapmirror.qsd")
 
 PROGRAM = "qemu-storage-daemon"
+_MOUNTPOINT = re.compile(r'\bmountpoint(?:"\s*:\s*"|=)([^",]+)')
 
 
 def is_installed() -> bool:
@@ -78,6 +81,31 @@ def daemons(export: Path) -> list[psutil.Process]:
     return found
 
 
+@dataclass(frozen=True)
+class Foreign:
+    """A daemon that somebody else has started on an image, and the files that it exports."""
+
+    pid: int
+    exports: tuple[Path, ...]
+
+
+def others(image: Path, export: Path) -> list[Foreign]:
+    """The daemons that have this image open and do not export it as `export`."""
+    import psutil
+
+    ours, names = json.dumps(str(export)), {str(image), str(image.resolve())}
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = process.cmdline()
+            if not words or Path(words[0]).name != PROGRAM or any(ours in word for word in words):
+                continue
+            if names & {file.path for file in process.open_files()}:
+                exports = (match[1] for word in words for match in _MOUNTPOINT.finditer(word))
+                found.append(Foreign(process.pid, tuple(Path(process.cwd()) / one for one in exports)))
+    return found
+
+
 def _has_ended(daemon: psutil.Process) -> bool:
     """True also for a zombie: it is not our child, and process 1 may reap it late."""
     import psutil
@@ -107,4 +135,6 @@ def _start(image: Path, export: Path, key: bytes, read_only: bool) -> None:
                 f"the key of {image} is not text, which {PROGRAM} cannot use",
                 hint="only a kernel with dm-crypt opens this image; for a new one make the key with 'openssl rand'",
             ) from failed
+        if not read_only:
+            loop.check_writable(image)
         raise StorageError(f"{image} cannot be opened with {PROGRAM}: {complaint}") from failed

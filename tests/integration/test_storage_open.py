@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -44,8 +44,6 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
 
 @pytest.fixture
 def make(templates: Templates, tmp_path: Path) -> Iterator[Make]:
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
 
         def made(encryption: str = "none", filesystem: str = "xfs", name: str = "scene") -> Scene:
@@ -600,6 +598,31 @@ def test_an_encrypted_image_that_is_open_by_hand_is_named(make: Make, tmp_path: 
         finally:
             subprocess.run(["umount", place], check=True)
         assert f"is open already as {device.device}, mounted on {place}" in caught.value.message
+
+
+@pytest.mark.parametrize("look", ["nothing", "loop", "mount"])
+def test_an_encrypted_image_that_is_open_by_hand_is_not_opened_twice(make: Make, tmp_path: Path, look: str) -> None:
+    """ext4 may be mounted twice, each time through a daemon of its own: both would write."""
+    scene = make("luks1", "ext4")
+    export, place = tmp_path / "export", tmp_path / "place"
+    place.mkdir()
+    with qsd.exported(scene.image, export, KEY), ExitStack() as stack:
+        [daemon] = qsd.daemons(export)
+        expected, end = f"is open already with qemu-storage-daemon (pid {daemon.pid})", f"kill {daemon.pid}"
+        if look != "nothing":
+            device = stack.enter_context(loop.attached(export)).device
+            expected = f"is open already as {device}"
+        if look == "mount":
+            subprocess.run(["mount", device, place], check=True)
+            stack.callback(lambda: subprocess.run(["umount", place], check=True))
+            expected += f", mounted on {place}"
+        for read_only in (False, True):
+            with pytest.raises(StorageError) as caught, open_store(scene.config, read_only=read_only):
+                pass
+            assert caught.value.message.endswith(expected)
+            assert caught.value.hint.endswith(end)
+    with open_store(scene.config):
+        pass
 
 
 def test_a_mapping_that_was_made_by_hand_is_named(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
