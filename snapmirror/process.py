@@ -35,7 +35,7 @@ from typing import IO, Any
 
 from msgspec import Struct
 
-from snapmirror import environment, interrupts
+from snapmirror import environment, interrupts, scratch
 from snapmirror.confinement import confine
 from snapmirror.errors import UsageError
 from snapmirror.threads import ensure_room
@@ -213,10 +213,7 @@ def _started(
 ) -> Running:
     import sh  # takes 30 ms, as it brings asyncio; commands that only read a plain folder run no program
 
-    # (The folder is named: else Python tests which one it may write to, with a file that a kill would leave behind.)
-    wanted = os.environ.get("TMPDIR")
-    folder = wanted if wanted and Path(wanted).is_dir() else "/tmp"
-    stderr = tempfile.TemporaryFile("ab+", dir=folder)  # noqa: SIM115  (closed by Running.close)
+    stderr = scratch.file()  # closed by Running.close
     reader: IO[bytes] | None = None
     with _input(stdin) as source, open(os.devnull, "wb") as null:
         sink: IO[bytes] = null

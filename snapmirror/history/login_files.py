@@ -5,6 +5,7 @@ Otherwise an interrupted restore could not be repeated: the old `authorized_keys
 
 from __future__ import annotations
 
+import os
 import re
 
 PATTERNS = (
@@ -17,14 +18,30 @@ PATTERNS = (
 """In the syntax of rsync's filters: each matches the end of a path, `***` a folder and all in it."""
 
 
+def patterns(place: str) -> tuple[str, ...]:
+    """The patterns for a source that is the folder `place` of the server, such as `/etc`."""
+    parts = [part for part in place.split("/") if part]
+    found = list(PATTERNS)
+    for words in (pattern.split("/") for pattern in PATTERNS):
+        found += (
+            "/" + "/".join(words[number:])
+            for number in range(1, len(words))
+            if parts[-number:] == words[:number] and len(parts) >= number
+        )
+    return tuple(found)
+
+
 def _expression(pattern: str) -> str:
     name = pattern.removesuffix("/***")
-    return re.escape(name).replace(r"\*", "[^/]*") + ("(?:/.*)?" if name != pattern else "")
+    deep = name != pattern
+    return re.escape(name).replace(r"\*", "[^/]*") + ("(?:/.*)?" if deep else "")
 
 
 _ANY = re.compile(b"(?:.*/)?(?:" + "|".join(map(_expression, PATTERNS)).encode() + b")", re.DOTALL)
 
 
-def is_one(path: bytes) -> bool:
-    """Whether a path, relative to the source, is such a file, or a folder of them."""
-    return _ANY.fullmatch(path) is not None
+def is_one(path: bytes, place: str = "/") -> bool:
+    """Whether a path is such a file, or a folder of them; it is relative to the folder `place` of the server."""
+    if path == b".":
+        return False  # the source itself, which holds them
+    return _ANY.fullmatch(os.fsencode(place).strip(b"/") + b"/" + path) is not None

@@ -20,12 +20,11 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from snapmirror import scratch
 from snapmirror.config import Config
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError, UsageError
-from snapmirror.history import room
+from snapmirror.history import login_files, room
 from snapmirror.history.histories import Found
-from snapmirror.history.login_files import PATTERNS as LOGIN_FILES
-from snapmirror.history.login_files import is_one as is_login_file
 from snapmirror.history.lookup import ancestors
 from snapmirror.model import Progress, count, size
 from snapmirror.snapshots.entry import BadLine, Entry, is_within, join, parent, parse
@@ -146,7 +145,7 @@ class Restore:
         """Let rsync show what it would do; keep `most` names (None: all). Raises SnapmirrorError."""
         if self.target is None:
             named_files.check(self.found.mirror)
-        seen = Preview()
+        seen, found_at = Preview(), self.found.mirror.source.path
         suspects: dict[int, bytes] = {}
         with self._trial() as target:
             if above := _above(self.paths):
@@ -159,7 +158,7 @@ class Restore:
                 seen.counts[kind] += 1
                 if kind == OVERWRITTEN and entry.is_directory:
                     seen.replaced.append(entry.path)
-                if self.is_remote and is_login_file(entry.path):
+                if self.is_remote and login_files.is_one(entry.path, found_at):
                     seen.login_files.append(entry.path)
                 if most is None or len(seen.changes) < most:
                     seen.changes.append(Change(kind, entry.path, entry.is_directory))
@@ -267,14 +266,15 @@ class Restore:
         without_login_files: bool = False,
     ) -> Iterator[tuple[bytes, Entry]]:
         """rsync's item and the entry of each name that it changes, or would."""
-        with tempfile.TemporaryFile() as names:
+        with scratch.file() as names:
             names.write(b"".join(b"./" + path + b"\0" for path in paths))  # rsync reads a leading # as a comment
             names.seek(0)
             mirror = self.found.mirror
             argv = rsync.back_argv(
                 settings.location(mirror), settings.options(mirror), self.found.tree, target,
                 dry_run=dry_run, folders_only=folders_only, through_links=through_links, checksum=self.checksum,
-                protected=self._protected(), left_out=LOGIN_FILES if without_login_files else (),
+                protected=self._protected(),
+                left_out=login_files.patterns(mirror.source.path) if without_login_files else (),
             )  # fmt: skip
             writable = () if self.is_remote else None  # a hostile server gets files, and nothing else
             flood = Flood(f"restoring to {self.where}")

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
-from snapmirror import files, process
+from snapmirror import files, scratch
 from snapmirror.config import MirrorConfig
-from snapmirror.errors import DamageError, TransferError, UsageError
+from snapmirror.errors import DamageError, TransferError
 from snapmirror.snapshots import times
 from snapmirror.snapshots.entry import path_of
 from snapmirror.snapshots.lines import Line, as_lines
@@ -54,8 +53,6 @@ class RsyncSource:
     def listed(self, *, expected: int) -> Iterator[Listing]:
         """See `protocol.Source`."""
         mirror = self._mirror
-        if self._location.kind == "ssh" and process.find("ssh") is None:  # rsync would not say so clearly
-            raise UsageError("the program ssh is not installed", hint="'snapmirror doctor' names its package")
         argv = rsync.listing_argv(self._location, self._options, whole=0 < expected <= _MOST_AT_ONCE)
         ahead = folders_read_ahead(self._location.argument) if self._is_read_ahead(expected) else nullcontext()
         what = f"listing {self}"
@@ -78,7 +75,7 @@ class RsyncSource:
 
     def changed(self, tree: Path, is_nearest: times.IsNearest, among: Sequence[bytes] | None = None) -> set[bytes]:
         """See `protocol.Source`."""
-        with tempfile.TemporaryFile() if among is not None else nullcontext() as names:
+        with scratch.file() if among is not None else nullcontext() as names:
             if names is not None:
                 names.write(self._listed_names(among or ()))
                 names.seek(0)

@@ -65,13 +65,13 @@ class Answer(Struct, frozen=True):
 
 def reach(location: rsync.Location) -> Answer:
     """Ask the source for the names in its folder."""
-    argv = ["rsync", "--list-only", "--dirs", "--timeout=30", *rsync.connection(location), location.argument]
     try:
+        argv = ["rsync", "--list-only", "--dirs", "--timeout=30", *rsync.connection(location), location.argument]
         done = run(argv, ok=range(-64, 256), timeout=SECONDS)
     except ProgramTimeout:
         return Answer(0, "unreachable", f"no answer within {SECONDS:g} seconds")
     except UsageError as missing:
-        return Answer(0, "other", missing.message)
+        return Answer(0, "refused", "", refusal=Refusal(missing.message, missing.hint, ""))
     if done.exit_code == 0:
         names = [line for line in done.stdout.splitlines() if re.match(rb"[dlcbps-][rwxsStT-]{9}", line)]
         return Answer(max(0, len(names) - 1), None, "")  # the first is the folder itself

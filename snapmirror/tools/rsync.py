@@ -14,6 +14,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from snapmirror import process
 from snapmirror.errors import UsageError
 from snapmirror.tools import ssh
 
@@ -273,11 +274,13 @@ def refuse_aliases(files: Iterable[Path] | None = None) -> None:
 
 
 def connection(location: Location) -> list[str]:
-    """The options for the connection to the source."""
+    """The options for the connection to the source. Raises UsageError where it needs a program that is missing."""
     if location.kind == "local":
         return []
     if location.kind == "daemon":
         password = [f"--password-file={location.password_file}"] if location.password_file else []
         return [*password, f"--contimeout={ssh.CONNECT_SECONDS}"]
+    if process.find("ssh") is None:  # rsync would lay that to the server
+        raise UsageError("the program ssh is not installed on this machine", hint="apt-get install openssh-client")
     path = [f"--rsync-path={location.rsync_path}"] if location.rsync_path else []
     return [f"--rsh={ssh.rsh(location.login)}", *path]

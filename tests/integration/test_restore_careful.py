@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapmirror.history.login_files import is_one
+from snapmirror.history.login_files import is_one, patterns
 from tests.support.files import OLD, put
 from tests.support.runner import Scene
 from tests.support.sshd import Sshd, sshd_running
@@ -147,3 +148,47 @@ def test_the_source_itself_is_no_remote_server(tmp_path: Path) -> None:
     os.unlink(scene.source / "etc/passwd")
     result = scene.command("restore", "newest", "/", "--push", "--yes")
     assert result.exit_code == 0 and "log in" not in result.stderr, str(result)
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("/", {b"etc/passwd", b"etc/ssh/sshd_config", b"root/.ssh/authorized_keys"}),
+        ("/etc", {b"passwd", b"ssh/sshd_config"}),
+        ("/srv/etc", {b"passwd", b"ssh/sshd_config"}),
+        ("/etc/ssh", {b"sshd_config"}),
+        ("/root/.ssh", {b"authorized_keys"}),
+        ("/root", {b".ssh/authorized_keys"}),
+    ],
+)
+def test_a_source_below_the_root_has_them_as_well(tmp_path: Path, place: str, expected: set[bytes]) -> None:
+    """`/etc` as the source has no `etc/passwd`, but `passwd`. rsync leaves out the same names."""
+    tree = tmp_path / "tree"
+    base = place.replace("/srv", "").lstrip("/")
+    for name in ("etc/passwd", "etc/hosts", "etc/ssh/sshd_config", "root/.ssh/authorized_keys", "root/notes", "ssh/x"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
+    root = tree / base
+    names = {os.fsencode(one.relative_to(root)) for one in root.rglob("*") if one.is_file()}
+    assert {name for name in names if is_one(name, place)} == expected
+    left_out = [f"--exclude={one}" for one in patterns(place)]
+    argv = ["rsync", "--recursive", "--dry-run", "--out-format=%n", *left_out, f"{root}/", f"{tmp_path}/none"]
+    sent = set(subprocess.run(argv, check=True, capture_output=True).stdout.splitlines())
+    assert sent & names == names - expected
+
+
+def test_pushed_back_below_etc_they_come_last(tmp_path: Path, server: Sshd) -> None:
+    scene = Scene(tmp_path / "scene")
+    scene.source = scene.folder / "etc"
+    put(scene.source / "passwd", b"old")
+    put(scene.source / "hosts", b"old")
+    scene.configure()
+    scene.night()
+    put(scene.source / "passwd", b"newer", OLD + 100)
+    put(scene.source / "hosts", b"newer", OLD + 100)
+    scene.configure(source=f"{server.login}:{scene.source}", **server.options())
+    last = TAKES_NO_LOGIN_FILES.replace("--exclude=.ssh/*", "--exclude=/passwd")
+    scene.fake_program("rsync", last.format(real="/usr/bin/rsync"))
+    done = scene.command("restore", "newest", "/", "--push", "--yes")
+    assert (done.exit_code, "passwd: these decide who may log in" in done.stderr) == (12, True), str(done)
+    assert ((scene.source / "hosts").read_bytes(), (scene.source / "passwd").read_bytes()) == (b"old", b"newer")
