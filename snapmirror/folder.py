@@ -101,12 +101,19 @@ def check_writable(path: Path, mirrors: Collection[str]) -> None:
     owner = _owner(path, mirrors)
     if owner != me and (me != 0 or _keeps_owners(path)):
         raise _refused(path, owner, spoilt=owner == 0 and _is_partly_of(me, path))
-    if os.access(path, os.W_OK | os.X_OK):
+    written = [path / name / part for name in mirrors for part in (".", _PRIVATE, "by-date")]
+    closed = [one for one in (path, *written) if not os.access(one, os.W_OK | os.X_OK) and os.path.lexists(one)]
+    if not closed:
         return
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         raise StorageError(
             f"the store {path} cannot be written: its file system is read-only",
             hint="'dmesg' shows if an error made it so; else: mount --options remount,rw",
+        )
+    if me == 0 or closed[0].stat().st_uid == me:
+        raise StorageError(
+            f"{closed[0]} cannot be written, not even by {machine.user(me)}, who owns it",
+            hint=f"if it is immutable ('lsattr -d {closed[0]}' shows an i): chattr -i {closed[0]}",
         )
     raise _refused(path, path.stat().st_uid, spoilt=False)
 

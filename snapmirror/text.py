@@ -10,6 +10,7 @@ import os
 from datetime import datetime, timedelta
 
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
+_NOT_AHEAD_SECONDS = 60
 
 
 def printable(name: bytes | str | os.PathLike[str]) -> str:
@@ -45,9 +46,14 @@ def local_time(moment: datetime) -> str:
 
 
 def age(since: datetime, now: datetime) -> str:
-    """How long ago: 5 h 3 min ago; in the future, when the clock was set back."""
+    """How long ago: 5 h 3 min ago; in the future, when the clock was set back.
+
+    Some seconds ahead are none: of two snapshots within a second the later one is named by the next second.
+    """
     passed: timedelta = now - since
     seconds = passed.total_seconds()
+    if -_NOT_AHEAD_SECONDS <= seconds < 0:
+        seconds = 0.0
     return f"{duration(seconds)} ago" if seconds >= 0 else f"{duration(-seconds)} in the future"
 
 

@@ -40,6 +40,12 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _config_file(text: str) -> Path:
+    if not text:
+        raise typer.BadParameter("an empty name is not a file; is a variable unset?")
+    return Path(text)
+
+
 @app.callback()
 def options(
     context: typer.Context,
@@ -48,7 +54,7 @@ def options(
         typer.Option(
             "--config",
             metavar="FILE",
-            readable=False,
+            parser=_config_file,
             help=f"The configuration; default: ${VARIABLE}, an ordinary user's own, {SYSTEM_CONFIG}.",
         ),
     ] = None,

@@ -13,7 +13,7 @@ import typer
 from snapmirror.cli.list_commands import tell_of_copies
 from snapmirror.cli.output import note, out, out_json, table
 from snapmirror.cli.progress import shown
-from snapmirror.cli.shell import Json, MirrorName, shell_of
+from snapmirror.cli.shell import Json, MirrorName, name_argument, shell_of
 from snapmirror.model import count, size
 from snapmirror.text import harmless, local_time, printable
 
@@ -45,7 +45,7 @@ def names_of(mirror: str | None) -> list[str]:
 
 def find(
     context: typer.Context,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A name, a path, or a pattern with * ? [ in quotes.")],
+    path: Annotated[str, name_argument("PATH", "A name, a path, or a pattern with * ? [ in quotes.")],
     ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="Ignore upper and lower case.")] = False,
     mirror: MirrorName = None,
     json: Json = False,
@@ -132,7 +132,7 @@ def diff(
     b: Annotated[str, typer.Argument(metavar="B", help="The other snapshot, usually the newer one.")],
     path: Annotated[
         str | None,
-        typer.Argument(metavar="PATH", help="A folder: only what lies below. A file: its text, line by line."),
+        name_argument("PATH", "A folder: only what lies below. A file: its text, line by line."),
     ] = None,
     mirror: MirrorName = None,
     json: Json = False,

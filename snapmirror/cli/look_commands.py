@@ -11,7 +11,7 @@ import typer
 from snapmirror.cli.history_commands import SNAPSHOT_HELP, local_mtime, names_of
 from snapmirror.cli.list_commands import tell_of_copies
 from snapmirror.cli.output import out, out_bytes, out_json, table
-from snapmirror.cli.shell import Json, MirrorName, shell_of
+from snapmirror.cli.shell import Json, MirrorName, name_argument, shell_of
 from snapmirror.text import harmless, printable
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def ls(
     context: typer.Context,
     snapshot: Snapshot,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A folder or file, relative to the source.")] = "/",
+    path: Annotated[str, name_argument("PATH", "A folder or file, relative to the source.")] = "/",
     mirror: MirrorName = None,
     json: Json = False,
 ) -> None:
@@ -67,7 +67,7 @@ def _row(entry: Entry) -> list[str]:
 def cat(
     context: typer.Context,
     snapshot: Snapshot,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A file, relative to the source.")],
+    path: Annotated[str, name_argument("PATH", "A file, relative to the source.")],
     mirror: MirrorName = None,
 ) -> None:
     """Print a file of a snapshot. On a terminal, bytes that are not text are escaped.

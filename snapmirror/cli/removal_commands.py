@@ -14,7 +14,7 @@ from snapmirror.cli.asking import answer
 from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
-from snapmirror.cli.shell import Json, MirrorName, shell_of
+from snapmirror.cli.shell import Json, MirrorName, name_argument, shell_of
 from snapmirror.errors import ExitCode
 from snapmirror.model import count, size
 from snapmirror.text import local_time, printable
@@ -83,7 +83,7 @@ def forget(
 
 def purge(
     context: typer.Context,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Names, relative to the source.")],
+    paths: Annotated[list[str], name_argument("PATH...", "Names, relative to the source.")],
     from_history: Annotated[
         bool, typer.Option("--from-history", help="Confirm it: no snapshot will have these names.")
     ] = False,

@@ -13,7 +13,7 @@ from snapmirror.cli.asking import answer
 from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.progress import shown
-from snapmirror.cli.shell import Json, MirrorName, shell_of
+from snapmirror.cli.shell import Json, MirrorName, name_argument, shell_of
 from snapmirror.model import count, size
 from snapmirror.text import printable
 
@@ -42,9 +42,7 @@ def register(app: typer.Typer) -> None:
 def restore(
     context: typer.Context,
     snapshot: Annotated[str, typer.Argument(metavar="SNAPSHOT", help=SNAPSHOT_HELP)],
-    paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Names, relative to the source; '.' or '/' is everything.")
-    ],
+    paths: Annotated[list[str], name_argument("PATH...", "Names, relative to the source; '.' or '/' is everything.")],
     to: Annotated[
         Path | None,
         typer.Option("--to", metavar="DIR", parser=_folder, help="Into this folder; it is made if it does not exist."),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msgspec import Struct
+from typer.models import ArgumentInfo
 
 from snapmirror.cli import logs
 from snapmirror.cli.global_options import SYSTEM_CONFIG
@@ -53,6 +54,19 @@ class Shell(Struct, dict=True):
             if (code := watch(config)) is not None:
                 raise typer.Exit(code)
         return config
+
+
+def _name(text: str) -> str:
+    if not text:  # it would be the whole tree
+        raise typer.BadParameter("an empty name is no name; is a variable unset?")
+    return text
+
+
+def name_argument(metavar: str, text: str) -> ArgumentInfo:
+    """An argument, with its help, that is a name in a snapshot or several. An empty one, as from an unset variable of a
+    shell, is an error."""
+    argument: ArgumentInfo = typer.Argument(metavar=metavar, help=text, parser=_name)
+    return argument
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from snapmirror.config.section import Section
-from snapmirror.config.values import Count, Fraction, Positive, Size
+from snapmirror.config.values import Count, DaysOrNone, Fraction, Positive, Size
 
 
 class GuardConfig(Section):
@@ -31,7 +31,7 @@ class GuardConfig(Section):
         default=0.25, description="Above this share, by the same count, the night is published with a warning.",
         examples=["25%"],
     )  # fmt: skip
-    within_days: Count = Field(
+    within_days: DaysOrNone = Field(
         default=7,
         description="Add up the changes of so many days: compare with the newest snapshot that is so old, else with "
         "the oldest one. 0: compare with the last one.",

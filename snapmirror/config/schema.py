@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from snapmirror.config.copy import CopyConfig
 from snapmirror.config.export import ExportConfig
@@ -21,13 +21,14 @@ from snapmirror.config.guard import GuardConfig
 from snapmirror.config.host import HostConfig
 from snapmirror.config.section import SHOWN, Section
 from snapmirror.config.share import MOUNT_POINT, parse_unc
-from snapmirror.config.source import Address, parse_source
+from snapmirror.config.source import Address, parse_jump_host, parse_source
 from snapmirror.config.values import (
     AbsolutePath,
     Bool,
     Count,
     DatasetName,
     Days,
+    DaysOrNone,
     Duration,
     FileName,
     FilePattern,
@@ -48,6 +49,7 @@ SourceField = Annotated[
     Address, PlainValidator(parse_source), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
 ]
 Unc = Annotated[str, BeforeValidator(parse_unc)]
+JumpHost = Annotated[Text, AfterValidator(parse_jump_host)]
 
 
 def default_state_dir() -> Path:
@@ -210,7 +212,7 @@ class RetentionConfig(Section):
     keep_last: Positive = Field(
         default=16, description="How many of the newest snapshots are kept.", examples=[16], json_schema_extra={**SHOWN}
     )
-    keep_at_least_days: Count = Field(
+    keep_at_least_days: DaysOrNone = Field(
         default=14,
         description="No snapshot expires sooner, however many there are. With several runs a day all of them are kept "
         "so long, which takes room. 0: only their number counts.",
@@ -225,7 +227,7 @@ class MirrorOptions(Section):
     identity: AbsolutePath | None = Field(
         default=None, description="ssh: private key file.", examples=["/etc/snapmirror/id_ed25519"]
     )
-    jump_host: Text | None = Field(
+    jump_host: JumpHost | None = Field(
         default=None,
         description="ssh: host to go through, as ssh's ProxyJump takes it.",
         examples=["admin@gate.example"],

@@ -21,7 +21,8 @@ _HOST = re.compile(
     r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9_.-]+)?"
 )
 _USER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.@+\\-]*\$?")
-_SSH = re.compile(r"(?:(?P<user>[^/]*)@)?(?P<host>\[[^]/]*\]|[^/:@]*):(?P<path>.*)", re.DOTALL)
+_SSH = re.compile(r"(?:(?P<user>[^/]*)@)?(?P<host>\[[^]/]*\]|[^/:@\[]*):(?P<path>.*)", re.DOTALL)
+_DAEMON = re.compile(r"(?P<place>(?:[^/]*@)?(?:\[[^]/]*\]|[^/:@\[]+))::(?P<rest>.*)", re.DOTALL)
 
 
 class Address(Struct, frozen=True):
@@ -79,13 +80,25 @@ def parse_source(text: object) -> Address:
     if "://" in text:
         raise ValueError(f'"{text.split("://")[0]}://" is not supported; write {FORMS}')
     _need_brackets(text, text.rpartition(":/")[0])
-    if "::" in text and not text.startswith("[") and "[" not in text.split("::")[0]:
-        host, _, rest = text.partition("::")
-        raise ValueError(f'write a daemon source as "rsync://{host}/{rest.lstrip("/")}"')
+    if (daemon := _DAEMON.fullmatch(text)) is not None:
+        raise ValueError(f'write a daemon source as "rsync://{daemon["place"]}/{daemon["rest"].lstrip("/")}"')
     match = _SSH.fullmatch(text)
     if match is None:
         raise ValueError(f'"{text}" is not a source; write {FORMS}')
     return Address("ssh", _folder(match["path"]), _host(match["host"]), _user(match["user"]))
+
+
+def parse_jump_host(text: str) -> str:
+    """Raises ValueError with a sentence about a jump host that ssh would take for something else."""
+    _need_brackets(text, text)
+    if "," in text:
+        raise ValueError("this is one host; name further ones as ProxyJump in ssh's own configuration")
+    port = re.fullmatch(r".*(?:\]|[^:]):(\d+)", text)
+    if port is not None and not 1 <= int(port[1]) <= 65535:
+        raise ValueError(f"{port[1]} is not a port; a port is 1 to 65535")
+    if ("[" in text or "]" in text) and not re.fullmatch(r"(?:ssh://)?(?:[^@]*@)?\[[^][]+\](?::\d+)?", text):
+        raise ValueError(f'"{text}" is not a host; write an IPv6 address as "user@[::1]:22"')
+    return text
 
 
 def _from_url(text: str) -> Address:

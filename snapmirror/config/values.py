@@ -177,6 +177,7 @@ _SIZE_SCHEMA = {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?\s*[KMGT
 
 Bool = StrictBool
 Days = Annotated[StrictInt, Field(ge=1, le=100_000)]  # more would be before the calendar began
+DaysOrNone = Annotated[StrictInt, Field(ge=0, le=100_000)]
 Count = Annotated[StrictInt, Field(ge=0)]
 Positive = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
 Seconds = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]  # as rsync takes them

@@ -7,13 +7,13 @@ from typing import Literal
 from pydantic import Field
 
 from snapmirror.config.section import Section
-from snapmirror.config.values import Count, Positive
+from snapmirror.config.values import DaysOrNone, Positive
 
 
 class VerifyConfig(Section):
     """After each published night a part of all stored files is read back and compared with its checksums."""
 
-    read_all_within_days: Count = Field(
+    read_all_within_days: DaysOrNone = Field(
         default=30, description="Read all files back within so many days; 0: never.", examples=[30]
     )
     longest_minutes: Positive = Field(

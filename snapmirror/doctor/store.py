@@ -109,6 +109,9 @@ def _image(config: Config, image_config: ImageConfig) -> Iterator[Check]:
     except SnapmirrorError as error:
         yield failed("image", error)
         return
+    if os.geteuid() == 0 and not os.access(file, os.W_OK):
+        mend = f"if it is immutable ('lsattr {file}' shows an i): chattr -i {file}; or is its file system read-only?"
+        yield fail("image", f"{file} cannot be written, not even by root", mend, _STORAGE)
     taken = image.allocated_bytes(file)
     below = mount_of(file)
     if below is not None and below.filesystem in ("tmpfs", "ramfs"):

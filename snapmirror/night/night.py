@@ -26,6 +26,7 @@ from snapmirror.errors import (
     SnapmirrorError,
     StorageError,
     TransferError,
+    denied,
     shortage,
 )
 from snapmirror.history import room
@@ -101,8 +102,8 @@ class Night:
                 f"the store failed: {failed.completed.argv[0]}: {failed.completed.complaint}", hint=_SEE_LOG
             ) from failed
         except Exception as error:
-            if (short := shortage(error)) is not None:
-                raise short from error
+            if (known := shortage(error) or denied(error)) is not None:
+                raise known from error
             if not isinstance(error, OSError):
                 raise
             raise _storage_error(error) from error

@@ -100,7 +100,7 @@ def attached(file: Path, *, read_only: bool = False) -> Iterator[LoopDevice]:
             run([*argv, f"--direct-io={'on' if direct_io else 'off'}", file])
         except ProgramFailed as failed:
             if not attached_to(file):
-                _check_writable(file)
+                check_writable(file)
                 raise StorageError(
                     f"{file} cannot be attached to a loop device: {failed.completed.complaint}",
                     hint="loop devices need root and the kernel module 'loop'",
@@ -112,7 +112,8 @@ def attached(file: Path, *, read_only: bool = False) -> Iterator[LoopDevice]:
         yield device
 
 
-def _check_writable(file: Path) -> None:
+def check_writable(file: Path) -> None:
+    """Raises StorageError for a file that not even root can write."""
     try:
         os.close(os.open(file, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:

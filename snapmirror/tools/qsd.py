@@ -13,9 +13,10 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from snapmirror.errors import StorageError, StuckError
 from snapmirror.process import RUN_VARIABLE, ProgramFailed, find, run
@@ -81,8 +82,7 @@ def daemons(export: Path) -> list[psutil.Process]:
     return found
 
 
-@dataclass(frozen=True)
-class Foreign:
+class Foreign(Struct, frozen=True):
     """A daemon that somebody else has started on an image, and the files that it exports."""
 
     pid: int

@@ -10,6 +10,7 @@ was rejected: sources are written with aliases.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from msgspec import Struct
@@ -79,7 +80,8 @@ def argv(login: Login) -> list[str]:
 def jump(jump_host: str) -> tuple[str, int | None]:
     """The host of a jump (with its user, if one is given), and its port."""
     host, colon, port = jump_host.rpartition(":")
-    return (host, int(port)) if colon and port.isdigit() else (jump_host, None)
+    name, number = (host, int(port)) if colon and port.isdigit() else (jump_host, None)
+    return re.sub(r"\[([^][]*)\]$", r"\1", name), number  # (ssh itself takes an address without its brackets)
 
 
 def rsh(login: Login) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.runner import Scene
+from tests.support.scenes import encrypted
 
 
 def test_an_empty_name_is_no_folder(scene: Scene) -> None:
@@ -133,3 +134,114 @@ def test_a_hint_names_no_files_that_take_nothing(scene: Scene) -> None:
     assert "the largest" not in done.stderr and " 0 B" not in done.stderr, str(done)
     (scene.source / "some").write_bytes(b"1" * 1000)
     assert "the largest: 'some' (1000 B) (exclude, max_size)" in scene.command("run").stderr
+
+
+@pytest.mark.parametrize("words", [
+    ["restore", "newest", "", "--push", "--yes"], ["restore", "newest", "file", "", "--to", "/nowhere", "--yes"],
+    ["find", ""], ["ls", "1", ""], ["cat", "1", ""], ["diff", "1", "1", ""], ["purge", "", "--from-history", "--yes"],
+    ["--config", "", "list"], ["--config=", "list"],
+])  # fmt: skip
+def test_an_empty_name_is_not_everything(scene: Scene, words: list[str]) -> None:
+    """`restore newest "$file" --push --yes` with `file` unset wrote the whole tree back."""
+    (scene.source / "file").write_text("old")
+    scene.night()
+    (scene.source / "file").write_text("newer")
+    done = scene.command(*words)
+    assert (done.exit_code, "is a variable unset?" in done.stderr) == (2, True), str(done)
+    assert (scene.source / "file").read_text() == "newer"
+
+
+def test_a_temporary_folder_in_which_no_file_can_be_made(scene: Scene) -> None:
+    scene.environment["TMPDIR"] = "/proc"
+    (scene.source / "file").write_text("0")
+    scene.night()
+    assert scene.command("plan").exit_code == 0
+    assert scene.command("restore", "newest", "/", "--to", scene.folder / "out", "--yes").exit_code == 0
+
+
+def test_no_folder_for_temporary_files_at_all(scene: Scene) -> None:
+    (scene.source / "file").write_text("0")
+    scene.night()
+    script = 'for one in /tmp /var/tmp; do mount -t tmpfs -o ro none $one; done; exec "$@"'
+    scratch = Path("/dev/shm") / f"snapmirror-test-{os.getpid()}"  # (what it needs must not be hidden by these mounts)
+    shown = ["unshare", "--mount", "sh", "-c", f"mkdir -p {scratch}; mount --bind {scene.folder} {scratch}; {script}"]
+    for name in ("store", "source", "state"):
+        scene.config.write_text(scene.config.read_text().replace(f"{scene.folder}/{name}", f"{scratch}/{name}"))
+    words = scene.argv("plan")
+    words[words.index(str(scene.config))] = f"{scratch}/{scene.config.name}"
+    try:
+        done = subprocess.run(
+            [*shown, "sh", *words], env={**scene.environ(), "TMPDIR": "/tmp"}, capture_output=True, text=True,
+            check=False, cwd="/",
+        )  # fmt: skip
+    finally:
+        scratch.rmdir()
+    assert (done.returncode, "temporary files can be made: /var/tmp: Read-only" in done.stderr) == (11, True), (
+        done.stderr
+    )
+
+
+@pytest.mark.parametrize("place", [".", "web", "web/.snapmirror", "web/by-date", "web/.snapmirror/record.json"])
+def test_an_immutable_part_of_a_plain_store(folder: Path, place: str) -> None:
+    """It was blamed on another user, or on the kernel."""
+    scene = Scene(folder / "scene")
+    (scene.source / "file").write_text("0")
+    scene.night()
+    (scene.source / "file").write_text("11")
+    subprocess.run(["chattr", "+i", scene.store / place], check=True)
+    try:
+        done, doctor = scene.command("run"), scene.command("doctor")
+    finally:
+        subprocess.run(["chattr", "-i", scene.store / place], check=True)
+    assert (done.exit_code, "immutable" in done.stderr) == (11, True), str(done)
+    assert "belongs to" not in done.stderr and str((scene.store / place).resolve()) in done.stderr
+    assert "immutable" in doctor.stdout and doctor.exit_code == (3 if place.endswith("json") else 11), str(doctor)
+    scene.night()
+    assert len(scene.published()) == 2
+
+
+def test_an_immutable_encrypted_image(folder: Path) -> None:
+    image = folder / "img" / "disk.img"
+    with encrypted(folder) as scene:
+        subprocess.run(["chattr", "+i", image], check=True)
+        try:
+            done, doctor = scene.command("run"), scene.command("doctor")
+        finally:
+            subprocess.run(["chattr", "-i", image], check=True)
+    assert (done.exit_code, f"chattr -i {image}" in done.stderr) == (11, True), str(done)
+    assert "filename" not in done.stderr  # QEMU's arguments help nobody
+    assert f"fail  image: {image} cannot be written" in doctor.stdout and doctor.exit_code == 11, str(doctor)
+
+
+def test_ssh_is_missing_here(scene: Scene) -> None:
+    """Not the server is to blame."""
+    (scene.source / "file").write_text("0")
+    scene.night()
+    scene.configure(source="root@127.0.0.1:/nowhere/", port=1)
+    for name in ("rsync", "env", "python3"):
+        scene.fake_program(name, f'#!/bin/sh\nexec /usr/bin/{name} "$@"\n')
+    (scene.programs / "sh").symlink_to("/bin/sh")
+    scene.environment["PATH"] = str(scene.programs)
+    for words in (["restore", "newest", "/", "--push", "--yes"], ["plan"]):
+        done = scene.command(*words)
+        assert done.exit_code == 2, str(done)
+        assert "the program ssh is not installed on this machine" in done.stderr
+        assert "apt-get install openssh-client" in done.stderr
+    checks = {one["topic"]: one for one in scene.command("doctor", "--json").json["checks"] if one["level"] == "fail"}
+    assert "ssh is not installed" in checks["mirror web"]["message"]
+    assert checks["mirror web"]["mend"] == "apt-get install openssh-client"
+
+
+@pytest.mark.parametrize("image", [False, True], ids=["folder", "image"])
+def test_doctor_before_the_first_night(folder: Path, image: bool) -> None:
+    """Of an image it said nothing, and ended with 0."""
+    options = {"file": str(folder / "i.img"), "size": "512M", "encryption": "none", "filesystem": "ext4"}
+    scene = Scene(folder / "scene", image=options if image else {})
+    (scene.source / "file").write_text("0")
+    if image:
+        assert scene.command("init").exit_code == 0
+    checks = scene.command("doctor", "--json")
+    [warning] = [one for one in checks.json["checks"] if one["level"] != "ok"]
+    assert (checks.exit_code, warning["topic"], warning["mend"]) == (3, "mirror web", "snapmirror run web"), str(checks)
+    scene.night()
+    assert scene.command("doctor").exit_code == 0

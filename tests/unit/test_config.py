@@ -6,20 +6,23 @@ import json
 import re
 import stat
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from snapmirror import process
 from snapmirror.config import Config, HostConfig, MirrorConfig, ZfsConfig, load, parse
 from snapmirror.config.sample import json_schema, reference, sample
-from snapmirror.config.source import parse_source
+from snapmirror.config.source import parse_jump_host, parse_source
 from snapmirror.config.values import format_fraction, format_size, parse_fraction, parse_size
 from snapmirror.errors import ConfigError, ExitCode, UsageError
 from snapmirror.sources import settings
-from snapmirror.tools import rsync
+from snapmirror.tools import rsync, ssh
 
 SAMPLES = Path(__file__).parent / "samples"
 SMALLEST = {"store": {"path": "/srv/snapmirror"}, "mirror": [{"name": "etc", "source": "/etc"}]}
@@ -230,3 +233,55 @@ def test_numbers_that_rsync_takes(key: str, largest: object, too_large: object, 
     assert process.run(argv, ok=range(256)).exit_code == 0
     with pytest.raises(ConfigError, match=rf"mirror.a.{key}: .*at most"):
         parsed(too_large)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("[::1]/etc", "is not a source"), ("[::1", "is not a source"), ("root@[::1]/etc", "is not a source"),
+        ("[::1]::mod", '"rsync://[::1]/mod"'), ("me@host::mod/x", '"rsync://me@host/mod/x"'),
+    ],
+)  # fmt: skip
+def test_brackets_that_are_not_closed_or_not_followed_by_a_path(source: str, said: str) -> None:
+    with pytest.raises(ValueError, match="write") as caught:
+        parse_source(source)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("::1", '"[::1]"'), ("root@fe80::1", '"root@[fe80::1]"'), ("gate:99999", "99999 is not a port"),
+        ("gate:0", "0 is not a port"), ("[::1", "is not a host"), ("one,two", "this is one host"),
+    ],
+)  # fmt: skip
+def test_a_jump_host_that_ssh_would_misread(host: str, said: str) -> None:
+    with pytest.raises(ValueError, match=r"\[|\d|host") as caught:
+        parse_jump_host(host)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("gate", ("gate", None)), ("me@gate:22", ("me@gate", 22)), ("me@[::1]:22", ("me@::1", 22)),
+        ("[fe80::1%eth0]", ("fe80::1%eth0", None)), ("ssh://me@gate:22", ("ssh://me@gate", 22)),
+    ],
+)  # fmt: skip
+def test_a_jump_host_as_ssh_takes_it(host: str, words: tuple[str, int | None]) -> None:
+    assert ssh.jump(parse_jump_host(host)) == words
+
+
+def test_days_are_no_more_than_the_calendar_has() -> None:
+    """`keep_at_least_days = 99999999999` ended with a traceback."""
+
+    def unbounded(model: type[BaseModel], path: str) -> Iterator[str]:
+        for name, field in model.model_fields.items():
+            for kind in (field.annotation, *get_args(field.annotation)):
+                if isinstance(kind, type) and issubclass(kind, BaseModel):
+                    yield from unbounded(kind, f"{path}{name}.")
+            text = f"{field.metadata} {field.annotation}"
+            if name.endswith("_days") and "le=100000" not in text:
+                yield path + name
+
+    assert list(unbounded(Config, "")) == []

@@ -93,3 +93,4 @@ def test_age_of_the_future_says_so() -> None:
     now = datetime(2026, 11, 20, 3, tzinfo=UTC)
     assert age(now - timedelta(hours=5), now) == "5 h 0 min ago"
     assert age(now + timedelta(minutes=3), now) == "3 min 0 s in the future"
+    assert age(now + timedelta(seconds=1.5), now) == "0.0 s ago"  # the second of two nights within a second
