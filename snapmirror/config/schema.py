@@ -245,6 +245,10 @@ class MirrorOptions(Section):
         default=None, description="ssh: the rsync to run on the server.", examples=["sudo --non-interactive rsync"]
     )
     bandwidth_limit: Size | None = Field(default=None, description="Bytes per second at most.", examples=["10M"])
+    compress: Literal["auto", "zstd", "zlib", "off"] = Field(
+        default="auto", examples=["off"],
+        description="Compression on the line; auto: by zstd (an old server: zlib), until the line proves to be faster.",
+    )  # fmt: skip
     timeout_seconds: Seconds = Field(
         default=600, description="Give up when nothing moves for so many seconds; 0: never.", examples=[600]
     )

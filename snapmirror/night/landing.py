@@ -51,7 +51,7 @@ class Landed(Struct):
     its escaped name) are those of new files whose content was transferred; `unchecked` are new files whose content was
     not. `gone` did not arrive, and must not stay; `kept_old` are names that could not be read and keep their last
     version; `vanished` were gone by then, or of another kind (`saw_vanishing`: rsync reports that some were). `bytes`
-    of content were transferred; new files have `new_bytes`.
+    of content were transferred, of which `saved` did not travel, thanks to compression; new files have `new_bytes`.
     """
 
     trees: list[Arrived] = field(default_factory=list)
@@ -65,6 +65,7 @@ class Landed(Struct):
     vanished: list[bytes] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     bytes: int = 0
+    saved: int = 0
     new_bytes: int = 0
     partial: bool = False
     saw_vanishing: bool = False

@@ -303,7 +303,7 @@ class Night:
                 f"{gone} of {requested} names vanished from {self.mirror.source} before they were read",
                 hint=f"was it unmounted meanwhile? {ACCEPT}",
             )
-        report.bytes_transferred = landed.bytes
+        report.bytes_transferred, report.bytes_saved = landed.bytes, landed.saved
         if landed.vanished:
             report.warnings.append(
                 f"{count(len(landed.vanished), 'file')} vanished before being read: {_some(landed.vanished)}"

@@ -164,4 +164,5 @@ class _Fetching:
             landed.partial = True
         landed.saw_vanishing = landed.saw_vanishing or fetch.saw_vanishing
         landed.bytes += fetch.bytes
+        landed.saved += fetch.saved
         landed.complaints = [*landed.complaints, *fetch.complaints][:_COMPLAINTS]

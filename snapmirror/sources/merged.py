@@ -169,6 +169,7 @@ class Grafted:
             with source.fetch(names, into, doing=doing, tick=tick, dry_run=dry_run) as one:
                 yield from one.arrived
             both.bytes += one.bytes
+            both.saved += one.saved
             both.saw_vanishing = both.saw_vanishing or one.saw_vanishing
             both.failure = both.failure or one.failure
             both.complaints += one.complaints

@@ -62,12 +62,14 @@ class Into(Struct, frozen=True):
 class Fetch(Struct):
     """A batch while and after it is fetched. `arrived` yields each name that has arrived, as the lines of a listing.
 
-    After that: `bytes` of content were transferred; `saw_vanishing`: some names were gone; `failure`: some could not be
-    read, and this is the error for a night that needs all of them.
+    After that: `bytes` of content were transferred, of which `saved` did not travel, thanks to compression;
+    `saw_vanishing`: some names were gone; `failure`: some could not be read, and this is the error for a night that
+    needs all of them.
     """
 
     arrived: Iterator[Sent]
     bytes: int = 0
+    saved: int = 0
     saw_vanishing: bool = False
     failure: SnapmirrorError | None = None
     complaints: list[str] = field(default_factory=list)

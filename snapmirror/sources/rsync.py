@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from snapmirror.snapshots.lines import Line, as_lines
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.spool import Spool
 from snapmirror.sources import limits, named_files, settings
+from snapmirror.sources.compression import Compression
 from snapmirror.sources.conversation import conversation
 from snapmirror.sources.exclude_marker import pruned
 from snapmirror.sources.protocol import OVER, UNDER, Fetch, Into, Listing
@@ -39,6 +41,7 @@ class RsyncSource:
     def __init__(self, mirror: MirrorConfig) -> None:
         self._mirror = mirror
         self._location, self._options = settings.location(mirror), settings.options(mirror)
+        self._compression = Compression(mirror.compress, remote=self._location.kind != "local")
         # a local source that hangs could not be killed anyway
         self._patience = 0 if self._location.kind == "local" else mirror.timeout_seconds
 
@@ -115,15 +118,31 @@ class RsyncSource:
     ) -> Generator[rsync_output.Sent]:
         if names is not None:
             files.write(into.names, self._listed_names(names))
-        token = secrets.token_hex(8)
+        yield from self._sent(fetch, names, into, doing, tick, dry_run=dry_run)
+        if names is not None:
+            into.names.unlink()
+
+    def _sent(
+        self,
+        fetch: Fetch,
+        names: Sequence[bytes] | None,
+        into: Into,
+        doing: str,
+        tick: Callable[[], None] | None,
+        *,
+        dry_run: bool,
+    ) -> Generator[rsync_output.Sent]:
+        token, choice, received = secrets.token_hex(8), self._compression.choice, 0
         argv = rsync.transfer_argv(
             self._location, self._options, None if names is None else into.names, into.tree,
-            basis=into.basis, scratch=into.scratch, partial=into.partial, patch=into.patch, token=token,
+            basis=into.basis, scratch=into.scratch, partial=into.partial, patch=into.patch, compress=choice,
+            token=token,
         )  # fmt: skip
         argv[1:1] = ["--dry-run"] if dry_run else []
         count = len(names or (b".",))
         writable = (into.top or into.tree, into.scratch, into.partial)
         flood = limits.MessageFlood(doing.format(self), names=count)
+        began = time.monotonic()
         with conversation(argv, flood, seconds=self._patience, memory=limits.memory(count), writable=writable) as talk:
             for block in talk.blocks(_FETCHED_AT_ONCE, tick=tick):
                 for raw in block:
@@ -132,11 +151,15 @@ class RsyncSource:
                         yield sent
                     else:
                         fetch.bytes += rsync_output.literal_bytes(raw)
+                        received += rsync_output.received_bytes(raw)
+        if talk.code and self._compression.is_refused(talk.stderr):
+            yield from self._sent(fetch, names, into, doing, tick, dry_run=dry_run)
+            return
         talk.check(writes=True)
+        self._compression.saw(received, time.monotonic() - began)
+        fetch.saved = max(0, fetch.bytes - received) if choice != "off" else 0
         fetch.saw_vanishing, fetch.complaints = talk.saw_vanishing, talk.complaints
         fetch.failure = talk.failure() if talk.is_partial else None
-        if names is not None:
-            into.names.unlink()
 
     def _listed_names(self, paths: Sequence[bytes]) -> bytes:
         return b"".join(rsync.listed_name(self._location, path) + b"\0" for path in paths)

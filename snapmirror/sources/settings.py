@@ -32,6 +32,7 @@ def options(mirror: MirrorConfig) -> rsync.Options:
         fake_super=mirror.fake_super,
         timeout_seconds=mirror.timeout_seconds,
         bandwidth_limit=mirror.bandwidth_limit,
+        compress=mirror.compress,
         include=mirror.include,
         include_from=mirror.include_from,
         exclude=mirror.exclude,

@@ -58,15 +58,20 @@ def run_in_short(report: RunReport, exit_code: ExitCode, error: SnapmirrorError 
         if mirror.error:
             yield f"{mirror.mirror}: failed: {mirror.error}" + (f" ({mirror.hint})" if mirror.hint else "")
         else:
+            fetched = f"{size(mirror.bytes_transferred)} fetched{_saved(mirror)}"
             yield (
                 f"{mirror.mirror}: {mirror.snapshot}: {mirror.added} added, {mirror.updated} updated, "
-                f"{mirror.deleted} deleted; {size(mirror.bytes_transferred)} fetched in {mirror.seconds:.0f} s"
+                f"{mirror.deleted} deleted; {fetched} in {mirror.seconds:.0f} s"
             )
         yield from (f"{mirror.mirror}: warning: {warning}" for warning in mirror.warnings)
     if error is not None and error.message not in [mirror.error for mirror in report.mirrors]:
         yield f"failed: {error.message}" + (f" ({error.hint})" if error.hint else "")
     copied = report.copy.warnings if report.copy is not None else []
     yield from (f"warning: {warning}" for warning in (*copied, *report.warnings))
+
+
+def _saved(mirror: MirrorReport) -> str:
+    return f" as {size(mirror.bytes_transferred - mirror.bytes_saved)} compressed" if mirror.bytes_saved else ""
 
 
 def _mirror(mirror: MirrorReport) -> Iterator[Sentence]:
@@ -80,7 +85,7 @@ def _mirror(mirror: MirrorReport) -> Iterator[Sentence]:
     yield Sentence(
         f"{mirror.mirror}: {mirror.snapshot}: {mirror.added} added, {mirror.updated} updated, "
         f"{mirror.attributes} with new attributes, {mirror.linked} linked, {mirror.deleted} deleted; "
-        f"{size(mirror.bytes_transferred)} fetched in {duration(mirror.seconds)}"
+        f"{size(mirror.bytes_transferred)} fetched{_saved(mirror)} in {duration(mirror.seconds)}"
         + (" (with warnings)" if mirror.warnings else "")
     )
     if (known := mirror.read_back) is not None and known.files:

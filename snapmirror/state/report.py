@@ -19,7 +19,10 @@ Result = Literal["published", "planned", "failed"]
 
 
 class MirrorReport(Struct):
-    """The night of one mirror. Counts are names; sizes are bytes; `seconds` is how long it took."""
+    """The night of one mirror. Counts are names; sizes are bytes; `seconds` is how long it took.
+
+    `bytes_saved` of `bytes_transferred` did not travel, thanks to compression.
+    """
 
     mirror: str
     result: Result = "failed"
@@ -31,6 +34,7 @@ class MirrorReport(Struct):
     deleted: int = 0
     bytes: int = 0
     bytes_transferred: int = 0
+    bytes_saved: int = 0
     expired: list[str] = field(default_factory=list)
     full: bool = False
     degraded: bool = False

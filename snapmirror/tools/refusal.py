@@ -21,6 +21,7 @@ _BY_SSH = re.compile(
     r"(ssh|ssh_[a-z_]*|kex_[a-z_]*|client_loop|banner exchange): |Timeout, server|"
     r"Received disconnect|Disconnected from|Connection (closed|reset|to|timed out)"
 )
+_COMPRESSION = re.compile(rb"configured to refuse --(new-|old-)?compress|rrsync error: option .*compress")
 _NEVER_SPOKE = "(0 bytes received so far)"
 _UPGRADE = "upgrade rsync there, its rrsync knows fewer options than ours uses"
 
@@ -72,6 +73,11 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
 )
 
 
+def is_of_compression(stderr: bytes) -> bool:
+    """Whether a daemon (`refuse options`) or a restricted key refuses to compress."""
+    return _COMPRESSION.search(stderr) is not None
+
+
 def is_own(line: str) -> bool:
     """Whether a line on stderr is rsync's; else it is ssh's, a shell's, or a banner."""
     return _OWN.match(line) is not None
@@ -85,6 +91,9 @@ def told(lines: list[str]) -> list[str]:
 def refusal(exit_code: int, stderr: bytes) -> Refusal | None:
     """The refusal, if the other side refused to begin with a known message; None otherwise."""
     text = stderr.decode("utf-8", "backslashreplace")
+    if is_of_compression(stderr):
+        says = next(line for line in text.splitlines() if _COMPRESSION.search(line.encode()))
+        return Refusal("the server refuses to compress", 'set compress = "off" for this mirror', says[:600])
     never_spoke = _NEVER_SPOKE in text
     if exit_code not in _CODES or not (never_spoke or "password" in text or "shell clean" in text):
         return None

@@ -25,6 +25,14 @@ SENT_FORMAT = "%C|%i|%B|%U|%G|%l|%M|%L//%n"
 NOWHERE = "/.snapmirror-nothing/"
 """A folder that is never made: dry runs compare with it."""
 
+Compress = Literal["auto", "zstd", "zlib", "off"]
+_COMPRESS: dict[Compress, tuple[str, ...]] = {
+    "auto": ("--compress", "--compress-level=1"),  # what both sides know: zstd since 3.2, else zlib
+    "zstd": ("--compress-choice=zstd", "--compress-level=1"),
+    "zlib": ("--old-compress", "--compress-level=1"),
+    "off": (),
+}
+
 _POPT, _POPT_FOLDER = Path("/etc/popt"), Path("/etc/popt.d")
 
 
@@ -56,6 +64,7 @@ class Options(Struct, frozen=True):
     fake_super: bool
     timeout_seconds: int
     bandwidth_limit: int | None
+    compress: Compress
     include: tuple[str, ...]
     include_from: Path | None
     exclude: tuple[str, ...]
@@ -110,6 +119,7 @@ def transfer_argv(
     scratch: Path,
     partial: Path,
     patch: bool,
+    compress: Compress,
     token: str,
 ) -> list[str]:
     """Fetch the names that the file `names` holds (NUL after each) into `target`; without one, only the root folder.
@@ -135,6 +145,7 @@ def transfer_argv(
         f"--out-format={token}|{SENT_FORMAT}", "--stats", "--no-human-readable",
         *([f"--copy-dest={basis}"] if basis and not patch and location.kind != "local" else []),
         *([] if patch else ["--sparse"]),
+        *_COMPRESS[compress],
         *([f"--bwlimit={options.bandwidth_limit // 1024 or 1}"] if options.bandwidth_limit else []),
         *connection(location), location.base if names else location.argument, f"{target}/",
     ]  # fmt: skip
@@ -190,6 +201,7 @@ def back_argv(
         *(f"--exclude={pattern(path)}" for path in protected),
         *(f"--exclude={text}" for text in left_out),
         "--files-from=-", "--from0", f"--out-format={LIST_FORMAT}",
+        *(_COMPRESS[options.compress] if remote else ()),
         *([f"--bwlimit={options.bandwidth_limit // 1024 or 1}"] if options.bandwidth_limit and remote else []),
         *(connection(location) if target is None else []),
         f"{tree}/", f"LOCAL=yes:{place}" if options.fake_super and not remote else place,

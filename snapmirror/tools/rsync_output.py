@@ -40,6 +40,7 @@ HOSTILE = "nothing was published; the server is broken, or hostile"
 _LONGEST = 600  # characters of a complaint: two names of the greatest length
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _LITERAL_LINE = re.compile(rb"Literal data: (\d+) bytes")
+_RECEIVED_LINE = re.compile(rb"Total bytes received: (\d+)")
 
 
 class Sent(Struct, frozen=True):
@@ -74,6 +75,12 @@ def as_new(line: bytes) -> bytes:
 def literal_bytes(raw: bytes) -> int:
     """Bytes of file content that were sent, if this line of --stats gives them; else 0."""
     match = _LITERAL_LINE.fullmatch(raw)
+    return int(match[1]) if match else 0
+
+
+def received_bytes(raw: bytes) -> int:
+    """Bytes that came over the line, compressed or not, if this line of --stats gives them; else 0."""
+    match = _RECEIVED_LINE.fullmatch(raw)
     return int(match[1]) if match else 0
 
 

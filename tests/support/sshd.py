@@ -94,15 +94,20 @@ def sshd_running(folder: Path, *, address: str = "127.0.0.1", port: int = 0) -> 
 
 
 @contextmanager
-def rsync_daemon_running(folder: Path, module: Path, *, password: str | None = None) -> Iterator[int]:
-    """A private rsync daemon that offers `module` as "data", to the user "backup" if there is a password."""
+def rsync_daemon_running(
+    folder: Path, module: Path, *, password: str | None = None, refused: str = ""
+) -> Iterator[int]:
+    """A private rsync daemon that offers `module` as "data", to the user "backup" if there is a password.
+
+    `refused`: options that it refuses.
+    """
     folder.mkdir(mode=0o700)
     port = free_port()
     uid = "root" if os.geteuid() == 0 else str(os.geteuid())
     settings = [
         f"port = {port}", "address = 127.0.0.1", "use chroot = no", f"log file = {folder}/log",
         f"lock file = {folder}/lock", "[data]", f"path = {module}", "read only = yes", "list = yes", f"uid = {uid}",
-        "gid = *",
+        "gid = *", *([f"refuse options = {refused}"] if refused else []),
     ]  # fmt: skip
     if password is not None:
         secrets = folder / "secrets"
