@@ -186,6 +186,12 @@ def test_module_is_small_and_says_what_it_is_for(path: Path) -> None:
         assert ast.get_docstring(ast.parse(source)), "a module opens with its purpose"
 
 
+def test_a_record_is_a_struct() -> None:
+    """A dataclass takes 0.4 ms of every start, a Struct 0.01; pydantic's models hold the one exception."""
+    with_dataclasses = [name_of(path) for path in MODULES if "@dataclass" in path.read_text(encoding="utf-8")]
+    assert with_dataclasses == ["snapmirror.model"]
+
+
 def test_one_door_to_other_programs() -> None:
     forbidden_modules = {"sh", "subprocess", "multiprocessing", "pty", "popen2"}
     forbidden_calls = ("system", "popen", "fork", "forkpty", "exec", "spawn", "posix_spawn")
