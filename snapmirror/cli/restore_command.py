@@ -96,13 +96,16 @@ def restore(
             done = job.run(preview, progress)
     if job.skipped:
         note(f"warning: {count(job.skipped, 'device')} left out: only root can make them")
+    if done and preview.odd_times:
+        other = count(len(preview.odd_times), "name")
+        note(f"warning: {other} got another time, as this disk cannot hold theirs: {_some(preview.odd_times)}")
     if json:
         from snapmirror.views import restore as view
 
         out_json(view.restore(preview, job, done))
     elif not dry_run and preview.names:
         shell.say(f"restored {count(done, 'name')} of {found.snapshot.id} to {printable(job.where)}")
-    if job.skipped:
+    if job.skipped or (done and preview.odd_times):
         raise typer.Exit(int(ExitCode.WARNINGS))
 
 

@@ -15,16 +15,17 @@ import stat
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct, field
 
-from snapmirror import scratch
+from snapmirror import files
 from snapmirror.config import Config
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError, UsageError
 from snapmirror.history import login_files, room
 from snapmirror.history.histories import Found
+from snapmirror.history.kept_times import Disk
 from snapmirror.history.lookup import ancestors
 from snapmirror.model import Progress, count, size
 from snapmirror.snapshots.entry import BadLine, Entry, is_within, join, parent, parse
@@ -52,7 +53,8 @@ class Preview(Struct):
     """What a restore would do: how many names of each kind, and the first of them.
 
     `parents` are folders above the names that the target lacks; `login_files` decide who may log in to the server;
-    `replaced` are folders that take the place of something else here, such as a symlink.
+    `replaced` are folders that take the place of something else here, such as a symlink; `odd_times` have a time that
+    the disk here cannot hold, and get the nearest one; `kept` are here already, but for such a time.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -60,6 +62,8 @@ class Preview(Struct):
     parents: list[bytes] = field(default_factory=list)
     login_files: list[bytes] = field(default_factory=list)
     replaced: list[bytes] = field(default_factory=list)
+    odd_times: list[bytes] = field(default_factory=list)
+    kept: set[bytes] = field(default_factory=set)
     bytes: int = 0
     room: int = 0
 
@@ -147,12 +151,17 @@ class Restore:
             named_files.check(self.found.mirror)
         seen, found_at = Preview(), self.found.mirror.source.path
         suspects: dict[int, bytes] = {}
-        with self._trial() as target:
+        with self._trial() as target, self._disk() as disk:
             if above := _above(self.paths):
                 seen.parents = self._missing(above, target)
                 self._check_links(above, target, seen.parents)
             for code, entry in self._lines(self.paths, target, dry_run=True):
+                if disk is not None and disk.has_nearest(code, entry):
+                    seen.kept.add(entry.path)
+                    continue
                 kind = self._kind(code, entry)
+                if disk is not None and not disk.holds(entry):
+                    seen.odd_times.append(entry.path)
                 if (inode := self._has_other_names(kind, entry)) is not None:
                     suspects[inode] = entry.path
                 seen.counts[kind] += 1
@@ -210,7 +219,7 @@ class Restore:
         """Raises StorageError if the target has too little room."""
         if self.place is None:
             return
-        existing = next(folder for folder in (self.place, *self.place.parents) if folder.exists())
+        existing = self._existing(self.place)
         status = os.statvfs(existing)
         free = status.f_bavail * status.f_frsize
         if preview.room > free:
@@ -236,6 +245,8 @@ class Restore:
                 list(self._lines(preview.parents, self.target, folders_only=True))
             last = preview.login_files
             for _, entry in self._lines(self.paths, self.target, without_login_files=bool(last)):
+                if entry.path in preview.kept:
+                    continue
                 done += 1
                 progress.advance(1, entry.size if entry.kind == b"f" and entry.leader is None else 0)
             if preview.parents:  # again: their times, after the last change in them
@@ -255,6 +266,19 @@ class Restore:
     def _is_asked_for(self, path: bytes) -> bool:
         return any(one == b"." or is_within(path, one) for one in self.paths)
 
+    @contextmanager
+    def _disk(self) -> Iterator[Disk | None]:
+        """The disk of the target; None if that is another machine's."""
+        if self.place is None:
+            yield None
+            return
+        with closing(Disk(self.place, self._existing(self.place))) as disk:
+            yield disk
+
+    @staticmethod
+    def _existing(place: Path) -> Path:
+        return next(folder for folder in (place, *place.parents) if folder.exists())
+
     def _lines(
         self,
         paths: Sequence[bytes],
@@ -266,7 +290,7 @@ class Restore:
         without_login_files: bool = False,
     ) -> Iterator[tuple[bytes, Entry]]:
         """rsync's item and the entry of each name that it changes, or would."""
-        with scratch.file() as names:
+        with files.temporary() as names:
             names.write(b"".join(b"./" + path + b"\0" for path in paths))  # rsync reads a leading # as a comment
             names.seek(0)
             mirror = self.found.mirror

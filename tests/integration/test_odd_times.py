@@ -176,3 +176,40 @@ def test_a_time_at_the_end_of_what_some_disk_holds(
         after, after, before, before,
     ]  # fmt: skip
     assert not scene.night(*words).mirror["attributes"]
+
+
+def test_a_restore_to_a_disk_that_ends_in_2038(folder: Path, memory: Path) -> None:
+    """One warning counts the names; what is there as well as the disk can hold it is not offered again."""
+    disk = folder / "disk"
+    disk.mkdir()
+    with (folder / "fs").open("wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-I", "128", folder / "fs"], check=True, stderr=subprocess.DEVNULL)
+    scene = Scene(folder / "scene", mirror={"source": f"{memory}/"})
+    for name, seconds in (("2030", 1893456000), ("2040", 2208988800), ("2200", 7258118400), ("folder", 2208988800)):
+        (memory / name).mkdir() if name == "folder" else (memory / name).write_text(name)
+        stamp(memory / name, seconds)
+    scene.night(expect=None)
+    subprocess.run(["mount", "-o", "loop", folder / "fs", disk], check=True)
+    to, words = disk / "to", ("restore", "newest", "/", "--yes", "--to")
+    try:
+        done = scene.command(*words, to)
+        assert done.exit_code == 3, str(done)
+        warning = "warning: 3 names got another time, as this disk cannot hold theirs: "
+        assert [line for line in done.stderr.splitlines() if "warning" in line] == [f"{warning}2040, 2200, folder"]
+        assert modified(to / "2200") == (1 << 31) - 1
+        for more in ([], ["--checksum"]):
+            again = scene.command(*words, to, *more)
+            assert (again.exit_code, "nothing to do" in again.stdout) == (0, True), str(again)
+        (to / "2030").unlink()
+        (to / "2040").write_text("longer")
+        third = scene.command(*words, to, "--json")
+        assert [one["path"] for one in third.json["changes"]] == ["2030", "2040"], str(third)
+        assert (third.exit_code, third.json["restored"]) == (3, 2), str(third)
+        (to / "2040").write_text("2041")
+        assert scene.command(*words, to, "--json").json["restored"] == 1  # its time is another one now
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    whole = scene.command(*words, memory / "out")
+    assert (whole.exit_code, "warning" in whole.stderr) == (0, False), str(whole)
+    assert modified(memory / "out" / "2200") == 7258118400
