@@ -1,4 +1,4 @@
-"""The environment that programs get: the variables that they need, and none that are set for people.
+"""The environment that programs get: the variables that they need, and none that are set for people. And TMPDIR.
 
 Many variables change what a program does or prints: `RSYNC_ICONV` renames files, `RSYNC_MAX_ALLOC` and
 `POSIXLY_CORRECT` make rsync refuse its options, `BLKID_FILE` and `LIBMOUNT_FSTAB` name other files, `SSH_ASKPASS`
@@ -8,7 +8,13 @@ opens a window. A list of the harmful ones would never be complete. So only thes
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
+from typing import IO
 
+from snapmirror.errors import StorageError
+
+_USUAL = ("/tmp", "/var/tmp")
 _PASSED = frozenset(
     (
         "PATH", "HOME", "USER", "LOGNAME", "TMPDIR",
@@ -42,3 +48,21 @@ def passed_on(program: str = "") -> dict[str, str]:
 def whole() -> dict[str, str]:
     """The whole environment, for a program that the configuration names: we do not know what it needs."""
     return dict(os.environ) | _FIXED
+
+
+def temporary_file() -> IO[bytes]:
+    """A file without a name, to append to and to read; in TMPDIR if that can be used, else in a usual place.
+
+    Raises StorageError where none can be made. (Python's own search tests each folder with a file that a kill would
+    leave behind.)
+    """
+    wanted, reason = os.environ.get("TMPDIR"), None
+    for place in (*([wanted] if wanted and Path(wanted).is_dir() else []), *_USUAL):
+        try:
+            return tempfile.TemporaryFile("ab+", dir=place)
+        except OSError as error:
+            reason = error.strerror
+    raise StorageError(
+        f"there is no folder in which temporary files can be made: {_USUAL[-1]}: {reason}",
+        hint="make room in /tmp, or set TMPDIR to a folder that can be written",
+    )

@@ -35,7 +35,7 @@ from typing import IO, Any
 
 from msgspec import Struct
 
-from snapmirror import environment, interrupts, scratch
+from snapmirror import environment, interrupts
 from snapmirror.confinement import confine
 from snapmirror.errors import UsageError
 from snapmirror.threads import ensure_room
@@ -213,7 +213,7 @@ def _started(
 ) -> Running:
     import sh  # takes 30 ms, as it brings asyncio; commands that only read a plain folder run no program
 
-    stderr = scratch.file()  # closed by Running.close
+    stderr = environment.temporary_file()  # closed by Running.close
     reader: IO[bytes] | None = None
     with _input(stdin) as source, open(os.devnull, "wb") as null:
         sink: IO[bytes] = null

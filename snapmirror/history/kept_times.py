@@ -27,7 +27,7 @@ class Disk:
         return times.is_usual(entry.time_text) or self._nearest(entry.mtime) == entry.mtime
 
     def has_nearest(self, code: bytes, entry: Entry) -> bool:
-        """Whether, by rsync's item `code`, only the time at the target differs, and is the nearest that the disk holds."""
+        """Whether, by rsync's item `code`, only the time differs there, and is the nearest that the disk can hold."""
         if code[2:11] != _ONLY_TIME or times.is_usual(entry.time_text):
             return False
         nearest = self._nearest(entry.mtime)

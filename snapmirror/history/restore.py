@@ -20,7 +20,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from snapmirror import files
+from snapmirror import environment
 from snapmirror.config import Config
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError, UsageError
 from snapmirror.history import login_files, room
@@ -290,7 +290,7 @@ class Restore:
         without_login_files: bool = False,
     ) -> Iterator[tuple[bytes, Entry]]:
         """rsync's item and the entry of each name that it changes, or would."""
-        with files.temporary() as names:
+        with environment.temporary_file() as names:
             names.write(b"".join(b"./" + path + b"\0" for path in paths))  # rsync reads a leading # as a comment
             names.seek(0)
             mirror = self.found.mirror

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
-from snapmirror import files, scratch
+from snapmirror import environment, files
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import DamageError, TransferError
 from snapmirror.snapshots import times
@@ -78,7 +78,7 @@ class RsyncSource:
 
     def changed(self, tree: Path, is_nearest: times.IsNearest, among: Sequence[bytes] | None = None) -> set[bytes]:
         """See `protocol.Source`."""
-        with scratch.file() if among is not None else nullcontext() as names:
+        with environment.temporary_file() if among is not None else nullcontext() as names:
             if names is not None:
                 names.write(self._listed_names(among or ()))
                 names.seek(0)

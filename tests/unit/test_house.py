@@ -38,7 +38,6 @@ GROUND = (
     "state_folder",
     "pages",
     "schedule",
-    "scratch",
     "text",
     "threads",
     "worker",

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from snapmirror import scratch
+from snapmirror import environment
 from snapmirror.errors import StorageError
 from snapmirror.process import ProgramFailed, run
 from snapmirror.snapshots import entry
@@ -122,7 +122,7 @@ def _unlink_others(paths: Iterable[bytes], here: Tree, there: Tree) -> None:
 
 def put_back(paths: Iterable[bytes], tree: Path, slot: Path) -> None:
     """Give names in the slot their state in the snapshot. The caller restores their folders."""
-    with scratch.file() as names:
+    with environment.temporary_file() as names:
         names.writelines(b"./" + path + b"\0" for path in paths)
         names.seek(0)
         try:
