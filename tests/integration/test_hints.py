@@ -1,4 +1,7 @@
-"""The next slot is made with the help of hints: they spare looking into the newest snapshot, and are never believed."""
+"""The next slot is made with the help of hints: they spare looking into the newest snapshot, and are never believed.
+
+SNAPMIRROR_TEST_LONG=1    each way of being wrong for five nights instead of two
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from snapmirror.storage.open_store import open_store
 from snapmirror.tools import handles
 from tests.support.files import put
 from tests.support.nights import live_a_day, random_changes, random_kinds
-from tests.support.runner import History, Scene
+from tests.support.runner import LONG, History, Scene
 from tests.support.storage import TINY, stack_image
 from tests.support.trees import Tree
 
@@ -134,14 +137,28 @@ SPOILED: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.parametrize("how", SPOILED)
-def test_a_hint_that_is_wrong_costs_nothing(scene: Scene, how: str) -> None:
-    live_with(scene, how, "hints")
-
-
-@pytest.mark.parametrize("how", ["missing", "no such file", "cut"])
-def test_a_list_of_changes_that_is_damaged_costs_nothing(scene: Scene, how: str) -> None:
-    live_with(scene, how, "changes")
+def test_hints_and_lists_of_changes_that_are_wrong_cost_nothing(scene: Scene) -> None:
+    """Each way of being wrong in turn, in one history: first all notes are spoiled, then all but the newest."""
+    ways = [("hints", how) for how in SPOILED] + [("changes", how) for how in ("missing", "no such file", "cut")]
+    rng = random.Random(f"spoiled {scene.image['filesystem']}")
+    tree, history = Tree(scene.source), History(scene)
+    for way in (None, *ways):
+        tree.grow(random_kinds(rng, 6 if way else 30))
+        spoils = 0 if way is None else 3 if LONG else 1
+        for turn in range(spoils + KEEP - 1 if way else KEEP + 2):  # at their end all notes are of these nights
+            if way and turn < spoils:
+                with open_store(load(scene.config)):
+                    assert turn or len(notes(scene, way[0])) == KEEP
+                    for file in notes(scene, way[0]):
+                        SPOILED[way[1]](file)
+            live_a_day(tree, random_changes(rng, 8))
+            scene.night("--full", "--accept-changes", expect=(0, 3))
+            tree.published()
+            with open_store(load(scene.config), read_only=True):
+                history.check(where=f" by night {turn} after {way}")
+                history.check_newest(tree.fingerprint(), full=True)
+    verified = scene.command("verify", "--full")
+    assert verified.exit_code == 0, str(verified)
 
 
 def test_a_copy_of_a_store_shares_nothing_with_the_original(folder: Path) -> None:
@@ -162,24 +179,6 @@ def test_a_copy_of_a_store_shares_nothing_with_the_original(folder: Path) -> Non
         for scene in (original, copy)
     ]
     assert files[0] and files[1] and not files[0] & files[1]
-
-
-def live_with(scene: Scene, how: str, what: str) -> None:
-    rng = random.Random(how)
-    tree, history = Tree(scene.source), History(scene)
-    tree.grow(random_kinds(rng, 30))
-    for night in range(KEEP + 5):
-        live_a_day(tree, random_changes(rng, 8))
-        scene.night("--full", expect=(0, 3))
-        with scene.browsing():
-            history.check(where=f" after night {night}")
-            history.check_newest(tree.fingerprint(), full=True)
-        tree.published()
-        with open_store(load(scene.config)):
-            for file in notes(scene, what):
-                SPOILED[how](file)
-    verified = scene.command("verify", "--full")
-    assert verified.exit_code == 0, str(verified)
 
 
 def test_of_a_time_that_cannot_be_nothing_is_known(tmp_path: Path) -> None:
