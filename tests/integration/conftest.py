@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,30 @@ from pathlib import Path
 import pytest
 
 from tests.support.runner import Scene
+from tests.support.storage import put_first_on_path
+
+CHEAP = """
+words=("$@")
+for number in "${!words[@]}"; do
+    [ "${words[number]}" != 1000000 ] || words[number]=1000
+done
+exec "%s" "${words[@]}"
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _keys_that_are_cheap_to_try(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """LUKS1 with a thousandth of its iterations: half a second of the processor less whenever an image is opened.
+
+    That the program asks for a million is in test_storage_init, which asks the real cryptsetup.
+    """
+    path = os.environ["PATH"]
+    if real := shutil.which("cryptsetup", path=f"{path}:/usr/sbin:/sbin"):
+        with pytest.MonkeyPatch.context() as patch:
+            put_first_on_path(tmp_path_factory.mktemp("cheap"), "cryptsetup", CHEAP % real, patch.setenv)
+            yield
+    else:
+        yield
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -122,14 +123,16 @@ def test_a_plain_image_opens_with_stock_tools(make: Make, tmp_path: Path, filesy
         subprocess.run(["umount", target], check=True)
 
 
-def test_an_encrypted_image_opens_with_stock_tools(make: Make) -> None:
+def test_an_encrypted_image_opens_with_stock_tools(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """cryptsetup with the key file as it is; QEMU's own reading of it, decrypted, shows the file system."""
+    monkeypatch.setenv("PATH", os.environ["PATH"].partition(":")[2])  # not the cryptsetup of conftest: the real one
     scene = make("luks1")
     initialise(scene.config, workload=TINY)
     key = ["cryptsetup", "open", "--test-passphrase", "--type", "luks1", "--key-file"]
     subprocess.run([*key, scene.key_file, scene.image], check=True)
     dump = subprocess.run(["cryptsetup", "luksDump", scene.image], check=True, capture_output=True, text=True).stdout
     assert "xts-plain64" in dump
+    assert re.search(r"\tIterations: +\t1000000\n", dump)
     raw = scene.folder / "raw"
     options = f"driver=luks,key-secret=key,file.filename={scene.image}"
     secret = f"secret,id=key,file={scene.key_file}"
