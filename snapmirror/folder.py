@@ -195,6 +195,14 @@ OF_NO_MIRROR = (
 """What can be done about it."""
 
 
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a folder, by whatever name: also through symlinks and bind mounts."""
+    if not folder.exists():
+        return path.resolve().is_relative_to(folder.resolve())
+    real = path.resolve()
+    return any(above.exists() and above.samefile(folder) for above in (real, *real.parents))
+
+
 def _is_folder(path: Path) -> bool:
     try:
         return stat.S_ISDIR(path.lstat().st_mode)

@@ -52,16 +52,21 @@ def mount(
     json: Json = False,
 ) -> None:
     """Mount the store read-only, for browsing; 'snapmirror umount' unmounts it."""
-    from snapmirror.errors import ignored
+    from snapmirror.errors import Interrupted, ignored
     from snapmirror.history.histories import opened, refuse_busy
-    from snapmirror.storage.open_store import mount_for_browsing
+    from snapmirror.storage.open_store import mount_for_browsing, umount_store
 
     shell = shell_of(context, steps=not json)
     config = shell.config
     refuse_busy(config)
     done = mount_for_browsing(config, readable=readable)
-    with ignored(), opened(config):  # it reports whether it is an older state of the store
-        pass
+    try:
+        with ignored(), opened(config):  # it reports whether it is an older state of the store
+            pass
+    except Interrupted:
+        if done:
+            umount_store(config)
+        raise
     path = printable(config.store.path)
     if json:
         from snapmirror.views import store as view

@@ -23,6 +23,7 @@ from msgspec import Struct, field
 from snapmirror import environment
 from snapmirror.config import Config
 from snapmirror.errors import SnapmirrorError, StorageError, TransferError, UsageError
+from snapmirror.folder import is_inside
 from snapmirror.history import login_files, room
 from snapmirror.history.histories import Found
 from snapmirror.history.kept_times import Disk
@@ -107,7 +108,7 @@ class Restore:
             full = Path(os.fsdecode(join(os.fsencode(place), path)))
             if not full.exists() and full != place:
                 continue
-            if _is_inside(full, self.config.store.path):
+            if is_inside(full, self.config.store.path):
                 raise UsageError(f"{full} lies inside the store", hint="restore to another folder and copy from there")
         if place.exists() and not place.is_dir():
             raise UsageError(f"{place} is not a folder", hint="name a folder; it is made if it does not exist")
@@ -366,11 +367,3 @@ def _named_in(store: Path, inodes: set[int]) -> int | None:
                 if number == 0 and entry.stat(follow_symlinks=False).st_ino != entry.inode():  # (some overlays)
                     raise StorageError(f"the file system of {folder} does not show which files are the same")
     return None
-
-
-def _is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path lies in a folder, by whatever name."""
-    if not folder.exists():
-        return path.resolve().is_relative_to(folder.resolve())
-    real = path.resolve()
-    return any(above.exists() and above.samefile(folder) for above in (real, *real.parents))

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from snapmirror.config import Config, CopyConfig, Destination, ImageConfig
 from snapmirror.errors import StorageError, UsageError
+from snapmirror.folder import is_inside
 from snapmirror.model import Progress, Silent
 from snapmirror.storage import export_lock, image, known_header
 from snapmirror.storage.copier import Copier, CopyReport
@@ -86,7 +87,7 @@ def _days(config: Config) -> int:
 
 def _refuse_store(config: Config, destination: Destination) -> None:
     """Refuse a folder over which the store is mounted: a copy there would be hidden, and block the next night."""
-    if isinstance(destination, Path) and destination.resolve().is_relative_to(config.store.path.resolve()):
+    if isinstance(destination, Path) and is_inside(destination, config.store.path):
         raise UsageError(
             f"{destination} lies inside store.path {config.store.path}, where the image is mounted",
             hint="name a folder on another disk to copy it to",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -274,6 +275,14 @@ def test_what_is_refused(copying: Copying, tmp_path: Path) -> None:
     for inside in (copying.scene.store, copying.scene.store / "folder", tmp_path / "link"):
         refused = copying.scene.command("copy-image", inside)
         assert (refused.exit_code, "lies inside store.path" in refused.stderr) == (2, True)
+    bound = tmp_path / "bound"
+    bound.mkdir()
+    subprocess.run(["mount", "--bind", copying.scene.store, bound], check=True)
+    try:
+        refused = copying.scene.command("copy-image", bound)
+    finally:
+        subprocess.run(["umount", bound], check=True)
+    assert (refused.exit_code, "lies inside store.path" in refused.stderr) == (2, True)
     assert list(copying.scene.store.iterdir()) == []
     stranger = copying.disk / "store.img"
     stranger.write_bytes(b"mine")
