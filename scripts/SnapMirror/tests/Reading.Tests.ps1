@@ -468,14 +468,15 @@ Describe 'The night of the task' {
     }
 
     It 'says on the error stream that the event log was not written (<Why>), and ends with its own code' -ForEach @(
-        @{ Why = 'refused'; Lines = 'echo "ERROR: Access is denied." >&2', 'exit 5'; Says = 'eventcreate.exe ended with 5: ERROR: Access is denied.' }
-        @{ Why = 'missing'; Lines = @(); Says = 'eventcreate.exe' }
+        @{ Why = 'refused'; Codes = , 12; Lines = 'echo "ERROR: Access is denied." >&2', 'exit 5'; Says = 'eventcreate.exe ended with 5: ERROR: Access is denied.' }
+        @{ Why = 'missing'; Codes = , 0; Lines = @(); Says = 'eventcreate.exe' }
     ) {
         $program = Join-Path $script:Place 'eventcreate.exe'
         $kept = Get-Content $program
         try {
             if ($Lines) { Set-Content $program (@('#!/bin/sh') + $Lines) } else { Remove-Item $program }
-            foreach ($code in 0, 12) {
+            # (Both codes with both reasons in the long form: an engine of its own costs each of them two seconds.)
+            foreach ($code in $(if ($env:SNAPMIRROR_TEST_LONG) { 0, 12 } else { $Codes })) {
                 Set-Answer -Code $code -Json $(if ($code) { @{ exit_code = 12; mirrors = @() } } else { $script:Good })
                 $said = Join-Path $TestDrive 'stderr'
                 & $script:Engine -NoProfile -NonInteractive -File (Join-Path $script:Module 'Invoke-SnapMirrorNight.ps1') 2>$said | Should -Match "^snapmirror's night ended with $code\."
