@@ -113,7 +113,7 @@ def check_writable(path: Path, mirrors: Collection[str]) -> None:
     if me == 0 or closed[0].stat().st_uid == me:
         raise StorageError(
             f"{closed[0]} cannot be written, not even by {machine.user(me)}, who owns it",
-            hint=f"if it is immutable ('lsattr -d {closed[0]}' shows an i): chattr -i {closed[0]}",
+            hint=f"'ls -ld' shows its mode; if it is immutable ('lsattr -d' shows an i): chattr -i {closed[0]}",
         )
     raise _refused(path, path.stat().st_uid, spoilt=False)
 

@@ -23,6 +23,7 @@ from snapmirror.state import newest, summary
 from snapmirror.state.lateness import NIGHTLY, late_after, usual_gap
 from snapmirror.state.trend import days_until_full
 from snapmirror.storage.run_lock import owner_of
+from snapmirror.text import duration
 
 _AHEAD = timedelta(hours=1)  # (a clock may be corrected by some seconds)
 _BEHIND = timedelta(days=3)
@@ -140,8 +141,8 @@ def _findings(config: Config, found: Status, now: datetime) -> Iterator[str]:
         elif now - mirror.last_success > mirror.late_after:
             yield f"{mirror.mirror}: the last success is {_old(now - mirror.last_success)} old"
         elif mirror.last_success - now > _AHEAD:
-            ahead = mirror.last_success - now
-            yield f"{mirror.mirror}: the newest snapshot is dated {ahead.days} days ahead of the clock; is it right?"
+            ahead = duration((mirror.last_success - now).total_seconds())
+            yield f"{mirror.mirror}: the newest snapshot is dated {ahead} ahead of the clock; is it right?"
         if mirror.waiting is not None:
             yield f"{mirror.mirror}: {mirror.waiting.what_next(now)}: {mirror.error}"
         elif mirror.result == "failed":
