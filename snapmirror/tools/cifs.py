@@ -108,6 +108,11 @@ def check_credentials(file: Path) -> None:
         raise StorageError(f"the credentials file {file} cannot be read: {error.strerror}") from error
     if mode & 0o077:
         raise StorageError(f"the credentials file {file} can be read by others", hint=f"chmod 600 {file}")
+    if text.startswith("\ufeff"):
+        raise StorageError(
+            f"the credentials file {file} begins with a byte order mark, which becomes a part of its first line",
+            hint=f"save it as UTF-8 without BOM: sed --in-place '1s/^\\xef\\xbb\\xbf//' {file}",
+        )
     keys = {line.partition("=")[0].strip() for line in text.splitlines() if "=" in line}
     for names in (("username", "user"), ("password", "pass")):
         if not keys & set(names):

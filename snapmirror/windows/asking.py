@@ -101,7 +101,7 @@ def _password(config: HostConfig) -> str:
             raise HostError(
                 f"password_command {words[0]} failed: {failed.completed.complaint}", hint="run it by hand to see why"
             ) from failed
-    password = said.decode("utf-8", "replace").partition("\n")[0].removesuffix("\r")
+    password = said.decode("utf-8", "replace").removeprefix("\ufeff").partition("\n")[0].removesuffix("\r")
     if not password:
         raise HostError(f"{where} gives no password for the Windows host", hint="its first line is the password")
     return password

@@ -111,6 +111,21 @@ def test_files_that_are_not_there(scene: Scene, servers: tuple[Sshd, Sshd], opti
     told(scene, 12, f"{option} {missing} does not exist", f"change {option}", doctor=2)
 
 
+def test_a_password_that_a_windows_editor_has_saved(scene: Scene) -> None:
+    """The daemon's answer was "auth failed"."""
+    secret = scene.folder / "secret"
+    secret.write_bytes(b"\xef\xbb\xbfword\r\n")
+    secret.chmod(0o600)
+    with rsync_daemon_running(scene.folder / "rsyncd", scene.source, password="word") as port:
+        scene.configure(source=f"rsync://backup@127.0.0.1:{port}/data", password_file=str(secret))
+        told(scene, 12, f"password_file {secret} begins with a byte order mark", "save it as UTF-8 without", doctor=2)
+        checks = scene.command("doctor", "--json").json["checks"]
+        [mend] = [one["mend"] for one in checks if one["level"] == "fail"]
+        subprocess.run(["sh", "-c", mend.partition(": ")[2]], check=True)
+        assert secret.read_bytes() == b"word\r\n"
+        scene.night()
+
+
 def test_a_password_that_others_can_read(scene: Scene) -> None:
     secret = scene.folder / "secret"
     secret.write_text("word\n")

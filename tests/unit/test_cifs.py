@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,12 @@ def test_what_a_sparse_file_takes_by_its_extents(tmp_path: Path) -> None:
         os.fsync(opened.fileno())
     assert cifs.allocated_bytes(file) == 600 * 4096
     assert cifs.allocated_bytes(Path("/proc/self/status")) is None, "no such question there"
+
+
+def test_credentials_that_a_windows_editor_has_saved(credentials: Path) -> None:
+    """It was "has no line username=…", with that line before one's eyes."""
+    credentials.write_bytes(b"\xef\xbb\xbf" + credentials.read_bytes())
+    with pytest.raises(StorageError, match="byte order mark") as caught:
+        cifs.check_credentials(credentials)
+    subprocess.run(["sh", "-c", caught.value.hint.partition(": ")[2]], check=True)
+    cifs.check_credentials(credentials)
