@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ def scene(folder: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
     yield scene
 
 
-def manifest(changed: set[int]) -> bytes:
+@cache
+def manifest(changed: frozenset[int]) -> bytes:
     """Of a tree with random times, in which some files have changed."""
     rng = random.Random(1)
     writer = Writer(Header("2026-11-20T030000Z", 1), in_pieces=True)
@@ -66,7 +68,7 @@ def test_what_is_in_the_manifest_before_takes_no_room(scene: Scene, request: pyt
     with open_store(load(scene.config)) as opened:
         for night in range(8):
             changed |= {rng.randrange(FILES) for _ in range(15)}
-            data, path, free = manifest(changed), opened.path / f"{night}.zst", room(opened.path)
+            data, path, free = manifest(frozenset(changed)), opened.path / f"{night}.zst", room(opened.path)
             store(path, data, before)
             used = free - room(opened.path)
             assert (used < 0.5 * len(data)) == (can_share and night > 0), (night, used, len(data))
@@ -83,8 +85,8 @@ def test_what_is_in_the_manifest_before_takes_no_room(scene: Scene, request: pyt
 
 def test_where_little_is_the_same_nothing_is_shared(scene: Scene) -> None:
     with open_store(load(scene.config)) as opened:
-        store(opened.path / "1.zst", manifest(set()), None)
-        data = manifest(set(range(0, FILES, 100)))
+        store(opened.path / "1.zst", manifest(frozenset()), None)
+        data = manifest(frozenset(range(0, FILES, 100)))
         store(opened.path / "2.zst", data, opened.path / "1.zst")
         assert (opened.path / "2.zst").read_bytes() == data
 
@@ -97,7 +99,7 @@ def test_power_cuts_while_it_is_stored(folder: Path, figures: Figures) -> None:
     image, before, writes = Path(scene.image["file"]), folder / "before.img", folder / "writes.log"
     image.rename(before)
     rng = random.Random(3)
-    nights = [manifest({rng.randrange(FILES) for _ in range(15)}) for _ in range(4)]
+    nights = [manifest(frozenset(rng.randrange(FILES) for _ in range(15))) for _ in range(4)]
     wanted, ends = [list(Reader(night)) for night in nights], []
     with powercut.recorded(before, writes, image), open_store(load(scene.config)) as opened:
         for night, data in enumerate(nights):
@@ -107,6 +109,7 @@ def test_power_cuts_while_it_is_stored(folder: Path, figures: Figures) -> None:
             if night > 1:
                 (opened.path / f"{night - 2}.zst").unlink()
     log = powercut.Log(writes)
+    right: list[set[bytes]] = [set() for _ in nights]  # files that were read line by line already
     try:
         cuts = log.cuts(random.Random(4), 40)
         for number, (cut, disk) in enumerate(powercut.disks(log, before, cuts, folder)):
@@ -117,7 +120,9 @@ def test_power_cuts_while_it_is_stored(folder: Path, figures: Figures) -> None:
                     path = opened.path / f"{night}.zst"
                     if night < done - 2 and not path.exists():
                         continue
-                    assert list(Reader(path)) == wanted[night], f"cut {number}, {cut}: the manifest of night {night}"
+                    if path.read_bytes() not in right[night]:
+                        assert list(Reader(path)) == wanted[night], f"cut {number}, {cut}: manifest of night {night}"
+                        right[night].add(path.read_bytes())
     finally:
         log.close()
     figures.add(f"power cuts while manifests are stored: {len(cuts)}, 0 lost")

@@ -25,6 +25,7 @@ _KINDS = {
     stat.S_IFCHR: "char device",
     stat.S_IFBLK: "block device",
 }
+_EMPTY = hashlib.blake2b().hexdigest()[:32]
 _SHADOWS = "trusted.SGI_ACL_"  # how XFS stores an ACL; the ACL itself is system.posix_acl_*
 
 
@@ -64,7 +65,7 @@ def fingerprint(root: Path | bytes) -> Fingerprint:
         inode = (state.st_dev, state.st_ino)
         full = top if path == b"." else os.path.join(top, path)
         if stat.S_ISREG(state.st_mode) and inode not in contents:
-            contents[inode] = _hash(full)
+            contents[inode] = _hash(full) if state.st_size else _EMPTY
         marks[path] = Mark(
             kind=_KINDS[stat.S_IFMT(state.st_mode)],
             mode=stat.S_IMODE(state.st_mode),
