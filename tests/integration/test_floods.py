@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +127,12 @@ class Watch:
 
     def __init__(self, scene: Scene, *words: str) -> None:
         self.memory = self.space = 0
-        process, before = scene.start(*words), _taken(scene)
+        process, before = scene.start(*words), _taken(scene, [])
         while process.poll() is None:
-            self.space = max(self.space, _taken(scene) - before)
             try:
-                for one in (psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)):
+                family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+                self.space = max(self.space, _taken(scene, family) - before)
+                for one in family:
                     self.memory = max(self.memory, one.memory_info().rss)
             except psutil.Error:
                 continue
@@ -139,8 +140,8 @@ class Watch:
         self.result: Result = scene.finish(process)
 
 
-def _taken(scene: Scene) -> int:
-    """Bytes that the store takes, and files in the folder for temporary ones, also those that have no name."""
+def _taken(scene: Scene, family: Sequence[psutil.Process]) -> int:
+    """Bytes that the store takes, and files in the folder for temporary ones, also those of a family without a name."""
     files: dict[int, int] = {}
     for folder in (scene.store, scene.scratch):
         for path in folder.rglob("*"):
@@ -148,7 +149,7 @@ def _taken(scene: Scene) -> int:
                 files[path.lstat().st_ino] = path.lstat().st_blocks * 512
             except OSError:
                 continue
-    for process in psutil.process_iter():
+    for process in family:
         try:
             for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
                 if str(descriptor.readlink()).startswith(str(scene.scratch)):
@@ -165,7 +166,7 @@ QUICK = [what for what in FLOODS if what not in ("symlinks of one folder", "comp
 def test_a_flood_ends(scene: Scene, what: str, figures: Figures) -> None:
     behave, code, says = FLOODS[what]
     with daemon_running(honest) as source:
-        scene.configure(source=source, acls=False, xattrs=False, timeout_seconds=20, guard=SMALL)
+        scene.configure(source=source, acls=False, xattrs=False, compress="off", timeout_seconds=20, guard=SMALL)
         scene.night()
     history = History(scene)
     history.check()
@@ -195,7 +196,7 @@ def test_a_good_copy_without_an_end(scene: Scene) -> None:
         honest(session) if session.dry else endless_file(session)
 
     with daemon_running(honest) as source:
-        scene.configure(source=source, acls=False, xattrs=False, timeout_seconds=20, guard=SMALL)
+        scene.configure(source=source, acls=False, xattrs=False, compress="off", timeout_seconds=20, guard=SMALL)
         scene.night()
     for name in ("a", "d/b"):  # both have the same content
         flip(scene.slots()[1] / name)
@@ -216,7 +217,7 @@ def test_a_file_without_an_end(tmp_path: Path, figures: Figures) -> None:
         assert made.exit_code == 0, str(made)
         limits = {**SMALL, "min_free": "100M"}
         with daemon_running(honest) as source:
-            scene.configure(source=source, acls=False, xattrs=False, guard=limits)
+            scene.configure(source=source, acls=False, xattrs=False, compress="off", guard=limits)
             scene.night()
         history = History(scene)
         with scene.browsing():
