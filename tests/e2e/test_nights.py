@@ -37,6 +37,7 @@ from tests.support.samba import USB
 from tests.support.vm import HOST, ROOT, Guest, Image, guest
 
 REPORT = "/var/lib/snapmirror/last-run.json"
+LITTLE = '[mirror.guard]\nmin_free = "50M"'  # in an image of 512 MiB
 BESIDE = (".json", ".lock", ".sums")
 # Killed while it applies an update, in the middle of the copy.
 KILLED_WHILE_UPDATING = """
@@ -103,8 +104,8 @@ def test_the_vhdx_boots_by_uefi_and_reads_its_seed(image: Image, tmp_path: Path)
     with chain(tmp_path / "chain", entries=60) as scene:
         settings = b'hostname = "backup1"\r\ntimezone = "Asia/Tokyo"\r\nnight = "22:30"\r\n'
         with (
-            seed_disk(tmp_path, scene.seed() | {"appliance.toml": settings}) as disk,
-            guest(image, seed=disk, uefi="vhdx") as machine,
+            seed_disk(tmp_path, scene.seed(image_size="512M", more=LITTLE) | {"appliance.toml": settings}) as disk,
+            guest(image, seed=disk, uefi="vhdx", cpus=1) as machine,
         ):
             machine.boot()
             machine.push_source()
@@ -124,7 +125,7 @@ def test_the_vhdx_boots_by_uefi_and_reads_its_seed(image: Image, tmp_path: Path)
 def after_night(scene: Chain) -> str:
     """The tables of the configuration that have each night end with a copy onto the second share."""
     copy = f'[copy]\ndestination = "//{HOST}/{USB}"\nport = {scene.samba.port}\nafter_night = true'
-    return f'[mirror.guard]\nmin_free = "50M"\n{copy}\n[report]\njson_file = "{REPORT}"'
+    return f'{LITTLE}\n{copy}\n[report]\njson_file = "{REPORT}"'
 
 
 def copied(machine: Guest, scene: Chain) -> dict[str, Any]:
