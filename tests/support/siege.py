@@ -80,6 +80,7 @@ class Siege:
         self.settings: dict[str, Any] = {
             "timeout_seconds": 20,
             "clone_above": "10k",
+            "compress": "off",  # our daemon does not speak it
             **(after.settings if after else {}),
             **settings,
         }
