@@ -125,11 +125,12 @@ def _asked(
 ) -> Iterator[tuple[bytes, tuple[bytes, bytes]]]:
     """Name, size and time of the files that are sent, at most `most` bytes each; would be sent, if `most` is None."""
     doing = "asking {} for good copies"
-    into = Into(folder / "files", folder / "names", scratch=folder / "tmp", partial=folder / "partial")
+    scratch = folder / "tmp"
+    into = Into(folder / "files", folder / "names", scratch=scratch, partial=folder / "partial")
 
     def look() -> None:
         """About every second: an endless file would fill the store."""
-        if most is not None and any(size > most for size in limits.arriving(into.scratch)):
+        if most is not None and any(size > most for size in limits.arriving(scratch)):
             raise TransferError(f"{doing.format(source)}: it sends more than it has offered")
 
     with source.fetch(paths, into, doing=doing, tick=look, dry_run=most is None) as fetch:

@@ -25,7 +25,7 @@ from snapmirror.snapshots.entry import (
     unescape,
     with_time,
 )
-from snapmirror.snapshots.lines import Line, Number, Numbered, holds_file, unnumbered, with_number
+from snapmirror.snapshots.lines import Line, Number, Numbered, unnumbered, with_number
 from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.spool import Spool
@@ -130,10 +130,14 @@ class Landing:
             one = self._folders.get(path)
             if one is None:
                 return None  # see end
-        entry = parse(_with_owner(line, one.new))
+        if line == one.new.line:  # as planned, as nearly all are; in a second transfer it may have been otherwise
+            entry = one.new
+            landed.corrections.pop(line, None)
+        else:
+            entry = parse(_with_owner(line, one.new))
+            self._correct(one, entry, landed)
         if entry.is_directory:
             self._sent.add(path)
-        self._correct(one, entry, landed)
         if entry.kind == b"f":
             if sent.checksum:
                 self._sums.append((sent.checksum, escape(entry.path)))
@@ -239,10 +243,10 @@ class Landing:
         """
         groups: dict[tuple[int, int], list[tuple[Wanted, Entry]]] = {}
         for one, status in present:
-            numbered = landed.corrections.get(one.new.line) or with_number(self.number, one.new.line)
-            if not holds_file(numbered):
+            corrected = landed.corrections.get(one.new.line)
+            told = one.new if corrected is None else parse(unnumbered(corrected))
+            if told.kind != b"f":
                 continue
-            told = parse(unnumbered(numbered))
             if status.st_size != told.size:
                 told = parse(plain_line(_with_size(told.attributes, status.st_size), one.path))
             if told.leader is not None or status.st_nlink > 1:

@@ -4,6 +4,11 @@ At most `_BATCH` names are requested at once: rsync checks each name against the
 server), and the time for that grows with the square of their number. Each batch includes the planned folders above its
 names, so that the source sets their times after the last change; the store restores the times of folders that are not
 in the plan. Each batch fills a staging tree of its own, see `landing`.
+
+Where rsync makes its temporary files matters: it (3.5.0) looks up an absolute folder for them from the root on, name by
+name, four times for each file, which took half of the processor time of a first night. So small files get theirs beside
+their own names. Big ones keep the scratch folder: their progress is seen there, and what a killed rsync leaves of them
+is used by the next one.
 """
 
 from __future__ import annotations
@@ -24,6 +29,8 @@ from snapmirror.sources.protocol import Fetch, Into, Source
 from snapmirror.tools.rsync_output import Sent
 
 _BATCH = 10_000
+_FEW = 2_000  # names for which a run of their own costs more than the scratch folder
+_BIG = 1 << 20  # bytes: so little may be sent again after a kill
 _COMPLAINTS = 100
 _DOING = "the transfer from {} stopped"
 
@@ -40,34 +47,42 @@ def fetch(
     not requested; what has arrived stays for the next night.
     """
     fetching = _Fetching(mirror, source, plan, target, advance, watch)
-    for batch in _batches(plan):
+    for batch, scratch in _batches(plan):
         patched = batch if target.in_place else [one for one in batch if one.path in target.patch]
         whole = [] if target.in_place else [one for one in batch if one.path not in target.patch]
         for wanted, patch in ((whole, False), (patched, True)):
             if wanted:
-                fetching.batch(wanted, patch=patch)
+                fetching.batch(wanted, patch=patch, scratch=scratch)
     fetching.root()
     fetching.finish()
     return fetching.landed
 
 
-def _batches(plan: Plan) -> Iterator[list[Wanted]]:
-    """The plan in batches, a hard link group always in one."""
-    batch: list[Wanted] = []
+def _batches(plan: Plan) -> Iterator[tuple[list[Wanted], bool]]:
+    """The plan in batches, a hard link group always in one; and whether their files are made in the scratch folder."""
+    if plan.requested <= _FEW:
+        wanted = [one for unit in _units(plan) for one in unit]
+        if wanted:
+            yield wanted, any(map(_is_big, wanted))
+        return
+    batches: dict[bool, list[Wanted]] = {False: [], True: []}
     for unit in _units(plan):
-        if unit[0].path == b".":
-            continue  # see _Fetching.root
-        if batch and len(batch) + len(unit) > _BATCH:
-            yield batch
-            batch = []
-        batch.extend(unit)
-    if batch:
-        yield batch
+        scratch = any(map(_is_big, unit))
+        if batches[scratch] and len(batches[scratch]) + len(unit) > _BATCH:
+            yield batches[scratch], scratch
+            batches[scratch] = []
+        batches[scratch].extend(unit)
+    yield from ((batch, scratch) for scratch, batch in batches.items() if batch)
+
+
+def _is_big(one: Wanted) -> bool:
+    return one.new.size >= _BIG
 
 
 def _units(plan: Plan) -> Iterator[list[Wanted]]:
-    for pair in plan.transfer:
-        yield [Wanted.of(pair)]
+    for one in map(Wanted.of, plan.transfer):
+        if one.path != b".":  # see _Fetching.root
+            yield [one]
     for group in plan.groups:
         yield [Wanted.of(pair) for pair in group]
 
@@ -92,7 +107,7 @@ class _Fetching:
         self.landed = Landed()
         self.ahead = 0  # bytes of incomplete files that have been shown as progress
 
-    def batch(self, wanted: list[Wanted], *, patch: bool) -> None:
+    def batch(self, wanted: list[Wanted], *, patch: bool, scratch: bool) -> None:
         """Fetch some names. Raises the error that ends the night."""
         above = dict.fromkeys(parent(one.path) for one in wanted)
         leading = [folder for folder in above if folder in self.folders and folder != b"."]
@@ -101,12 +116,13 @@ class _Fetching:
         }
         landing = self._landing(wanted, folders)
         self._hand_over(wanted, landing.tree)
-        self._fetch(list(dict.fromkeys([*leading, *(one.path for one in wanted)])), landing, patch=patch)
+        names = list(dict.fromkeys([*leading, *(one.path for one in wanted)]))
+        self._fetch(names, landing, patch=patch, scratch=scratch)
 
     def root(self) -> None:
         """Fetch the attributes of the root, as the last step: all others change its times."""
         if (root := self.folders.get(b".")) is not None:
-            self._fetch(None, self._landing([root], {}), patch=False)
+            self._fetch(None, self._landing([root], {}), patch=False, scratch=False)
 
     def finish(self) -> None:
         """End the transfer."""
@@ -128,11 +144,12 @@ class _Fetching:
                 if one.path in self.target.ready:
                     carry(here, there, one.path)
 
-    def _fetch(self, names: Sequence[bytes] | None, landing: Landing, *, patch: bool) -> None:
+    def _fetch(self, names: Sequence[bytes] | None, landing: Landing, *, patch: bool, scratch: bool) -> None:
         target = self.target
         into = Into(
-            landing.tree, target.names, scratch=target.scratch, partial=target.partial, basis=target.basis, patch=patch
-        )
+            landing.tree, target.names, scratch=target.scratch if scratch else None, partial=target.partial,
+            basis=target.basis, patch=patch,
+        )  # fmt: skip
         with self.source.fetch(names, into, doing=_DOING, tick=self._look) as fetch:
             for sent in fetch.arrived:
                 self._arrived(sent, landing)

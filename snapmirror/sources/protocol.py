@@ -46,13 +46,14 @@ class Into(Struct, frozen=True):
 
     `basis` is a folder of earlier versions: data in it need not be transferred again. `patch`: the tree holds older
     versions of the names, which are patched in place. `names` is a scratch file, `scratch` and `partial` are scratch
-    folders. `top` is the tree of the whole batch if `tree` is a folder in it: files are moved to the tree by renaming
-    only if `top` lies beside the scratch folders (see `confinement`).
+    folders; without `scratch` a file is made beside its name. `top` is the tree of the whole batch if `tree` is a
+    folder in it: files are moved to the tree by renaming only if `top` lies beside the scratch folders (see
+    `confinement`).
     """
 
     tree: Path
     names: Path
-    scratch: Path
+    scratch: Path | None
     partial: Path
     basis: Path | None = None
     patch: bool = False

@@ -140,11 +140,11 @@ class RsyncSource:
         )  # fmt: skip
         argv[1:1] = ["--dry-run"] if dry_run else []
         count = len(names or (b".",))
-        writable = (into.top or into.tree, into.scratch, into.partial)
+        writable = [one for one in (into.top or into.tree, into.scratch, into.partial) if one is not None]
         flood = limits.MessageFlood(doing.format(self), names=count)
         began = time.monotonic()
         with conversation(argv, flood, seconds=self._patience, memory=limits.memory(count), writable=writable) as talk:
-            for block in talk.blocks(_FETCHED_AT_ONCE, tick=tick):
+            for block in talk.blocks(_FETCHED_AT_ONCE, tick=tick, unhurried=True):
                 for raw in block:
                     sent = rsync_output.parse_sent(raw, token)
                     if sent is not None:

@@ -116,7 +116,7 @@ def transfer_argv(
     target: Path,
     *,
     basis: Path | None,
-    scratch: Path,
+    scratch: Path | None,
     partial: Path,
     patch: bool,
     compress: Compress,
@@ -130,10 +130,12 @@ def transfer_argv(
     requested inside a folder that was requested. `basis` is the last snapshot: its data need not be sent again. It is
     --copy-dest, not --link-dest: every requested file gets its own inode, always. A local source is copied directly: a
     search for old versions would cost the store as much. `patch`: `target` holds an older version of the names, which
-    is patched in place. `token` is a word that the server cannot know: its messages are printed among rsync's own
-    lines, and could look like them.
+    is patched in place. Without `scratch` rsync makes its temporary files beside the names, at half the cost: else
+    it (3.5.0) looks up that folder from the root on, four times for each file. `token` is a word that the server
+    cannot know: its messages are printed among rsync's own lines, and could look like them.
     """
-    how = ["--inplace", "--no-whole-file"] if patch else [f"--temp-dir={scratch}", f"--partial-dir={partial}"]
+    fresh = [*([f"--temp-dir={scratch}"] if scratch else []), f"--partial-dir={partial}"]
+    how = ["--inplace", "--no-whole-file"] if patch else fresh
     return [
         *_common(options, recursive=False), *_extras(options), *how,
         *([f"--files-from={names}", "--from0"] if names else ["--exclude=*"]),
