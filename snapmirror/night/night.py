@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Set
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
@@ -113,18 +114,20 @@ class Night:
             log.info("%s: %s", self.mirror.name, note)
         header = self._header()
         full = self.options.full or is_full_due(self.mirror, self.history.snapshots(), header)
-        planned, whole = self._plan_and_prepare(header, full=full)
-        if not whole and not full:
-            self.report.warnings.append(
-                "the newest snapshot lacks files that its manifest lists; compared it as a whole"
-            )
-            planned, _ = self._plan_and_prepare(header, full=True)
-        self._note_plan(planned)
-        try:
-            published = self._fill_and_publish(planned, header)
-        except SnapmirrorError as error:
-            self._pause(error)
-            raise
+        with ExitStack() as line:
+            line.enter_context(self.source.connected())
+            planned, whole = self._plan_and_prepare(header, full=full)
+            if not whole and not full:
+                self.report.warnings.append(
+                    "the newest snapshot lacks files that its manifest lists; compared it as a whole"
+                )
+                planned, _ = self._plan_and_prepare(header, full=True)
+            self._note_plan(planned)
+            try:
+                published = self._fill_and_publish(planned, header, line)
+            except SnapmirrorError as error:
+                self._pause(error)
+                raise
         self.report.result, self.report.snapshot = "published", published.id
         self.report.exit_code = 3 if self.report.warnings else 0
         return self.report
@@ -230,7 +233,8 @@ class Night:
 
     # --- the slot
 
-    def _fill_and_publish(self, planned: Planned, header: Header) -> Snapshot:
+    def _fill_and_publish(self, planned: Planned, header: Header, line: ExitStack) -> Snapshot:
+        """`line` is the connection to the source, which is closed once everything has been fetched."""
         plan, report = planned.plan, self.report
         target = self.slot.stage(plan, self.mirror.clone_above)
         with self.pipeline.step(f"{self.mirror.name}: transfer"):
@@ -242,6 +246,7 @@ class Night:
                 raise guard.with_largest(error, plan) from None
             finally:
                 self.progress.end()
+        line.close()
         self._note_landed(landed, plan.requested)
         copies = self.slot.fill(plan, landed.trees, landed.gone, landed.kept_old)
         self._ask(lambda: scrambled.check(self.mirror, self.history, self.slot.tree, plan))

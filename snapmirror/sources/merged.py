@@ -95,6 +95,12 @@ class Grafted:
     # --- listing
 
     @contextmanager
+    def connected(self) -> Iterator[None]:
+        """See `protocol.Source`."""
+        with self._main.connected(), self._part.connected():
+            yield
+
+    @contextmanager
     def listed(self, *, expected: int) -> Iterator[Listing]:
         """See `protocol.Source`."""
         with self._main.listed(expected=expected) as main, self._part.listed(expected=0) as part:

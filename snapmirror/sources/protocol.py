@@ -82,6 +82,12 @@ class Source(Protocol):
     def check(self) -> None:
         """Raises TransferError if it clearly cannot be reached, without contacting it."""
 
+    def connected(self) -> AbstractContextManager[None]:
+        """Hold one connection for everything that is asked within the context, if the source is reached over one.
+
+        Raises TransferError if it cannot be reached. Everything works without it as well.
+        """
+
     def listed(self, *, expected: int) -> AbstractContextManager[Listing]:
         """List it. `expected`: its number of entries last time, 0 if unknown.
 

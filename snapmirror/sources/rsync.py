@@ -9,11 +9,13 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
-from snapmirror import environment, files
+from msgspec.structs import replace
+
+from snapmirror import environment, files, process
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import DamageError, TransferError
 from snapmirror.snapshots import times
@@ -26,7 +28,7 @@ from snapmirror.sources.compression import Compression
 from snapmirror.sources.conversation import conversation
 from snapmirror.sources.exclude_marker import pruned
 from snapmirror.sources.protocol import OVER, UNDER, Fetch, Into, Listing
-from snapmirror.tools import rsync, rsync_output
+from snapmirror.tools import rsync, rsync_output, ssh_connection
 from snapmirror.tools.find import folders_read_ahead
 
 _LISTED_AT_ONCE, _FETCHED_AT_ONCE = 1 << 18, 1 << 16  # bytes of output
@@ -51,6 +53,25 @@ class RsyncSource:
     def check(self) -> None:
         """Raises TransferError for a file in the configuration that rsync or ssh cannot use."""
         named_files.check(self._mirror)
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """See `protocol.Source`."""
+        if self._location.kind != "ssh" or process.find("ssh") is None:
+            yield
+            return
+        self.check()
+        alone = self._location
+        with ExitStack() as stack:
+            try:
+                login = stack.enter_context(ssh_connection.shared(alone.login, self._mirror.source.login))
+            except ssh_connection.NotConnected as failed:
+                raise rsync_output.failure(rsync_output.SSH, failed.stderr, f"listing {self}") from None
+            self._location = replace(alone, login=login)
+            try:
+                yield
+            finally:
+                self._location = alone
 
     @contextmanager
     def listed(self, *, expected: int) -> Iterator[Listing]:

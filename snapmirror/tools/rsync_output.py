@@ -14,7 +14,7 @@ _ITEM = 11
 """Bytes of %i: `>f.st......`."""
 
 OK, PARTIAL, VANISHED = 0, 23, 24
-_SSH = 255
+SSH = 255
 _LINE = 256
 """Not an exit code: ssh ended without a message. It reports why it cannot connect, but not that a line went dead."""
 _PROTOCOL = 2
@@ -126,7 +126,7 @@ _MEANING: dict[int, tuple[str, str]] = {
     125: ("the command on the server was killed", "look at the server's log"),
     126: ("the command on the server cannot be run", "check rsync_path"),
     127: ("there is no rsync on the server", "install it there, or set rsync_path"),
-    _SSH: ("ssh could not connect", "'snapmirror doctor' shows whether it is the host, its key or yours"),
+    SSH: ("ssh could not connect", "'snapmirror doctor' shows whether it is the host, its key or yours"),
     _LINE: ("the ssh connection broke off", "did the server, or the line, fail? the next run goes on from here"),
 }
 
@@ -135,12 +135,12 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
     """The error for an exit code that ends the night. `what` names what was being done."""
     reasons = [line[:_LONGEST] for line in _lines(stderr)]
     if exit_code == _BROKEN_STREAM and any(map(_SSH_SAYS.search, reasons)):
-        exit_code = _SSH  # it read the end of the data before ssh's exit code: the order is chance
+        exit_code = SSH  # it read the end of the data before ssh's exit code: the order is chance
     # A vanished file is no reason to end.
     reasons = refusal.told([reason for reason in reasons if not reason.startswith("file has vanished")] or reasons)
-    if exit_code == _SSH:
+    if exit_code == SSH:
         reasons.sort(key=refusal.is_own)
-    if exit_code == _SSH and not reasons:
+    if exit_code == SSH and all(map(refusal.is_own, reasons)):  # ssh itself said nothing
         exit_code = _LINE
     detail = f" ({reasons[0]})" if reasons else ""
     if is_full(stderr):
@@ -168,7 +168,7 @@ def _may_pass(exit_code: int, reasons: list[str]) -> bool:
     """Whether the network or an absent server caused a failure, so that nobody has to mend anything first."""
     if any(map(_STAYS.search, reasons)):
         return False
-    return exit_code in _PASSING or any(map(_PASSES.search, reasons if exit_code in {_SSH, _REFUSED} else ()))
+    return exit_code in _PASSING or any(map(_PASSES.search, reasons if exit_code in {SSH, _REFUSED} else ()))
 
 
 def is_full(stderr: bytes) -> bool:

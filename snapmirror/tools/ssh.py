@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -30,7 +31,7 @@ _SESSION = {
     "VerifyHostKeyDNS": "no",
     "NoHostAuthenticationForLocalhost": "no",
     "CheckHostIP": "no",
-    # our own login: over somebody's open connection it would be theirs, with their key
+    # our own login: over somebody's open connection it would be theirs, with their key (see `Login.control`)
     "ControlMaster": "no",
     "ControlPath": "none",
     "ControlPersist": "no",
@@ -56,17 +57,21 @@ _SESSION = {
 
 
 class Login(Struct, frozen=True):
-    """How to log in to a server. For a value of None, ssh and its own configuration decide."""
+    """How to log in to a server. For a value of None, ssh and its own configuration decide.
+
+    `control` is the socket of a connection that is used if it is there, see `ssh_connection`.
+    """
 
     port: int | None = None
     identity: Path | None = None
     known_hosts: Path | None = None
     jump_host: str | None = None
+    control: Path | None = None
 
 
-def argv(login: Login) -> list[str]:
+def argv(login: Login, session: Mapping[str, str] = _SESSION) -> list[str]:
     """ssh with the options of a login, without the destination."""
-    words = _login(login)
+    words = _login(login, {**session, "ControlPath": str(login.control)} if login.control else session)
     if login.port:
         words.append(f"-oPort={login.port}")
     if login.jump_host:
@@ -75,6 +80,11 @@ def argv(login: Login) -> list[str]:
         gate = [*_login(login), *([f"-oPort={jump_port}"] if jump_port else []), "-W", "[%h]:%p", "--", host]
         words += ["-oProxyCommand=" + " ".join(_proxy_word(word) for word in gate), "-oProxyUseFdpass=no"]
     return words
+
+
+def master_argv(login: Login, destination: str) -> list[str]:
+    """ssh that only stays connected, and offers its connection on the socket `control` of the login."""
+    return [*argv(login, {**_SESSION, "ControlMaster": "yes", "SessionType": "none"}), "--", destination]
 
 
 def jump(jump_host: str) -> tuple[str, int | None]:
@@ -93,11 +103,11 @@ def rsh(login: Login) -> str:
     return " ".join(_quoted(word) for word in [*(["env", f"HOME={home}"] if home else []), *argv(login)])
 
 
-def _login(login: Login) -> list[str]:
+def _login(login: Login, session: Mapping[str, str] = _SESSION) -> list[str]:
     words = [
         "ssh",
         "-k",
-        *(f"-o{key}={value}" for key, value in _SESSION.items()),
+        *(f"-o{key}={value}" for key, value in session.items()),
     ]  # -k: no Kerberos tickets are forwarded either
     if login.identity:
         words += [f"-oIdentityFile={_value(str(login.identity))}", "-oIdentitiesOnly=yes"]

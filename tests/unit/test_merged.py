@@ -53,6 +53,10 @@ class InMemory:
         pass
 
     @contextmanager
+    def connected(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
     def listed(self, *, expected: int) -> Iterator[Listing]:
         blocks = [self.lines[at : at + self.block] for at in range(0, len(self.lines), self.block)]
         listing = Listing(iter(blocks), complaints=list(self.complaints))
