@@ -111,7 +111,7 @@ def test_a_contradiction(scene: Scene, what: str, figures: Figures) -> None:
     victim.mkdir()
     (victim / "precious").write_text("not ours")
     with daemon_running(honest) as source:
-        scene.configure(source=source, acls=False, xattrs=False, compress="off", timeout_seconds=10)
+        scene.configure(source=source, acls=False, xattrs=False, timeout_seconds=10)
         scene.night()
     history = History(scene)
     history.check()

@@ -166,7 +166,7 @@ QUICK = [what for what in FLOODS if what not in ("symlinks of one folder", "comp
 def test_a_flood_ends(scene: Scene, what: str, figures: Figures) -> None:
     behave, code, says = FLOODS[what]
     with daemon_running(honest) as source:
-        scene.configure(source=source, acls=False, xattrs=False, compress="off", timeout_seconds=20, guard=SMALL)
+        scene.configure(source=source, acls=False, xattrs=False, timeout_seconds=20, guard=SMALL)
         scene.night()
     history = History(scene)
     history.check()
@@ -196,7 +196,7 @@ def test_a_good_copy_without_an_end(scene: Scene) -> None:
         honest(session) if session.dry else endless_file(session)
 
     with daemon_running(honest) as source:
-        scene.configure(source=source, acls=False, xattrs=False, compress="off", timeout_seconds=20, guard=SMALL)
+        scene.configure(source=source, acls=False, xattrs=False, timeout_seconds=20, guard=SMALL)
         scene.night()
     for name in ("a", "d/b"):  # both have the same content
         flip(scene.slots()[1] / name)
@@ -217,7 +217,7 @@ def test_a_file_without_an_end(tmp_path: Path, figures: Figures) -> None:
         assert made.exit_code == 0, str(made)
         limits = {**SMALL, "min_free": "100M"}
         with daemon_running(honest) as source:
-            scene.configure(source=source, acls=False, xattrs=False, compress="off", guard=limits)
+            scene.configure(source=source, acls=False, xattrs=False, guard=limits)
             scene.night()
         history = History(scene)
         with scene.browsing():

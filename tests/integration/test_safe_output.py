@@ -146,7 +146,7 @@ def test_a_server_that_talks(scene: Scene, figures: Figures) -> None:
     """motd, messages and complaints, in a night that fails and one that warns."""
     seen: list[int] = []
     with daemon_running(hostile, motd=SAYS + b"\n") as source:
-        scene.configure(source=source, acls=False, xattrs=False, compress="off", timeout_seconds=20)
+        scene.configure(source=source, acls=False, xattrs=False, timeout_seconds=20)
         for words in (["plan"], ["plan", "--json"], ["--verbose", "run"], ["run", "--json"], ["doctor"], ["status"]):
             result = scene.command(*words)
             check_safe(result, seen)

@@ -21,7 +21,21 @@ from pathlib import Path
 from typing import IO, cast
 
 from snapmirror.snapshots.entry import key_of
-from tests.support.evil_wire import DATA, DONE, ERROR, FILE, FOLDER, INFO, SYMLINK, TIME, WIRES, Entry, Options
+from tests.support.evil_wire import (
+    DATA,
+    DONE,
+    ERROR,
+    FILE,
+    FOLDER,
+    INFO,
+    SYMLINK,
+    TIME,
+    WIRES,
+    Compressed,
+    Entry,
+    Options,
+    Plain,
+)
 
 __all__ = ["DATA", "ERROR", "FILE", "FOLDER", "INFO", "SYMLINK", "TIME", "Behave", "Entry", "Session",
            "daemon_running", "program_running", "sort_key"]  # fmt: skip
@@ -125,11 +139,11 @@ class Session:
             count, _, length2, _ = struct.unpack("<4i", self._wire.read(16))
             self._wire.read(count * (4 + length2))
             self.frame(struct.pack("<4i", 0, 700, 16, 0))
-            digest = hashlib.md5(usedforsecurity=False)
+            digest, sent = hashlib.md5(usedforsecurity=False), Compressed() if self.options.compress else Plain()
             for piece in filter(None, content(number)):  # a piece of no bytes would be the end
                 digest.update(piece)
-                self.frame(struct.pack("<i", len(piece)) + piece)
-            self.frame(struct.pack("<i", 0) + digest.digest())
+                self.frame(sent.piece(piece))
+            self.frame(sent.end() + digest.digest())
         self._flush()
 
     def _until_nul(self) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 import struct
+import zlib
 from dataclasses import dataclass
 from typing import IO
 
@@ -15,6 +16,7 @@ FILE, FOLDER, SYMLINK = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK
 DATA, ERROR, INFO = 7, 10, 9  # tags of multiplexed frames; ERROR is what goes to the client's stderr
 TIME = 1_000_000_000
 DONE = -1
+_PACKED, _MOST_PACKED, _SYNC = 0x40, 0x3FFF, b"\0\0\xff\xff"
 _GIVES_UP = 7 + 86  # what a client says before it goes, in protocol 31; it waits until the sender has gone
 _EXTENDED, _SAME_NAME, _LONG_NAME, _LINKED, _FIRST_LINK = 0x04, 0x20, 0x40, 0x200, 0x1000
 _SAFE_LIST, _ALL_XATTRS, _SEED_FIXED = 8, 16, 32  # what protocol 31 is told at the start; no recursion in pieces
@@ -29,11 +31,13 @@ class Options:
     hard_links: bool = False
     dry: bool = False
     recursive: bool = False
+    compress: bool = False
 
     @classmethod
     def of(cls, args: list[bytes]) -> Options:
         letters = b"".join(word[1:].partition(b"e")[0] for word in args if word[:1] == b"-" and word[1:2] != b"-")
-        return cls(b"A" in letters, b"X" in letters, b"H" in letters, b"n" in letters, b"r" in letters)
+        compress = b"z" in letters or b"--old-compress" in args
+        return cls(b"A" in letters, b"X" in letters, b"H" in letters, b"n" in letters, b"r" in letters, compress)
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,38 @@ class Entry:
         if self.size is not None:
             return self.size
         return len(self.target) if stat.S_ISLNK(self.mode) else len(self.content)
+
+
+class Plain:
+    """The content of one file, in pieces."""
+
+    def piece(self, data: bytes) -> bytes:
+        """A piece of at least one byte."""
+        return struct.pack("<i", len(data)) + data
+
+    def end(self) -> bytes:
+        """The end of the content."""
+        return struct.pack("<i", 0)
+
+
+class Compressed(Plain):
+    """The same as rsync's zlib sends it: what both sides speak if they have not agreed on another.
+
+    The last mark of a flush is not sent: the receiver adds it.
+    """
+
+    def __init__(self) -> None:
+        self._stream = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+        self._mark = b""
+
+    def piece(self, data: bytes) -> bytes:
+        flushed = self._stream.compress(data) + self._stream.flush(zlib.Z_SYNC_FLUSH)
+        packed, self._mark = self._mark + flushed.removesuffix(_SYNC), _SYNC
+        parts = (packed[start : start + _MOST_PACKED] for start in range(0, len(packed), _MOST_PACKED))
+        return b"".join(bytes([_PACKED | len(part) >> 8, len(part) & 0xFF]) + part for part in parts)
+
+    def end(self) -> bytes:
+        return b"\0"
 
 
 class Wire:

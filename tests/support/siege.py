@@ -40,13 +40,16 @@ def as_old_daemon(behave: Behave) -> AbstractContextManager[dict[str, Any]]:
 
 
 def over_ssh(server: Sshd, *, forced: bool = False) -> Serve:
-    """The sender is what a login at `server` starts: by `rsync_path`, or as the key's forced command."""
+    """The sender is what a login at `server` starts: by `rsync_path`, or as the key's forced command.
+
+    Contents are not compressed here; those of `as_daemon` are, as by default.
+    """
 
     @contextmanager
     def serve(behave: Behave) -> Iterator[dict[str, Any]]:
         with program_running(behave, server.folder, protocol=31) as command:
             how = {"identity": str(server.restrict(command))} if forced else {"rsync_path": command}
-            yield {"source": f"{server.login}:/data", **server.options(), **how}
+            yield {"source": f"{server.login}:/data", "compress": "off", **server.options(), **how}
 
     return serve
 
@@ -80,7 +83,6 @@ class Siege:
         self.settings: dict[str, Any] = {
             "timeout_seconds": 20,
             "clone_above": "10k",
-            "compress": "off",  # our daemon does not speak it
             **(after.settings if after else {}),
             **settings,
         }
