@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from snapmirror.config import Config, parse
 from snapmirror.tools.winrm import ScriptError
@@ -258,7 +259,7 @@ def test_a_survey_of_what_the_engine_prints(ran: dict[str, Ran], config: Config)
     found = survey(config, host)
     assert host.asked["image"] == {"share": "snapmirror", "file": "snapmirror.img"}, "as the case was asked"
     assert found.unknown == {}
-    assert all(value is not None for value in vars(found).values())
+    assert all(value is not None for value in asdict(found).values())
     assert (found.image_size, found.image_sparse, found.fragments, found.smb1) == (5, True, 2, True)
     assert [one["client"] for one in found.open_by or ()] == ["192.0.2.7", "192.0.2.8"]
     said = [check.message for check in checks.judge(config, found)]
