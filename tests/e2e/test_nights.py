@@ -60,7 +60,7 @@ def test_nights_by_cron(image: Image, tmp_path: Path) -> None:
     """Three nights, one of which was missed; then the same history from inside and from outside."""
     with chain(tmp_path / "chain") as scene:
         days: list[Fingerprint] = []
-        with guest(image, credentials=scene.seed(image_size="512M", more=after_night(scene)), cpus=1) as machine:
+        with guest(image, credentials=scene.seed(image_size="512M", more=after_night(scene))) as machine:
             machine.boot()
             machine.push_source()
             initialise_quickly(machine, "quick key")
@@ -105,7 +105,7 @@ def test_the_vhdx_boots_by_uefi_and_reads_its_seed(image: Image, tmp_path: Path)
         settings = b'hostname = "backup1"\r\ntimezone = "Asia/Tokyo"\r\nnight = "22:30"\r\n'
         with (
             seed_disk(tmp_path, scene.seed(image_size="512M", more=LITTLE) | {"appliance.toml": settings}) as disk,
-            guest(image, seed=disk, uefi="vhdx", cpus=1) as machine,
+            guest(image, seed=disk, uefi="vhdx") as machine,
         ):
             machine.boot()
             machine.push_source()

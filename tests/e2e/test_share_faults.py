@@ -154,7 +154,7 @@ def test_faults_of_a_share(image: Image, tmp_path: Path) -> None:
         machine.push_source()
         units = ["cron.service", "snapmirror-catch-up.service", "snapmirror-catch-up.timer"]
         machine.run(["systemctl", "disable", "--now", *units])  # nights are ours
-        initialise_quickly(machine)
+        initialise_quickly(machine, "quick key")
         machine.run(["sync"])  # what the plug is pulled on is the store, not the preparation
         life = Life(machine, scene)
         life.a_day()

@@ -125,7 +125,7 @@ class PoolLife(Life):
 def test_nights_in_a_pool_on_the_share(up: Guest, around: Chain) -> None:
     """cifs, loop, dm-crypt, zpool: three nights, one of which fails in mid-transfer; browsed, verified, released."""
     life = PoolLife(up, around)
-    initialise_quickly(up)
+    initialise_quickly(up, "quick key")
     life.a_day()
     life.night()
     life.a_day()

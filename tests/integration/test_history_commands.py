@@ -101,7 +101,6 @@ def test_an_attribute_makes_a_version(scene: Scene) -> None:
         (".", {"."}),
         ("gone", {"etc/gone"}),
         ("/gone", set()),
-        ("", {"."}),
     ],
 )
 def test_patterns(scene: Scene, pattern: str, paths: set[str]) -> None:

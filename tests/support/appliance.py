@@ -128,7 +128,7 @@ def initialise_quickly(guest: Guest, key: Literal["quick key", "usual key"] = "u
     """`snapmirror init` with a small self-test: the full one takes minutes under software emulation.
 
     A "usual key" is derived as the product does it (argon2id, 256 MiB): each opening then takes 15 to 25 seconds of
-    processor time here. The other scenes show that the memory is enough.
+    processor time here. The scene of the VHDX shows that the memory is enough.
     """
     guest.run(["env", "PYTHONPATH=/opt/snapmirror", "python3", "-c", _INITIALISE, key])
 
