@@ -215,10 +215,12 @@ def the_server_is_away_for_25_seconds(life: Life) -> None:
 def ssh_drops(life: Life) -> None:
     """And meanwhile another machine, with a connection of its own, asks for the image."""
     with life.fetching() as night:
+        sessions = psutil.Process(int((life.scene.sshd.folder / "pid").read_text())).children(recursive=True)
+        for session in sessions:
+            session.suspend()  # else the transfer may end before the question, which takes seconds in the guest
         asked = life.machine.run(["env", "PYTHONPATH=/opt/snapmirror", "python3", "-c", ANOTHER_MACHINE])
         assert "snapmirror.img is in use by snapmirror on " in asked.text
-        listening = psutil.Process(int((life.scene.sshd.folder / "pid").read_text()))
-        for session in listening.children(recursive=True):
+        for session in sessions:
             session.kill()
         assert night.end() == 12, night.said.decode()
     assert life.standing() == ""
