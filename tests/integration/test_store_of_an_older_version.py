@@ -11,6 +11,7 @@ and the source.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -78,6 +79,8 @@ def test_it_goes_on(scene: Scene, sample: str) -> None:
     for number in range(3):
         (scene.source / "etc/hosts").write_text(f"night {number}\n")
         (scene.source / f"new {number}").write_text("new\n")
+        for changed in ("etc/hosts", f"new {number}", "etc", "."):  # nights are quicker than a second, which rsync sees
+            os.utime(scene.source / changed, (1_750_000_000 + number, 1_750_000_000 + number))
         night = scene.night("--json")
         nights.append(night.mirror["snapshot"])
         assert compare(fingerprint(scene.source), fingerprint(scene.home / "backup.1")) == []
