@@ -50,14 +50,20 @@ def whole() -> dict[str, str]:
     return dict(os.environ) | _FIXED
 
 
+def temporary_folders() -> list[str]:
+    """The folders for temporary files, the preferred one first: TMPDIR, if it is a folder, then the usual ones."""
+    wanted = os.environ.get("TMPDIR")
+    return [*([wanted] if wanted and Path(wanted).is_dir() else []), *_USUAL]
+
+
 def temporary_file() -> IO[bytes]:
     """A file without a name, to append to and to read; in TMPDIR if that can be used, else in a usual place.
 
     Raises StorageError where none can be made. (Python's own search tests each folder with a file that a kill would
     leave behind.)
     """
-    wanted, reason = os.environ.get("TMPDIR"), None
-    for place in (*([wanted] if wanted and Path(wanted).is_dir() else []), *_USUAL):
+    reason = None
+    for place in temporary_folders():
         try:
             return tempfile.TemporaryFile("ab+", dir=place)
         except OSError as error:

@@ -37,6 +37,14 @@ class ForeignError(StorageError):
         super().__init__(f"{os.fsdecode(path)!r} {what}; it was not touched", hint=_HINT)
 
 
+def byte_order_mark(named: str, path: Path) -> tuple[str, str]:
+    """The sentence about a text file that begins with a byte order mark, and how to mend it."""
+    return (
+        f"{named} begins with a byte order mark, which becomes a part of its first line",
+        f"save it as UTF-8 without BOM: sed --in-place '1s/^\\xef\\xbb\\xbf//' {path}",
+    )
+
+
 def why(error: OSError | ForeignError) -> str:
     """The reason of a failed read or write in words, with the file."""
     return error.message if isinstance(error, ForeignError) else f"{error.filename}: {error.strerror}"

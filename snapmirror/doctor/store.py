@@ -17,7 +17,7 @@ from snapmirror.storage import encryption, image, known_header
 from snapmirror.storage.header import Header
 from snapmirror.storage.image import ImageRecord
 from snapmirror.storage.known_header import Copies
-from snapmirror.tools import luks
+from snapmirror.tools import loop, luks
 from snapmirror.tools.mount import mount_at, mount_of
 
 _STORAGE = ExitCode.STORAGE
@@ -109,9 +109,11 @@ def _image(config: Config, image_config: ImageConfig) -> Iterator[Check]:
     except SnapmirrorError as error:
         yield failed("image", error)
         return
-    if os.geteuid() == 0 and not os.access(file, os.W_OK):
-        mend = f"if it is immutable ('lsattr {file}' shows an i): chattr -i {file}; or is its file system read-only?"
-        yield fail("image", f"{file} cannot be written, not even by root", mend, _STORAGE)
+    if os.geteuid() == 0:
+        try:
+            loop.check_writable(file)
+        except SnapmirrorError as error:
+            yield failed("image", error)
     taken = image.allocated_bytes(file)
     below = mount_of(file)
     if below is not None and below.filesystem in ("tmpfs", "ramfs"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 
 from snapmirror.errors import DamageError
@@ -51,34 +50,6 @@ def as_on_disk(plan: Plan, corrections: dict[Line, Numbered | None], slot: Path)
     more = ", …" if count > len(others) else ""
     names = "1 name has a time" if count == 1 else f"{count} names have times"
     return f"{names} that this disk cannot hold: {', '.join(others)}{more}"
-
-
-class Disk:
-    """The times that a folder's file system can store. A file's real time may be the first or the last of them."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def is_nearest(self, text: bytes, seconds: int) -> bool:
-        """Whether `seconds` is the nearest time to `text`, which this disk cannot store. Raises ValueError."""
-        return times.is_nearest(text, seconds) and (self._ends is None or seconds in self._ends)
-
-    @cached_property
-    def _ends(self) -> tuple[int, int] | None:
-        """The first and the last time; None if that cannot be tried."""
-        try:
-            file = os.open(self._folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
-        except OSError:
-            return None
-        try:
-            return self._nearest(file, times.FIRST), self._nearest(file, times.LAST)
-        finally:
-            os.close(file)
-
-    @staticmethod
-    def _nearest(file: int, seconds: int) -> int:
-        os.utime(file, ns=(0, seconds * _SECOND))
-        return os.fstat(file).st_mtime_ns // _SECOND
 
 
 def _odd(plan: Plan) -> Iterator[tuple[Line, bool]]:

@@ -16,7 +16,6 @@ from snapmirror.config import MirrorConfig
 from snapmirror.errors import ListingError, SnapmirrorError, TransferError
 from snapmirror.model import NOTICE, Progress, count
 from snapmirror.night import size_limits
-from snapmirror.night.odd_times import Disk
 from snapmirror.snapshots import entry, times
 from snapmirror.snapshots.compare import Doubt, Manifest, compare, in_order
 from snapmirror.snapshots.history import History
@@ -26,6 +25,7 @@ from snapmirror.snapshots.merge import OutOfOrder
 from snapmirror.snapshots.plan import Plan, hold_back_deletions
 from snapmirror.snapshots.record import Snapshot, make_id
 from snapmirror.snapshots.retention import Expiry, Rules, expiry
+from snapmirror.snapshots.times import DiskTimes
 from snapmirror.sources.protocol import Listing, Source
 from snapmirror.sources.rsync import tree_lines
 
@@ -69,7 +69,7 @@ def make_plan(
     newest = history.snapshots()[0] if history.snapshots() else None
     warnings: list[str] = []
     marked: set[bytes] = set()
-    disk = Disk(history.slot().tree.parent)
+    disk = DiskTimes(history.slot().tree.parent)
     if full and newest is not None:
         marked = source.changed(history.tree(newest), disk.is_nearest)
     try:
@@ -138,7 +138,7 @@ def _doubt(newest: Snapshot | None) -> Doubt | None:
     return Doubt(newest.sequence, times.printed(int(since.timestamp())))
 
 
-def _hidden(mirror: MirrorConfig, source: Source, tree: Path, disk: Disk, plan: Plan) -> set[bytes]:
+def _hidden(mirror: MirrorConfig, source: Source, tree: Path, disk: DiskTimes, plan: Plan) -> set[bytes]:
     """The names of a plan's doubtful lines that have really changed: rsync compares fractions of a second."""
     names = [entry.path_of(line) for line in plan.doubtful]
     if not names:
@@ -165,7 +165,7 @@ def _compare(
     old: Manifest,
     header: Header,
     marked: set[bytes],
-    disk: Disk,
+    disk: DiskTimes,
     progress: Progress,
     doubt: Doubt | None = None,
 ) -> tuple[Plan, Listing]:

@@ -10,13 +10,17 @@ A file system can store only some times: the kernel gives a file the nearest one
 from __future__ import annotations
 
 import calendar
+import os
 import re
 from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
 
 _TIME = re.compile(rb"(-*)([0-9]{1,12})/([0-9]{2})/([0-9]{2})-?([0-9]{0,2})(?::([0-9]{0,2})(?::([0-9]{0,2}))?)?")
 _OUT_OF_RANGE = b"(time-out-of-range)"
 _PRINTED = 19
 _INT32, _DAY = 1 << 31, 86400
+_SECOND = 1_000_000_000
 FIRST, LAST = -1 << 63, (1 << 63) - 1
 # XFS and ext4 with small inodes; NFS 3; ext4; XFS with bigtime
 _LATEST = (_INT32 - 1, 2 * _INT32 - 1, 15_032_385_535, 16_299_260_424)
@@ -113,3 +117,47 @@ def _days(year: int, month: int, day: int) -> int:
     eras, year = divmod(year, 400)
     march = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
     return eras * 146_097 + year * 365 + year // 4 - year // 100 + march - 719_468
+
+
+class DiskTimes:
+    """The times that the disk of an existing `folder` can store (ext4 with small inodes ends in 2038).
+
+    A file without a name shows them. Where none can be made, the disk is taken to store all times.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def nearest(self, seconds: int) -> int:
+        """The time (seconds since 1970) that a file gets that is given this one."""
+        if self._file is None:
+            return seconds
+        os.utime(self._file, ns=(0, seconds * _SECOND))
+        return os.fstat(self._file).st_mtime_ns // _SECOND
+
+    def is_nearest(self, text: bytes, seconds: int) -> bool:
+        """Whether `seconds` is the nearest time to `text`, which this disk cannot store. Raises ValueError.
+
+        A file's real time may be the first or the last of the disk, too.
+        """
+        return is_nearest(text, seconds) and (self._ends is None or seconds in self._ends)
+
+    def close(self) -> None:
+        """Close the file that was tried on."""
+        if (file := self.__dict__.pop("_file", None)) is not None:
+            os.close(file)
+
+    @cached_property
+    def _ends(self) -> tuple[int, int] | None:
+        """The first and the last time; None if that cannot be tried. No file stays open, as it keeps a disk busy."""
+        try:
+            return None if self._file is None else (self.nearest(FIRST), self.nearest(LAST))
+        finally:
+            self.close()
+
+    @cached_property
+    def _file(self) -> int | None:
+        try:
+            return os.open(self._folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from snapmirror import files
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import TransferError
 
@@ -65,8 +66,11 @@ def _problem(option: str, path: Path) -> Iterator[Problem]:
         # rsync refuses a file that everybody can read or write, ssh also one that the group can, if it is ours
         fatal = bool(status.st_mode & 0o006) if option == "password_file" else status.st_uid == os.geteuid()
         yield Problem(f"{named} can be read by others", f"chmod 600 {path}", fatal)
-    elif stat.S_ISREG(status.st_mode) and path.open("rb").read(len(BOM_UTF8)) == BOM_UTF8:
+    elif stat.S_ISREG(status.st_mode) and _begins_with_mark(path):
         # in a list the first line may be a comment
-        mend = f"save it as UTF-8 without BOM: sed --in-place '1s/^\\xef\\xbb\\xbf//' {path}"
-        fatal = option in ("identity", "password_file")
-        yield Problem(f"{named} begins with a byte order mark, which becomes a part of its first line", mend, fatal)
+        yield Problem(*files.byte_order_mark(named, path), option in ("identity", "password_file"))
+
+
+def _begins_with_mark(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(BOM_UTF8)) == BOM_UTF8

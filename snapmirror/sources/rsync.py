@@ -33,7 +33,6 @@ from snapmirror.tools.find import folders_read_ahead
 
 _LISTED_AT_ONCE, _FETCHED_AT_ONCE = 1 << 18, 1 << 16  # bytes of output
 _MOST_AT_ONCE = 1_000_000  # entries that a small server can hold in memory: 85 MB
-_ONLY_TIME = b"..t......"  # rsync's item without its first two letters
 _HELD = 1024  # bytes of memory per entry to cache a tree's folders: 4 KiB per folder of four or more entries
 
 
@@ -124,26 +123,14 @@ class RsyncSource:
     ) -> Iterator[Fetch]:
         """See `protocol.Source`."""
         fetch = Fetch(iter(()))
-        with closing(self._arriving(fetch, names, into, doing, tick, dry_run=dry_run)) as fetch.arrived:
-            yield fetch
-
-    def _arriving(
-        self,
-        fetch: Fetch,
-        names: Sequence[bytes] | None,
-        into: Into,
-        doing: str,
-        tick: Callable[[], None] | None,
-        *,
-        dry_run: bool,
-    ) -> Generator[rsync_output.Sent]:
         if names is not None:
             files.write(into.names, self._listed_names(names))
-        yield from self._sent(fetch, names, into, doing, tick, dry_run=dry_run)
+        with closing(self._arriving(fetch, names, into, doing, tick, dry_run=dry_run)) as fetch.arrived:
+            yield fetch
         if names is not None:
             into.names.unlink()
 
-    def _sent(
+    def _arriving(
         self,
         fetch: Fetch,
         names: Sequence[bytes] | None,
@@ -174,7 +161,7 @@ class RsyncSource:
                         fetch.bytes += rsync_output.literal_bytes(raw)
                         received += rsync_output.received_bytes(raw)
         if talk.code and self._compression.is_refused(talk.stderr):
-            yield from self._sent(fetch, names, into, doing, tick, dry_run=dry_run)
+            yield from self._arriving(fetch, names, into, doing, tick, dry_run=dry_run)
             return
         talk.check(writes=True)
         self._compression.saw(received, time.monotonic() - began)
@@ -196,7 +183,9 @@ def tree_lines(mirror: MirrorConfig, tree: Path) -> list[Line]:
 def _is_time_that_cannot_be_kept(line: Line, tree: Path, is_nearest: times.IsNearest) -> bool:
     """Whether only the time differs, and the tree has the nearest time that its file system can store."""
     fields = line.split(b"|", 6)
-    if line[2:11] != _ONLY_TIME or len(fields) < 7 or times.is_usual(time := fields[5]):  # few: a server message
+    if (
+        line[2:11] != rsync_output.ONLY_TIME or len(fields) < 7 or times.is_usual(time := fields[5])
+    ):  # few: a server message
         return False
     with suppress(OSError, DamageError, ValueError):
         return is_nearest(time, os.lstat(Tree(tree).at(path_of(line))).st_mtime_ns // 1_000_000_000)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from snapmirror import files
 from snapmirror.errors import StorageError, UsageError
 from snapmirror.process import Completed, ProgramFailed, ProgramTimeout, run
 from snapmirror.tools import smb
@@ -109,10 +110,8 @@ def check_credentials(file: Path) -> None:
     if mode & 0o077:
         raise StorageError(f"the credentials file {file} can be read by others", hint=f"chmod 600 {file}")
     if text.startswith("\ufeff"):
-        raise StorageError(
-            f"the credentials file {file} begins with a byte order mark, which becomes a part of its first line",
-            hint=f"save it as UTF-8 without BOM: sed --in-place '1s/^\\xef\\xbb\\xbf//' {file}",
-        )
+        sentence, mend = files.byte_order_mark(f"the credentials file {file}", file)
+        raise StorageError(sentence, hint=mend)
     keys = {line.partition("=")[0].strip() for line in text.splitlines() if "=" in line}
     for names in (("username", "user"), ("password", "pass")):
         if not keys & set(names):

@@ -12,6 +12,8 @@ from snapmirror.tools import refusal
 _CHECKSUM = 32
 _ITEM = 11
 """Bytes of %i: `>f.st......`."""
+ONLY_TIME = b"..t......"
+"""%i without its first two letters, if only the time differs."""
 
 OK, PARTIAL, VANISHED = 0, 23, 24
 SSH = 255

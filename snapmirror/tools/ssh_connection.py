@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from snapmirror import process
+from snapmirror import environment, process
 from snapmirror.tools import ssh
 
 _NAME = "snapmirror-ssh."
@@ -68,8 +68,7 @@ def _connected(stack: ExitStack, login: ssh.Login, destination: str) -> ssh.Logi
 @contextmanager
 def _place() -> Iterator[Path]:
     """The path of a socket, in a folder of ours that is removed afterwards. Raises OSError."""
-    wanted = os.environ.get("TMPDIR")
-    above = wanted if wanted and Path(wanted).is_dir() else "/tmp"
+    above = environment.temporary_folders()[0]
     _sweep(Path(above))
     with tempfile.TemporaryDirectory(prefix=f"{_NAME}{os.getpid()}.", dir=above, ignore_cleanup_errors=True) as folder:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

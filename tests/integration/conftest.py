@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.runner import Scene
+from tests.support.sshd import Sshd, sshd_running
 from tests.support.storage import put_first_on_path
 
 CHEAP = """
@@ -43,6 +44,14 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     scene.source.joinpath("file").write_text("0")
     yield scene
     scene.release()
+
+
+@pytest.fixture
+def sshd(scene: Scene) -> Iterator[Sshd]:
+    """A server on loopback, from which the scene mirrors its source over ssh."""
+    with sshd_running(scene.folder / "sshd") as server:
+        scene.configure(source=f"{server.login}:{scene.source}", **server.options())
+        yield server
 
 
 @pytest.fixture

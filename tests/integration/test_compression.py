@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.runner import Scene
-from tests.support.sshd import RRSYNC, Sshd, rsync_daemon_running, sshd_running
+from tests.support.sshd import RRSYNC, Sshd, rsync_daemon_running
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the private daemon serves files of several owners")
 TEXT = b"".join(b"%d lines that compress as logs do\n" % number for number in range(20_000))
@@ -23,13 +23,6 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     (scene.source / "noise").write_bytes(os.urandom(300_000))
     yield scene
     scene.release()
-
-
-@pytest.fixture
-def sshd(scene: Scene) -> Iterator[Sshd]:
-    with sshd_running(scene.folder / "sshd") as server:
-        scene.configure(source=f"{server.login}:{scene.source}", **server.options())
-        yield server
 
 
 def assert_kept(scene: Scene) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.files import put
 from tests.support.runner import Scene
-from tests.support.sshd import RRSYNC, Sshd, sshd_running
+from tests.support.sshd import RRSYNC, Sshd
 from tests.support.waiting import until
 
 STALE = "snapmirror-ssh.4194305.abc"  # of a process that cannot be: it is beyond the greatest number
@@ -25,15 +25,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     scene.kill_processes()
 
 
-@pytest.fixture
-def server(scene: Scene) -> Iterator[Sshd]:
-    with sshd_running(scene.folder / "sshd") as server:
-        scene.configure(source=f"{server.login}:{scene.source}", **server.options())
-        yield server
-
-
-def logins(server: Sshd) -> int:
-    return server.log().count("Accepted publickey")
+def logins(sshd: Sshd) -> int:
+    return sshd.log().count("Accepted publickey")
 
 
 def good_night(scene: Scene, *words: str) -> None:
@@ -47,34 +40,34 @@ def good_night(scene: Scene, *words: str) -> None:
 
 
 @pytest.mark.parametrize("restricted", [False, True])
-def test_a_night_logs_in_once(scene: Scene, server: Sshd, restricted: bool) -> None:
+def test_a_night_logs_in_once(scene: Scene, sshd: Sshd, restricted: bool) -> None:
     """A first, a changed and a full night; with a key that may only run rrsync, too."""
     if restricted:
-        key = server.restrict(f"{RRSYNC} -ro {scene.source}")
-        scene.configure(source=f"{server.login}:/", identity=str(key))
+        key = sshd.restrict(f"{RRSYNC} -ro {scene.source}")
+        scene.configure(source=f"{sshd.login}:/", identity=str(key))
     for number, words in enumerate(([], [], ["--full"])):
         put(scene.source / "folder" / f"more{number}", b"more", 1_600_000_000 + number)
         good_night(scene, *words)
-        assert logins(server) == number + 1
+        assert logins(sshd) == number + 1
 
 
-def test_a_server_that_allows_one_session_at_a_time(scene: Scene, server: Sshd) -> None:
-    settings = server.folder / "sshd_config"
+def test_a_server_that_allows_one_session_at_a_time(scene: Scene, sshd: Sshd) -> None:
+    settings = sshd.folder / "sshd_config"
     settings.write_text(settings.read_text() + "MaxSessions 1\n")
     good_night(scene)
-    assert logins(server) >= 1
+    assert logins(sshd) >= 1
 
 
-def test_without_a_socket_each_rsync_logs_in(scene: Scene, server: Sshd) -> None:
+def test_without_a_socket_each_rsync_logs_in(scene: Scene, sshd: Sshd) -> None:
     refusal = "echo 'unix_listener: cannot bind to path: Operation not permitted' >&2; exit 255"
     scene.fake_program(
         "ssh", f'#!/bin/sh\ncase "$*" in *ControlMaster=yes*) {refusal};; esac\nexec /usr/bin/ssh "$@"\n'
     )
     good_night(scene)
-    assert logins(server) == 3, "for the listing, for the names and for the root"
+    assert logins(sshd) == 3, "for the listing, for the names and for the root"
 
 
-def test_a_connection_that_ends_early_is_not_missed(scene: Scene, server: Sshd) -> None:
+def test_a_connection_that_ends_early_is_not_missed(scene: Scene, sshd: Sshd) -> None:
     """It is ended when the first rsync wants to use it."""
     scene.fake_program(
         "ssh",
@@ -92,28 +85,28 @@ def test_a_connection_that_ends_early_is_not_missed(scene: Scene, server: Sshd) 
         """,
     )
     good_night(scene)
-    assert logins(server) == 4, "the shared one, and one for each rsync"
+    assert logins(sshd) == 4, "the shared one, and one for each rsync"
 
 
-def test_a_changed_host_key_is_refused_at_the_first_attempt(scene: Scene, server: Sshd) -> None:
+def test_a_changed_host_key_is_refused_at_the_first_attempt(scene: Scene, sshd: Sshd) -> None:
     good_night(scene)
-    server.new_host_key()
-    before = server.log().count("Connection from")
+    sshd.new_host_key()
+    before = sshd.log().count("Connection from")
     failed = scene.night(expect=(12,))
     assert "Host key verification failed" in failed.mirror["error"], str(failed)
-    assert logins(server) == 1
-    assert server.log().count("Connection from") == before + 1
+    assert logins(sshd) == 1
+    assert sshd.log().count("Connection from") == before + 1
     assert scene.leftovers() == []
 
 
-def test_a_login_that_is_refused_is_tried_once(scene: Scene, server: Sshd) -> None:
-    server.authorized_keys.write_text("")
+def test_a_login_that_is_refused_is_tried_once(scene: Scene, sshd: Sshd) -> None:
+    sshd.authorized_keys.write_text("")
     failed = scene.night(expect=(12,))
     assert "Permission denied" in failed.mirror["error"], str(failed)
-    assert server.log().count("Connection closed by authenticating user") == 1
+    assert sshd.log().count("Connection closed by authenticating user") == 1
 
 
-def test_a_line_that_breaks_is_called_so(scene: Scene, server: Sshd) -> None:
+def test_a_line_that_breaks_is_called_so(scene: Scene, sshd: Sshd) -> None:
     """The shared connection ends in mid-transfer, as when the server or the network fails; the next night goes on."""
     put(scene.source / "big", os.urandom(8 << 20))
     scene.configure(bandwidth_limit="1M")
@@ -129,11 +122,11 @@ def test_a_line_that_breaks_is_called_so(scene: Scene, server: Sshd) -> None:
     good_night(scene)
 
 
-def test_what_a_killed_run_leaves_is_removed_by_the_next(scene: Scene, server: Sshd) -> None:
+def test_what_a_killed_run_leaves_is_removed_by_the_next(scene: Scene, sshd: Sshd) -> None:
     put(scene.source / "big", os.urandom(8 << 20))
     scene.configure(bandwidth_limit="1M")
     run = scene.start("run")
-    until(lambda: logins(server) == 1 and any((scene.home / ".snapmirror/staging/tmp").glob("*")), "it fetches")
+    until(lambda: logins(sshd) == 1 and any((scene.home / ".snapmirror/staging/tmp").glob("*")), "it fetches")
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate()
     assert scene.leftovers() == [], "the kernel ends the connection with the run"
@@ -144,7 +137,7 @@ def test_what_a_killed_run_leaves_is_removed_by_the_next(scene: Scene, server: S
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes a folder of somebody else")
-def test_a_folder_of_somebody_else_is_left_alone(scene: Scene, server: Sshd) -> None:
+def test_a_folder_of_somebody_else_is_left_alone(scene: Scene, sshd: Sshd) -> None:
     folder = scene.scratch / STALE
     folder.mkdir()
     os.chown(folder, 65534, 65534)
