@@ -93,14 +93,17 @@ def _fetched(
     try:
         source = open_source(mirror)
         source.check()
-        offered = {
-            path for path, mark in _asked(source, folder, list(wanted), most=None) if _has_mark(wanted.get(path), mark)
-        }
-        if offered:
-            if check_room is not None:
-                check_room(sum(wanted[path].entry.size for path in offered), len(offered))
-            largest = max(wanted[path].entry.size for path in offered)
-            list(_asked(source, folder, sorted(offered), most=largest))
+        with source.connected():
+            offered = {
+                path
+                for path, mark in _asked(source, folder, list(wanted), most=None)
+                if _has_mark(wanted.get(path), mark)
+            }
+            if offered:
+                if check_room is not None:
+                    check_room(sum(wanted[path].entry.size for path in offered), len(offered))
+                largest = max(wanted[path].entry.size for path in offered)
+                list(_asked(source, folder, sorted(offered), most=largest))
     except Interrupted:
         raise
     except SnapmirrorError as error:

@@ -188,7 +188,9 @@ def plan_mirrors(config: Config, names: Sequence[str], options: Options, progres
             clock = datetime.now(UTC).replace(microsecond=0)
             header = next_header(history, clock)
             full = options.full or is_full_due(mirror, history.snapshots(), header)
-            planned = make_plan(mirror, open_source(mirror), history, header, full=full, progress=progress)
+            source = open_source(mirror)
+            with source.connected():
+                planned = make_plan(mirror, source, history, header, full=full, progress=progress)
             planned.refusals = refusals(mirror, store, history, planned, clock)
             plans[mirror.name] = planned
     return plans

@@ -51,6 +51,21 @@ def test_a_night_logs_in_once(scene: Scene, sshd: Sshd, restricted: bool) -> Non
         assert logins(sshd) == number + 1
 
 
+def test_a_plan_and_healing_log_in_once(scene: Scene, sshd: Sshd) -> None:
+    """Both ask the source twice."""
+    good_night(scene)
+    assert scene.command("plan", "--full").exit_code == 0
+    assert logins(sshd) == 2
+    damaged = scene.slots()[1] / "folder" / "file"
+    status = damaged.stat()
+    damaged.write_bytes(b"FIRST")
+    os.utime(damaged, ns=(status.st_atime_ns, status.st_mtime_ns))
+    healed = scene.command("verify", "--full", "--heal")
+    assert healed.exit_code == 3, str(healed)
+    assert damaged.read_bytes() == b"first"
+    assert logins(sshd) == 3
+
+
 def test_a_server_that_allows_one_session_at_a_time(scene: Scene, sshd: Sshd) -> None:
     settings = sshd.folder / "sshd_config"
     settings.write_text(settings.read_text() + "MaxSessions 1\n")
