@@ -9,6 +9,10 @@ Where rsync makes its temporary files matters: it (3.5.0) looks up an absolute f
 name, four times for each file, which took half of the processor time of a first night. So small files get theirs beside
 their own names. Big ones keep the scratch folder: their progress is seen there, and what a killed rsync leaves of them
 is used by the next one.
+
+A few names all use the scratch folder: XFS makes an inode near the folder of its first name, so a night's few new files
+lie together, and not in as many blocks as there are folders. For 1,120 files in 210 folders, temporary files beside
+their names read and wrote 4 % more.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from snapmirror.sources.protocol import Fetch, Into, Source
 from snapmirror.tools.rsync_output import Sent
 
 _BATCH = 10_000
-_FEW = 2_000  # names for which a run of their own costs more than the scratch folder
+_FEW = 2_000  # names for which a second run costs more than the look-ups
 _BIG = 1 << 20  # bytes: so little may be sent again after a kill
 _COMPLAINTS = 100
 _DOING = "the transfer from {} stopped"
@@ -59,11 +63,11 @@ def fetch(
 
 
 def _batches(plan: Plan) -> Iterator[tuple[list[Wanted], bool]]:
-    """The plan in batches, a hard link group always in one; and whether their files are made in the scratch folder."""
+    """The plan in batches, a hard link group always in one; and whether temporary files are in the scratch folder."""
     if plan.requested <= _FEW:
         wanted = [one for unit in _units(plan) for one in unit]
         if wanted:
-            yield wanted, any(map(_is_big, wanted))
+            yield wanted, True
         return
     batches: dict[bool, list[Wanted]] = {False: [], True: []}
     for unit in _units(plan):
