@@ -161,7 +161,9 @@ class ZfsConfig(Section):
         examples=[["/dev/disk/by-id/ata-DISK_1", "/dev/disk/by-id/ata-DISK_2"]],
     )
     layout: Literal["stripe", "mirror", "raidz1", "raidz2"] | None = Field(
-        default=None, description="How several disks make up the pool.", examples=["mirror"]
+        default=None,
+        description="How several disks make up the pool: stripe, mirror, raidz1 or raidz2.",
+        examples=["mirror"],
     )
     dataset: DatasetName | None = Field(
         default=None,
@@ -184,7 +186,7 @@ class ZfsConfig(Section):
         examples=[["/usr/local/bin/fetch-key", "snapmirror"]],
     )
     compression: Literal["lz4", "zstd", "off"] = Field(
-        default="lz4", description="Compression of what is written from now on.", examples=["lz4"]
+        default="lz4", description="lz4, zstd or off: compression of what is written from now on.", examples=["lz4"]
     )
     record_size: RecordSize = Field(
         default=128 << 10,
@@ -247,7 +249,8 @@ class MirrorOptions(Section):
     bandwidth_limit: Size | None = Field(default=None, description="Bytes per second at most.", examples=["10M"])
     compress: Literal["auto", "zstd", "zlib", "off"] = Field(
         default="auto", examples=["off"],
-        description="Compression on the line; auto: by zstd (an old server: zlib), until the line proves to be faster.",
+        description="Compression on the line: auto, zstd, zlib or off; auto: by zstd (an old server: zlib), until the "
+        "line proves to be faster.",
     )  # fmt: skip
     timeout_seconds: Seconds = Field(
         default=600, description="Give up when nothing moves for so many seconds; 0: never.", examples=[600]

@@ -125,6 +125,16 @@ def test_reference_and_schema_describe_every_option() -> None:
             assert f"`{key}`" in text or f"[mirror.{key}]" in text
 
 
+def test_the_reference_names_every_value() -> None:
+    """A reader of the page has no other way to know them."""
+    rows = re.findall(r"^\| `\w+` \|.*$", reference(), re.MULTILINE)
+    for section in json.loads(json_schema())["$defs"].values():
+        for key, option in section["properties"].items():
+            values: list[str] = next((one["enum"] for one in (option, *option.get("anyOf", ())) if "enum" in one), [])
+            row = " ".join(row for row in rows if row.startswith(f"| `{key}` |"))
+            assert [value for value in values if not re.search(rf"\b{value}\b", row)] == [], key
+
+
 def test_broken_values_cannot_write_on_the_terminal() -> None:
     with pytest.raises(ConfigError) as caught:
         parse({"store": {"path": "\x1b[2J", "ev\x1bil": 1}, "mirror": [{"name": "\x1b", "source": "\x1b"}]})
