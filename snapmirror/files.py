@@ -142,6 +142,19 @@ def opened(path: Path | bytes, flags: int = os.O_RDONLY, *, inside: int | None =
     raise ForeignError(path, f"is {kind_of(status.st_mode)}, not a file")
 
 
+def named(path: Path) -> IO[bytes]:
+    """A file that the configuration names, for reading. It may be a symlink, but reading a pipe would wait for its
+    writer. Raises OSError."""
+    if (what := no_file(path.stat().st_mode)) is not None:  # first: opening a device can have an effect
+        raise OSError(errno.EINVAL, f"it {what}", str(path))
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+
+
+def no_file(mode: int) -> str | None:
+    """The words about something of this mode that is not a file; None for a file."""
+    return None if stat.S_ISREG(mode) else f"is {kind_of(mode)}, not a file"
+
+
 def reading(path: Path | bytes, buffering: int = -1) -> IO[bytes]:
     """The same, as a file object for reading."""
     return os.fdopen(opened(path), "rb", buffering)

@@ -56,8 +56,8 @@ def _problem(option: str, path: Path) -> Iterator[Problem]:
         else:
             yield Problem(f"{named} cannot be read: {error.strerror}", "change its owner or mode")
         return
-    if stat.S_ISDIR(status.st_mode):
-        yield Problem(f"{named} is a folder", f"change {option}")
+    if (what := files.no_file(status.st_mode)) is not None and not _is_null(status):
+        yield Problem(f"{named} {what}", f"change {option}")  # reading a pipe would wait for its writer
     elif not os.access(path, os.R_OK):
         yield Problem(f"{named} cannot be read", "change its owner or mode")
     elif option == "password_file" and os.geteuid() == 0 != status.st_uid:
@@ -66,9 +66,14 @@ def _problem(option: str, path: Path) -> Iterator[Problem]:
         # rsync refuses a file that everybody can read or write, ssh also one that the group can, if it is ours
         fatal = bool(status.st_mode & 0o006) if option == "password_file" else status.st_uid == os.geteuid()
         yield Problem(f"{named} can be read by others", f"chmod 600 {path}", fatal)
-    elif stat.S_ISREG(status.st_mode) and _begins_with_mark(path):
+    elif _begins_with_mark(path):
         # in a list the first line may be a comment
         yield Problem(*files.byte_order_mark(named, path), option in ("identity", "password_file"))
+
+
+def _is_null(status: os.stat_result) -> bool:
+    """Whether it is /dev/null, which stands for an empty file."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
 
 
 def _begins_with_mark(path: Path) -> bool:

@@ -20,7 +20,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from snapmirror import environment, lockfile
+from snapmirror import environment, files, lockfile
 from snapmirror.config import ImageConfig
 from snapmirror.errors import StorageError
 from snapmirror.process import ProgramFailed, run
@@ -105,7 +105,7 @@ def read_secret(key_file: Path | None, key_command: tuple[str, ...] | None) -> b
 
 def _read_key_file(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
+        with files.named(file) as opened:
             if os.fstat(opened.fileno()).st_mode & 0o077:
                 _warn_of_readers(file)
             return opened.read()

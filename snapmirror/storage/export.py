@@ -13,13 +13,14 @@ Runs no program itself.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from snapmirror import interrupts
+from snapmirror import files, interrupts
 from snapmirror.config import Config, ExportConfig
 from snapmirror.errors import StorageError, UsageError
 from snapmirror.storage import export_lock, view
@@ -187,7 +188,8 @@ def _shown(config: Config) -> Iterator[Path]:
 
 def _password(file: Path) -> bytes:
     try:
-        mode, password = file.stat().st_mode, file.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
+        with files.named(file) as opened:
+            mode, password = os.fstat(opened.fileno()).st_mode, opened.read().removesuffix(b"\n").removesuffix(b"\r")
     except OSError as error:
         raise StorageError(f"the password file {file} cannot be read: {error.strerror}") from error
     if mode & 0o077:

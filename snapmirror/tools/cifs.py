@@ -100,7 +100,8 @@ def check_mounted(place: Place, target: Path) -> None:
 def check_credentials(file: Path) -> None:
     """The file exists, is private and complete: mount.cifs would ask the terminal for a missing password."""
     try:
-        mode, text = file.stat().st_mode, file.read_text(encoding="utf-8", errors="replace")
+        with files.named(file) as opened:
+            mode, text = os.fstat(opened.fileno()).st_mode, opened.read().decode(errors="replace")
     except FileNotFoundError:
         raise StorageError(
             f"the credentials file {file} is missing", hint="make it with the lines username=… and password=…, mode 600"

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from snapmirror import environment
+from snapmirror import environment, files
 from snapmirror.config import Config, HostConfig
 from snapmirror.errors import HostError, UsageError
 from snapmirror.process import ProgramFailed, ProgramTimeout, run
@@ -42,13 +42,10 @@ class Host:
         if self._login is None:
             config = self.config
             for path in (config.ca_file, config.certificate) if config.transport != "http" else ():
-                if path is not None and not os.access(path, os.R_OK):
-                    raise HostError(
-                        f"{path} is missing, or cannot be read",
-                        hint="it is named in [host]; 'snapmirror help host' explains how to make it",
-                    )
+                if path is not None:
+                    _look(path, hint="it is named in [host]; 'snapmirror help host' explains how to make it")
             if config.certificate_key is not None:
-                _check_mode(config.certificate_key)
+                _secret(config.certificate_key)
             self._login = winrm.Login(
                 host=config.address,
                 port=config.port or winrm.PORTS[config.transport],
@@ -89,8 +86,7 @@ def _password(config: HostConfig) -> str:
     if config.transport == "certificate":
         return ""
     if config.password_file is not None:
-        _check_mode(config.password_file)
-        said, where = config.password_file.read_bytes(), str(config.password_file)
+        said, where = _secret(config.password_file), str(config.password_file)
     else:
         words = config.password_command or ()
         try:
@@ -107,11 +103,19 @@ def _password(config: HostConfig) -> str:
     return password
 
 
-def _check_mode(file: Path) -> None:
-    try:
-        mode = file.stat().st_mode
-        file.open("rb").close()
-    except OSError as error:
-        raise HostError(f"{file} cannot be read: {error.strerror}", hint="it is named in [host]") from error
+def _secret(file: Path) -> bytes:
+    mode, content = _look(file, hint="it is named in [host]")
     if mode & 0o077:
         raise HostError(f"{file} can be read by others", hint=f"chmod 600 {file}")
+    return content
+
+
+def _look(file: Path, *, hint: str) -> tuple[int, bytes]:
+    """Mode and content of a file that [host] names."""
+    try:
+        with files.named(file) as opened:
+            return os.fstat(opened.fileno()).st_mode, opened.read()
+    except FileNotFoundError:
+        raise HostError(f"{file} is missing", hint=hint) from None
+    except OSError as error:
+        raise HostError(f"{file} cannot be read: {error.strerror}", hint=hint) from error
