@@ -34,6 +34,8 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+GOES_ON = "published snapshots are kept; the next run goes on here"
+"""The hint of a run that was stopped."""
 ACCEPT = "if that is meant, run again with --accept-changes"
 
 WAY_OUT = (
@@ -221,12 +223,12 @@ class StuckError(SnapmirrorError):
 
 
 class Interrupted(SnapmirrorError):  # noqa: N818  (a state, not a mistake)
-    """SIGINT, SIGTERM or SIGHUP arrived; the run unwound."""
+    """SIGINT, SIGTERM or SIGHUP arrived; the command unwound. A run adds its hint."""
 
     exit_code = ExitCode.INTERRUPTED
 
     def __init__(self, signal_number: int, signal_name: str) -> None:
-        super().__init__(f"stopped by {signal_name}", hint="published snapshots are kept; the next run goes on here")
+        super().__init__(f"stopped by {signal_name}")
         self.signal_number = signal_number
         self.exit_code = ExitCode.INTERRUPTED if signal_name == "SIGINT" else ExitCode.TERMINATED
 
@@ -238,7 +240,7 @@ class ShareLost(Interrupted):
         super().__init__(signal_number, "")
         self.message = f"{share} has not answered for {seconds} seconds"
         self.args = (self.message,)
-        self.hint = "is the Windows host running, and on the network? history is unchanged, the next run goes on"
+        self.hint = "is the Windows host running, and on the network? history is unchanged, the next try goes on"
         self.exit_code = ExitCode.STORAGE
 
     def stuck(self, what: StuckError) -> StuckError:

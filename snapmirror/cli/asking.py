@@ -16,7 +16,7 @@ def answer(question: str) -> bool:
     try:
         return _answer(question)
     except Interrupted as stopped:
-        stopped.hint = "nothing was changed"  # there is no run to go on
+        stopped.hint = "nothing was changed"
         raise
 
 

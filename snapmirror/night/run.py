@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from snapmirror import interrupts
 from snapmirror.config import Config, MirrorConfig
-from snapmirror.errors import Interrupted, LockedError, SnapmirrorError, StuckError
+from snapmirror.errors import GOES_ON, Interrupted, LockedError, SnapmirrorError, StuckError
 from snapmirror.history.open import history_of
 from snapmirror.model import NOTICE, Progress
 from snapmirror.night.night import Options, is_full_due
@@ -55,6 +55,8 @@ def run_mirrors(config: Config, names: Sequence[str], options: Options, progress
                 if isinstance(task, WithStoreClosed):
                     task.do(work)
         except SnapmirrorError as error:
+            if isinstance(error, Interrupted) and not error.hint:  # (a lost share has one)
+                error.hint = GOES_ON
             if isinstance(error, LockedError) and not error.elsewhere:
                 raise  # the report belongs to the other run
             _end_with(error, run, mirrors, followers)

@@ -113,13 +113,13 @@ _MEANING: dict[int, tuple[str, str]] = {
     3: ("rsync refused a path", "is a folder of the store a symlink, or owned by someone else?"),
     4: ("rsync on the server lacks a feature", "turn off acls or xattrs for this mirror, or upgrade rsync there"),
     5: ("the rsync daemon refused", "check module name, user and password_file"),
-    _SOCKET: ("the connection broke", "the next run goes on from here"),
+    _SOCKET: ("the connection broke", "the next try goes on from here"),
     11: ("reading or writing a file failed", "look at the messages of the kernel (dmesg) on both sides"),
-    12: ("the data stream broke off", "the ssh connection or rsync on the server ended early; the next run goes on"),
+    12: ("the data stream broke off", "the ssh connection or rsync on the server ended early; the next try goes on"),
     13: ("rsync failed in its own diagnostics", "run it again with --verbose"),
     14: ("rsync could not talk to its own parts", "is the machine out of memory or processes?"),
-    20: ("rsync was stopped by a signal", "the next run goes on from here"),
-    21: ("a part of rsync died", "the next run goes on from here"),
+    20: ("rsync was stopped by a signal", "the next try goes on from here"),
+    21: ("a part of rsync died", "the next try goes on from here"),
     22: ("rsync ran out of memory", "give the machine more memory, split the mirror, or raise max_entries"),
     25: ("rsync stopped at its limit of deletions", "nothing was deleted"),
     30: ("nothing moved for too long", "raise timeout_seconds, or find out why the server stalls"),
@@ -129,7 +129,7 @@ _MEANING: dict[int, tuple[str, str]] = {
     126: ("the command on the server cannot be run", "check rsync_path"),
     127: ("there is no rsync on the server", "install it there, or set rsync_path"),
     SSH: ("ssh could not connect", "'snapmirror doctor' shows whether it is the host, its key or yours"),
-    _LINE: ("the ssh connection broke off", "did the server, or the line, fail? the next run goes on from here"),
+    _LINE: ("the ssh connection broke off", "did the server, or the line, fail? the next try goes on from here"),
 }
 
 
@@ -150,7 +150,7 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
     if any(map(_NOT_ASKED_FOR.search, reasons)):
         return TransferError(f"{what}: the server sends names that were not asked for{detail}", hint=HOSTILE)
     if exit_code < 0:
-        return TransferError(f"{what}: rsync was killed by signal {-exit_code}", hint="the next run goes on from here")
+        return TransferError(f"{what}: rsync was killed by signal {-exit_code}", hint="the next try goes on from here")
     if exit_code == PARTIAL:
         return TransferError(
             f"{what}: some files could not be read{detail}", hint='exclude them, or set on_unreadable = "publish"'
@@ -159,7 +159,7 @@ def failure(exit_code: int, stderr: bytes, what: str) -> SnapmirrorError:
         return TransferError(f"{what}: {refused.message} ({refused.says})", hint=refused.hint)
     meaning, hint = _MEANING.get(exit_code, (f"rsync ended with {exit_code}", "its manual explains the number"))
     if exit_code == _PROTOCOL and _STUMBLED in stderr:
-        return StumbledError(f"{what}: the source changes too fast for rsync{detail}", hint="the next run goes on")
+        return StumbledError(f"{what}: the source changes too fast for rsync{detail}", hint="the next try goes on")
     if exit_code == _SOCKET and any("failed to connect" in reason for reason in reasons):
         meaning, hint = "there is no rsync daemon", "is it running there, and its port open?"
     kind = UnreachableError if _may_pass(exit_code, reasons) else TransferError

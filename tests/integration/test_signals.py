@@ -110,6 +110,19 @@ def test_what_has_arrived_needs_no_room_again(tmp_path: Path) -> None:
         scene.release()
 
 
+@pytest.mark.parametrize("words", [["run"], ["restore", "newest", "/", "--to", "/nowhere", "--yes"], ["plan"]])
+def test_only_a_run_says_that_the_next_one_goes_on(scene: Scene, words: list[str]) -> None:
+    (scene.source / "file").write_text("1")
+    scene.night()
+    fake_rsync.install(scene, "touch $(dirname $0)/began; exec sleep 60")
+    process = scene.start(*words)
+    until((scene.programs / "began").exists, "rsync has begun", running=process)
+    process.terminate()
+    done = scene.finish(process, timeout=60)
+    assert (done.exit_code, "stopped by SIGTERM" in done.stderr) == (143, True), str(done)
+    assert ("the next run goes on here" in done.stderr) is (words == ["run"]), str(done)
+
+
 @pytest.mark.parametrize("stopped_again", [False, True])
 def test_what_a_killed_run_has_fetched_is_compared(scene: Scene, *, stopped_again: bool) -> None:
     """Also when the next run, which compares, does not get that far."""
