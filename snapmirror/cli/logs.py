@@ -18,8 +18,11 @@ class _LineHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.sink: Callable[[str], None] = output.note
+        self.warnings: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            self.warnings.append(record.getMessage())
         try:
             self.sink(self.format(record))
         except Exception:
@@ -39,8 +42,14 @@ class _LineFormatter(logging.Formatter):
 _handler = _LineHandler()
 
 
+def warnings() -> list[str]:
+    """The warnings so far, for `--json`."""
+    return _handler.warnings
+
+
 def set_up(level: int) -> None:
     """Show the program's log from `level` on."""
+    _handler.warnings.clear()
     _handler.setFormatter(_LineFormatter())
     logger = logging.getLogger("snapmirror")
     logger.handlers[:] = [_handler]

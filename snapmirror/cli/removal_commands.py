@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from snapmirror.cli import logs
 from snapmirror.cli.asking import answer
 from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
@@ -76,7 +77,7 @@ def forget(
     if json:
         from snapmirror.views import removal as view
 
-        out_json(view.forget(found[0].mirror.name, chosen, dry_run=dry_run))
+        out_json(view.forget(found[0].mirror.name, chosen, logs.warnings(), dry_run=dry_run))
     elif not dry_run:
         shell.say(f"{found[0].mirror.name}: {count(len(chosen), 'snapshot')} removed")
 
@@ -117,7 +118,9 @@ def purge(
         names = find_names(config, history, wanted, accept=accept_changes)
         if not json and not (shell.quiet and yes and not dry_run):
             _show(names)
-        _warn_of_others(names)
+        warnings = _others(names)
+        for warning in warnings:
+            note(f"warning: {warning}")
         if not dry_run:
             _ask(f"Remove this from {count(len(names.held), 'snapshot')} of {config.name}?", yes=yes)
             purge_names(history, names)
@@ -127,12 +130,12 @@ def purge(
     if json:
         from snapmirror.views import removal as view
 
-        out_json(view.purge(config.name, names, dry_run=dry_run))
+        out_json(view.purge(config.name, names, [*logs.warnings(), *warnings], dry_run=dry_run))
     elif not dry_run:
         shell.say(f"{config.name}: removed from {count(len(names.held), 'snapshot')}")
     if not dry_run and not shell.quiet:
         note("the next night fetches these names again unless you remove them there or exclude them")
-    if names.others:
+    if warnings:
         raise typer.Exit(int(ExitCode.WARNINGS))
 
 
@@ -176,7 +179,7 @@ def retire(
     if json:
         from snapmirror.views import removal as view
 
-        out_json(view.retire(mirror, doomed, dry_run=dry_run))
+        out_json(view.retire(mirror, doomed, logs.warnings(), dry_run=dry_run))
     elif not dry_run:
         shell.say(f"{mirror}: its history is removed")
     if not dry_run and doomed.in_configuration:
@@ -207,12 +210,13 @@ def _show(names: Names) -> None:
     out(f"{count(len(paths), 'name')} in {count(len(names.held), 'snapshot')}: {where}")
 
 
-def _warn_of_others(names: Names) -> None:
-    """What was to go is still there under other names."""
-    if names.others:
-        shown = ", ".join(printable(path) for path in names.others[:5])
-        more = f" and {len(names.others) - 5} more" if len(names.others) > 5 else ""
-        note(f"warning: other names of the same files, and their content, are kept: {shown}{more}")
+def _others(names: Names) -> list[str]:
+    """The warning that what was to go is still there under other names."""
+    if not names.others:
+        return []
+    shown = ", ".join(printable(path) for path in names.others[:5])
+    more = f" and {len(names.others) - 5} more" if len(names.others) > 5 else ""
+    return [f"other names of the same files, and their content, are kept: {shown}{more}"]
 
 
 def _ask(question: str, *, yes: bool) -> None:

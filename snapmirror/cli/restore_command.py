@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from snapmirror.cli import logs
 from snapmirror.cli.asking import answer
 from snapmirror.cli.history_commands import SNAPSHOT_HELP, names_of
 from snapmirror.cli.output import note, out, out_json
@@ -94,19 +96,25 @@ def restore(
         if preview.names and not dry_run:
             _ask(preview, job, yes=yes, push=push)
             done = job.run(preview, progress)
-    if job.skipped:
-        note(f"warning: {count(job.skipped, 'device')} left out: only root can make them")
-    if done and preview.odd_times:
-        other = count(len(preview.odd_times), "name")
-        note(f"warning: {other} got another time, as this disk cannot hold theirs: {_some(preview.odd_times)}")
+    warnings = list(_warnings(preview, job, done))
+    for warning in warnings:
+        note(f"warning: {warning}")
     if json:
         from snapmirror.views import restore as view
 
-        out_json(view.restore(preview, job, done))
+        out_json(view.restore(preview, job, done, [*logs.warnings(), *warnings]))
     elif not dry_run and preview.names:
         shell.say(f"restored {count(done, 'name')} of {found.snapshot.id} to {printable(job.where)}")
-    if job.skipped or (done and preview.odd_times):
+    if warnings:
         raise typer.Exit(int(ExitCode.WARNINGS))
+
+
+def _warnings(preview: Preview, job: Restore, done: int) -> Iterator[str]:
+    if job.skipped:
+        yield f"{count(job.skipped, 'device')} left out: only root can make them"
+    if done and preview.odd_times:
+        other = count(len(preview.odd_times), "name")
+        yield f"{other} got another time, as this disk cannot hold theirs: {_some(preview.odd_times)}"
 
 
 def _show(preview: Preview, job: Restore) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from snapmirror.cli import logs
 from snapmirror.cli.output import note, out, out_json
 from snapmirror.cli.shell import Json, shell_of
 from snapmirror.model import size
@@ -71,7 +72,7 @@ def mount(
     if json:
         from snapmirror.views import store as view
 
-        out_json(view.mount(config, mounted=done, readable=readable))
+        out_json(view.mount(config, logs.warnings(), mounted=done, readable=readable))
     elif config.is_plain:
         shell.say(f"the store {path} is a plain folder; there is nothing to mount")
     else:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from snapmirror.text import printable
+from snapmirror.text import harmless, printable
 
 VERSION = 1
 
@@ -22,6 +23,11 @@ def json_name(name: bytes | str | os.PathLike[str], key: str = "path") -> dict[s
     if text.encode() != raw:
         fields[f"{key}_base64"] = base64.b64encode(raw).decode("ascii")
     return fields
+
+
+def plain(sentences: Sequence[str]) -> list[str]:
+    """Sentences that may hold names of a server, without what a terminal would obey."""
+    return [harmless(sentence) for sentence in sentences]
 
 
 def utc_time(moment: datetime) -> str:

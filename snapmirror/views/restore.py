@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from snapmirror.views.fields import json_name
+from snapmirror.views.fields import json_name, plain
 
 if TYPE_CHECKING:
     from snapmirror.history.restore import Preview, Restore
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
-def restore(preview: Preview, job: Restore, done: int) -> dict[str, Any]:
-    """What a restore would write, and how many names it has written."""
+def restore(preview: Preview, job: Restore, done: int, warnings: Sequence[str]) -> dict[str, Any]:
+    """What a restore would write, how many names it has written, and what was not as it should be."""
     return {
         "mirror": job.found.mirror.name,
         "snapshot": job.found.snapshot.id,
@@ -23,5 +24,6 @@ def restore(preview: Preview, job: Restore, done: int) -> dict[str, Any]:
         "attributes": preview.counts["attributes"],
         "bytes": preview.bytes,
         "restored": done,
+        "warnings": plain(warnings),
         "changes": [{"change": change.kind, **json_name(change.path)} for change in preview.changes],
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
-from snapmirror.views.fields import json_name
+from snapmirror.views.fields import json_name, plain
 
 if TYPE_CHECKING:
     from snapmirror.config import Config
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
-def mount(config: Config, *, mounted: bool, readable: bool) -> dict[str, Any]:
+def mount(config: Config, warnings: Sequence[str], *, mounted: bool, readable: bool) -> dict[str, Any]:
     """The store mounted for browsing. `mounted`: just now; a plain folder never is."""
     return {
         **json_name(config.store.path),
         "mounted": mounted,
         "already_mounted": not mounted and not config.is_plain,
         "readable": readable,
+        "warnings": plain(warnings),
     }
 
 

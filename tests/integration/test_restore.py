@@ -326,4 +326,6 @@ def test_what_fake_super_has_kept_becomes_real() -> None:
         result = scene.command("restore", "newest", ".", "--to", Path(folder) / "own")
         assert result.exit_code == 3, str(result)
         assert "1 device left out" in result.stderr
+        result = scene.command("restore", "newest", ".", "--to", Path(folder) / "other", "--json")
+        assert (result.exit_code, result.json["warnings"]) == (3, ["1 device left out: only root can make them"])
         assert (Path(folder) / "own" / "file").stat().st_uid == 4321
