@@ -230,6 +230,23 @@ def test_a_start_imports_no_more_than_it_did(command: str, most: int, tmp_path: 
     assert heavy == ("['asyncio', 'sh']" if command == "run" else "[]")
 
 
+def test_plugins_of_other_packages_are_not_loaded(config: Path, tmp_path: Path) -> None:
+    """Pydantic loads those of all packages that are installed."""
+    package = tmp_path / "plugins"
+    metadata = package / "intruder-1.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: intruder\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[pydantic]\nintruder = intruder:plugin\n")
+    (package / "intruder.py").write_text("import sys\nsys.stderr.write('I am in')\nplugin = None\n")
+    path = f"{ROOT}:{package}"
+    model = "import pydantic; pydantic.create_model('Model', number=(int, 1))"
+    argv = [sys.executable, "-c", model]
+    by_itself = subprocess.run(argv, capture_output=True, text=True, env=environment(PYTHONPATH=path), check=False)
+    assert "I am in" in by_itself.stderr
+    ours = snapmirror("--config", config, "config", "check", PYTHONPATH=path)
+    assert (ours.returncode, ours.stderr) == (0, ""), ours.stderr
+
+
 @pytest.mark.parametrize("group", [(), ("config",), ("export",), ("host",)])
 def test_no_summary_of_a_command_is_cut_off(group: tuple[str, ...]) -> None:
     told = snapmirror(*group, "--help", COLUMNS="80").stdout
