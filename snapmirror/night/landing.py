@@ -52,6 +52,7 @@ class Landed(Struct):
     not. `gone` did not arrive, and must not stay; `kept_old` are names that could not be read and keep their last
     version; `vanished` were gone by then, or of another kind (`saw_vanishing`: rsync reports that some were). `bytes`
     of content were transferred, of which `saved` did not travel, thanks to compression; new files have `new_bytes`.
+    `moved_names` were linked to files of the last snapshot, which have `moved_bytes`.
     """
 
     trees: list[Arrived] = field(default_factory=list)
@@ -67,6 +68,8 @@ class Landed(Struct):
     bytes: int = 0
     saved: int = 0
     new_bytes: int = 0
+    moved_names: int = 0
+    moved_bytes: int = 0
     partial: bool = False
     saw_vanishing: bool = False
 
@@ -134,7 +137,7 @@ class Landing:
             entry = one.new
             landed.corrections.pop(line, None)
         else:
-            entry = parse(_with_owner(line, one.new))
+            entry = parse(with_owner(line, one.new))
             self._correct(one, entry, landed)
         if entry.is_directory:
             self._sent.add(path)
@@ -197,6 +200,10 @@ class Landing:
         landed.checksums.extend(pair for pair in self._sums if unescape(pair[1]) not in landed.gone)
         landed.unchecked += [path for path in self._unchecked if path not in landed.gone]
         landed.trees.append(Arrived(self.tree, frozenset(self._sent)))
+
+    def checksums(self) -> dict[bytes, bytes]:
+        """The checksums of the files whose content was transferred, by name, once the batch has ended."""
+        return {unescape(name): checksum for checksum, name in self._sums}
 
     def _there(self, tree: Tree) -> dict[bytes, os.stat_result]:
         """The requested names that exist in the tree."""
@@ -275,7 +282,7 @@ def _with_size(attributes: bytes, size: int) -> bytes:
     return b"|".join([*fields[:4], b"%d" % size, *fields[5:]])
 
 
-def _with_owner(line: Line, planned: Entry) -> Line:
+def with_owner(line: Line, planned: Entry) -> Line:
     """An unprivileged rsync does not report an owner that it cannot set: the owner is the listed one."""
     fields = line.split(b"|", 6)
     if fields[2].isdigit() and fields[3].isdigit():

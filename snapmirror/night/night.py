@@ -309,6 +309,7 @@ class Night:
                 hint=f"was it unmounted meanwhile? {ACCEPT}",
             )
         report.bytes_transferred, report.bytes_saved = landed.bytes, landed.saved
+        report.moved_names, report.moved_bytes = landed.moved_names, landed.moved_bytes
         if landed.vanished:
             report.warnings.append(
                 f"{count(len(landed.vanished), 'file')} vanished before being read: {_some(landed.vanished)}"

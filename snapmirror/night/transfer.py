@@ -22,6 +22,7 @@ from pathlib import Path
 
 from snapmirror.config import MirrorConfig
 from snapmirror.night.landing import Landed, Landing, Wanted
+from snapmirror.night.moved import Moves
 from snapmirror.snapshots.entry import parent
 from snapmirror.snapshots.lines import is_directory, since_prefix
 from snapmirror.snapshots.names import Tree
@@ -51,7 +52,8 @@ def fetch(
     not requested; what has arrived stays for the next night.
     """
     fetching = _Fetching(mirror, source, plan, target, advance, watch)
-    for batch, scratch in _batches(plan):
+    for requested, scratch in _batches(plan):
+        batch = fetching.moves.without(requested)
         patched = batch if target.in_place else [one for one in batch if one.path in target.patch]
         whole = [] if target.in_place else [one for one in batch if one.path not in target.patch]
         for wanted, patch in ((whole, False), (patched, True)):
@@ -109,6 +111,7 @@ class _Fetching:
         pairs = (pair for pair in plan.transfer if pair[1] is not None and is_directory(pair[1]))
         self.folders = {one.path: one for one in map(Wanted.of, pairs)}
         self.landed = Landed()
+        self.moves = Moves(mirror, source, plan, target, self.landed, advance, watch)
         self.ahead = 0  # bytes of incomplete files that have been shown as progress
 
     def batch(self, wanted: list[Wanted], *, patch: bool, scratch: bool) -> None:
@@ -122,6 +125,7 @@ class _Fetching:
         self._hand_over(wanted, landing.tree)
         names = list(dict.fromkeys([*leading, *(one.path for one in wanted)]))
         self._fetch(names, landing, patch=patch, scratch=scratch)
+        self.moves.landed(landing)
 
     def root(self) -> None:
         """Fetch the attributes of the root, as the last step: all others change its times."""
@@ -130,6 +134,7 @@ class _Fetching:
 
     def finish(self) -> None:
         """End the transfer."""
+        self.moves.settle(self.folders)
         self.landed.settle_folders(one for path, one in self.folders.items() if path != b".")
 
     def _landing(self, wanted: list[Wanted], folders: dict[bytes, Wanted]) -> Landing:

@@ -31,6 +31,7 @@ from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.plan import Plan
 
 Symlinks = Callable[[], list[Line]]
+_GROUP = b"g"  # begins the name of an inode that has several names
 
 
 class _Name(Struct):
@@ -73,6 +74,7 @@ def resolve(
         if name.new_line is not None:
             inodes.setdefault(name.new_inode, []).append(path)
     kept = _kept_names(names, inodes, marked)
+    plan.bound = {path for path, name in names.items() if path not in kept and name.old_inode[:1] == _GROUP}
     for members in inodes.values():
         survivors = [path for path in members if path in kept]
         moved: list[Pair] = []
@@ -128,7 +130,7 @@ def _collect(
         name.old_number, name.old_line = prefix_of(numbered), link.line
         leader = names.setdefault(link.leader, _Name())
         for one in (name, leader):
-            one.old_attributes, one.old_inode = link.attributes, b"g" + link.leader
+            one.old_attributes, one.old_inode = link.attributes, _GROUP + link.leader
     for line in new_links:
         link = entry.parse(line)
         assert link.leader is not None
@@ -136,7 +138,7 @@ def _collect(
         name.new_line = line
         leader = names.setdefault(link.leader, _Name())
         for one in (name, leader):
-            one.new_attributes, one.new_inode = link.attributes, b"g" + link.leader
+            one.new_attributes, one.new_inode = link.attributes, _GROUP + link.leader
     _add_changes(names, changed)
     symlink_lines = {entry.parse(line).path: line for line in symlinks()} if _holds_symlinks(names) else {}
     for path, name in names.items():

@@ -5,7 +5,7 @@ A plan is only data: `--dry-run` shows it, a night applies it. `compare` makes i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import cached_property
 
 from msgspec import Struct, field
@@ -25,7 +25,8 @@ class Plan(Struct, dict=True):
     `held_back` are deletions that are not made because the listing may lack unreadable names; `corrections` are for
     `manifest`, see `manifest.rewritten`; `sample` are a few unchanged lines; `left_out` counts entries that the store
     cannot keep. `differing` are all lines in which `manifest` differs from the one before, both sides numbered, unless
-    there are too many. `doubtful` are unchanged lines that may hide a change, see `Doubt`.
+    there are too many. `doubtful` are unchanged lines that may hide a change, see `Doubt`. `bound` are names that are
+    deleted or get another inode, and were of a hard link group.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Plan(Struct, dict=True):
     left_out: int = 0
     differing: Spool[Numbered, Numbered] | None = None
     doubtful: list[Line] = field(default_factory=list)
+    bound: Set[bytes] = frozenset()
 
     def pairs(self) -> Iterator[Pair]:
         """Everything that is requested from rsync."""

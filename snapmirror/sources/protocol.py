@@ -48,7 +48,7 @@ class Into(Struct, frozen=True):
     versions of the names, which are patched in place. `names` is a scratch file, `scratch` and `partial` are scratch
     folders; without `scratch` a file is made beside its name. `top` is the tree of the whole batch if `tree` is a
     folder in it: files are moved to the tree by renaming only if `top` lies beside the scratch folders (see
-    `confinement`).
+    `confinement`). `contents`: files in the tree are compared by checksum, not by size and time.
     """
 
     tree: Path
@@ -58,6 +58,7 @@ class Into(Struct, frozen=True):
     basis: Path | None = None
     patch: bool = False
     top: Path | None = None
+    contents: bool = False
 
 
 class Fetch(Struct):
@@ -113,7 +114,7 @@ class Source(Protocol):
         """Fetch names (each alone: of a folder its attributes, not its content); None: the root alone.
 
         `doing` says for error messages what is being done, with `{}` for the source. `tick` is called about every
-        second, and may raise. `dry_run`: nothing is transferred; the names that would be are yielded. `arrived` ends
+        second, and may raise. `dry_run`: nothing is transferred or written; every name is yielded. `arrived` ends
         with TransferError, or NoRoomError if the store is full.
         """
 

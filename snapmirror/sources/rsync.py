@@ -143,12 +143,13 @@ class RsyncSource:
         token, choice, received = secrets.token_hex(8), self._compression.choice, 0
         argv = rsync.transfer_argv(
             self._location, self._options, None if names is None else into.names, into.tree,
-            basis=into.basis, scratch=into.scratch, partial=into.partial, patch=into.patch, compress=choice,
-            token=token,
+            basis=into.basis, scratch=into.scratch, partial=into.partial, patch=into.patch,
+            contents=into.contents, compress=choice, token=token,
         )  # fmt: skip
         argv[1:1] = ["--dry-run"] if dry_run else []
         count = len(names or (b".",))
-        writable = [one for one in (into.top or into.tree, into.scratch, into.partial) if one is not None]
+        places = () if dry_run else (into.top or into.tree, into.scratch, into.partial)
+        writable = [one for one in places if one is not None]
         flood = limits.MessageFlood(doing.format(self), names=count)
         began = time.monotonic()
         with conversation(argv, flood, seconds=self._patience, memory=limits.memory(count), writable=writable) as talk:

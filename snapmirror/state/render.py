@@ -61,7 +61,7 @@ def run_in_short(report: RunReport, exit_code: ExitCode, error: SnapmirrorError 
             fetched = f"{size(mirror.bytes_transferred)} fetched{_saved(mirror)}"
             yield (
                 f"{mirror.mirror}: {mirror.snapshot}: {mirror.added} added, {mirror.updated} updated, "
-                f"{mirror.deleted} deleted; {fetched} in {mirror.seconds:.0f} s"
+                f"{mirror.deleted} deleted{_moved(mirror)}; {fetched} in {mirror.seconds:.0f} s"
             )
         yield from (f"{mirror.mirror}: warning: {warning}" for warning in mirror.warnings)
     if error is not None and error.message not in [mirror.error for mirror in report.mirrors]:
@@ -74,6 +74,13 @@ def _saved(mirror: MirrorReport) -> str:
     return f" as {size(mirror.bytes_transferred - mirror.bytes_saved)} compressed" if mirror.bytes_saved else ""
 
 
+def _moved(mirror: MirrorReport) -> str:
+    """In words, with a comma before them."""
+    if not mirror.moved_names:
+        return ""
+    return f", {count(mirror.moved_names, 'name')} moved ({size(mirror.moved_bytes)} not stored again)"
+
+
 def _mirror(mirror: MirrorReport) -> Iterator[Sentence]:
     for warning in mirror.warnings:
         yield Sentence(f"{mirror.mirror}: warning: {warning}", serious=True)
@@ -84,7 +91,7 @@ def _mirror(mirror: MirrorReport) -> Iterator[Sentence]:
         return
     yield Sentence(
         f"{mirror.mirror}: {mirror.snapshot}: {mirror.added} added, {mirror.updated} updated, "
-        f"{mirror.attributes} with new attributes, {mirror.linked} linked, {mirror.deleted} deleted; "
+        f"{mirror.attributes} with new attributes, {mirror.linked} linked, {mirror.deleted} deleted{_moved(mirror)}; "
         f"{size(mirror.bytes_transferred)} fetched{_saved(mirror)} in {duration(mirror.seconds)}"
         + (" (with warnings)" if mirror.warnings else "")
     )

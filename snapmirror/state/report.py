@@ -21,7 +21,8 @@ Result = Literal["published", "planned", "failed"]
 class MirrorReport(Struct):
     """The night of one mirror. Counts are names; sizes are bytes; `seconds` is how long it took.
 
-    `bytes_saved` of `bytes_transferred` did not travel, thanks to compression.
+    `bytes_saved` of `bytes_transferred` did not travel, thanks to compression. `moved_names`, of those added or
+    updated, were linked to files of the snapshot before, of `moved_bytes`: these are not stored again.
     """
 
     mirror: str
@@ -35,6 +36,8 @@ class MirrorReport(Struct):
     bytes: int = 0
     bytes_transferred: int = 0
     bytes_saved: int = 0
+    moved_names: int = 0
+    moved_bytes: int = 0
     expired: list[str] = field(default_factory=list)
     full: bool = False
     degraded: bool = False

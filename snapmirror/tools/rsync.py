@@ -119,6 +119,7 @@ def transfer_argv(
     scratch: Path | None,
     partial: Path,
     patch: bool,
+    contents: bool = False,
     compress: Compress,
     token: str,
 ) -> list[str]:
@@ -131,8 +132,9 @@ def transfer_argv(
     --copy-dest, not --link-dest: every requested file gets its own inode, always. A local source is copied directly: a
     search for old versions would cost the store as much. `patch`: `target` holds an older version of the names, which
     is patched in place. Without `scratch` rsync makes its temporary files beside the names, at half the cost: else
-    it (3.5.0) looks up that folder from the root on, four times for each file. `token` is a word that the server
-    cannot know: its messages are printed among rsync's own lines, and could look like them.
+    it (3.5.0) looks up that folder from the root on, four times for each file. `contents`: both sides read the files
+    that are in `target` already, and compare them by checksum. `token` is a word that the server cannot know: its
+    messages are printed among rsync's own lines, and could look like them.
     """
     fresh = [*([f"--temp-dir={scratch}"] if scratch else []), f"--partial-dir={partial}"]
     how = ["--inplace", "--no-whole-file"] if patch else fresh
@@ -144,6 +146,7 @@ def transfer_argv(
         "--itemize-changes", "--itemize-changes",  # unchanged entries get a line as well
         "--modify-window=-1",           # compare nanoseconds too, for a folder changed within this second
         "--checksum-choice=md5",        # known to every rsync, and to md5sum; %C reports it
+        *(["--checksum"] if contents else []),
         f"--out-format={token}|{SENT_FORMAT}", "--stats", "--no-human-readable",
         *([f"--copy-dest={basis}"] if basis and not patch and location.kind != "local" else []),
         *([] if patch else ["--sparse"]),

@@ -6,6 +6,7 @@ Numbers are little-endian; protocol 31 packs them (`varint`, `varlong`) and numb
 
 from __future__ import annotations
 
+import hashlib
 import stat
 import struct
 import zlib
@@ -32,17 +33,22 @@ class Options:
     dry: bool = False
     recursive: bool = False
     compress: bool = False
+    checksums: bool = False
 
     @classmethod
     def of(cls, args: list[bytes]) -> Options:
         letters = b"".join(word[1:].partition(b"e")[0] for word in args if word[:1] == b"-" and word[1:2] != b"-")
         compress = b"z" in letters or b"--old-compress" in args
-        return cls(b"A" in letters, b"X" in letters, b"H" in letters, b"n" in letters, b"r" in letters, compress)
+        acls, xattrs, hard_links, dry, recursive, checksums = (letter in letters for letter in b"AXHnrc")
+        return cls(acls, xattrs, hard_links, dry, recursive, compress, checksums)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A name as a sender tells it. `content` decides the size unless `size` is given; `group` joins hard links."""
+    """A name as a sender tells it. `content` decides the size unless `size` is given; `group` joins hard links.
+
+    `checksum`: what is told where checksums are asked for, instead of the content's.
+    """
 
     mode: int = FILE
     content: bytes = b""
@@ -54,6 +60,13 @@ class Entry:
     device: tuple[int, int] = (0, 0)
     group: int = 0
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
+    checksum: bytes | None = None
+
+    def told_checksum(self, options: Options) -> bytes:
+        """The checksum in a list; empty where none belongs."""
+        if not options.checksums or not stat.S_ISREG(self.mode):
+            return b""
+        return self.checksum or hashlib.md5(self.content, usedforsecurity=False).digest()
 
     @property
     def length(self) -> int:
@@ -147,6 +160,7 @@ class Wire:
                 struct.pack("<II", *one.device) if device or special else b"",
                 struct.pack("<I", len(one.target)) + one.target if stat.S_ISLNK(one.mode) else b"",
                 struct.pack("<ii", 1, linked) if linked else b"",
+                one.told_checksum(self.options),
             )
         )  # fmt: skip
 
@@ -228,8 +242,7 @@ class NewWire(Wire):
         head = struct.pack("<H", flags) if linked else bytes([flags])
         return head + varint(len(name)) + name + (varint(first) if follows else self._body(one)) + self._extras(one)
 
-    @staticmethod
-    def _body(one: Entry) -> bytes:
+    def _body(self, one: Entry) -> bytes:
         device = stat.S_ISCHR(one.mode) or stat.S_ISBLK(one.mode)
         return b"".join(
             (
@@ -237,6 +250,7 @@ class NewWire(Wire):
                 varint(one.uid), varint(one.gid),
                 b"".join(map(varint, one.device)) if device else b"",
                 varint(len(one.target)) + one.target if stat.S_ISLNK(one.mode) else b"",
+                one.told_checksum(self.options),
             )
         )  # fmt: skip
 

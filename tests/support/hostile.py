@@ -74,6 +74,7 @@ class Attack:
 
 
 LIST, CHECK, PROBE, NAMES, PATCH, ROOT, WHOLE = "list", "check", "probe", "names", "patch", "root", "whole"
+MOVED = "moved"
 TRANSFERS = (NAMES, PATCH, ROOT, WHOLE)
 
 
@@ -81,7 +82,7 @@ def kind_of(session: Session) -> str:
     """Which request of a night, or of a healing, this is."""
     if session.dry:
         if session.wanted:
-            return PROBE
+            return MOVED if session.options.checksums else PROBE
         return CHECK if session.options.acls or session.options.xattrs else LIST
     if session.wanted:
         return PATCH if b"--inplace" in session.args else NAMES

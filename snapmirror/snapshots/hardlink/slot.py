@@ -157,7 +157,9 @@ class HardlinkSlot:
         found = [os.lstat(here.at(paths[0])) for paths in self._prepared.leftovers.values()]
         for tree in staging.trees(self._layout.staging):
             there = names.Tree(tree)
-            found += [os.lstat(there.at(paths[0])) for _, _, paths in staging.files(tree)]
+            # a file with further names was moved: it is in a snapshot, and not fetched
+            own = (paths for _, links, paths in staging.files(tree) if links == len(paths))
+            found += [os.lstat(there.at(paths[0])) for paths in own]
         found += map(os.lstat, names_in(self._layout.partial))
         return sum(min(one.st_size, one.st_blocks * 512) for one in found)
 
