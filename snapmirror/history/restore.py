@@ -39,6 +39,7 @@ from snapmirror.tools import rsync, rsync_output
 log = logging.getLogger("snapmirror.restore")
 
 _AT_ONCE = 1 << 16  # bytes of what rsync prints
+_NO_DIRLINKS = "option -K has been disabled"  # rrsync's words
 NEW, OVERWRITTEN, ATTRIBUTES = "new", "overwritten", "attributes"
 
 
@@ -90,6 +91,7 @@ class Restore:
         self.config, self.found, self.paths = config, found, list(paths)
         self.checksum = checksum
         self.skipped = 0  # devices, which only root can make
+        self._through_links = True  # of a folder: rsync may be asked to take a symlink to one for it
         self.target = target
         local = Path(found.mirror.source.path) if found.mirror.source.kind == "local" else None
         self.place = self.target or local
@@ -154,8 +156,7 @@ class Restore:
         suspects: dict[int, bytes] = {}
         with self._trial() as target, self._disk() as disk:
             if above := _above(self.paths):
-                seen.parents = self._missing(above, target)
-                self._check_links(above, target, seen.parents)
+                seen.parents = self._parents(above, target)
             for code, entry in self._lines(self.paths, target, dry_run=True):
                 if disk is not None and disk.has_nearest(code, entry):
                     seen.kept.add(entry.path)
@@ -178,10 +179,37 @@ class Restore:
         self._check_shared(suspects)
         return seen
 
-    def _missing(self, above: Sequence[bytes], target: Path | None, *, through_links: bool = True) -> list[bytes]:
-        """Which of the folders above the names are not folders at the target."""
-        lines = self._lines(above, target, dry_run=True, folders_only=True, through_links=through_links)
+    def _parents(self, above: Sequence[bytes], target: Path | None) -> list[bytes]:
+        """Which of the folders above the names are missing at the target. Raises UsageError for one that is a symlink.
+
+        A key that rrsync restricts to a folder may not use --keep-dirlinks: then all that is no folder is refused.
+        """
+        try:
+            missing = self._missing(above, target)
+        except TransferError as error:
+            if not self.is_remote or _NO_DIRLINKS not in error.message:
+                raise
+            self._through_links = False
+            if others := self._missing(above, target, through_links=False, existing=True):
+                raise self._in_the_way(others[0], "a symlink, or a file,") from None
+            return self._missing(above, target, through_links=False)
+        self._check_links(above, target, missing)
+        return missing
+
+    def _missing(
+        self, above: Sequence[bytes], target: Path | None, *, through_links: bool = True, existing: bool = False
+    ) -> list[bytes]:
+        """Which of the folders above the names are not folders at the target; `existing`: but something else."""
+        lines = self._lines(
+            above, target, dry_run=True, folders_only=True, through_links=through_links, existing=existing
+        )
         return [entry.path for code, entry in lines if code[2:3] == b"+"]
+
+    def _in_the_way(self, path: bytes, what: str) -> UsageError:
+        return UsageError(
+            f"{os.fsdecode(path)!r} is a folder in {self.found.snapshot.id}, but {what} in {self.where}",
+            hint="restore with --to into another folder, and move the names from there to where the symlink leads",
+        )
 
     def _check_links(self, above: Sequence[bytes], target: Path | None, missing: Sequence[bytes]) -> None:
         """Raises UsageError if a folder above a name is a symlink at the target.
@@ -193,10 +221,7 @@ class Restore:
         else:
             links = [path for path in above if (self.place / os.fsdecode(path)).is_symlink()]
         if links:
-            raise UsageError(
-                f"{os.fsdecode(links[0])!r} is a folder in {self.found.snapshot.id}, but a symlink in {self.where}",
-                hint="restore with --to into another folder, and move the names from there to where the symlink leads",
-            )
+            raise self._in_the_way(links[0], "a symlink")
 
     @contextmanager
     def _trial(self) -> Iterator[Path | None]:
@@ -243,7 +268,7 @@ class Restore:
         done = 0
         try:
             if preview.parents:
-                list(self._lines(preview.parents, self.target, folders_only=True))
+                self._make(preview.parents)
             last = preview.login_files
             for _, entry in self._lines(self.paths, self.target, without_login_files=bool(last)):
                 if entry.path in preview.kept:
@@ -251,12 +276,15 @@ class Restore:
                 done += 1
                 progress.advance(1, entry.size if entry.kind == b"f" and entry.leader is None else 0)
             if preview.parents:  # again: their times, after the last change in them
-                list(self._lines(preview.parents, self.target, folders_only=True))
+                self._make(preview.parents)
             for _, entry in self._lines(self._with_folders(last), self.target) if last else ():
                 done += entry.path in last
         finally:
             progress.end()
         return done
+
+    def _make(self, folders: Sequence[bytes]) -> None:
+        list(self._lines(folders, self.target, folders_only=True, through_links=self._through_links))
 
     def _with_folders(self, paths: Sequence[bytes]) -> list[bytes]:
         """Names together with the folders above them, if these are restored as well, so that they get their times."""
@@ -288,6 +316,7 @@ class Restore:
         dry_run: bool = False,
         folders_only: bool = False,
         through_links: bool = True,
+        existing: bool = False,
         without_login_files: bool = False,
     ) -> Iterator[tuple[bytes, Entry]]:
         """rsync's item and the entry of each name that it changes, or would."""
@@ -297,8 +326,8 @@ class Restore:
             mirror = self.found.mirror
             argv = rsync.back_argv(
                 settings.location(mirror), settings.options(mirror), self.found.tree, target,
-                dry_run=dry_run, folders_only=folders_only, through_links=through_links, checksum=self.checksum,
-                protected=self._protected(),
+                dry_run=dry_run, folders_only=folders_only, through_links=through_links, existing=existing,
+                checksum=self.checksum, protected=self._protected(),
                 left_out=login_files.patterns(mirror.source.path) if without_login_files else (),
             )  # fmt: skip
             writable = () if self.is_remote else None  # a hostile server gets files, and nothing else

@@ -179,6 +179,7 @@ def back_argv(
     dry_run: bool = False,
     folders_only: bool = False,
     through_links: bool = True,
+    existing: bool = False,
     checksum: bool = False,
     protected: Sequence[str] = (),
     left_out: Sequence[str] = (),
@@ -186,10 +187,10 @@ def back_argv(
     """Copy names (from stdin, NUL after each) out of a snapshot: into the folder `target`, or back to the source.
 
     Nothing is ever deleted there. Folders above a name stay as they are; `folders_only` makes those that are
-    named; a symlink to a folder counts as one then, unless `through_links` is False. `checksum` compares contents
-    if size and time are equal. `protected` are paths below the target that are never written, `left_out` are
-    patterns. The whole list is held at once (85 bytes an entry): folder by folder, rsync (3.5.0) waits for ever if a
-    folder that is not empty is in the place of a file with two names.
+    named; a symlink to a folder counts as one then, unless `through_links` is False. `existing`: only in the place of
+    what is there. `checksum` compares contents if size and time are equal. `protected` are paths below the target that
+    are never written, `left_out` are patterns. The whole list is held at once (85 bytes an entry): folder by folder,
+    rsync (3.5.0) waits for ever if a folder that is not empty is in the place of a file with two names.
     """
     remote = target is None and location.kind != "local"
     place = location.argument if target is None else f"{target}/"
@@ -201,6 +202,7 @@ def back_argv(
         *(["--rsh=env", "--secluded-args"] if options.fake_super and not remote else []),
         "--sparse", "--no-implied-dirs",
         *(["--keep-dirlinks"] if folders_only and through_links else []),
+        *(["--existing"] if existing else []),
         *(["--checksum"] if checksum else []),
         *(["--dry-run"] if dry_run else []),
         *(f"--exclude={pattern(path)}" for path in protected),

@@ -240,6 +240,24 @@ def test_push_with_the_key_of_the_nights_is_refused_with_a_way_out(scene: Scene,
         assert "hint: allow writing for the restore" in refused.stderr
 
 
+def test_push_with_a_key_that_is_restricted_to_a_folder(scene: Scene, tmp_path: Path) -> None:
+    """rrsync then takes no option that makes rsync follow symlinks: each restore below a folder was refused."""
+    with sshd_running(tmp_path / "sshd") as server:
+        key = server.restrict(f"{RRSYNC} {scene.source}")
+        scene.configure(source=f"{server.login}:/", **{**server.options(), "identity": str(key)})
+        (scene.source / "etc").rename(scene.folder / "etc")
+        done = scene.command("restore", "newest", "etc/fstab", "--push", "--yes")
+        assert done.exit_code == 0, str(done)
+        assert (scene.source / "etc/fstab").read_bytes() == b"newer"
+        assert (scene.source / "etc").stat().st_mode == (scene.folder / "etc").stat().st_mode
+        (scene.source / "etc").rename(scene.folder / "made")
+        (scene.source / "etc").symlink_to(scene.folder / "etc")
+        refused = scene.command("restore", "newest", "etc/fstab", "--push", "--yes")
+        assert refused.exit_code == 2, str(refused)
+        assert "'etc' is a folder in" in refused.stderr and "but a symlink, or a file, in" in refused.stderr
+        assert (scene.source / "etc").is_symlink()
+
+
 def test_push_needs_to_be_meant(scene: Scene) -> None:
     (scene.source / "etc/fstab").unlink()
     refused = scene.command("restore", "newest", "etc/fstab", "--push")
