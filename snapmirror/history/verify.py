@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import StorageError
-from snapmirror.model import Progress, count
+from snapmirror.model import Progress
 from snapmirror.snapshots.history import History
 from snapmirror.snapshots.record import Snapshot
 from snapmirror.snapshots.verify import Depth, Report, Rules, checksums_wrong, rolling, spread, verify
 from snapmirror.snapshots.verify.findings import CHECKSUMS
-
-log = logging.getLogger("snapmirror.verify")
 
 
 def check(
     mirror: MirrorConfig, history: History, chosen: Sequence[Snapshot], depth: Depth, progress: Progress
 ) -> Report:
     """Verify snapshots of a mirror. The caller holds the lock."""
-    report = verify(mirror.name, history, chosen, depth, rules_of(mirror, history, chosen), progress)
-    if report.findings:
-        looked_at = count(len(report.snapshots), "snapshot")
-        log.warning("%s: %s, %s looked at", mirror.name, count(len(report.findings), "finding"), looked_at)
-    return report
+    return verify(mirror.name, history, chosen, depth, rules_of(mirror, history, chosen), progress)
 
 
 def check_found(

@@ -68,7 +68,7 @@ def _look(
             if reading.state.due(now, mirror.verify.read_all_within_days) or reading.state.damaged:
                 with pipeline.step(f"{mirror.name}: read back"), _giving_way():
                     _read(mirror, reading, now)
-                many = count(report.files_read, "content")
+                many = count(report.files_read, "file")
                 log.info("%s: %s read back (%s)", mirror.name, many, size(report.bytes_read))
         with _warning(night, "which snapshots share the damage cannot be told"):
             _complete(reading)
