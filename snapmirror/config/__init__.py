@@ -6,12 +6,12 @@ from snapmirror.config.export import ExportConfig
 from snapmirror.config.guard import GuardConfig
 from snapmirror.config.host import HostConfig
 from snapmirror.config.load import Loaded, load, look, parse
+from snapmirror.config.retention import RetentionConfig
 from snapmirror.config.schema import (
     Config,
     ImageConfig,
     MirrorConfig,
     ReportConfig,
-    RetentionConfig,
     ShareConfig,
     StoreConfig,
     ZfsConfig,

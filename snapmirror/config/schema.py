@@ -19,6 +19,7 @@ from snapmirror.config.copy import CopyConfig
 from snapmirror.config.export import ExportConfig
 from snapmirror.config.guard import GuardConfig
 from snapmirror.config.host import HostConfig
+from snapmirror.config.retention import RetentionConfig
 from snapmirror.config.section import SHOWN, Section
 from snapmirror.config.share import MOUNT_POINT, parse_unc
 from snapmirror.config.source import Address, parse_jump_host, parse_source
@@ -28,7 +29,6 @@ from snapmirror.config.values import (
     Count,
     DatasetName,
     Days,
-    DaysOrNone,
     Duration,
     FileName,
     FilePattern,
@@ -208,20 +208,6 @@ class ReportConfig(Section):
     )
 
 
-class RetentionConfig(Section):
-    """Which snapshots are kept: those that either option names, pinned ones and the last good one."""
-
-    keep_last: Positive = Field(
-        default=16, description="How many of the newest snapshots are kept.", examples=[16], json_schema_extra={**SHOWN}
-    )
-    keep_at_least_days: DaysOrNone = Field(
-        default=14,
-        description="No snapshot expires sooner, however many there are. With several runs a day all of them are kept "
-        "so long, which takes room. 0: only their number counts.",
-        examples=[14],
-    )
-
-
 class MirrorOptions(Section):
     """The options of a mirror; in [defaults] for all mirrors."""
 
@@ -285,6 +271,13 @@ class MirrorOptions(Section):
     )
     max_size: Size | None = Field(default=None, description="Leave out files larger than this.", examples=["20G"])
     min_size: Size | None = Field(default=None, description="Leave out files smaller than this.", examples=["1"])
+
+    known_databases: tuple[Text, ...] = Field(
+        default=(),
+        description="Data folders of running databases (of SQLite the files) that are dumped before each night, or "
+        "need no backup: no warning about them. A leading / means the root of the source; * also stands for slashes.",
+        examples=[["/var/lib/postgresql/15/main"]],
+    )
 
     hard_links: Bool = Field(default=True, description="Keep hard links between files.", examples=[True])
     acls: Bool = Field(default=True, description="Keep ACLs.", examples=[True])

@@ -19,6 +19,7 @@ from snapmirror.snapshots import record
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.zfs.layout import ZfsLayout
 from snapmirror.sources import named_files, settings
+from snapmirror.sources.databases import NO_BACKUP
 from snapmirror.state import newest, summary
 from snapmirror.state.lateness import CLOCK_TOLERANCE, late_after, usual_gap
 from snapmirror.tools import ssh
@@ -75,6 +76,9 @@ def last_success(config: Config, store: Path | None, now: datetime) -> Iterator[
         if damaged := remembered.damaged_files(mirror.name):
             mend = f"snapmirror verify --found --heal --mirror {mirror.name}"
             yield warn(_topic(mirror), f"{count(damaged, 'damaged file')} known in its history", mend)
+        for warning in night.warnings if night is not None else ():
+            if NO_BACKUP in warning:
+                yield warn(_topic(mirror), warning, "see 'snapmirror help sources'")
         try:
             dates = _dates_of(config, store, mirror) if store is not None else []
             behind = newest.in_folder(config, mirror.name, store) if store is not None else None

@@ -26,6 +26,8 @@ from snapmirror.snapshots.plan import Plan, hold_back_deletions
 from snapmirror.snapshots.record import Snapshot, make_id
 from snapmirror.snapshots.retention import Expiry, Rules, expiry
 from snapmirror.snapshots.times import DiskTimes
+from snapmirror.sources import databases
+from snapmirror.sources.databases import Databases
 from snapmirror.sources.protocol import Listing, Source
 from snapmirror.sources.rsync import tree_lines
 
@@ -69,20 +71,21 @@ def make_plan(
     newest = history.snapshots()[0] if history.snapshots() else None
     warnings: list[str] = []
     marked: set[bytes] = set()
+    seen = Databases()
     disk = DiskTimes(history.slot().tree.parent)
     if full and newest is not None:
         marked = source.changed(history.tree(newest), disk.is_nearest)
     try:
         doubt = None if full else _doubt(newest)
-        plan, listed = _compare(mirror, source, _manifest(history, newest), header, marked, disk, progress, doubt)
+        plan, listed = _compare(mirror, source, _manifest(history, newest), header, marked, disk, progress, seen, doubt)
         if newest is not None and (marked := _hidden(mirror, source, history.tree(newest), disk, plan)):
-            plan, listed = _compare(mirror, source, _manifest(history, newest), header, marked, disk, progress)
+            plan, listed = _compare(mirror, source, _manifest(history, newest), header, marked, disk, progress, seen)
     except DamagedManifest as damage:
         assert newest is not None
         warnings.append(f"{damage.message}; compared with the tree of {newest.id} itself instead")
         marked = marked or source.changed(history.tree(newest), disk.is_nearest)
         rebuilt = _rebuilt(mirror, history.tree(newest), header)
-        plan, listed = _compare(mirror, source, rebuilt, header, marked, disk, progress)
+        plan, listed = _compare(mirror, source, rebuilt, header, marked, disk, progress, seen)
         plan.differing = None  # they do not belong to the manifest
     if listed.partial:
         if mirror.on_unreadable == "fail":
@@ -97,6 +100,7 @@ def make_plan(
                 f"parts of the source could not be listed: {count(len(plan.held_back), 'name')} that may be gone stay"
             )
     warnings += size_limits.warnings(mirror, plan, listed.skipped)
+    warnings += databases.warnings(seen.found(), mirror.known_databases)
     if newest is None and os.geteuid() and not mirror.fake_super:
         devices = f", and {count(plan.left_out, 'device')} left out" if plan.left_out else ""
         log.log(
@@ -167,6 +171,7 @@ def _compare(
     marked: set[bytes],
     disk: DiskTimes,
     progress: Progress,
+    seen: Databases,
     doubt: Doubt | None = None,
 ) -> tuple[Plan, Listing]:
     left_out = _DEVICES if os.geteuid() and not mirror.fake_super else frozenset()
@@ -174,7 +179,7 @@ def _compare(
     progress.begin(f"listing {mirror.source}")
     try:
         with closing(old), source.listed(expected=old.totals.entries) as listed:
-            return plan_of(old, _counted(listed.blocks, progress)), listed
+            return plan_of(old, _watched(listed.blocks, progress, seen)), listed
     except OutOfOrder:
         log.info("the source lists its names in another order than usual; sorting them")
         with (
@@ -182,14 +187,15 @@ def _compare(
             source.listed(expected=old.totals.entries) as listed,
         ):
             try:
-                return plan_of(again, in_order(listed.blocks)), listed
+                return plan_of(again, in_order(_watched(listed.blocks, progress, seen))), listed
             except OutOfOrder:
                 raise ListingError(f"{mirror.source} lists a name twice") from None
     finally:
         progress.end()
 
 
-def _counted(blocks: Iterator[list[Line]], progress: Progress) -> Iterator[list[Line]]:
+def _watched(blocks: Iterator[list[Line]], progress: Progress, seen: Databases) -> Iterator[list[Line]]:
     for block in blocks:
         progress.advance(len(block))
+        seen.look(block)
         yield block

@@ -85,6 +85,11 @@ def files_of(lines: Iterable[Line]) -> list[Line]:
     return [line for line in lines if line[1:2] == b"f"]
 
 
+def ending(lines: Iterable[Line], ends: tuple[bytes, ...]) -> list[Line]:
+    """The lines whose name ends so."""
+    return [line for line in lines if line.endswith(ends)]
+
+
 def symlinks_of(lines: Iterable[Line]) -> list[Line]:
     """The lines of symlinks."""
     return [line for line in lines if line[1:2] == b"L"]
