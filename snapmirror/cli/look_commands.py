@@ -56,7 +56,7 @@ def ls(
 
 
 def _row(entry: Entry) -> list[str]:
-    kind = {b"f": "-", b"D": "d", b"L": "l"}.get(entry.kind, entry.kind.decode("ascii", "replace").lower())
+    kind = {b"f": "-", b"L": "l", b"S": "s"}.get(entry.kind, entry.kind.decode("ascii", "replace"))  # d, D: a device
     name = printable(entry.path.rpartition(b"/")[2]) + ("/" if entry.is_directory else "")
     if entry.target is not None:
         name += f" -> {printable(entry.target)}"

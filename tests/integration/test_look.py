@@ -48,6 +48,16 @@ def test_ls(scene: Scene) -> None:
     assert scene.command("ls", "1", "nothing").exit_code == 2
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a device")
+def test_ls_tells_a_device_from_a_folder(scene: Scene) -> None:
+    """It was shown with the d of a folder. (The listing does not tell block from character devices.)"""
+    os.mknod(scene.source / "device", 0o20600, os.makedev(1, 3))
+    os.mkfifo(scene.source / "fifo", 0o600)
+    scene.night()
+    modes = {line.split()[-1]: line.split()[0] for line in ok(scene, "ls", "1").splitlines()[1:]}
+    assert (modes["device"], modes["fifo"], modes["etc/"][0], modes["srv"][0]) == ("Drw-------", "srw-------", "d", "-")
+
+
 def test_cat(scene: Scene) -> None:
     assert ok(scene, "cat", "2", "/etc/hosts") == "one\ntwo\nthree\n"
     assert ok(scene, "cat", "1", "binary") == "a\0c"
