@@ -52,7 +52,8 @@ class Landed(Struct):
     not. `gone` did not arrive, and must not stay; `kept_old` are names that could not be read and keep their last
     version; `vanished` were gone by then, or of another kind (`saw_vanishing`: rsync reports that some were). `bytes`
     of content were transferred, of which `saved` did not travel, thanks to compression; new files have `new_bytes`.
-    `moved_names` were linked to files of the last snapshot, which have `moved_bytes`.
+    `moved_names` were linked to files of the last snapshot, which have `moved_bytes`; `copied_names` are copies of such
+    files, and were not transferred.
     """
 
     trees: list[Arrived] = field(default_factory=list)
@@ -70,6 +71,8 @@ class Landed(Struct):
     new_bytes: int = 0
     moved_names: int = 0
     moved_bytes: int = 0
+    copied_names: int = 0
+    copied_bytes: int = 0
     partial: bool = False
     saw_vanishing: bool = False
 

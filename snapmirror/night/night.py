@@ -310,6 +310,7 @@ class Night:
             )
         report.bytes_transferred, report.bytes_saved = landed.bytes, landed.saved
         report.moved_names, report.moved_bytes = landed.moved_names, landed.moved_bytes
+        report.copied_names, report.copied_bytes = landed.copied_names, landed.copied_bytes
         if landed.vanished:
             report.warnings.append(
                 f"{count(len(landed.vanished), 'file')} vanished before being read: {_some(landed.vanished)}"

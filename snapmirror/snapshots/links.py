@@ -74,7 +74,7 @@ def resolve(
         if name.new_line is not None:
             inodes.setdefault(name.new_inode, []).append(path)
     kept = _kept_names(names, inodes, marked)
-    plan.bound = {path for path, name in names.items() if path not in kept and name.old_inode[:1] == _GROUP}
+    plan.bound = _bound(names, kept)
     for members in inodes.values():
         survivors = [path for path in members if path in kept]
         moved: list[Pair] = []
@@ -105,6 +105,18 @@ def resolve(
         old_number = names[path].old_number
         lines.append(with_number(old_number if path in kept and old_number is not None else number, line))
     return Grouped(lines, names.keys())
+
+
+def _bound(names: dict[bytes, _Name], kept: Set[bytes]) -> Set[bytes]:
+    """See `plan.Plan`."""
+    seen = {names[path].old_inode for path in kept}
+    bound = set[bytes]()
+    for path, name in names.items():
+        if path not in kept and name.old_inode[:1] == _GROUP:
+            if name.old_inode in seen:
+                bound.add(path)
+            seen.add(name.old_inode)
+    return bound
 
 
 def _numbered(name: _Name) -> Numbered | None:

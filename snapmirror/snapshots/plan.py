@@ -26,7 +26,8 @@ class Plan(Struct, dict=True):
     `manifest`, see `manifest.rewritten`; `sample` are a few unchanged lines; `left_out` counts entries that the store
     cannot keep. `differing` are all lines in which `manifest` differs from the one before, both sides numbered, unless
     there are too many. `doubtful` are unchanged lines that may hide a change, see `Doubt`. `bound` are names that are
-    deleted or get another inode, and were of a hard link group.
+    deleted or get another inode, while another name keeps theirs, or stands for it: of a hard link group of which no
+    name stays, all but one are bound.
     """
 
     id: str

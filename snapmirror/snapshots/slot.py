@@ -27,6 +27,7 @@ class Target(Struct, frozen=True):
 
     Files fetched before are in the tree `waiting`: `ready` are their names, `patch` those of them that are an older
     version, to be changed in place; `in_place`: every name may be changed so, and files that could not be go to `kept`.
+    `manifest` is that of the earlier versions.
     """
 
     staging: Path
@@ -37,6 +38,7 @@ class Target(Struct, frozen=True):
     ready: frozenset[bytes] = frozenset()
     patch: frozenset[bytes] = frozenset()
     in_place: bool = False
+    manifest: Path | None = None
 
     @property
     def waiting(self) -> Path:

@@ -76,9 +76,9 @@ def _saved(mirror: MirrorReport) -> str:
 
 def _moved(mirror: MirrorReport) -> str:
     """In words, with a comma before them."""
-    if not mirror.moved_names:
-        return ""
-    return f", {count(mirror.moved_names, 'name')} moved ({size(mirror.moved_bytes)} not stored again)"
+    moved = f", {count(mirror.moved_names, 'name')} moved ({size(mirror.moved_bytes)} not stored again)"
+    copied = f", {count(mirror.copied_names, 'name')} copied here ({size(mirror.copied_bytes)} not sent)"
+    return (moved if mirror.moved_names else "") + (copied if mirror.copied_names else "")
 
 
 def _mirror(mirror: MirrorReport) -> Iterator[Sentence]:

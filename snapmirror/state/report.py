@@ -22,7 +22,8 @@ class MirrorReport(Struct):
     """The night of one mirror. Counts are names; sizes are bytes; `seconds` is how long it took.
 
     `bytes_saved` of `bytes_transferred` did not travel, thanks to compression. `moved_names`, of those added or
-    updated, were linked to files of the snapshot before, of `moved_bytes`: these are not stored again.
+    updated, were linked to files of the snapshot before, of `moved_bytes`: these are not stored again. `copied_names`
+    were copied from files of it, of `copied_bytes`, and not sent.
     """
 
     mirror: str
@@ -38,6 +39,8 @@ class MirrorReport(Struct):
     bytes_saved: int = 0
     moved_names: int = 0
     moved_bytes: int = 0
+    copied_names: int = 0
+    copied_bytes: int = 0
     expired: list[str] = field(default_factory=list)
     full: bool = False
     degraded: bool = False

@@ -12,7 +12,7 @@ from snapmirror.tools import refusal
 _CHECKSUM = 32
 _ITEM = 11
 """Bytes of %i: `>f.st......`."""
-_SAME = b".f".ljust(_ITEM)
+_SAME = b"f".ljust(_ITEM - 1)
 ONLY_TIME = b"..t......"
 """%i without its first two letters, if only the time differs."""
 
@@ -49,12 +49,14 @@ _RECEIVED_LINE = re.compile(rb"Total bytes received: (\d+)")
 class Sent(Struct, frozen=True):
     """One line of a transfer: the entry's line as a manifest has it, and the MD5 of its content if it was sent.
 
-    `is_same`: a file that differs in nothing that rsync has compared.
+    `is_same`: a file that differs in nothing that rsync has compared; `is_further`: and it is linked to another name,
+    as on the other side.
     """
 
     line: bytes
     checksum: bytes
     is_same: bool = False
+    is_further: bool = False
 
 
 def is_entry(line: bytes) -> bool:
@@ -68,7 +70,7 @@ def parse_sent(raw: bytes, token: str) -> Sent | None:
     checksum, _, line = rest.partition(b"|")
     if word != token.encode() or len(checksum) != _CHECKSUM or not is_entry(line):
         return None
-    return Sent(as_new(line), checksum.strip(), line[:_ITEM] == _SAME)
+    return Sent(as_new(line), checksum.strip(), line[1:_ITEM] == _SAME, line[:1] == b"h")
 
 
 def as_new(line: bytes) -> bytes:

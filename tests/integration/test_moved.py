@@ -184,16 +184,51 @@ def test_names_that_are_exchanged(nights: Nights) -> None:
     assert nights.inode("one") == nights.inode("two", 2)
 
 
-def test_a_copy_is_a_file_of_its_own(nights: Nights) -> None:
+def test_a_copy_is_not_sent_and_is_a_file_of_its_own(nights: Nights) -> None:
+    file = nights.put("one", 8 * BIG)
+    os.setxattr(file, "user.a", b"1")
+    subprocess.run(["setfacl", "--modify", "user:1234:r", file], check=True)
+    nights.put("other", 8 * BIG)
+    nights.night()
+    for name in ("two", "folder/two"):
+        (nights.source / name).parent.mkdir(exist_ok=True)
+        subprocess.run(["cp", "--archive", file, nights.source / name], check=True)
+    result = nights.night(moved=0)
+    assert (result.mirror["copied_names"], result.mirror["copied_bytes"]) == (2, 16 * BIG)
+    assert result.mirror["bytes_transferred"] == 0
+    assert len({nights.inode(name) for name in ("one", "two", "folder/two")}) == 3
+    file.unlink()
+    (nights.source / "two").rename(nights.source / "four")
+    subprocess.run(["cp", "--archive", nights.source / "four", nights.source / "three"], check=True)
+    result = nights.night()
+    assert (result.mirror["copied_names"], result.mirror["moved_names"]) == (0, 2)
+
+
+def test_a_copy_of_a_name_that_holds_something_else_by_now(nights: Nights) -> None:
+    file = nights.put("log", 8 * BIG)
+    nights.night()
+    for number in range(2):
+        subprocess.run(["cp", "--archive", file, nights.source / f"log.{number}"], check=True)
+    nights.put("log", 8 * BIG)
+    result = nights.night(moved=1)
+    assert result.mirror["copied_names"] == 1
+    assert result.mirror["bytes_transferred"] == 8 * BIG
+
+
+def test_a_copy_with_another_content_is_fetched(nights: Nights) -> None:
+    nights.put("one", 8 * BIG, when=1_500_000_000)
+    nights.night()
+    nights.put("two", 8 * BIG, when=1_500_000_000)
+    result = nights.night(moved=0)
+    assert (result.mirror["copied_names"], result.mirror["bytes_transferred"]) == (0, 8 * BIG)
+
+
+def test_a_few_copies_are_fetched(nights: Nights) -> None:
+    """Finding them costs the reading of all names."""
     file = nights.put("one", 2 * BIG)
     nights.night()
     subprocess.run(["cp", "--archive", file, nights.source / "two"], check=True)
-    nights.night()
-    assert nights.inode("one") != nights.inode("two")
-    file.unlink()
-    subprocess.run(["cp", "--archive", nights.source / "two", nights.source / "three"], check=True)
-    (nights.source / "two").rename(nights.source / "four")
-    nights.night()
+    assert nights.night(moved=0).mirror["copied_names"] == 0
 
 
 @pytest.mark.parametrize("size", [500, 2 * BIG])
@@ -216,6 +251,30 @@ def test_groups_stay_what_they_are(nights: Nights, size: int) -> None:
     (nights.source / "with").unlink()
     (nights.source / "together").rename(nights.source / "alone")
     nights.night()
+
+
+def test_a_group_moves_as_a_whole(nights: Nights) -> None:
+    file = nights.put("old/a", 2 * BIG)
+    for name in "bcd":
+        (nights.source / "old" / name).hardlink_to(file)
+    nights.put("old/alone", BIG)
+    nights.night()
+    (nights.source / "old").rename(nights.source / "new")
+    result = nights.night(moved=5)
+    assert result.mirror["moved_bytes"] == 3 * BIG
+    assert {nights.inode(f"new/{name}") for name in "abcd"} == {nights.inode("old/a", 2)}
+    (nights.source / "new").rename(nights.source / "newer")
+    (nights.source / "newer/c").unlink()
+    nights.night(moved=4)
+    (nights.source / "newer/a").rename(nights.source / "newer/z")
+    nights.night()
+    assert nights.inode("newer/z") == nights.inode("newer/b") == nights.inode("newer/a", 2)
+    for name in "bdz":
+        (nights.source / f"newer/{name}").unlink()
+    subprocess.run(["cp", "--archive", nights.scene.slots()[1] / "newer/b", nights.source / "newer/x"], check=True)
+    subprocess.run(["cp", "--archive", nights.scene.slots()[1] / "newer/b", nights.source / "newer/y"], check=True)
+    nights.night()
+    assert nights.inode("newer/x") != nights.inode("newer/y")
 
 
 def test_a_damaged_file_is_fetched_again(nights: Nights) -> None:
@@ -256,8 +315,9 @@ def test_a_daemon_that_refuses_checksums(nights: Nights, tmp_path: Path) -> None
     assert "they are fetched" in result.stderr
 
 
+@pytest.mark.parametrize("names", [["log"], ["log", "link"]])
 @pytest.mark.parametrize("size", [500, 2 * BIG])
-def test_a_name_that_cannot_be_read_keeps_its_own_file(sshd: Sshd, size: int) -> None:
+def test_a_name_that_cannot_be_read_keeps_its_own_file(sshd: Sshd, size: int, names: list[str]) -> None:
     """The log's old name stays as it was, and its new name holds the same: two files, as on the source."""
     with tempfile.TemporaryDirectory(prefix="open.", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
@@ -266,12 +326,17 @@ def test_a_name_that_cannot_be_read_keeps_its_own_file(sshd: Sshd, size: int) ->
             source=f"{sshd.login}:{nights.source}", rsync_path=NOBODY, on_unreadable="publish", **sshd.options()
         )
         log = nights.put("log", size)
+        for name in names[1:]:
+            (nights.source / name).hardlink_to(log)
         nights.night()
-        log.rename(nights.source / "log.1")
+        for name in names:
+            (nights.source / name).rename(nights.source / f"{name}.1")
         nights.put("log", size).chmod(0o000)
-        nights.night(warns=True, moved=1 if size > 500 else 0)
+        nights.night(warns=True, moved=len(names) if size > 500 else 0)
         assert nights.inode("log") == nights.inode("log", 2)
-        assert nights.inode("log.1") != nights.inode("log")
-        assert (nights.scene.slots()[1] / "log.1").read_bytes() == (nights.scene.slots()[2] / "log").read_bytes()
+        assert len({nights.inode(f"{name}.1") for name in names} - {nights.inode("log")}) == 1
+        for name in names:
+            old, new = nights.scene.slots()[2] / name, nights.scene.slots()[1] / f"{name}.1"
+            assert new.read_bytes() == old.read_bytes()
         log.chmod(0o644)
         nights.night()

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from tests.support import crash
 from tests.support.fingerprint import fingerprint
-from tests.support.runner import LONG, History, Scene
+from tests.support.runner import LONG, History, Result, Scene
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="other owners need root")
 EXAMPLES = int(os.environ.get("SNAPMIRROR_TEST_EXAMPLES", "60" if LONG else "6"))
 NAMES = ("a", "b", "log", "log.1", "log.2", "d/a", "d/b", "d/log", "e/a", "e/f/b")
-SIZES = (400, 700_000, 1_300_000)
+SIZES = (400, 1_100_000, 2_200_000)
 TIMES = (1_500_000_000, 1_500_000_001)
 
 _name = st.sampled_from(NAMES)
@@ -97,6 +97,8 @@ def change(source: Path, what: str, name: str, more: object) -> None:
             file.rename(other)
         elif what == "copy":
             shutil.copy2(file, other)
+            if not (second := other.with_name(f"{other.name}.copy")).is_dir():
+                shutil.copy2(file, second)
         else:
             other.hardlink_to(file)
 
@@ -124,7 +126,7 @@ def settle(source: Path, seen: dict[Path, tuple[int, int, bytes]]) -> None:
 
 
 def test_history_is_true() -> None:
-    moved: list[int] = []
+    moved, copied = list[int](), list[int]()
 
     @settings(
         max_examples=EXAMPLES, deadline=None, derandomize=not LONG, print_blob=True,
@@ -134,14 +136,17 @@ def test_history_is_true() -> None:
     @given(st.lists(st.lists(CHANGE, min_size=2, max_size=12), min_size=4, max_size=7))
     def nights_are_true(nights: list[list[tuple[str, str, object]]]) -> None:
         with tempfile.TemporaryDirectory(prefix="moved.") as folder:
-            moved.extend(names_moved(Scene(Path(folder)), nights))
+            for result in lived(Scene(Path(folder)), nights):
+                moved.append(result.mirror["moved_names"])
+                copied.append(result.mirror["copied_names"])
 
     nights_are_true()
     assert sum(moved) > EXAMPLES
+    assert sum(copied) > EXAMPLES / 4
 
 
-def names_moved(scene: Scene, nights: list[list[tuple[str, str, object]]]) -> Iterator[int]:
-    """Live through these nights: how many names each has moved."""
+def lived(scene: Scene, nights: list[list[tuple[str, str, object]]]) -> Iterator[Result]:
+    """Live through these nights: how each ends."""
     for number, name in enumerate(NAMES):
         change(scene.source, "write", name, (SIZES[number % 3], TIMES[number % 2], number % 4))
     history, seen = History(scene), dict[Path, tuple[int, int, bytes]]()
@@ -151,9 +156,9 @@ def names_moved(scene: Scene, nights: list[list[tuple[str, str, object]]]) -> It
         settle(scene.source, seen)
         source = fingerprint(scene.source)
         result = scene.night("--accept-changes", "--full")
-        yield result.mirror["moved_names"]
         history.check()
         history.check_newest(source, full=True)
+        yield result
     result = scene.command("verify", "--full")
     assert result.exit_code == 0, str(result)
 

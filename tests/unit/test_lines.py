@@ -103,8 +103,28 @@ def test_an_entry_is_taken_apart() -> None:
     ],
 )
 def test_what_was_sent_reads_as_a_listing(raw: bytes, expected: bytes, checksum: bytes) -> None:
-    assert rsync_output.parse_sent(b"word|" + raw, "word") == rsync_output.Sent(expected, checksum)
+    sent = rsync_output.parse_sent(b"word|" + raw, "word")
+    assert sent == rsync_output.Sent(expected, checksum, is_further=b"|hf" in raw)
     assert rsync_output.parse_sent(raw, "word") is None and rsync_output.parse_sent(b"other|" + raw, "word") is None
+
+
+@pytest.mark.parametrize(
+    ("item", "is_same", "is_further"),
+    [
+        (b".f         ", True, False),
+        (b"hf         ", True, True),
+        (b".f...p.....", False, False),
+        (b".fc........", False, False),
+        (b".f........x", False, False),
+        (b"hf..t......", False, True),
+        (b".d         ", False, False),
+        (b">f+++++++++", False, False),
+    ],
+)
+def test_what_differs_in_nothing_is_told(item: bytes, is_same: bool, is_further: bool) -> None:
+    sent = rsync_output.parse_sent(b"word|" + b"0" * 32 + b"|" + item + TAIL + b"//a", "word")
+    assert sent is not None
+    assert (sent.is_same, sent.is_further) == (is_same, is_further)
 
 
 def test_messages_are_no_entries() -> None:

@@ -120,7 +120,8 @@ class HardlinkSlot:
             self._before = folder_attributes.of_changing(plan, layout.slot)
         ready, patch = stage(plan, self._prepared, tree, layout, clone_above, believed=believed)
         return Target(
-            layout.staging, tree, layout.scratch, layout.partial, layout.names, frozenset(ready), frozenset(patch)
+            layout.staging, tree, layout.scratch, layout.partial, layout.names, frozenset(ready), frozenset(patch),
+            manifest=layout.manifest(record.newest.id) if record.newest is not None else None,
         )  # fmt: skip
 
     def fill(
