@@ -76,18 +76,30 @@ def serving(settings: Path, port: int) -> Iterator[Running]:
                 raise StorageError("smbd does not answer", hint=f"its log ends with: {last_words(settings.parent)}")
             interrupts.check()
             time.sleep(0.1)
-        yield child
+        try:
+            yield child
+        finally:
+            # A client that asks for the shares, as Explorer does, has smbd start these, in sessions of their own, and
+            # they stay when smbd ends.
+            _kill(settings.parent, (b"samba-dcerpcd", b"rpcd_"))
 
 
 def end(folder: Path) -> None:
-    """Kill every smbd whose settings lie in this folder: the process that started it has died."""
-    mark = f"--configfile={folder}/".encode()
+    """Kill every program of Samba whose settings lie in this folder: the process that started it has died."""
+    for pid in _kill(folder, (b"smbd", b"samba-dcerpcd", b"rpcd_")):
+        log.info("ended a process of Samba (pid %s), which a dead export had left", pid)
+
+
+def _kill(folder: Path, programs: tuple[bytes, ...]) -> list[str]:
+    """Kill these programs (the beginnings of their names) whose settings lie in this folder; return their pids."""
+    mark, killed = f"--configfile={folder}/".encode(), []
     for process in Path("/proc").glob("[1-9]*"):
         with suppress(OSError):
             words = (process / "cmdline").read_bytes().split(b"\0")
-            if words[0].rpartition(b"/")[2].startswith(b"smbd") and any(word.startswith(mark) for word in words):
+            if words[0].rpartition(b"/")[2].startswith(programs) and any(word.startswith(mark) for word in words):
                 os.kill(int(process.name), signal.SIGKILL)
-                log.info("ended smbd (pid %s), which a dead export had left", process.name)
+                killed.append(process.name)
+    return killed
 
 
 def last_words(folder: Path) -> str:

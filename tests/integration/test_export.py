@@ -113,6 +113,27 @@ def exported(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Exporte
         subprocess.run(["userdel", USER], check=False, stderr=subprocess.DEVNULL)
 
 
+def test_nothing_of_samba_stays_when_the_shares_were_listed(exported: Exported) -> None:
+    """Explorer lists them, too. smbd has other programs answer that, which lived on, with the former settings."""
+    exported.scene.environment["TMPDIR"] = "/tmp"  # which is what clients connect to for this
+    exported.night()
+
+    def listed() -> None:
+        login = f"--user={USER}%{PASSWORD}"
+        argv = ["smbclient", f"--port={exported.port}", login, "--configfile=/dev/null", "--list=//127.0.0.1"]
+        done = subprocess.run(argv, capture_output=True, check=False)
+        assert b"history" in done.stdout, done
+        assert any("dcerpcd" in one for one in exported.scene.processes())
+
+    with exported.serving():
+        listed()
+        exported.night()  # the export pauses meanwhile
+        exported.wait_until("on")
+        assert not any("rpcd" in one for one in exported.scene.processes())
+        listed()
+    assert exported.scene.leftovers() == []
+
+
 def token(snapshot: str) -> str:
     moment = datetime.strptime(snapshot, "%Y-%m-%dT%H%M%SZ").replace(tzinfo=UTC)
     return moment.strftime("@GMT-%Y.%m.%d-%H.%M.%S")
