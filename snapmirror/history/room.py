@@ -6,7 +6,7 @@ Used only if the sizes alone are too much: it checks each large file of the plan
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from snapmirror import files
 from snapmirror.config import MirrorConfig
 from snapmirror.errors import DamageError
 from snapmirror.snapshots.entry import parse, size_of
-from snapmirror.snapshots.history import Catalogue
-from snapmirror.snapshots.lines import holds_file, is_file
+from snapmirror.snapshots.freed import Freed
+from snapmirror.snapshots.history import History
+from snapmirror.snapshots.lines import holds_file, is_file, is_link
 from snapmirror.snapshots.merge import Pair
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan, classify
@@ -27,17 +28,29 @@ _MOST_SPARSE = 1 << 44
 """The largest file on ext4. No real file, such as a sparse lastlog, is larger; one that is would never end."""
 
 
-def to_come(mirror: MirrorConfig, plan: Plan, history: Catalogue, store: OpenStore, *, trusting: bool) -> int:
+def to_come(mirror: MirrorConfig, plan: Plan, history: History, store: OpenStore, *, trusting: bool) -> int:
     """The bytes that are known to be needed.
 
-    A file of a local source is measured. A file with an old version in the newest snapshot counts as sparse as that. A
-    new file from a server that is larger than the whole store counts as sparse: otherwise it could never be stored;
-    `trusting` counts every new file as sparse. The room that they really take is watched during the transfer.
+    A file that looks like one that was moved needs none, if the store links these. A file of a local source is
+    measured. A file with an old version in the newest snapshot counts as sparse as that. A new file from a server that
+    is larger than the whole store counts as sparse: otherwise it could never be stored; `trusting` counts every new
+    file as sparse. The room that they really take is watched during the transfer.
     """
     snapshots, whole = history.snapshots(), store.whole_bytes()
     newest = history.tree(snapshots[0]) if snapshots else None
-    asked = [*plan.transfer, *(group[0] for group in plan.groups)]
-    return sum(_takes(mirror, pair, newest, whole, trusting=trusting) for pair in asked)
+    # where snapshots are plain folders; in a slot that is changed in place nothing is linked
+    freed = Freed(plan) if newest is not None and history.healing is not None else None
+    asked = [*plan.transfer, *map(_leader, plan.groups)]
+    return sum(
+        _takes(mirror, pair, newest, whole, trusting=trusting)
+        for pair in asked
+        if not (freed and pair[1] is not None and freed.take(pair[1]) is not None)
+    )
+
+
+def _leader(group: Sequence[Pair]) -> Pair:
+    """The pair of the name that leads a hard link group."""
+    return next((pair for pair in group if pair[1] is not None and not is_link(pair[1])), group[0])
 
 
 def _takes(mirror: MirrorConfig, pair: Pair, newest: Path | None, whole: int, *, trusting: bool) -> int:

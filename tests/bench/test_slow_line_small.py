@@ -48,4 +48,7 @@ def test_each_way_ends_with_the_source(tmp_path: Path) -> None:
     for ways in costs.values():
         assert all(one["logins"] >= 1 and one["down"] > one["up"] for some in ways.values() for one in some)
     assert costs["first"]["rsync -a"][0]["down"] > 7_000_000 > costs["first"]["rsync -az"][0]["down"]
+    [renamed], [unchanged] = costs["renamed"]["snapmirror"], costs["unchanged"]["snapmirror"]
+    assert renamed["up"] + renamed["down"] - unchanged["up"] - unchanged["down"] < 80_000, "1 % of what was renamed"
+    assert costs["renamed"]["rsync -a"][0]["down"] > 6_000_000
     assert not list(tmp_path.glob("run-*"))

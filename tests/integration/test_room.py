@@ -122,6 +122,40 @@ def test_a_new_sparse_file_that_might_be_real(scene: Scene) -> None:
         assert scene.night().mirror["updated"] == 1, "it is known by now"
 
 
+def test_a_folder_that_was_renamed_needs_no_room(scene: Scene) -> None:
+    (scene.source / "old").mkdir()
+    for number in range(3):
+        (scene.source / f"old/{number}").write_bytes(os.urandom(MIB) * 12)
+    (scene.source / "old/group").hardlink_to(scene.source / "old/0")
+    with sshd_running(scene.folder / "sshd") as server:
+        scene.configure(source=f"{server.login}:{scene.source}", **server.options())
+        scene.night()
+        (scene.source / "old").rename(scene.source / "new")
+        space = os.statvfs(scene.store)
+        assert space.f_bavail * space.f_frsize < 36 * MIB
+        mirror = scene.night().mirror
+        assert (mirror["moved_names"], mirror["bytes_transferred"], mirror["warnings"]) == (4, 0, []), mirror
+
+
+def test_a_file_that_was_taken_for_moved_and_is_not(scene: Scene) -> None:
+    """The night ends when the room does, gives it back, and history is whole."""
+    old = scene.source / "old"
+    old.write_bytes(os.urandom(MIB) * 36)
+    os.utime(old, (10**9, 10**9))
+    with sshd_running(scene.folder / "sshd") as server:
+        scene.configure(source=f"{server.login}:{scene.source}", **server.options())
+        scene.night()
+        before = os.statvfs(scene.store).f_bavail
+        new = old.rename(scene.source / "new")
+        new.write_bytes(os.urandom(MIB) * 36)
+        os.utime(new, (10**9, 10**9))
+        mirror = scene.night(expect=(11,)).mirror
+        assert "'new' (36.0 MiB)" in mirror["hint"], mirror
+        assert list(scene.slots()) == [1]
+        assert os.statvfs(scene.store).f_bavail > before - 2 * MIB // 4096
+        assert scene.command("verify", "--full").exit_code == 0
+
+
 def test_restoring_a_real_file_without_room(scene: Scene) -> None:
     (scene.source / "real").write_bytes(os.urandom(20 * MIB))
     sparse(scene.source / "sparse", 100 * MIB, data=15 * MIB)
