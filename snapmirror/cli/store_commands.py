@@ -40,7 +40,8 @@ def init(context: typer.Context) -> None:
     for warning in report.warnings:
         note(f"note: {warning}")
     made = f"the image {report.image} ({size(report.taken_bytes)} taken so far)" if report.image else str(report.path)
-    out(printable(f"{made} was made in {duration(report.seconds)} and passed the storage self-test"))
+    tested = f"passed the storage self-test in {duration(report.selftest.seconds)}"
+    out(printable(f"{made} was made in {duration(report.seconds)}, and {tested}"))
     out("'snapmirror run' makes the first snapshot")
 
 
