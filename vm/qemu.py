@@ -17,6 +17,16 @@ from typing import Any
 
 ROOT_LABEL = "SNAPMIRROR-VM"
 FIRMWARE = Path("/usr/share/OVMF")
+# Of the processor that QEMU emulates: `rep movsb` goes byte by byte there, so Linux must not think that it is fast; and
+# a fifth level of page tables is one more step each time that a page is looked for.
+SLOW = ("erms=off", "la57=off")
+# What guards a machine against the programs in it, and costs an emulated one a tenth of its time. (Without svm the
+# modules of KVM are not loaded. The timers would only look for packages, and a machine without network finds none.)
+GUARDS = ("smap=off", "smep=off", "umip=off", "svm=off")
+WITHOUT_GUARDS = (
+    "mitigations=off", "init_on_alloc=0", "hardened_usercopy=off", "randomize_kstack_offset=off",
+    *(f"systemd.mask={name}.timer" for name in ("apt-daily", "apt-daily-upgrade", "dpkg-db-backup")),
+)  # fmt: skip
 
 
 class QemuError(Exception):
@@ -40,6 +50,7 @@ class Machine:
     credentials: Mapping[str, bytes] = field(default_factory=dict)
     append: str = ""
     clock: str = "utc"  # or a moment of UTC: 2026-11-21T03:00:00
+    trusted: bool = False  # for tests: without what guards against the programs in it
 
     @property
     def qmp_socket(self) -> Path:
@@ -56,7 +67,8 @@ class Machine:
     def argv(self) -> list[str]:
         """The whole command line. Credentials are passed in files: secrets must not be in argv."""
         argv = [
-            "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-user-config", *accelerator(),
+            "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-user-config",
+            *accelerator(trusted=self.trusted),
             "-rtc", f"base={self.clock}", "-smp", str(self.cpus), "-m", str(self.memory_mib),
             "-qmp", f"unix:{self.qmp_socket},server=on,wait=off",
             "-chardev", f"socket,id=agent,path={self.agent_socket},server=on,wait=off",
@@ -71,8 +83,9 @@ class Machine:
             argv += ["-drive", f"file={_escaped(disk)},format=raw,if=virtio,discard=unmap"]
         argv += ["-serial", f"file:{self.console_log}"]
         if self.kernel is not None:
-            command_line = f"root=LABEL={ROOT_LABEL} ro console=ttyS0,115200 quiet {self.append}".strip()
-            argv += ["-kernel", str(self.kernel), "-initrd", str(self.initrd), "-append", command_line]
+            words = [f"root=LABEL={ROOT_LABEL}", "ro", "console=ttyS0,115200", "quiet"]
+            words += [*(WITHOUT_GUARDS if self.trusted else ()), *self.append.split()]
+            argv += ["-kernel", str(self.kernel), "-initrd", str(self.initrd), "-append", " ".join(words)]
         else:
             code, variables = FIRMWARE / "OVMF_CODE_4M.fd", self.folder / "firmware-variables"
             if not code.exists():
@@ -91,12 +104,13 @@ class Machine:
         return argv
 
 
-def accelerator() -> list[str]:
+def accelerator(*, trusted: bool = False) -> list[str]:
     """KVM if the processor's module is loaded and we may use it. /dev/kvm alone proves nothing: it may hang."""
     modules = any(Path("/sys/module", name).is_dir() for name in ("kvm_intel", "kvm_amd"))
     if modules and os.access("/dev/kvm", os.R_OK | os.W_OK):
         return ["-machine", "q35", "-accel", "kvm", "-cpu", "host"]
-    return ["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"]
+    processor = ",".join(["max", *SLOW, *(GUARDS if trusted else ())])
+    return ["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", processor]
 
 
 def ssh_answers(port: int) -> bool:

@@ -28,11 +28,13 @@ from tests.support.vm import Guest, Image, guest
 
 pytestmark = pytest.mark.timeout(5400)  # a busy machine, without KVM
 
-BIG_BYTES = 40 << 20  # some seconds of transfer
+BIG_BYTES, BYTES_PER_SECOND = 12 << 20, "1536K"  # 8 seconds of transfer, however fast the guest is
 LOST_AFTER_SECONDS = 60  # a guest that is starved of processor time has stood still for 20
-NO_RESERVE = """
+NO_RESERVE = f"""
 [mirror.guard]
 min_free = "0"
+[defaults]
+bandwidth_limit = "{BYTES_PER_SECOND}"
 """
 # The night stops for good after the first folder has been renamed, and that rename is on the disk.
 STOPPING_IN_MID_ROTATION = """

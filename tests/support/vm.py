@@ -37,6 +37,17 @@ HOST = "10.0.2.2"
 BOOT_SECONDS = 400.0  # 20 on a quiet machine
 _IN_USE: list[IO[str]] = []
 NOT_IN_THE_IMAGE = {"__pycache__", "zfs-module", "run", "seed", "qemu.py", "__init__.py"}
+# (mv replaces no folder that is there; an image has no tests)
+_EXCHANGE = """set -e
+mkdir /opt/pushed /opt/replaced
+tar --extract --directory=/opt/pushed
+cd /opt/snapmirror
+for name in snapmirror tests; do
+    if [ -e $name ]; then mv $name /opt/replaced; fi
+    mv /opt/pushed/$name .
+done
+rm --recursive /opt/pushed /opt/replaced
+"""
 NETWORK = b"[Match]\nName=en* eth*\n\n[Network]\nAddress=10.0.2.15/24\nLinkLocalAddressing=no\n"
 
 
@@ -223,12 +234,7 @@ class Guest:
             packed = io.BytesIO()
             with tarfile.open(fileobj=packed, mode="w") as tar:
                 tar.add(folder, arcname=".", filter=_of_root)
-        place, new, old = "/opt/snapmirror", "/opt/pushed", "/opt/replaced"
-        self.run(["mkdir", new, old])
-        self.run(["tar", "--extract", f"--directory={new}"], stdin=packed.getvalue())
-        self.run(["mv", f"{place}/snapmirror", f"{place}/tests", old], ok=(0, 1))  # an image has no tests
-        self.run(["mv", f"{new}/snapmirror", f"{new}/tests", place])  # (nor would it replace a folder that is there)
-        self.run(["rm", "--recursive", new, old])
+        self.run(["sh", "-c", _EXCHANGE], stdin=packed.getvalue())
 
     def set_clock(self, moment: datetime) -> None:
         self.run(["date", "--utc", f"--set=@{int(moment.timestamp())}"])
@@ -253,7 +259,7 @@ class Guest:
         options = [
             "UserKnownHostsFile=/dev/null", "StrictHostKeyChecking=no", "LogLevel=ERROR", "BatchMode=yes",
             "ConnectTimeout=30", "ServerAliveInterval=30", "ServerAliveCountMax=20",
-            "ControlMaster=auto", f"ControlPath={self.folder}/ssh", "ControlPersist=30",
+            "ControlMaster=auto", f"ControlPath={self.folder}/ssh", "ControlPersist=yes",  # until disconnect()
         ]  # fmt: skip
         flags = [word for option in options for word in ("-o", option)]
         return [
@@ -274,19 +280,23 @@ def guest(
 
     `seed` is a seed disk, `credentials` are further files of a seed, by name.
     `uefi` names a format ("vhdx"): that disk boots by firmware, instead of kernel and initrd. It has one processor: a
-    second emulated one makes the same work a third dearer, as they wait for each other. (In test_run vm/run gives two.)
+    second emulated one makes the same work a third dearer, as they wait for each other. It has no guards against its
+    own programs either. (test_run starts vm/run's own machine: two processors, all guards, a host key that it makes.)
     """
     folder = Path(tempfile.mkdtemp(prefix="smvm-", dir="/var/tmp"))  # short: sockets allow 107 bytes
     try:
-        key = folder / "key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        key, host_key = folder / "key", folder / "host_key"
+        for file in (key, host_key):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)], check=True)
         disk = folder / "disk.qcow2"
         base, form = (image.folder / f"snapmirror.{uefi}", uefi) if uefi else (image.folder / "root.qcow2", "qcow2")
         argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", str(base), str(disk)]
         subprocess.run(argv, check=True)
-        files = {"network/10-test.network": NETWORK, **(credentials or {})}
+        # (with a host key it makes none, which is dear: above all RSA's; in test_run it makes its own)
+        given = {"network/10-test.network": NETWORK, "ssh_host_ed25519_key": host_key.read_bytes()}
+        files = {**given, **(credentials or {})}
         machine = Machine(
-            folder=folder, disk=disk, seed=seed, ssh_port=free_port(), cpus=1,
+            folder=folder, disk=disk, seed=seed, ssh_port=free_port(), cpus=1, trusted=True,
             credentials={
                 "ssh.authorized_keys.root": key.with_suffix(".pub").read_bytes(),
                 **{f"snapmirror.{name.replace('/', '..')}": content for name, content in files.items()},
