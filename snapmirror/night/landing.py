@@ -53,7 +53,7 @@ class Landed(Struct):
     version; `vanished` were gone by then, or of another kind (`saw_vanishing`: rsync reports that some were). `bytes`
     of content were transferred, of which `saved` did not travel, thanks to compression; new files have `new_bytes`.
     `moved_names` were linked to files of the last snapshot, which have `moved_bytes`; `copied_names` are copies of such
-    files, and were not transferred.
+    files, and were not transferred. New files that may share blocks with old ones are in `sharing`.
     """
 
     trees: list[Arrived] = field(default_factory=list)
@@ -66,6 +66,7 @@ class Landed(Struct):
     unreadable: list[bytes] = field(default_factory=list)
     vanished: list[bytes] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    sharing: list[bytes] = field(default_factory=list)
     bytes: int = 0
     saved: int = 0
     new_bytes: int = 0

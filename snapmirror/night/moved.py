@@ -8,6 +8,9 @@ stay linked, or get a copy that shares its blocks where the file system can do t
 that lies about size and time gets nothing linked, and one that knows the right checksum gets a name for content that it
 had before. A file that is damaged on the store is fetched again, since its checksum is another one.
 
+A file that a slow server could not read in time is cloned instead, where the file system can do that, and rsync patches
+the clone: block checksums go up, and nothing comes.
+
 16 bytes for each file come over the line, and nothing is written. The price is one more rsync, a few round trips: it is
 paid only where more than that would be sent. A guess that is not worth it is fetched, and then linked if it has proved
 right: it is sent again, but not stored again.
@@ -89,6 +92,8 @@ class Moves:
         self._done = Spool[Line, bytes]()  # lines of names that need no content, with what was done and the checksum
         self._trees: list[Path] = []
         self._later: dict[bytes, _Guess] = {}  # of the batch that is being fetched
+        self.clones: set[bytes] = set()
+        """Names that wait in the target with the blocks of what they may be, to be patched."""
         self._most = mirror.timeout_seconds * _BYTES_PER_SECOND or 1 << 60  # bytes of one comparison
 
     # --- before a batch is fetched
@@ -100,6 +105,9 @@ class Moves:
         guesses = list(self._guesses(batch))
         self._later = {one.names[0].path: one for one in guesses if len(one.names) == 1 and not one.copy}
         small = [one for one in guesses if one.size <= self._most]
+        for one in guesses:
+            if one.size > self._most and len(one.names) == 1 and self._clone(one):
+                self._later.pop(one.names[0].path, None)  # its blocks are shared: linking it would cost a reading
         if sum(one.size for one in small) < _LEAST_BYTES:
             return batch
         moved = set[bytes]()
@@ -124,6 +132,23 @@ class Moves:
             old = self._freed.take(members[0].new.line) if self._freed else None
             if old is not None:
                 yield _Guess(tuple(members), old)
+
+    def _clone(self, guess: _Guess) -> bool:
+        """Let rsync patch a clone of a file that a slow server could not read in time; False if that cannot be."""
+        assert self._target.basis is not None
+        path, waiting = guess.names[0].path, Tree(self._target.waiting)
+        if path in self._target.ready:
+            return False
+        try:
+            old = Tree(self._target.basis).at(guess.old)
+            waiting.make_folder(parent(path))
+            process.run(["cp", "--reflink=always", "--no-target-directory", "--", old, waiting.at(path)])
+        except (FileNotFoundError, NotADirectoryError, process.ProgramFailed):  # most file systems have no clones
+            waiting.unlink(path)
+            return False
+        self.clones.add(path)
+        self._landed.sharing.append(path)
+        return True
 
     def _parts(self, guesses: Sequence[_Guess]) -> Iterator[list[_Guess]]:
         """Parts that a slow server reads within the time in which it may be silent."""
@@ -244,6 +269,7 @@ class Moves:
             if what == _COPIED:
                 landed.copied_names += 1
                 landed.copied_bytes += size
+                landed.sharing.append(new.path)
                 landed.new_bytes += size
             else:
                 landed.moved_names += 1

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Set
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 from msgspec import Struct
 
@@ -256,7 +257,8 @@ class Night:
             sums = self._checksums(plan, landed, copies)
             manifest = self._manifest(plan, landed, header, copies)
             totals = Reader(manifest).totals
-            shared = room.shared_bytes(self.slot.tree, target.patch, self.mirror.clone_above or 0)
+            sharing = chain(target.patch, landed.sharing)
+            shared = room.shared_bytes(self.slot.tree, sharing, self.mirror.clone_above or 0)
             self._check_sharing(plan, copies)
             clock = make_id(self._clock)
             snapshot = Snapshot(

@@ -54,8 +54,9 @@ def fetch(
     fetching = _Fetching(mirror, source, plan, target, advance, watch)
     for requested, scratch in _batches(plan):
         batch = fetching.moves.without(requested)
-        patched = batch if target.in_place else [one for one in batch if one.path in target.patch]
-        whole = [] if target.in_place else [one for one in batch if one.path not in target.patch]
+        to_patch = target.patch | fetching.moves.clones
+        patched = batch if target.in_place else [one for one in batch if one.path in to_patch]
+        whole = [] if target.in_place else [one for one in batch if one.path not in to_patch]
         for wanted, patch in ((whole, False), (patched, True)):
             if wanted:
                 fetching.batch(wanted, patch=patch, scratch=scratch)
@@ -147,10 +148,11 @@ class _Fetching:
 
     def _hand_over(self, wanted: list[Wanted], tree: Path) -> None:
         """Move files that were fetched before into the batch that requests them."""
-        if self.target.ready:
+        ready, clones = self.target.ready, self.moves.clones
+        if ready or clones:
             here, there = Tree(self.target.waiting), Tree(tree)
             for one in wanted:
-                if one.path in self.target.ready:
+                if one.path in ready or one.path in clones:
                     carry(here, there, one.path)
 
     def _fetch(self, names: Sequence[bytes] | None, landing: Landing, *, patch: bool, scratch: bool) -> None:

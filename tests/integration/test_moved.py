@@ -14,6 +14,7 @@ import pytest
 from tests.support.files import flip, put
 from tests.support.fingerprint import fingerprint
 from tests.support.runner import History, Result, Scene
+from tests.support.siege import xfs_mounted
 from tests.support.sshd import RRSYNC, Sshd, rsync_daemon_running
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="other owners need root")
@@ -202,6 +203,49 @@ def test_a_copy_is_not_sent_and_is_a_file_of_its_own(nights: Nights) -> None:
     subprocess.run(["cp", "--archive", nights.source / "four", nights.source / "three"], check=True)
     result = nights.night()
     assert (result.mirror["copied_names"], result.mirror["moved_names"]) == (0, 2)
+
+
+@pytest.fixture
+def on_xfs(tmp_path: Path) -> Iterator[Nights]:
+    with xfs_mounted(tmp_path) as mounted:
+        nights = Nights(Scene(mounted / "scene"))
+        yield nights
+        nights.scene.kill_processes()
+
+
+def test_copies_share_their_blocks(on_xfs: Nights) -> None:
+    nights = on_xfs
+    nights.scene.configure(clone_above="1M")
+    file = nights.put("one", 20_000_000)
+    nights.night()
+    subprocess.run(["cp", "--archive", "--reflink=never", file, nights.source / "two"], check=True)
+    subprocess.run(["sync", "--file-system", nights.source], check=True)
+    before = os.statvfs(nights.source).f_bfree
+    assert nights.night().mirror["copied_names"] == 1
+    subprocess.run(["sync", "--file-system", nights.source], check=True)
+    assert (before - os.statvfs(nights.source).f_bfree) * 4096 < 1_000_000
+    [newest, *_] = nights.scene.command("list", "--json").json
+    assert newest["new_bytes"] == newest["shared_bytes"] == 20_000_000
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_file_too_big_to_be_compared_is_patched(on_xfs: Nights, sshd: Sshd, is_same: bool) -> None:
+    """Too big: a slow server could not read it within timeout_seconds without a word."""
+    nights = on_xfs
+    nights.scene.configure(source=f"{sshd.login}:{nights.source}/", timeout_seconds=5, **sshd.options())
+    file = nights.put("folder/one", 22_000_000)
+    nights.night()
+    status = file.stat()
+    file = file.rename(nights.source / "two")
+    if not is_same:
+        with file.open("r+b") as changed:
+            changed.seek(11_000_000)
+            changed.write(b"other")
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    result = nights.night(moved=0)
+    assert result.mirror["bytes_transferred"] < 100_000
+    [newest, *_] = nights.scene.command("list", "--json").json
+    assert newest["new_bytes"] == 22_000_000
 
 
 def test_a_copy_of_a_name_that_holds_something_else_by_now(nights: Nights) -> None:
