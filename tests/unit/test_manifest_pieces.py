@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import random
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -14,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapmirror.snapshots import entry
+from snapmirror.snapshots.checksums import drop_unused
 from snapmirror.snapshots.compare import compare
 from snapmirror.snapshots.hardlink.layout import HardlinkLayout
 from snapmirror.snapshots.hardlink.shortcuts import FromNotes
@@ -250,3 +253,32 @@ def test_every_16th_night_and_full_ones_store_a_manifest_of_their_own(tmp_path: 
     assert found == {2: own, 15: own, 16: None, 17: own, 32: None}
     assert like(newest, night(2, full=True)) is None
     assert like(None, night(2, full=False)) is None
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_a_reader_that_is_dropped_closes_its_file(tmp_path: Path, in_pieces: bool) -> None:
+    """Every 16th night or so kept the store mounted (20): all manifests were open until Python looked for cycles."""
+    writer = Writer(NEW, in_pieces=in_pieces)
+    for number in range(1000):
+        writer.add(
+            with_number(since_prefix(7), Line(b">f+++++++++|rw-r--r--|0|0|1|2026/11/20-03:00:00|//%06d" % number))
+        )
+    manifest = tmp_path / "manifests" / f"{NEW.id}.zst"
+    manifest.parent.mkdir()
+    manifest.write_bytes(writer.finish())
+
+    def is_open() -> bool:
+        return any(os.path.realpath(one) == str(manifest) for one in Path("/proc/self/fd").iterdir())
+
+    gc.collect()
+    gc.disable()
+    try:
+        totals = Reader(manifest).totals
+        assert not is_open()
+        unused = drop_unused(tmp_path, manifest.parent)
+        assert not is_open()
+        first = next(iter(Reader(manifest)))
+        assert not is_open()
+        assert (totals.entries, unused, first[-6:]) == (1000, 0, b"000000")
+    finally:
+        gc.enable()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import weakref
 from array import array
 from collections.abc import Generator, Iterator
 from functools import partial
@@ -55,12 +56,15 @@ class Reader:
         self._source = source
         self.body = 0
         """The byte at which its pieces begin."""
-        self._text = self._read()
+        # What reads the file knows the reader weakly: in a cycle, one that is dropped would keep the file open, and the
+        # store mounted, until Python happens to look for cycles.
+        me: Reader = weakref.proxy(self)
+        self._text = Reader._read(me)
         self.header, self.totals = self._first(next(self._text, []))
         self.numbers = array("I")
         self.places: list[Place] = []
         """Its index, if it is in pieces."""
-        self._entries = self._after_numbers()
+        self._entries = Reader._after_numbers(me)
         self._pending: list[Line] = next(self._entries, [])
         self.links: list[Numbered] = []
         """The numbered lines of further names; complete once `plain` or `pieces` has ended."""
