@@ -362,7 +362,7 @@ def _browsed(config: Config, image_config: ImageConfig) -> OpenStore | None:
 def _devices(file: Path) -> list[Path]:
     """Every block device of this image: raw, decrypted, or both."""
     places = Places(file)
-    found = [device.device for of in (file, places.export) for device in loop.attached_to(of)]
+    found = [device.device for device in loop.attached_to(file, places.export)]
     return [*found, luks.mapping(places.mapping)] if luks.is_unlocked(places.mapping) else found
 
 

@@ -63,14 +63,16 @@ class LoopDevice(Struct, frozen=True):
         return list(below.iterdir()) if below.is_dir() else []
 
 
-def attached_to(file: Path) -> tuple[LoopDevice, ...]:
-    """The loop devices that show this file: by its inode, or by its path if the file cannot be reached any more."""
-    inode = None
-    with suppress(OSError):
-        status = file.stat()
-        inode = (f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}", str(status.st_ino))
-    path = str(file.resolve())
-    return tuple(d for d in _all() if d._inode == inode or d.backing_file in (path, f"{path} (deleted)"))
+def attached_to(*files: Path) -> tuple[LoopDevice, ...]:
+    """The loop devices that show these files: by inode, or by path if a file cannot be reached any more."""
+    inodes, paths = set(), set()
+    for file in files:
+        with suppress(OSError):
+            status = file.stat()
+            inodes.add((f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}", str(status.st_ino)))
+        path = str(file.resolve())
+        paths |= {path, f"{path} (deleted)"}
+    return tuple(device for device in _all() if device._inode in inodes or device.backing_file in paths)
 
 
 def attached_below(folder: Path) -> tuple[Path, ...]:
@@ -86,6 +88,9 @@ def attached_below(folder: Path) -> tuple[Path, ...]:
 
 
 def _all() -> list[LoopDevice]:
+    """All of this machine. Mostly there is none, and losetup is not asked: a night looks a dozen times."""
+    if _BLOCK_DEVICES.is_dir() and not any(_BLOCK_DEVICES.glob("loop*/loop/backing_file")):
+        return []
     text = run(["losetup", "--list", "--json", "--output", _COLUMNS]).text
     return [_parse(row) for row in json.loads(text)["loopdevices"]] if text else []
 

@@ -18,6 +18,7 @@ import pytest
 from snapmirror import interrupts
 from snapmirror.errors import Interrupted, StorageError, StuckError
 from snapmirror.model import NOTICE
+from snapmirror.process import ProgramFailed
 from snapmirror.storage.encryption import Places, choose
 from snapmirror.storage.open_store import mount_for_browsing, open_store, umount_store
 from snapmirror.tools import filesystems, loop, mount, qsd
@@ -31,6 +32,7 @@ from tests.support.storage import (
     copy_image,
     hide_dm_crypt,
     holding_process,
+    put_first_on_path,
     released,
 )
 
@@ -632,6 +634,8 @@ def test_a_mapping_that_was_made_by_hand_is_named(make: Make, tmp_path: Path, mo
         holder = tmp_path / "block" / device.name / "holders/dm-0/dm/name"
         holder.parent.mkdir(parents=True)
         holder.write_text("byhand\n")
+        (tmp_path / "block" / device.name / "loop").mkdir()
+        (tmp_path / "block" / device.name / "loop/backing_file").write_text(f"{scene.image}\n")
         with monkeypatch.context() as patched:
             patched.setattr(loop, "_BLOCK_DEVICES", tmp_path / "block")
             with pytest.raises(StorageError) as caught, open_store(scene.config):
@@ -658,3 +662,19 @@ def test_a_mount_that_another_namespace_has_copied_is_waited_for(tmp_path: Path,
             assert not filesystems.is_free(attached.device)
             {"xfs": filesystems.check_xfs, "ext4": filesystems.check_ext4}[filesystem](attached.device)
             assert other.wait() == 0, "it was waited for"
+
+
+def test_losetup_is_asked_only_where_a_device_is_attached(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = make()
+    said = tmp_path / "said"
+    with loop.attached(scene.image), monkeypatch.context() as patched:
+        put_first_on_path(tmp_path / "bin", "losetup", f'echo "$1" >>{said}; exit 1', patched.setenv)
+        patched.setattr(loop, "_BLOCK_DEVICES", tmp_path)
+        assert loop.attached_to(scene.image) == ()
+        assert not said.exists()
+        patched.setattr(loop, "_BLOCK_DEVICES", tmp_path / "missing")  # where /sys cannot be read, losetup knows
+        with pytest.raises(ProgramFailed):
+            loop.attached_to(scene.image)
+    assert said.read_text() == "--list\n"
