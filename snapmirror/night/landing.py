@@ -141,7 +141,7 @@ class Landing:
             entry = one.new
             landed.corrections.pop(line, None)
         else:
-            entry = parse(with_owner(line, one.new))
+            entry = parse(with_owner(line, one.new.line))
             self._correct(one, entry, landed)
         if entry.is_directory:
             self._sent.add(path)
@@ -180,6 +180,19 @@ class Landing:
         if found := strays(self.tree, there, self.missing):
             raise unasked([escape(path) for path in found], self._what)
         self._settle_missing(tree, landed, partial=partial)
+        self._settle(tree, there, landed, partial=partial)
+        landed.trees.append(Arrived(self.tree, frozenset(self._sent)))
+
+    def end_of_some(self, landed: Landed, *, doubtful: bool) -> frozenset[bytes]:
+        """The same where the tree holds more than the batch, and is looked through elsewhere: all of the batch has been
+        reported. Returns the folders that were sent. `doubtful`: contents may not be what their checksums say.
+        """
+        tree = Tree(self.tree)
+        self._settle(tree, self._there(tree), landed, partial=doubtful)
+        return frozenset(self._sent)
+
+    def _settle(self, tree: Tree, there: Mapping[bytes, os.stat_result], landed: Landed, *, partial: bool) -> None:
+        """Compare what was reported with the names that are there."""
         present: list[tuple[Wanted, os.stat_result]] = []
         for one in self._wanted:
             if one.path in self.missing or one.new.is_directory:
@@ -203,7 +216,6 @@ class Landing:
             self._sums = []
         landed.checksums.extend(pair for pair in self._sums if unescape(pair[1]) not in landed.gone)
         landed.unchecked += [path for path in self._unchecked if path not in landed.gone]
-        landed.trees.append(Arrived(self.tree, frozenset(self._sent)))
 
     def checksums(self) -> dict[bytes, bytes]:
         """The checksums of the files whose content was transferred, by name, once the batch has ended."""
@@ -220,11 +232,11 @@ class Landing:
         return found
 
     def _is_planned_kind(self, kind: bytes, mode: int) -> bool:
-        return _IS_KIND[kind](mode) or (self._fake_super and stat.S_ISREG(mode))
+        return is_of_kind(kind, mode, fake_super=self._fake_super)
 
     def _has_gone(self, tree: Tree, one: Wanted, landed: Landed, *, told: bool) -> None:
         """The name is not there, or of another kind by now: it counts as gone."""
-        _remove(tree, one.path)
+        remove(tree, one.path)
         if not one.new.is_directory:  # (for folders, see Landed.settle_folders)
             landed.corrections[one.new.line] = None
             landed.gone.add(one.path)
@@ -245,7 +257,7 @@ class Landing:
             else:
                 landed.corrections[one.new.line] = None
                 landed.gone.add(one.path)
-            _remove(tree, one.path)  # an old version that was not patched
+            remove(tree, one.path)  # an old version that was not patched
 
     def _inspect(self, present: Sequence[tuple[Wanted, os.stat_result]], landed: Landed) -> None:
         """Correct the manifest to the state on the disk for files that changed between the listing and the transfer.
@@ -281,20 +293,25 @@ class Landing:
             landed.corrections[one.new.line] = with_number(self.number, line)
 
 
+def is_of_kind(kind: bytes, mode: int, *, fake_super: bool) -> bool:
+    """Whether a name with this mode on the store can be an entry of that kind."""
+    return _IS_KIND[kind](mode) or (fake_super and stat.S_ISREG(mode))
+
+
 def _with_size(attributes: bytes, size: int) -> bytes:
     fields = attributes.split(b"|")
     return b"|".join([*fields[:4], b"%d" % size, *fields[5:]])
 
 
-def with_owner(line: Line, planned: Entry) -> Line:
+def with_owner(line: Line, planned: Line) -> Line:
     """An unprivileged rsync does not report an owner that it cannot set: the owner is the listed one."""
     fields = line.split(b"|", 6)
     if fields[2].isdigit() and fields[3].isdigit():
         return line
-    return Line(b"|".join([*fields[:2], b"%d" % planned.uid, b"%d" % planned.gid, *fields[4:]]))
+    return Line(b"|".join([*fields[:2], *planned.split(b"|", 4)[2:4], *fields[4:]]))
 
 
-def _remove(tree: Tree, path: bytes) -> None:
+def remove(tree: Tree, path: bytes) -> None:
     """Remove a name without changing its folder's times."""
     before = tree.attributes(parent(path))
     tree.unlink(path)

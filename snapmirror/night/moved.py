@@ -314,7 +314,7 @@ def _is_right(guess: _Guess, same: Mapping[bytes, Sent]) -> bool:
 
 def _attributes(line: Line, planned: Entry) -> bytes:
     """The attributes of a line that rsync has printed."""
-    return parse(with_owner(line, planned)).attributes
+    return parse(with_owner(line, planned.line)).attributes
 
 
 def _link(basis: Tree, tree: Tree, guess: _Guess) -> bool:

@@ -1,4 +1,4 @@
-"""Fetches the names of a plan from the source, in batches.
+"""Fetches the names of a plan from the source, in batches. The first night asks for the tree as a whole, see `whole`.
 
 At most `_BATCH` names are requested at once: rsync checks each name against the list (its guard against a hostile
 server), and the time for that grows with the square of their number. Each batch includes the planned folders above its
@@ -17,21 +17,25 @@ their names read and wrote 4 % more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from snapmirror.config import MirrorConfig
+from snapmirror.model import count
 from snapmirror.night.landing import Landed, Landing, Wanted
 from snapmirror.night.moved import Moves
-from snapmirror.snapshots.entry import parent
+from snapmirror.night.whole import Stream, Walk, settle
+from snapmirror.snapshots.entry import parent, path_of, size_of
 from snapmirror.snapshots.lines import is_directory, since_prefix
 from snapmirror.snapshots.names import Tree
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.slot import Target
 from snapmirror.snapshots.staging import carry
 from snapmirror.sources import limits
-from snapmirror.sources.protocol import Fetch, Into, Source
-from snapmirror.tools.rsync_output import Sent
+from snapmirror.sources.protocol import Fetch, Into, Source, SupportsTrees
 
 _BATCH = 10_000
 _FEW = 2_000  # names for which a second run costs more than the look-ups
@@ -39,6 +43,7 @@ _BIG = 1 << 20  # bytes: so little may be sent again after a kill
 _COMPLAINTS = 100
 _DOING = "the transfer from {} stopped"
 
+log = logging.getLogger("snapmirror.night")
 Advance = Callable[[int, int], None]
 """Called with the numbers of names and bytes that have arrived since the last call."""
 
@@ -52,7 +57,9 @@ def fetch(
     not requested; what has arrived stays for the next night.
     """
     fetching = _Fetching(mirror, source, plan, target, advance, watch)
-    for requested, scratch in _batches(plan):
+    is_first = plan.old_entries == 0
+    by_name = fetching.tree(source.whole, plan) if is_first and source.whole is not None else plan
+    for requested, scratch in _batches(by_name):
         batch = fetching.moves.without(requested)
         to_patch = target.patch | fetching.moves.clones
         patched = batch if target.in_place else [one for one in batch if one.path in to_patch]
@@ -115,6 +122,27 @@ class _Fetching:
         self.moves = Moves(mirror, source, plan, target, self.landed, advance, watch)
         self.ahead = 0  # bytes of incomplete files that have been shown as progress
 
+    def tree(self, source: SupportsTrees, plan: Plan) -> Plan:
+        """Fetch the tree as a whole; return the rest, to be asked for by name. Raises the error that ends the night."""
+        tree, stream = self._tree(), Stream(plan)
+        below = None if self.target.in_place else _BIG
+        if self.target.ready:
+            small = (new for _, new in plan.pairs() if new is not None and (below is None or size_of(new) < below))
+            self._hand_over(map(path_of, small), tree)
+        into = replace(self._into(tree, patch=self.target.in_place, scratch=False), compare=bool(self.target.patch))
+        with source.fetch_tree(into, names=plan.requested, below=below, doing=_DOING, tick=self._look) as fetch:
+            for sent in fetch.arrived:
+                self._has_arrived(stream.take(sent))
+        self._note(fetch)
+        stream.end()
+        walk = Walk(plan, stream, tree, fake_super=self.mirror.fake_super)
+        walk.walk()
+        if walk.strays:
+            log.info("%s: not listed, left for the next night: %s", self.mirror.name, count(walk.strays, "name"))
+        folders = {one.path: one for one in walk.doubtful if one.new.is_directory}
+        settle(walk, stream, self._landing(walk.doubtful, folders, tree), self.landed, doubtful=fetch.doubtful)
+        return Plan(plan.id, plan.sequence, transfer=walk.missing, groups=walk.missing_groups)
+
     def batch(self, wanted: list[Wanted], *, patch: bool, scratch: bool) -> None:
         """Fetch some names. Raises the error that ends the night."""
         above = dict.fromkeys(parent(one.path) for one in wanted)
@@ -122,48 +150,55 @@ class _Fetching:
         folders = {
             path: self.folders[path] for path in [*leading, *(one.path for one in wanted if one.new.is_directory)]
         }
-        landing = self._landing(wanted, folders)
-        self._hand_over(wanted, landing.tree)
+        landing = self._landing(wanted, folders, self._tree())
+        self._hand_over((one.path for one in wanted), landing.tree)
         names = list(dict.fromkeys([*leading, *(one.path for one in wanted)]))
         self._fetch(names, landing, patch=patch, scratch=scratch)
         self.moves.landed(landing)
 
     def root(self) -> None:
         """Fetch the attributes of the root, as the last step: all others change its times."""
-        if (root := self.folders.get(b".")) is not None:
-            self._fetch(None, self._landing([root], {}), patch=False, scratch=False)
+        root = self.folders.get(b".")
+        if root is not None and not any(b"." in one.folders for one in self.landed.trees):
+            self._fetch(None, self._landing([root], {}, self._tree()), patch=False, scratch=False)
 
     def finish(self) -> None:
         """End the transfer."""
         self.moves.settle(self.folders)
         self.landed.settle_folders(one for path, one in self.folders.items() if path != b".")
 
-    def _landing(self, wanted: list[Wanted], folders: dict[bytes, Wanted]) -> Landing:
+    def _tree(self) -> Path:
         """A new tree for the next batch."""
         tree = self.target.staging / str(len(self.landed.trees))
         tree.mkdir(mode=0o700)
+        return tree
+
+    def _landing(self, wanted: list[Wanted], folders: dict[bytes, Wanted], tree: Path) -> Landing:
         keep = self.target.kept if self.target.in_place else None
         what, fake_super = _DOING.format(self.source), self.mirror.fake_super
         return Landing(what, self.number, tree, wanted, folders, keep, fake_super=fake_super)
 
-    def _hand_over(self, wanted: list[Wanted], tree: Path) -> None:
+    def _hand_over(self, wanted: Iterable[bytes], tree: Path) -> None:
         """Move files that were fetched before into the batch that requests them."""
         ready, clones = self.target.ready, self.moves.clones
         if ready or clones:
             here, there = Tree(self.target.waiting), Tree(tree)
-            for one in wanted:
-                if one.path in ready or one.path in clones:
-                    carry(here, there, one.path)
+            for path in wanted:
+                if path in ready or path in clones:
+                    carry(here, there, path)
 
-    def _fetch(self, names: Sequence[bytes] | None, landing: Landing, *, patch: bool, scratch: bool) -> None:
+    def _into(self, tree: Path, *, patch: bool, scratch: bool) -> Into:
         target = self.target
-        into = Into(
-            landing.tree, target.names, scratch=target.scratch if scratch else None, partial=target.partial,
+        return Into(
+            tree, target.names, scratch=target.scratch if scratch else None, partial=target.partial,
             basis=target.basis, patch=patch,
         )  # fmt: skip
+
+    def _fetch(self, names: Sequence[bytes] | None, landing: Landing, *, patch: bool, scratch: bool) -> None:
+        into = self._into(landing.tree, patch=patch, scratch=scratch)
         with self.source.fetch(names, into, doing=_DOING, tick=self._look) as fetch:
             for sent in fetch.arrived:
-                self._arrived(sent, landing)
+                self._has_arrived(landing.take(sent, self.landed))
         self._note(fetch)
         landing.end(self.landed, partial=fetch.failure is not None)
 
@@ -175,8 +210,8 @@ class _Fetching:
             self.advance(0, size - self.ahead)
             self.ahead = size
 
-    def _arrived(self, sent: Sent, landing: Landing) -> None:
-        size = landing.take(sent, self.landed)
+    def _has_arrived(self, size: int | None) -> None:
+        """A name has arrived: a new file of that size, or a name that was known before (None)."""
         if size is not None:
             self.landed.new_bytes += size
             seen = min(self.ahead, size)
@@ -193,4 +228,4 @@ class _Fetching:
         landed.saw_vanishing = landed.saw_vanishing or fetch.saw_vanishing
         landed.bytes += fetch.bytes
         landed.saved += fetch.saved
-        landed.complaints = [*landed.complaints, *fetch.complaints][:_COMPLAINTS]
+        landed.complaints = list(dict.fromkeys([*landed.complaints, *fetch.complaints]))[:_COMPLAINTS]

@@ -25,6 +25,7 @@ class Conversation:
     def __init__(self, child: process.Running, flood: limits.Flood, seconds: int) -> None:
         self._child, self._flood, self._seconds = child, flood, seconds
         self.code, self.stderr = 0, b""
+        self.may_have_failed_checks = False  # whether it may have complained of contents that failed rsync's own check
 
     def blocks(
         self, most: int, *, tick: Callable[[], None] | None = None, unhurried: bool = False
@@ -41,6 +42,7 @@ class Conversation:
             *lines, rest = (rest + chunk).split(b"\n")
             yield lines
         self.code, self.stderr = self._child.wait(), self._child.stderr_tail()
+        self.may_have_failed_checks = rsync_output.may_have_failed_checks(self.stderr, self._child.trim_stderr())
 
     @property
     def is_partial(self) -> bool:

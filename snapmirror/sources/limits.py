@@ -94,12 +94,7 @@ class EntryFlood(Flood):
     def look(self, complaints: int) -> None:
         """Called about every second: checks the complaints and the free memory."""
         super().look(complaints)
-        total, left = _total_and_free_memory()
-        if left < total // _SPARE:
-            raise TransferError(
-                f"{self.what}: this machine has too little memory for it, at {self.lines} entries",
-                hint="give it more memory, split the mirror, or look what fills the source",
-            )
+        _check_memory(self)
 
 
 class MessageFlood(Flood):
@@ -113,6 +108,24 @@ class MessageFlood(Flood):
         """Raises if there are too many lines."""
         if self.lines > self._most:
             raise TransferError(f"{self.what}: it sends messages without an end", hint=_HOSTILE)
+
+
+class TreeFlood(MessageFlood):
+    """The same for the transfer of a tree, of whose names no list was sent: there may be others."""
+
+    def look(self, complaints: int) -> None:
+        """Called about every second: checks the complaints and the free memory."""
+        super().look(complaints)
+        _check_memory(self)
+
+
+def _check_memory(flood: Flood) -> None:
+    total, left = _total_and_free_memory()
+    if left < total // _SPARE:
+        raise TransferError(
+            f"{flood.what}: this machine has too little memory for it, at {flood.lines} entries",
+            hint="give it more memory, split the mirror, or look what fills the source",
+        )
 
 
 _MESSAGES = 100_000

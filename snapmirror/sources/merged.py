@@ -158,6 +158,9 @@ class Grafted:
 
     # --- fetching
 
+    whole = None
+    """Names of the main source make way for the part."""
+
     @contextmanager
     def fetch(
         self,

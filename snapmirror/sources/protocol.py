@@ -45,7 +45,8 @@ class Into(Struct, frozen=True):
     """The destination of a batch: the folder `tree`, in which no name leads to an inode of a snapshot.
 
     `basis` is a folder of earlier versions: data in it need not be transferred again. `patch`: the tree holds older
-    versions of the names, which are patched in place. `names` is a scratch file, `scratch` and `partial` are scratch
+    versions of the names, which are patched in place. `compare`: the tree holds versions of some names, with which only
+    differences are transferred. `names` is a scratch file, `scratch` and `partial` are scratch
     folders; without `scratch` a file is made beside its name. `top` is the tree of the whole batch if `tree` is a
     folder in it: files are moved to the tree by renaming only if `top` lies beside the scratch folders (see
     `confinement`). `contents`: files in the tree are compared by checksum, not by size and time.
@@ -57,6 +58,7 @@ class Into(Struct, frozen=True):
     partial: Path
     basis: Path | None = None
     patch: bool = False
+    compare: bool = False
     top: Path | None = None
     contents: bool = False
 
@@ -66,7 +68,7 @@ class Fetch(Struct):
 
     After that: `bytes` of content were transferred, of which `saved` did not travel, thanks to compression;
     `saw_vanishing`: some names were gone; `failure`: some could not be read, and this is the error for a night that
-    needs all of them.
+    needs all of them; `doubtful`: some contents may not be what their checksums say.
     """
 
     arrived: Iterator[Sent]
@@ -74,7 +76,21 @@ class Fetch(Struct):
     saved: int = 0
     saw_vanishing: bool = False
     failure: SnapmirrorError | None = None
+    doubtful: bool = False
     complaints: list[str] = field(default_factory=list)
+
+
+class SupportsTrees(Protocol):
+    """A source that sends all that it lists without a list of names, in the order of its listing."""
+
+    def fetch_tree(
+        self, into: Into, *, names: int, below: int | None, doing: str, tick: Callable[[], None] | None = None
+    ) -> AbstractContextManager[Fetch]:
+        """Fetch everything but files of `below` bytes or more (None: all). It listed about so many `names`.
+
+        Names that it did not list may arrive, too, within the tree: new ones, or an attacker's. The rest is as in
+        `Source.fetch`.
+        """
 
 
 class Source(Protocol):
@@ -117,6 +133,10 @@ class Source(Protocol):
         second, and may raise. `dry_run`: nothing is transferred or written; every name is yielded. `arrived` ends
         with TransferError, or NoRoomError if the store is full.
         """
+
+    @property
+    def whole(self) -> SupportsTrees | None:
+        """To fetch everything that it lists at once; None if it can only be asked by name."""
 
 
 def unasked(names: Sequence[bytes], what: str) -> TransferError:

@@ -125,34 +125,59 @@ class RsyncSource:
         fetch = Fetch(iter(()))
         if names is not None:
             files.write(into.names, self._listed_names(names))
-        with closing(self._arriving(fetch, names, into, doing, tick, dry_run=dry_run)) as fetch.arrived:
+
+        def asking(token: str) -> list[str]:
+            argv = rsync.transfer_argv(
+                self._location, self._options, None if names is None else into.names, into.tree,
+                basis=into.basis, scratch=into.scratch, partial=into.partial, patch=into.patch,
+                contents=into.contents, compress=self._compression.choice, token=token,
+            )  # fmt: skip
+            return [argv[0], "--dry-run", *argv[1:]] if dry_run else argv
+
+        count = len(names or (b".",))
+        flood = limits.MessageFlood(doing.format(self), names=count)
+        places = () if dry_run else _places(into)
+        with closing(self._arriving(fetch, asking, flood, limits.memory(count), places, tick)) as fetch.arrived:
             yield fetch
         if names is not None:
             into.names.unlink()
 
+    @property
+    def whole(self) -> RsyncSource | None:
+        """See `protocol.Source`. Folders with the `exclude_marker` would bring their content along."""
+        return None if self._mirror.exclude_marker else self
+
+    @contextmanager
+    def fetch_tree(
+        self, into: Into, *, names: int, below: int | None, doing: str, tick: Callable[[], None] | None = None
+    ) -> Iterator[Fetch]:
+        """See `protocol.SupportsTrees`."""
+
+        def asking(token: str) -> list[str]:
+            return rsync.tree_transfer_argv(
+                self._location, self._options, into.tree, below=below, partial=into.partial, patch=into.patch,
+                compare=into.compare, compress=self._compression.choice, token=token,
+            )  # fmt: skip
+
+        fetch, flood = Fetch(iter(())), limits.TreeFlood(doing.format(self), names=names)
+        memory = limits.memory(self._mirror.guard.max_entries)
+        with closing(self._arriving(fetch, asking, flood, memory, _places(into), tick)) as fetch.arrived:
+            yield fetch
+
     def _arriving(
         self,
         fetch: Fetch,
-        names: Sequence[bytes] | None,
-        into: Into,
-        doing: str,
+        asking: Callable[[str], list[str]],
+        flood: limits.Flood,
+        memory: int,
+        writable: Sequence[Path],
         tick: Callable[[], None] | None,
-        *,
-        dry_run: bool,
     ) -> Generator[rsync_output.Sent]:
+        """What the command line that `asking` makes (of the token) brings."""
         token, choice, received = secrets.token_hex(8), self._compression.choice, 0
-        argv = rsync.transfer_argv(
-            self._location, self._options, None if names is None else into.names, into.tree,
-            basis=into.basis, scratch=into.scratch, partial=into.partial, patch=into.patch,
-            contents=into.contents, compress=choice, token=token,
-        )  # fmt: skip
-        argv[1:1] = ["--dry-run"] if dry_run else []
-        count = len(names or (b".",))
-        places = () if dry_run else (into.top or into.tree, into.scratch, into.partial)
-        writable = [one for one in places if one is not None]
-        flood = limits.MessageFlood(doing.format(self), names=count)
+        argv = asking(token)
         began = time.monotonic()
-        with conversation(argv, flood, seconds=self._patience, memory=limits.memory(count), writable=writable) as talk:
+        with conversation(argv, flood, seconds=self._patience, memory=memory, writable=writable) as talk:
             for block in talk.blocks(_FETCHED_AT_ONCE, tick=tick, unhurried=True):
                 for raw in block:
                     sent = rsync_output.parse_sent(raw, token)
@@ -162,16 +187,22 @@ class RsyncSource:
                         fetch.bytes += rsync_output.literal_bytes(raw)
                         received += rsync_output.received_bytes(raw)
         if talk.code and self._compression.is_refused(talk.stderr):
-            yield from self._arriving(fetch, names, into, doing, tick, dry_run=dry_run)
+            yield from self._arriving(fetch, asking, flood, memory, writable, tick)
             return
         talk.check(writes=True)
         self._compression.saw(received, time.monotonic() - began)
         fetch.saved = max(0, fetch.bytes - received) if choice != "off" else 0
         fetch.saw_vanishing, fetch.complaints = talk.saw_vanishing, talk.complaints
         fetch.failure = talk.failure() if talk.is_partial else None
+        fetch.doubtful = talk.is_partial and talk.may_have_failed_checks
 
     def _listed_names(self, paths: Sequence[bytes]) -> bytes:
         return b"".join(rsync.listed_name(self._location, path) + b"\0" for path in paths)
+
+
+def _places(into: Into) -> Sequence[Path]:
+    """The folders in which rsync writes."""
+    return [one for one in (into.top or into.tree, into.scratch, into.partial) if one is not None]
 
 
 def tree_lines(mirror: MirrorConfig, tree: Path) -> list[Line]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from snapmirror import process
 from snapmirror.errors import UsageError
@@ -136,23 +137,64 @@ def transfer_argv(
     that are in `target` already, and compare them by checksum. `token` is a word that the server cannot know: its
     messages are printed among rsync's own lines, and could look like them.
     """
-    fresh = [*([f"--temp-dir={scratch}"] if scratch else []), f"--partial-dir={partial}"]
-    how = ["--inplace", "--no-whole-file"] if patch else fresh
     return [
-        *_common(options, recursive=False), *_extras(options), *how,
+        *_common(options, recursive=False), *_extras(options),
         *([f"--files-from={names}", "--from0"] if names else ["--exclude=*"]),
         "--no-implied-dirs",            # folders that were not requested stay as they are
         "--ignore-missing-args",        # gone since the listing: a vanished file, not an error
+        *(["--checksum"] if contents else []),
+        *_landing(options, scratch, partial, patch=patch, compress=compress, token=token),
+        *([f"--copy-dest={basis}"] if basis and not patch and location.kind != "local" else []),
+        *connection(location), location.base if names else location.argument, f"{target}/",
+    ]  # fmt: skip
+
+
+def tree_transfer_argv(
+    location: Location,
+    options: Options,
+    target: Path,
+    *,
+    below: int | None,
+    partial: Path,
+    patch: bool,
+    compare: bool,
+    compress: Compress,
+    token: str,
+) -> list[str]:
+    """Fetch everything that `listing_argv` lists into `target`, but files of `below` bytes or more (None: all).
+
+    No list of names has to be sent, read and checked. `compare`: `target` holds versions of some names, with which only
+    differences are transferred, though a local source could copy them as a whole. The rest is as in `transfer_argv`.
+    """
+    limits = [size for size in (options.max_size, None if below is None else below - 1) if size is not None]
+    return [
+        *_common(options), *_extras(options),
+        *_landing(options, None, partial, patch=patch, compress=compress, token=token),
+        *(["--no-whole-file"] if compare and not patch else []),
+        *_filters(replace(options, max_size=min(limits, default=None))),
+        *connection(location), location.argument, f"{target}/",
+    ]  # fmt: skip
+
+
+def _landing(
+    options: Options,
+    scratch: Path | None,
+    partial: Path,
+    *,
+    patch: bool,
+    compress: Compress,
+    token: str,
+) -> list[str]:
+    """How files are made here, and how their arrival is told."""
+    fresh = [*([f"--temp-dir={scratch}"] if scratch else []), f"--partial-dir={partial}"]
+    return [
+        *(["--inplace", "--no-whole-file"] if patch else [*fresh, "--sparse"]),
         "--itemize-changes", "--itemize-changes",  # unchanged entries get a line as well
         "--modify-window=-1",           # compare nanoseconds too, for a folder changed within this second
         "--checksum-choice=md5",        # known to every rsync, and to md5sum; %C reports it
-        *(["--checksum"] if contents else []),
         f"--out-format={token}|{SENT_FORMAT}", "--stats", "--no-human-readable",
-        *([f"--copy-dest={basis}"] if basis and not patch and location.kind != "local" else []),
-        *([] if patch else ["--sparse"]),
         *_COMPRESS[compress],
         *([f"--bwlimit={options.bandwidth_limit // 1024 or 1}"] if options.bandwidth_limit else []),
-        *connection(location), location.base if names else location.argument, f"{target}/",
     ]  # fmt: skip
 
 

@@ -41,6 +41,7 @@ _STAYS = re.compile(
 _NOT_ASKED_FOR = re.compile(r"rejecting (excluded|unrequested) file-list name")
 HOSTILE = "nothing was published; the server is broken, or hostile"
 _LONGEST = 600  # characters of a complaint: two names of the greatest length
+_FAILED_CHECK = b"failed verification"
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _LITERAL_LINE = re.compile(rb"Literal data: (\d+) bytes")
 _RECEIVED_LINE = re.compile(rb"Total bytes received: (\d+)")
@@ -178,6 +179,14 @@ def _may_pass(exit_code: int, reasons: list[str]) -> bool:
     if any(map(_STAYS.search, reasons)):
         return False
     return exit_code in _PASSING or any(map(_PASSES.search, reasons if exit_code in {SSH, _REFUSED} else ()))
+
+
+def may_have_failed_checks(stderr: bytes, written: int) -> bool:
+    """Whether it may have complained that a file's content failed its check; `stderr` is the end of what was written.
+
+    Such a file is kept, or not, with a line and a checksum as if it had arrived.
+    """
+    return written > len(stderr) or _FAILED_CHECK in stderr
 
 
 def is_full(stderr: bytes) -> bool:

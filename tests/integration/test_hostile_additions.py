@@ -18,9 +18,9 @@ import pytest
 
 from tests.conftest import Figures
 from tests.support import hostile
-from tests.support.hostile import CHECK, FEW, NAMES, PATCH, ROOT, TRANSFERS, Choose
+from tests.support.hostile import CHECK, FEW, NAMES, PATCH, ROOT, TRANSFERS, WHOLE, Choose
 from tests.support.runner import LONG, Scene
-from tests.support.siege import Siege, as_old_daemon, over_ssh, xfs_mounted
+from tests.support.siege import Siege, as_daemon, as_old_daemon, over_ssh, xfs_mounted
 from tests.support.sshd import sshd_running
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="other owners and devices need root")
@@ -82,11 +82,22 @@ def test_added_to_the_root(plain: Scene, figures: Figures) -> None:
     told(siege, "the root", figures)
 
 
-@pytest.mark.parametrize("what", some(9))
-def test_added_in_the_first_night(plain: Scene, what: str) -> None:
-    siege = Siege(plain)
-    siege.siege(hostile.a_few, only=[what])
-    assert siege.seen
+@pytest.mark.parametrize("protocol", [29, 31])
+@pytest.mark.parametrize("choose", [hostile.a_few, hostile.of_the_whole])
+def test_added_in_the_first_night(tmp_path: Path, choose: Choose, protocol: int, figures: Figures) -> None:
+    """Everything is asked for at once, so that a name that was not listed does not end the night, but does not stay."""
+    siege, ended = None, dict[str, int]()
+    serve = as_daemon if protocol > 29 else as_old_daemon
+    for number, what in enumerate(some(3) if choose is hostile.a_few else choose(1, tmp_path)):
+        scene = Scene(tmp_path / f"scene{number}")
+        siege = Siege(scene, serve, exclude=["not-this"])
+        siege.siege(choose, only=[what], on=(WHOLE,))
+        assert siege.seen == {WHOLE}
+        scene.release()
+        ended |= siege.exit_codes
+    assert siege
+    siege.exit_codes = ended
+    told(siege, f"the first night, {choose.__name__}, protocol {protocol}", figures)
 
 
 @pytest.mark.parametrize("on", [(CHECK,), TRANSFERS])

@@ -79,7 +79,7 @@ def test_without_a_socket_each_rsync_logs_in(scene: Scene, sshd: Sshd) -> None:
         "ssh", f'#!/bin/sh\ncase "$*" in *ControlMaster=yes*) {refusal};; esac\nexec /usr/bin/ssh "$@"\n'
     )
     good_night(scene)
-    assert logins(sshd) == 3, "for the listing, for the names and for the root"
+    assert logins(sshd) == 2, "for the listing and for the tree"
 
 
 def test_a_connection_that_ends_early_is_not_missed(scene: Scene, sshd: Sshd) -> None:
@@ -100,7 +100,7 @@ def test_a_connection_that_ends_early_is_not_missed(scene: Scene, sshd: Sshd) ->
         """,
     )
     good_night(scene)
-    assert logins(sshd) == 4, "the shared one, and one for each rsync"
+    assert logins(sshd) == 3, "the shared one, and one for each rsync"
 
 
 def test_a_changed_host_key_is_refused_at_the_first_attempt(scene: Scene, sshd: Sshd) -> None:

@@ -15,8 +15,9 @@ import stat
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
@@ -37,9 +38,23 @@ from tests.support.evil_wire import (
     Plain,
 )
 
-__all__ = ["DATA", "ERROR", "FILE", "FOLDER", "INFO", "SYMLINK", "TIME", "Behave", "Entry", "Session",
-           "daemon_running", "program_running", "sort_key"]  # fmt: skip
+__all__ = ["DATA", "ERROR", "FILE", "FOLDER", "INFO", "SYMLINK", "TIME", "Behave", "Entry", "Order", "Request",
+           "Session", "daemon_running", "program_running", "sort_key"]  # fmt: skip
 _BASIS, _XNAME, _TRANSFER, _XATTRS, _LOCAL = 1 << 11, 1 << 12, 1 << 15, 1 << 8, 1 << 14
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks for: the entry with a number; `rest` is repeated in the answer. `fails`: the answer's content
+    does not pass rsync's check."""
+
+    number: int
+    rest: bytes
+    is_for_content: bool
+    fails: bool = False
+
+
+Order = Callable[[list[Request]], Iterable[Request]]
 
 
 class Session:
@@ -97,7 +112,7 @@ class Session:
     def tree(self, entries: Mapping[bytes, tuple[int, int]]) -> None:
         """Be honest: send a tree of names (with mode and size), or what is wanted of it, with contents of x."""
         names = {b".": (FOLDER, 0), **entries}
-        if not self.dry:
+        if not self.dry and not self.options.recursive:
             asked = self.wanted or [b"."]
             folders = [name[: name.index(b"/")] for name in asked if name.count(b"/") == 1 and b".." not in name]
             names = {name: names[name] for name in dict.fromkeys([*folders, *asked]) if name in names}
@@ -109,12 +124,21 @@ class Session:
 
     # -- what is asked for ---------------------------------------------------------------------------------------
 
-    def serve(self, content: Callable[[int], Iterator[bytes]]) -> None:
-        """Answer all requests and say goodbye; `content` gives the pieces of an entry (by number) that is asked for."""
-        done = 0
+    def serve(self, content: Callable[[int], Iterator[bytes]], order: Order | None = None) -> None:
+        """Answer all requests and say goodbye; `content` gives the pieces of an entry (by number) that is asked for.
+
+        `order` is given all requests of a round, and returns the answers to be sent. (The second round are the contents
+        that have failed their check.)
+        """
+        done, round_ = 0, list[Request]()
         while (number := self._wire.read_number()) is not None:
             if number != DONE:
-                self._answer(number, content)
+                round_.append(self._request(number))
+            if order is None or number == DONE:
+                for request in round_ if order is None else order(round_):
+                    self._answer(request, content)
+                round_ = []
+            if number != DONE:
                 continue
             done += 1
             self.frame(self._wire.number(DONE))
@@ -123,7 +147,7 @@ class Session:
                 self._wire.goodbye()
                 return
 
-    def _answer(self, number: int, content: Callable[[int], Iterator[bytes]]) -> None:
+    def _request(self, number: int) -> Request:
         flags = self._wire.read(2)
         (bits,) = struct.unpack("<H", flags)
         extra = self._wire.read(1) if bits & _BASIS else b""
@@ -134,16 +158,21 @@ class Session:
             extra += length + more + self._wire.read(size)
         if bits & _XATTRS and self.options.xattrs and not self.dry:
             extra += self._wire.read_wanted_xattrs()
-        self.frame(self._wire.number(number) + flags + extra)
-        if bits & _TRANSFER and not self.dry:
+        is_for_content = bool(bits & _TRANSFER) and not self.dry
+        if is_for_content:
             count, _, length2, _ = struct.unpack("<4i", self._wire.read(16))
             self._wire.read(count * (4 + length2))
+        return Request(number, flags + extra, is_for_content)
+
+    def _answer(self, request: Request, content: Callable[[int], Iterator[bytes]]) -> None:
+        self.frame(self._wire.number(request.number) + request.rest)
+        if request.is_for_content:
             self.frame(struct.pack("<4i", 0, 700, 16, 0))
             digest, sent = hashlib.md5(usedforsecurity=False), Compressed() if self.options.compress else Plain()
-            for piece in filter(None, content(number)):  # a piece of no bytes would be the end
+            for piece in filter(None, content(request.number)):  # a piece of no bytes would be the end
                 digest.update(piece)
                 self.frame(sent.piece(piece))
-            self.frame(sent.end() + digest.digest())
+            self.frame(sent.end() + (bytes(16) if request.fails else digest.digest()))
         self._flush()
 
     def _until_nul(self) -> bytes:

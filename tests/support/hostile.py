@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.support.evil_daemon import FILE, FOLDER, SYMLINK, TIME, Entry, Session, sort_key
+from tests.support.evil_daemon import FILE, FOLDER, SYMLINK, TIME, Entry, Order, Session, sort_key
 
 Tree = dict[bytes, Entry]
 FIFO, SOCKET = stat.S_IFIFO | 0o644, stat.S_IFSOCK | 0o644
@@ -60,13 +60,14 @@ class Attack:
     """What is sent on top, in this order, of a request.
 
     `instead`: asked-for names of these are not sent honestly. `left_out` are not sent at all. `says` is printed by the
-    client's rsync, before the list.
+    client's rsync, before the list. `order` chooses the answers that are sent to all requests.
     """
 
     sent: tuple[tuple[bytes, Entry], ...] = ()
     instead: bool = False
     left_out: frozenset[bytes] = frozenset()
     says: bytes = b""
+    order: Order | None = None
 
     @property
     def names(self) -> set[bytes]:
@@ -103,12 +104,13 @@ class Sender:
         self._lock = threading.Lock()
 
     def __call__(self, session: Session) -> None:
-        kind, left = kind_of(session), float("inf")
+        kind, left, order = kind_of(session), float("inf"), None
         sent = list(self._honest(session).items())
         if self.attack and kind in self.on:
             with self._lock:
                 self.seen.append(kind)
             left = float("inf") if self.breaks_off is None else self.breaks_off
+            order = self.attack.order
             if self.attack.says:
                 session.say(self.attack.says)
             gone = self.attack.names if self.attack.instead else self.attack.left_out
@@ -117,7 +119,7 @@ class Sender:
         for name, entry in sent:
             session.send(name, entry)
         session.end_list()
-        contents = [entry.content for _, entry in sorted(sent, key=lambda one: sort_key(one[0], one[1].mode))]
+        contents = [entry.content for _, entry in sorted(sent, key=lambda one: sort_key(_clean(one[0]), one[1].mode))]
 
         def content(number: int) -> Iterator[bytes]:
             nonlocal left
@@ -126,7 +128,7 @@ class Sender:
                 raise ConnectionAbortedError
             yield contents[number]
 
-        session.serve(content)
+        session.serve(content, order)
 
     def _honest(self, session: Session) -> Tree:
         if not session.wanted:
@@ -140,6 +142,11 @@ class Sender:
             if session.options.recursive:
                 names |= dict.fromkeys(name for name in self.tree if name.startswith(wanted + b"/"))
         return {name: self.tree[name] for name in names if name in self.tree}
+
+
+def _clean(name: bytes) -> bytes:
+    """A name as the client sorts it."""
+    return b"/".join(part for part in name.split(b"/") if part not in (b"", b".")) or b"."
 
 
 def attacks(version: int, victim: Path) -> dict[str, dict[str, Attack]]:
@@ -250,6 +257,43 @@ def attacks(version: int, victim: Path) -> dict[str, dict[str, Attack]]:
             "big with a sealed name": group(b"d/big", b"d/b"),
             "a symlink with a file": group(b"d/c", extra={b"d/evil": Entry(SYMLINK, target=b"b")}),
         },
+    }  # fmt: skip
+
+
+def of_the_whole(version: int, victim: Path) -> dict[str, Attack]:
+    """Attacks on the request for a tree, of whose names no list is sent; `d/not-this` is excluded."""
+    now, evil = tree(version), Entry(FILE, b"evil content", mtime=TIME + version)
+    grown = replace(now[b"d/c"], content=b"x" * (2 << 20))
+    below = {b"d/evil/" * depth + b"evil": evil for depth in (1, 2, 3)}
+    folders = {b"d/" + b"evil/" * depth + b"evil": Entry(FOLDER) for depth in range(3)}
+
+    def every(step: int) -> Order:
+        return lambda requests: requests[::step]
+
+    return {
+        "answers in reverse": Attack(order=every(-1)),
+        "every second answer": Attack(order=every(2)),
+        "no answers": Attack(order=lambda _: ()),
+        "each answer twice": Attack(order=lambda requests: [one for one in requests for _ in (1, 2)]),
+        "all answers twice": Attack(order=lambda requests: [*requests, *requests]),
+        "an answer for a folder": Attack(order=lambda requests: [*requests, replace(requests[-1], number=0)]),
+        "contents exchanged": Attack(order=lambda requests: [
+            replace(one, number=other.number) for one, other in zip(requests, reversed(requests), strict=True)
+        ]),
+        "contents that fail their check": Attack(order=lambda requests: [replace(one, fails=True) for one in requests]),
+        "contents that fail their check once": Attack(order=lambda requests: [
+            *(replace(one, fails=True) for one in requests if len(requests) > 5), *requests
+        ]),
+        "an excluded name": Attack(((b"d/not-this", evil),)),
+        "an excluded folder": Attack(((b"not-this", Entry(FOLDER)), (b"not-this/evil", evil))),
+        "a whole folder": Attack((*folders.items(), *below.items())),
+        "a folder twice": Attack(((b"d", replace(now[b"d"], mode=FOLDER | 0o777)), (b"d/c", evil))),
+        "half of a folder twice": Attack(((b"d/deep", now[b"d/deep"]), (b"d/deep/y", evil), (b"d/deep/z", evil))),
+        "a big name": Attack(((b"d/evil", replace(evil, content=b"x" * (2 << 20))),)),
+        "a name that is big by now": Attack(((b"d/c", grown),), instead=True),
+        "nothing but the root": Attack(left_out=frozenset(now.keys() - {b"."})),
+        "not even the root": Attack(left_out=frozenset(now)),
+        "many": Attack(tuple((b"evil%d" % number, evil) for number in range(5_000))),
     }  # fmt: skip
 
 

@@ -126,7 +126,12 @@ class Siege:
             told = f"{result.mirror['error']} {result.mirror['hint']} {result.mirror['warnings']} {result.stderr}"
             if new:
                 self.complain(what, [f"published {new}, and ended with 12"])
-            elif sender.seen and breaks_off is None and not any(_shown(name) in told for name in attack.names):
+            elif (
+                sender.seen
+                and breaks_off is None
+                and attack.names
+                and not any(_shown(name) in told for name in attack.names)
+            ):
                 self.complain(what, [f"names nothing of what came: {result.mirror['error']}"])
         return result
 
@@ -204,7 +209,8 @@ class Siege:
         if not new:
             self.complain(what, ["ended well without a snapshot"])
             return
-        asked = attack.names & hostile.planned(self.version)
+        is_first = len(self.sealed) == 1
+        asked = attack.names & (set(hostile.tree(self.version)) if is_first else hostile.planned(self.version))
         lines = _differences(hostile.tree(self.version), self.sealed[new[0]], asked)
         self.complain(what, [f"PUBLISHED: {line}" for line in lines])
 

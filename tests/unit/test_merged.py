@@ -66,6 +66,8 @@ class InMemory:
     def changed(self, tree: Path, is_nearest: IsNearest, among: Sequence[bytes] | None = None) -> set[bytes]:
         return {b".", b"a"} if among is None else set(among)
 
+    whole = None
+
     @contextmanager
     def fetch(
         self,
