@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +15,10 @@ from snapmirror.model import count, size
 from snapmirror.text import age, local_time, printable
 
 if TYPE_CHECKING:
+    from snapmirror.config import MirrorConfig
     from snapmirror.history.histories import Catalogues
     from snapmirror.snapshots.record import Snapshot
+    from snapmirror.snapshots.retention.forecast import Stay
 
 SNAPSHOT_HELP = "An id, the beginning of one, a slot number, or 'newest'."
 Reference = Annotated[str, typer.Argument(metavar="SNAPSHOT", help=SNAPSHOT_HELP)]
@@ -32,6 +35,9 @@ def list_(
     context: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(metavar="MIRROR", help="Only these mirrors.")] = None,
     mirror: MirrorName = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Show why each snapshot is kept, and when it will expire.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show the snapshots, newest first."""
@@ -47,12 +53,16 @@ def list_(
         unlisted = histories.without_section()
         space = histories.space(now.timestamp())
         rounds = [(one, load(config, one.name, history)) for one, history in histories]
+        stays = _stays(((one, history.snapshots()) for one, history in histories) if why else ())
     if json:
         from snapmirror.views import snapshots as view
 
-        out_json([view.snapshot(*row) for row in rows])
+        out_json([view.snapshot(name, one, tree, stays.get((name, one.id))) for name, one, tree in rows])
     elif not rows:
         note("there are no snapshots yet; 'snapmirror run' makes the first")
+    elif why:
+        headings = ["MIRROR", "SLOT", "SNAPSHOT", "WILL EXPIRE", "BECAUSE"]
+        table(headings, (_why(name, one, stays[name, one.id]) for name, one, _ in rows), right=(1,))
     else:
         from snapmirror.state import render
 
@@ -99,6 +109,26 @@ def _set_pinned(context: typer.Context, reference: str, mirror: str | None, *, p
         histories.histories[chosen.mirror.name].set_pinned(chosen.snapshot, pinned)
     kept = "is pinned: it is kept until 'snapmirror unpin'" if pinned else "is not pinned: it expires as usual"
     shell.say(f"{chosen.mirror.name}: {chosen.snapshot.id} {kept}")
+
+
+def _stays(histories: Iterable[tuple[MirrorConfig, list[Snapshot]]]) -> dict[tuple[str, str], Stay]:
+    """How long each snapshot stays, by mirror and id."""
+    from snapmirror.snapshots.retention import Rules
+    from snapmirror.snapshots.retention.forecast import stays
+
+    return {
+        (mirror.name, one): stay
+        for mirror, snapshots in histories
+        for one, stay in stays(snapshots, Rules.of(mirror.retention)).items()
+    }
+
+
+def _why(mirror: str, snapshot: Snapshot, stay: Stay) -> list[str]:
+    if stay.until is not None:
+        until = f"{stay.until.astimezone():%Y-%m-%d}"
+    else:
+        until = "never: pinned" if snapshot.pinned else "not within 400 nights"
+    return [mirror, str(snapshot.slot), snapshot.id, until, "; ".join(stay.reasons)]
 
 
 def _row(mirror: str, snapshot: Snapshot) -> list[str]:

@@ -19,6 +19,7 @@ from snapmirror.text import harmless, local_time, printable
 if TYPE_CHECKING:
     from snapmirror.config import Config
     from snapmirror.night.planning import Planned
+    from snapmirror.snapshots.retention import Expiry
 
 Mirrors = Annotated[list[str] | None, typer.Argument(metavar="MIRROR", help="Names of mirrors; default: all.")]
 Full = Annotated[bool, typer.Option("--full", help="Compare with the tree itself: finds changed ACLs and xattrs.")]
@@ -146,6 +147,9 @@ def plan(
     mirrors: Mirrors = None,
     full: Full = False,
     everything: Annotated[bool, typer.Option("--all", help="Show every name, not only the first ones.")] = False,
+    retention: Annotated[
+        bool, typer.Option("--retention", help="Only the snapshots that will expire; no source is asked.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show what a run would do, name by name. Changes nothing."""
@@ -153,6 +157,9 @@ def plan(
     from snapmirror.night.run import plan_mirrors
 
     shell = shell_of(context)
+    if retention:
+        _plan_retention(shell, mirrors or [], json=json)
+        return
     with shown(quiet=shell.quiet) as progress:
         plans = plan_mirrors(shell.config, mirrors or [], Options(full), progress)
     if json:
@@ -162,6 +169,26 @@ def plan(
         return
     for name, planned in plans.items():
         _show_plan(name, planned, None if everything else _SHOWN)
+
+
+def _plan_retention(shell: Shell, names: list[str], *, json: bool) -> None:
+    from snapmirror.night.run import expiry_of_mirrors
+
+    found = expiry_of_mirrors(shell.config, names)
+    if json:
+        from snapmirror.views import run as view
+
+        out_json([{"mirror": name, "expires": view.expires(expiry)} for name, expiry in found.items()])
+        return
+    for name, expiry in found.items():
+        _show_expiry(name, expiry)
+        if not expiry.decisions:
+            out(f"{name}: the next snapshot lets none expire")
+
+
+def _show_expiry(name: str, expiry: Expiry) -> None:
+    for one in expiry.decisions:
+        out(f"{name}: {one.snapshot.id} will expire: {one.reason}")
 
 
 def _show_plan(name: str, planned: Planned, most: int | None) -> None:
@@ -178,8 +205,7 @@ def _show_plan(name: str, planned: Planned, most: int | None) -> None:
         f"{counts['attributes']} with new attributes, {counts['linked']} to link, {counts['deleted']} to delete; "
         f"{size(counts['bytes'])} to fetch at most"
     )
-    for one in planned.expiry.decisions:
-        out(f"{name}: {one.snapshot.id} will expire: {one.reason}")
+    _show_expiry(name, planned.expiry)
     for refusal in planned.refusals:
         note(f"{name}: a run would stop: {harmless(refusal.message)}")
         if refusal.hint:

@@ -74,7 +74,8 @@ def _taken(plan: Plan) -> Iterator[Numbered | None]:
 
 def _base(snapshots: list[Snapshot], clock: datetime, days: int) -> tuple[Snapshot, list[Snapshot]]:
     """The snapshot to compare with, and those after it. Changes that were accepted are not counted again."""
-    old = ages([clock, *(one.clock_at for one in snapshots)])[1:]
+    numbers = [snapshots[0].sequence + 1, *(one.sequence for one in snapshots)]
+    old = ages([clock, *(one.clock_at for one in snapshots)], numbers)[1:]
     place = 0
     while (
         old[place] < timedelta(days=days) - _TOLERANCE and place + 1 < len(snapshots) and not snapshots[place].accepted

@@ -36,7 +36,7 @@ from snapmirror.model import NOTICE, Progress, count
 from snapmirror.night import guard, losses, scrambled, transfer
 from snapmirror.night.landing import Landed
 from snapmirror.night.odd_times import as_on_disk
-from snapmirror.night.planning import Planned, make_plan, next_header, retention_of
+from snapmirror.night.planning import Planned, make_plan, next_header
 from snapmirror.pipeline import Pipeline
 from snapmirror.process import ProgramFailed
 from snapmirror.schedule import Every, due
@@ -47,7 +47,7 @@ from snapmirror.snapshots.lines import is_file
 from snapmirror.snapshots.manifest import Header, Reader, rewritten
 from snapmirror.snapshots.plan import Plan
 from snapmirror.snapshots.record import Snapshot, make_id
-from snapmirror.snapshots.retention import by_age_alone, expired
+from snapmirror.snapshots.retention import Rules, by_age_alone, expired
 from snapmirror.snapshots.slot import Sealed
 from snapmirror.snapshots.spool import Spool
 from snapmirror.sources.open import open_source
@@ -95,7 +95,7 @@ class Night:
         try:
             return self._run()
         except NoRoomError as error:
-            rules = retention_of(self.mirror)
+            rules = Rules.of(self.mirror.retention)
             raise guard.with_held(error, by_age_alone(self.history.snapshots(), rules), rules) from None
         except SnapmirrorError:
             raise
@@ -260,7 +260,7 @@ class Night:
             sharing = chain(target.patch, landed.sharing)
             shared = room.shared_bytes(self.slot.tree, sharing, self.mirror.clone_above or 0)
             self._check_sharing(plan, copies)
-            clock = make_id(self._clock)
+            clock, rules = make_id(self._clock), Rules.of(self.mirror.retention)
             snapshot = Snapshot(
                 id=header.id, sequence=header.sequence, slot=0,
                 files=totals.files, entries=totals.entries, bytes=totals.size, new_bytes=landed.new_bytes,
@@ -271,9 +271,9 @@ class Night:
                 warnings=tuple(report.warnings), accepted=self._accepted,
                 clock=None if clock == header.id else clock,
                 replaced_bytes=self._replaced(plan),
-                rules=(self.mirror.retention.keep_last, self.mirror.retention.keep_at_least_days),
+                rules=(rules.last, rules.days), keep=rules.noted(),
             )  # fmt: skip
-            expiring = expired([snapshot, *self.history.snapshots()], retention_of(self.mirror))
+            expiring = expired([snapshot, *self.history.snapshots()], rules)
             published = self.slot.publish(Sealed(snapshot, manifest, sums), expiring)
             self.manifest = manifest
         for decision in published.expired:

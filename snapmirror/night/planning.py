@@ -107,7 +107,7 @@ def make_plan(
             NOTICE, "%s: without root, only the manifest keeps the owners of files%s; fake_super = true keeps both",
             mirror.name, devices,
         )  # fmt: skip
-    going = _expiry(mirror, history, header, plan, listed.partial)
+    going = expiring(mirror, history, header, degraded=listed.partial)
     return Planned(plan, full, going, listed.partial, warnings, listed.complaints)
 
 
@@ -118,17 +118,12 @@ def next_header(history: History, now: datetime) -> Header:
     return Header(make_id(when), history.next_sequence())
 
 
-def retention_of(mirror: MirrorConfig) -> Rules:
-    """The retention rules of a mirror."""
-    return Rules(mirror.retention.keep_last, mirror.retention.keep_at_least_days)
-
-
-def _expiry(mirror: MirrorConfig, history: History, header: Header, plan: Plan, partial: bool) -> Expiry:
+def expiring(mirror: MirrorConfig, history: History, header: Header, *, degraded: bool = False) -> Expiry:
+    """What will expire when the next snapshot is published; `degraded`: it will not be complete."""
     tonight = Snapshot(
-        id=header.id, sequence=header.sequence, slot=0,
-        files=plan.totals.files, entries=plan.totals.entries, bytes=plan.totals.size, new_bytes=0, degraded=partial,
-    )  # fmt: skip
-    return expiry(history.snapshots(), tonight, retention_of(mirror))
+        id=header.id, sequence=header.sequence, slot=0, files=0, entries=0, bytes=0, new_bytes=0, degraded=degraded
+    )
+    return expiry(history.snapshots(), tonight, Rules.of(mirror.retention))
 
 
 def _doubt(newest: Snapshot | None) -> Doubt | None:

@@ -18,9 +18,10 @@ from snapmirror.errors import GOES_ON, Interrupted, LockedError, SnapmirrorError
 from snapmirror.history.open import history_of
 from snapmirror.model import NOTICE, Progress
 from snapmirror.night.night import Options, is_full_due
-from snapmirror.night.planning import Planned, make_plan, next_header
+from snapmirror.night.planning import Planned, expiring, make_plan, next_header
 from snapmirror.night.tasks import TASKS, Round, WithStoreClosed, WithStoreOpen, Work
 from snapmirror.pipeline import Pipeline
+from snapmirror.snapshots.retention import Expiry
 from snapmirror.sources.open import open_source
 from snapmirror.state import newest, summary
 from snapmirror.state.followers import Follower, Followers, Run
@@ -170,6 +171,22 @@ def _is_waiting(work: Work, mirror: MirrorConfig) -> bool:
 
 def _due(work: Work, mirror: MirrorConfig) -> float:
     return work.away[mirror.name] + mirror.retry_after.total_seconds()
+
+
+def expiry_of_mirrors(config: Config, names: Sequence[str]) -> dict[str, Expiry]:
+    """What the next snapshot of each mirror named (all, if none is) will let expire; no source is asked.
+
+    Raises SnapmirrorError.
+    """
+    found = {}
+    with Pipeline() as pipeline:
+        pipeline.hold("lock", run_lock(config, reading=True))
+        store = pipeline.hold("open the store", open_store(config, read_only=True, patience=READER_SECONDS))
+        for mirror in config.select(names):
+            history = history_of(store, mirror)
+            header = next_header(history, datetime.now(UTC).replace(microsecond=0))
+            found[mirror.name] = expiring(mirror, history, header)
+    return found
 
 
 def plan_mirrors(config: Config, names: Sequence[str], options: Options, progress: Progress) -> dict[str, Planned]:

@@ -16,6 +16,7 @@ GROUPS = {
         "configuration",
         "sources",
         "every-night",
+        "retention",
         "restore",
         "restore-server",
         "find",

@@ -56,7 +56,7 @@ class Snapshot(BaseModel):
     `accepted`: a guard would have stopped it, but the changes were accepted. `shared_bytes` of the new files are blocks
     of their earlier versions, where big ones were cloned and patched. `replaced_bytes`: the size of the files that had
     been at rest and are deleted or changed in it, including moved ones. `rules`: keep_last and keep_at_least_days, as
-    they were when it was published.
+    they were when it was published; `keep`: the other rules (see `retention.rules`).
 
     If the store knows the space on the disk: `written_bytes` were written for it, `used_bytes` would be freed by its
     removal.
@@ -83,6 +83,7 @@ class Snapshot(BaseModel):
     accepted: bool = False
     replaced_bytes: int = 0
     rules: tuple[int, int] | None = None
+    keep: dict[str, str] = {}
     written_bytes: int | None = Field(default=None, exclude=True)
     used_bytes: int | None = Field(default=None, exclude=True)
 

@@ -10,6 +10,7 @@ from snapmirror.views.fields import json_name
 if TYPE_CHECKING:
     from snapmirror.errors import SnapmirrorError
     from snapmirror.night.planning import Planned
+    from snapmirror.snapshots.retention import Expiry
     from snapmirror.state.report import RunReport
 
 VERSION = 1
@@ -38,6 +39,11 @@ def plan(mirror: str, planned: Planned) -> dict[str, Any]:
             {"error": harmless(one.message), "hint": harmless(one.hint), "exit_code": one.exit_code}
             for one in planned.refusals
         ],
-        "expires": [{"snapshot": one.snapshot.id, "reason": one.reason} for one in planned.expiry.decisions],
+        "expires": expires(planned.expiry),
         "changes": [{"change": what, **json_name(path)} for what, path in planned.plan.changes()],
     }
+
+
+def expires(expiry: Expiry) -> list[dict[str, str]]:
+    """The snapshots that will expire, each with its reason."""
+    return [{"snapshot": one.snapshot.id, "reason": one.reason} for one in expiry.decisions]

@@ -10,12 +10,13 @@ from snapmirror.views.fields import json_name, utc_time
 
 if TYPE_CHECKING:
     from snapmirror.snapshots.record import Snapshot
+    from snapmirror.snapshots.retention.forecast import Stay
 
 VERSION = 1
 
 
-def snapshot(mirror: str, snapshot: Snapshot, tree: Path) -> dict[str, Any]:
-    """A snapshot; `tree` is the folder in which its source lies."""
+def snapshot(mirror: str, snapshot: Snapshot, tree: Path, stay: Stay | None = None) -> dict[str, Any]:
+    """A snapshot; `tree` is the folder in which its source lies. `stay`: how long it stays, with `list --why`."""
     return {
         "mirror": mirror,
         "id": snapshot.id,
@@ -35,7 +36,12 @@ def snapshot(mirror: str, snapshot: Snapshot, tree: Path) -> dict[str, Any]:
         "healed": snapshot.healed,
         "changes": snapshot.counts,
         "warnings": [harmless(warning) for warning in snapshot.warnings],
+        **(_stay(stay) if stay is not None else {}),
     }
+
+
+def _stay(stay: Stay) -> dict[str, Any]:
+    return {"reasons": list(stay.reasons), "expires_at": utc_time(stay.until) if stay.until is not None else None}
 
 
 def _on_disk(snapshot: Snapshot) -> dict[str, int]:

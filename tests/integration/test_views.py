@@ -102,6 +102,8 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 LOOKS = {
     "list": ("list",),
+    "list-why": ("list", "--why"),
+    "plan-retention": ("plan", "--retention"),
     "ls": ("ls", "newest", "/"),
     "find": ("find", "*"),
     "find-nothing": ("find", "nowhere"),

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from snapmirror import process
 from snapmirror.config import Config, HostConfig, MirrorConfig, ZfsConfig, load, parse
+from snapmirror.config.retention import CycleConfig, HanoiConfig
 from snapmirror.config.sample import json_schema, reference, sample
 from snapmirror.config.source import parse_jump_host, parse_source
 from snapmirror.config.values import format_fraction, format_size, parse_fraction, parse_size
@@ -93,7 +94,7 @@ def test_sample_loads_and_shows_every_option() -> None:
     schema = json.loads(json_schema())
     for section in schema["$defs"].values():
         for key in section.get("properties", {}):
-            assert f"{key} = " in text or f"[mirror.{key}]" in text, key
+            assert f"{key} = " in text or f"[mirror.{key}]" in text or f"[mirror.retention.{key}]" in text, key
 
 
 def test_sample_is_right_when_every_line_is_taken() -> None:
@@ -102,7 +103,8 @@ def test_sample_is_right_when_every_line_is_taken() -> None:
     before, zfs, host, after = re.split(r"(?m)^(?=\[zfs\]|#\[host\]|\[report\])", sample())
     lines = [
         line.removeprefix("#")
-        if re.match(r"#(\w+ = |\[(share|copy|export|defaults)\])", line) and not line[1:].startswith(other_kind)
+        if re.match(r"#(\w+ = |\[(share|copy|export|defaults|mirror\.retention\.\w+)\])", line)
+        and not line[1:].startswith(other_kind)
         else line.replace("/var/backups/snapmirror.img", "snapmirror.img")  # it lies on the share then
         for line in (before + after).splitlines()
     ]
@@ -114,7 +116,12 @@ def test_sample_is_right_when_every_line_is_taken() -> None:
     assert HostConfig.model_validate(given).keep_awake
     config = parse(tomllib.loads("\n".join(lines)))
     assert config.mirrors[0].guard == parse(SMALLEST).mirrors[0].guard
-    assert config.mirrors[0].retention == parse(SMALLEST).mirrors[0].retention
+    retention = config.mirrors[0].retention
+    assert (retention.hanoi, retention.cycle, str(retention.keep_within)) == (
+        HanoiConfig(discs=5), CycleConfig(fulls=2, diffs=6), "48h",
+    )  # fmt: skip
+    usual = retention.model_copy(update={"hanoi": None, "cycle": None, "keep_within": None})
+    assert usual == parse(SMALLEST).mirrors[0].retention
 
 
 def test_reference_and_schema_describe_every_option() -> None:
@@ -122,7 +129,7 @@ def test_reference_and_schema_describe_every_option() -> None:
     for section in json.loads(json_schema())["$defs"].values():
         for key, value in section["properties"].items():
             assert value.get("description") or "$ref" in value, key
-            assert f"`{key}`" in text or f"[mirror.{key}]" in text
+            assert f"`{key}`" in text or f"[mirror.{key}]" in text or f"[mirror.retention.{key}]" in text
 
 
 def test_the_reference_names_every_value() -> None:
