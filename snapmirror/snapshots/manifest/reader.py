@@ -70,7 +70,10 @@ class Reader:
         """The numbered lines of further names; complete once `plain` or `pieces` has ended."""
 
     def _damaged(self, how: str) -> DamagedManifest:
-        return DamagedManifest(f"the manifest {self.name} {how}", hint="'snapmirror run --full' writes a new one")
+        return DamagedManifest(
+            f"the manifest {self.name} {how}",
+            hint="the snapshot's files can be read all the same; 'snapmirror run --full' makes a new snapshot",
+        )
 
     def _open(self) -> IO[bytes]:
         try:
