@@ -41,6 +41,7 @@ from snapmirror.errors import SnapmirrorError, StorageError, TakenError
 log = logging.getLogger("snapmirror.lock")
 
 _PAUSE_SECONDS = 0.2
+_LOOKS = 5  # for a holder that seems to be no snapmirror: it may have ended since, or in mid-look, and its name with it
 READER_SECONDS = 300.0
 """How long a run waits for a command that only reads. It has the lock of runs, so only such a command can block it."""
 
@@ -112,10 +113,13 @@ def exclusive(file: IO[bytes], what: str, patience: float) -> Refusal | None:
     It waits `patience` seconds for another snapmirror, such as a `find`, which ends by itself. The refusal is a
     TakenError, with exit code 10 for a snapmirror and 11 for any other program.
     """
-    if lockfile.take(file, fcntl.LOCK_EX):
-        return None
-    by = lockfile.holders(file.fileno())
-    error = TakenError(what, by, is_near="snapmirror" in by)
+    for _ in range(_LOOKS):
+        if lockfile.take(file, fcntl.LOCK_EX):
+            return None
+        by = lockfile.holders(file.fileno())
+        if is_near := "snapmirror" in by:
+            break
+    error = TakenError(what, by, is_near=is_near)
     return Refusal(lambda: error, patience if error.is_near else 0.0)
 
 

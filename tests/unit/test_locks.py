@@ -7,8 +7,10 @@ import fcntl
 import itertools
 import logging
 import re
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -166,3 +168,27 @@ def test_the_stack_of_a_night_is_given_back_in_any_order() -> None:
     second.close()
     with locks.held(Rank.RUN, free):
         pass
+
+
+class Ending(type(Path())):  # type: ignore[misc]
+    """/proc, in which the holder of the lock ends as the walk begins."""
+
+    holder: IO[bytes] | None = None
+
+    def glob(self, pattern: str) -> Iterator[Path]:
+        assert self.holder is not None
+        self.holder.close()
+        return Path("/proc").glob(pattern)
+
+
+def test_a_holder_that_ends_while_it_is_looked_for_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a night ended with 11, because a `list` had ended at that moment."""
+    path = tmp_path / "lock"
+    with path.open("wb") as file, path.open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        processes = Ending("/proc")
+        processes.holder = other
+        monkeypatch.setattr(lockfile, "_PROCESSES", processes)
+        assert locks.exclusive(file, "it", 0) is None
+        with path.open("rb") as third:
+            assert not lockfile.take(third, fcntl.LOCK_SH), "it is held"
