@@ -384,3 +384,40 @@ def test_a_name_that_cannot_be_read_keeps_its_own_file(sshd: Sshd, size: int, na
             assert new.read_bytes() == old.read_bytes()
         log.chmod(0o644)
         nights.night()
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_with_fake_super(nights: Nights, sshd: Sshd, remote: bool) -> None:
+    """Owners and modes are in an extended attribute, and are compared there."""
+    nights.scene.configure(fake_super=True)
+    if remote:
+        nights.scene.configure(source=f"{sshd.login}:{nights.source}/", **sshd.options())
+    for name, owner in (("one", 1234), ("two", 4321)):
+        os.chown(nights.put(f"old/{name}"), owner, owner)
+    nights.scene.night()
+    (nights.source / "old").rename(nights.source / "new")
+    assert nights.scene.night().mirror["moved_names"] == 2
+    os.chown(nights.source / "new/two", 1, 1)
+    (nights.source / "new").rename(nights.source / "newer")
+    nights.put("more", 2 * BIG).rename(nights.source / "still more")
+    nights.scene.night()
+    (nights.source / "still more").rename(nights.source / "no more")
+    assert nights.scene.night().mirror["moved_names"] == 1
+    assert nights.scene.command("verify", "--full").exit_code == 0
+
+
+def test_an_ordinary_user(sshd: Sshd) -> None:
+    """Without root owners are not kept, and not compared; the manifest holds those of the new name."""
+    with tempfile.TemporaryDirectory(prefix="ordinary.", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        scene = Scene(Path(folder), user=65534, environment={"HOME": folder})
+        file = scene.source / "old"
+        put(file, b"x" * 2 * BIG)
+        scene.night()
+        file = file.rename(scene.source / "new")
+        assert scene.night().mirror["moved_names"] == 1
+        os.chown(file, 1234, 1234)
+        file.rename(scene.source / "newer")
+        assert scene.night().mirror["moved_names"] == 0
+        assert scene.command("verify", "--full").exit_code == 0
+        scene.release()
