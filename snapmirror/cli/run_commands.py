@@ -178,12 +178,14 @@ def _plan_retention(shell: Shell, names: list[str], *, json: bool) -> None:
     if json:
         from snapmirror.views import run as view
 
-        out_json([{"mirror": name, "expires": view.expires(expiry)} for name, expiry in found.items()])
+        out_json([view.expiring(name, one.expiry, one.refusal) for name, one in found.items()])
         return
-    for name, expiry in found.items():
-        _show_expiry(name, expiry)
-        if not expiry.decisions:
+    for name, one in found.items():
+        _show_expiry(name, one.expiry)
+        if not one.expiry.decisions:
             out(f"{name}: the next snapshot lets none expire")
+        if one.refusal is not None:
+            _show_refusal(name, one.refusal)
 
 
 def _show_expiry(name: str, expiry: Expiry) -> None:
@@ -207,6 +209,10 @@ def _show_plan(name: str, planned: Planned, most: int | None) -> None:
     )
     _show_expiry(name, planned.expiry)
     for refusal in planned.refusals:
-        note(f"{name}: a run would stop: {harmless(refusal.message)}")
-        if refusal.hint:
-            note(f"  hint: {harmless(refusal.hint)}")
+        _show_refusal(name, refusal)
+
+
+def _show_refusal(name: str, refusal: SnapmirrorError) -> None:
+    note(f"{name}: a run would stop: {harmless(refusal.message)}")
+    if refusal.hint:
+        note(f"  hint: {harmless(refusal.hint)}")

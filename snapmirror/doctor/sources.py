@@ -126,6 +126,8 @@ def _ago(when: datetime, now: datetime) -> str:
     hours = max(0, int((now - when).total_seconds() // 3600))
     if hours >= 48:
         return f"{hours // 24} days ago"
+    if hours == 0:
+        return "less than an hour ago"
     return f"{hours} {'hour' if hours == 1 else 'hours'} ago"
 
 

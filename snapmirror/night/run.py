@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
+from msgspec import Struct
+
 from snapmirror import interrupts
 from snapmirror.config import Config, MirrorConfig
-from snapmirror.errors import GOES_ON, Interrupted, LockedError, SnapmirrorError, StuckError
+from snapmirror.errors import GOES_ON, GuardError, Interrupted, LockedError, SnapmirrorError, StuckError
 from snapmirror.history.open import history_of
 from snapmirror.model import NOTICE, Progress
+from snapmirror.night import guard
 from snapmirror.night.night import Options, is_full_due
 from snapmirror.night.planning import Planned, expiring, make_plan, next_header
 from snapmirror.night.tasks import TASKS, Round, WithStoreClosed, WithStoreOpen, Work
@@ -173,7 +176,14 @@ def _due(work: Work, mirror: MirrorConfig) -> float:
     return work.away[mirror.name] + mirror.retry_after.total_seconds()
 
 
-def expiry_of_mirrors(config: Config, names: Sequence[str]) -> dict[str, Expiry]:
+class Expiring(Struct, frozen=True):
+    """What the next snapshot of a mirror will let expire, and the error that would stop its night because of that."""
+
+    expiry: Expiry
+    refusal: SnapmirrorError | None
+
+
+def expiry_of_mirrors(config: Config, names: Sequence[str]) -> dict[str, Expiring]:
     """What the next snapshot of each mirror named (all, if none is) will let expire; no source is asked.
 
     Raises SnapmirrorError.
@@ -185,7 +195,12 @@ def expiry_of_mirrors(config: Config, names: Sequence[str]) -> dict[str, Expiry]
         for mirror in config.select(names):
             history = history_of(store, mirror)
             header = next_header(history, datetime.now(UTC).replace(microsecond=0))
-            found[mirror.name] = expiring(mirror, history, header)
+            going, refusal = expiring(mirror, history, header), None
+            try:
+                guard.check_expiry(mirror, going)
+            except GuardError as error:
+                refusal = error
+            found[mirror.name] = Expiring(going, refusal)
     return found
 
 

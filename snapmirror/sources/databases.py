@@ -1,7 +1,7 @@
 """Databases that run while their files are copied, known by the names in a listing. Such copies cannot be relied on.
 
-Of twelve copies of PostgreSQL and MariaDB under load none was right: ten did not start, two started with other rows, and
-rsync had ended with 0 or 24. What is looked for exists only while the database runs, or after a crash:
+Of twelve copies of PostgreSQL and MariaDB under load none was right: ten did not start, two started with other rows,
+and rsync had ended with 0 or 24. What is looked for exists only while the database runs, or after a crash:
 
     PostgreSQL        postmaster.pid
     MySQL, MariaDB    ibtmp1

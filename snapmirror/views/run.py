@@ -35,15 +35,21 @@ def plan(mirror: str, planned: Planned) -> dict[str, Any]:
         "entries": planned.plan.totals.entries,
         "full": planned.full,
         "warnings": [*planned.warnings, *planned.complaints],
-        "refusals": [
-            {"error": harmless(one.message), "hint": harmless(one.hint), "exit_code": one.exit_code}
-            for one in planned.refusals
-        ],
-        "expires": expires(planned.expiry),
+        "refusals": [_refusal(one) for one in planned.refusals],
+        "expires": _expires(planned.expiry),
         "changes": [{"change": what, **json_name(path)} for what, path in planned.plan.changes()],
     }
 
 
-def expires(expiry: Expiry) -> list[dict[str, str]]:
-    """The snapshots that will expire, each with its reason."""
+def expiring(mirror: str, expiry: Expiry, refusal: SnapmirrorError | None) -> dict[str, Any]:
+    """What the next snapshot of a mirror lets expire: `plan --retention`."""
+    refusals = [_refusal(refusal)] if refusal is not None else []
+    return {"mirror": mirror, "refusals": refusals, "expires": _expires(expiry)}
+
+
+def _refusal(error: SnapmirrorError) -> dict[str, Any]:
+    return {"error": harmless(error.message), "hint": harmless(error.hint), "exit_code": error.exit_code}
+
+
+def _expires(expiry: Expiry) -> list[dict[str, str]]:
     return [{"snapshot": one.snapshot.id, "reason": one.reason} for one in expiry.decisions]

@@ -201,10 +201,10 @@ def test_a_failed_night_and_the_last_good_one(doctor: Doctor, tree: Path) -> Non
     doctor.examine(str(tree))
     tree.rename(tree.with_name("away"))
     assert subprocess.run(night, check=False, cwd=ROOT).returncode == 12
-    for good in ("none has succeeded yet", "the last success is from 0 hours ago"):
+    for good in ("none has succeeded yet", "the last success is from less than an hour ago"):
         found = [check["message"] for check in doctor.run()[1] if "the last run" in check["message"]]
         assert len(found) == 1
-        assert "the last run, 0 hours ago, failed: listing " in found[0]
+        assert "the last run, less than an hour ago, failed: listing " in found[0]
         assert found[0].endswith(good)
         tree.with_name("away").rename(tree)
         assert subprocess.run(night, check=False, cwd=ROOT).returncode == 0

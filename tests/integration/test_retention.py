@@ -89,6 +89,9 @@ def test_rules_that_keep_much_less_stop_a_night_once(scene: Scene) -> None:
     assert len(scene.published()) == 7
     fewer = {"keep_last": 1, "keep_at_least_days": 0, "keep_daily": 1}
     scene.configure(retention=fewer, guard={"min_free": "1M", "min_free_inodes": 10})
+    told = at(scene, 0, "plan", "--retention")
+    assert told.exit_code == 0 and "7 snapshots would expire at once" in told.stderr, str(told)
+    assert at(scene, 0, "plan", "--retention", "--json").json[0]["refusals"][0]["exit_code"] == 13
     stopped = at(scene, 0, "run")
     assert stopped.exit_code == 13, str(stopped)
     assert "snapshots would expire at once" in stopped.stderr
