@@ -48,6 +48,8 @@ for name in snapmirror tests; do
 done
 rm --recursive /opt/pushed /opt/replaced
 """
+# It starts snapmirror at each boot, to learn that there is nothing to export. (In test_run it does.)
+NO_EXPORT = "systemd.mask=snapmirror-export.service"
 NETWORK = b"[Match]\nName=en* eth*\n\n[Network]\nAddress=10.0.2.15/24\nLinkLocalAddressing=no\n"
 
 
@@ -296,7 +298,7 @@ def guest(
         given = {"network/10-test.network": NETWORK, "ssh_host_ed25519_key": host_key.read_bytes()}
         files = {**given, **(credentials or {})}
         machine = Machine(
-            folder=folder, disk=disk, seed=seed, ssh_port=free_port(), cpus=1, trusted=True,
+            folder=folder, disk=disk, seed=seed, ssh_port=free_port(), cpus=1, trusted=True, append=NO_EXPORT,
             credentials={
                 "ssh.authorized_keys.root": key.with_suffix(".pub").read_bytes(),
                 **{f"snapmirror.{name.replace('/', '..')}": content for name, content in files.items()},
