@@ -28,8 +28,8 @@ NOWHERE = "/.snapmirror-nothing/"
 
 Compress = Literal["auto", "zstd", "zlib", "off"]
 _COMPRESS: dict[Compress, tuple[str, ...]] = {
-    "auto": ("--compress", "--compress-level=1"),  # what both sides know: zstd since 3.2, else zlib
-    "zstd": ("--compress-choice=zstd", "--compress-level=1"),
+    "auto": ("--compress", "--compress-level=3"),  # what both sides know: zstd since 3.2, else zlib
+    "zstd": ("--compress-choice=zstd", "--compress-level=3"),
     "zlib": ("--old-compress", "--compress-level=1"),
     "off": (),
 }
