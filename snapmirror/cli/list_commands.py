@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -115,19 +115,23 @@ def _stays(histories: Iterable[tuple[MirrorConfig, list[Snapshot]]]) -> dict[tup
     """How long each snapshot stays, by mirror and id."""
     from snapmirror.snapshots.retention import Rules
     from snapmirror.snapshots.retention.forecast import stays
+    from snapmirror.state.lateness import usual_gap
 
-    return {
-        (mirror.name, one): stay
-        for mirror, snapshots in histories
-        for one, stay in stays(snapshots, Rules.of(mirror.retention)).items()
-    }
+    found = {}
+    for mirror, snapshots in histories:
+        gap = usual_gap([one.taken_at for one in snapshots]) or timedelta(days=1)
+        for one, stay in stays(snapshots, Rules.of(mirror.retention), gap).items():
+            found[mirror.name, one] = stay
+    return found
 
 
 def _why(mirror: str, snapshot: Snapshot, stay: Stay) -> list[str]:
+    from snapmirror.snapshots.retention.forecast import NIGHTS
+
     if stay.until is not None:
         until = f"{stay.until.astimezone():%Y-%m-%d}"
     else:
-        until = "never: pinned" if snapshot.pinned else "not within 400 nights"
+        until = "never: pinned" if snapshot.pinned else f"not within {NIGHTS} nights"
     return [mirror, str(snapshot.slot), snapshot.id, until, "; ".join(stay.reasons)]
 
 

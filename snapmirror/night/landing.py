@@ -313,7 +313,5 @@ def with_owner(line: Line, planned: Line) -> Line:
 
 def remove(tree: Tree, path: bytes) -> None:
     """Remove a name without changing its folder's times."""
-    before = tree.attributes(parent(path))
-    tree.unlink(path)
-    if before is not None:
-        tree.set_attributes(parent(path), before)
+    with tree.folder_kept(parent(path)):
+        tree.unlink(path)

@@ -22,7 +22,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -236,7 +236,7 @@ class Moves:
             with suppress(FileNotFoundError, NotADirectoryError):
                 full, old = here.at(path), basis.at(guess.old)
                 if _is_alike(full, old) and checksums.of_file(old) == sums[path]:
-                    with _folder_kept(here, path):
+                    with here.folder_kept(parent(path)):
                         linked = here.link(old, path)
                     if linked:
                         self._landed.new_bytes -= guess.size
@@ -292,7 +292,7 @@ class Moves:
         tree = next(tree for one in self._landed.trees if (tree := Tree(one.tree)).is_file(new.path))
         if tree.inode(new.path) not in stays:
             return
-        with _folder_kept(tree, new.path):
+        with tree.folder_kept(parent(new.path)):
             if new.leader is not None:
                 tree.link(tree.at(new.leader), new.path)
                 return
@@ -347,12 +347,3 @@ def _copy_tree(source: Path, target: Path) -> None:
     """Copy a tree with all attributes; each name becomes a file of its own, which shares blocks if it can."""
     how = ("--archive", "--no-preserve=links", "--reflink=auto", "--no-target-directory")
     process.run(["cp", *how, "--", source, target])
-
-
-@contextmanager
-def _folder_kept(tree: Tree, path: bytes) -> Iterator[None]:
-    """The folder of a name has the attributes afterwards that it had before."""
-    before = tree.attributes(parent(path))
-    yield
-    if before is not None:
-        tree.set_attributes(parent(path), before)

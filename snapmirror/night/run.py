@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -31,7 +31,7 @@ from snapmirror.state.followers import Follower, Followers, Run
 from snapmirror.state.followers.files import Logbook, Metrics, ReportFiles
 from snapmirror.state.report import MirrorReport, RunReport
 from snapmirror.storage.locks import READER_SECONDS
-from snapmirror.storage.open_store import open_store
+from snapmirror.storage.open_store import OpenStore, open_store
 from snapmirror.storage.run_lock import run_lock
 
 log = logging.getLogger("snapmirror.run")
@@ -176,6 +176,14 @@ def _due(work: Work, mirror: MirrorConfig) -> float:
     return work.away[mirror.name] + mirror.retry_after.total_seconds()
 
 
+@contextmanager
+def _reading(config: Config) -> Iterator[OpenStore]:
+    """The store, open for reading. Raises SnapmirrorError."""
+    with Pipeline() as pipeline:
+        pipeline.hold("lock", run_lock(config, reading=True))
+        yield pipeline.hold("open the store", open_store(config, read_only=True, patience=READER_SECONDS))
+
+
 class Expiring(Struct, frozen=True):
     """What the next snapshot of a mirror will let expire, and the error that would stop its night because of that."""
 
@@ -189,9 +197,7 @@ def expiry_of_mirrors(config: Config, names: Sequence[str]) -> dict[str, Expirin
     Raises SnapmirrorError.
     """
     found = {}
-    with Pipeline() as pipeline:
-        pipeline.hold("lock", run_lock(config, reading=True))
-        store = pipeline.hold("open the store", open_store(config, read_only=True, patience=READER_SECONDS))
+    with _reading(config) as store:
         for mirror in config.select(names):
             history = history_of(store, mirror)
             header = next_header(history, datetime.now(UTC).replace(microsecond=0))
@@ -212,9 +218,7 @@ def plan_mirrors(config: Config, names: Sequence[str], options: Options, progres
     from snapmirror.night.refusals import refusals  # not at every start of a night, which is counted in milliseconds
 
     plans = {}
-    with Pipeline() as pipeline:
-        pipeline.hold("lock", run_lock(config, reading=True))
-        store = pipeline.hold("open the store", open_store(config, read_only=True, patience=READER_SECONDS))
+    with _reading(config) as store:
         for mirror in config.select(names):
             history = history_of(store, mirror)
             if (sentence := newest.behind(config, mirror.name, history.snapshots())) is not None:

@@ -234,11 +234,9 @@ class Walk:
         below = folder.path + b"/" if folder.path else b""
         strays = [path for name in folder.names if (path := below + name) not in self._stream.grouped]
         if strays:
-            attributes = self._tree.attributes(folder.path or b".")
-            for path in strays:
-                self._tree.unlink(path)
-            if attributes is not None:
-                self._tree.set_attributes(folder.path or b".", attributes)
+            with self._tree.folder_kept(folder.path or b"."):
+                for path in strays:
+                    self._tree.unlink(path)
             self.strays += len(strays)
 
 

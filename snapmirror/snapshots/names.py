@@ -11,8 +11,8 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -189,6 +189,14 @@ class Tree:
         if stat.S_IMODE(os.lstat(full).st_mode) != wanted.mode:  # an owner or an ACL may have changed it
             os.chmod(full, wanted.mode)
         os.utime(full, ns=(wanted.atime_ns, wanted.mtime_ns))
+
+    @contextmanager
+    def folder_kept(self, path: bytes) -> Iterator[None]:
+        """A folder, whose names are changed meanwhile, has the attributes afterwards that it had before."""
+        before = self.attributes(path)
+        yield
+        if before is not None:
+            self.set_attributes(path, before)
 
     def copy_attributes(self, source: Tree, path: bytes) -> None:
         """Give a folder the owner, mode, extended attributes and times of the same folder in `source`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from snapmirror.text import harmless
-from snapmirror.views.fields import utc_of
+from snapmirror.views.fields import plain, utc_of
 
 if TYPE_CHECKING:
     from snapmirror.state.logbook import Entry
@@ -19,7 +19,7 @@ def night(one: Entry) -> dict[str, Any]:
     fields = one.model_dump(exclude={"finished", "store_free", "disk_free"})
     return {
         "finished_at": utc_of(one.finished), **fields, **text,
-        "warnings": [harmless(warning) for warning in one.warnings],
-        "run_warnings": [harmless(warning) for warning in one.run_warnings],
+        "warnings": plain(one.warnings),
+        "run_warnings": plain(one.run_warnings),
         "store_free_bytes": one.store_free, "disk_free_bytes": one.disk_free,
     }  # fmt: skip

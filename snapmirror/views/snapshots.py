@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snapmirror.text import harmless
-from snapmirror.views.fields import json_name, utc_time
+from snapmirror.views.fields import json_name, plain, utc_time
 
 if TYPE_CHECKING:
     from snapmirror.snapshots.record import Snapshot
@@ -35,7 +34,7 @@ def snapshot(mirror: str, snapshot: Snapshot, tree: Path, stay: Stay | None = No
         "pinned": snapshot.pinned,
         "healed": snapshot.healed,
         "changes": snapshot.counts,
-        "warnings": [harmless(warning) for warning in snapshot.warnings],
+        "warnings": plain(snapshot.warnings),
         **(_stay(stay) if stay is not None else {}),
     }
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
 from snapmirror.text import harmless
-from snapmirror.views.fields import utc_of, utc_time
+from snapmirror.views.fields import plain, utc_of, utc_time
 
 if TYPE_CHECKING:
     from snapmirror.state.status import MirrorStatus, Status
@@ -60,8 +60,8 @@ def status(found: Status, now: datetime) -> StatusFields:
     space = found.space
     return {
         "exit_code": int(found.exit_code),
-        "findings": [harmless(finding) for finding in found.findings],
-        "unlisted": [harmless(sentence) for sentence in found.unlisted],
+        "findings": plain(found.findings),
+        "unlisted": plain(found.unlisted),
         "running_since": _utc(found.running_since),
         "space_at": utc_of(space.at) if space else None,
         "store_free_bytes": space.store_free if space else None,
@@ -83,7 +83,7 @@ def _mirror(mirror: MirrorStatus, now: datetime) -> MirrorFields:
         "result": mirror.result,
         "exit_code": mirror.exit_code,
         "snapshot": mirror.snapshot,
-        "warnings": [harmless(warning) for warning in mirror.warnings],
+        "warnings": plain(mirror.warnings),
         "error": harmless(mirror.error) if mirror.error else None,
         "hint": harmless(mirror.hint) if mirror.hint else None,
         "read_back_share": round(known.share, 4) if known else None,

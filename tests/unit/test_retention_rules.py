@@ -207,7 +207,7 @@ def test_cycles_expire_as_a_whole() -> None:
 def test_the_forecast_is_what_happens(rules: Rules) -> None:
     """Each night that comes lets go what was told."""
     there = nights([START + timedelta(days=number) for number in range(12)])
-    told = goes(there, rules, UTC)
+    told = goes(there, rules, timedelta(days=1), UTC)
     for number in range(13, 60):
         night = snapshot(there[0].taken_at + timedelta(days=1), number)
         decisions = decide([night, *there], rules, UTC)
@@ -220,12 +220,12 @@ def test_the_forecast_is_what_happens(rules: Rules) -> None:
 
 def test_how_long_each_stays() -> None:
     history = nights([START + timedelta(days=number) for number in range(5)])
-    found = stays(history, Rules(3, daily=4), UTC)
+    found = stays(history, Rules(3, daily=4), timedelta(days=1), UTC)
     assert [found[one.id].reasons for one in history[-2:]] == [
         ("last of the day 2024-01-02 (keep_daily)",), ("older than the last 3; not kept by keep_daily",),
     ]  # fmt: skip
     assert found[history[0].id].until == history[0].taken_at + timedelta(days=4)
-    forever = stays(history, Rules(NIGHTS + 10), UTC)
+    forever = stays(history, Rules(NIGHTS + 10), timedelta(days=1), UTC)
     assert {one.until for one in forever.values()} == {None}
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
-from itertools import pairwise
-from statistics import median_low
 
 from msgspec import Struct
 
@@ -24,20 +22,21 @@ class Stay(Struct, frozen=True):
     until: datetime | None
 
 
-def stays(snapshots: Sequence[Snapshot], rules: Rules, zone: tzinfo | None = None) -> dict[str, Stay]:
-    """How long each snapshot stays, by id; `snapshots` are newest first."""
-    until = goes(snapshots, rules, zone)
+def stays(snapshots: Sequence[Snapshot], rules: Rules, gap: timedelta, zone: tzinfo | None = None) -> dict[str, Stay]:
+    """How long each snapshot stays, by id; `snapshots` are newest first, nights to come `gap` apart."""
+    until = goes(snapshots, rules, gap, zone)
     return {one.snapshot.id: Stay(one.reasons, until.get(one.snapshot.id)) for one in decide(snapshots, rules, zone)}
 
 
-def goes(snapshots: Sequence[Snapshot], rules: Rules, zone: tzinfo | None = None) -> dict[str, datetime]:
-    """The time of the night that lets each snapshot expire; those that stay for 400 nights are missing.
+def goes(
+    snapshots: Sequence[Snapshot], rules: Rules, gap: timedelta, zone: tzinfo | None = None
+) -> dict[str, datetime]:
+    """The time of the night that lets each snapshot expire; those that stay for all nights to come are missing.
 
-    `snapshots` are newest first. Nights to come are as far apart as the last ones usually were, and complete.
+    `snapshots` are newest first. Nights to come are `gap` apart, and complete.
     """
     if not snapshots:
         return {}
-    gap = _usual_gap(snapshots)
     found: dict[str, datetime] = {}
     waiting = {one.id for one in snapshots if not one.pinned}
     there, when, sequence = list(snapshots), snapshots[0].taken_at, snapshots[0].sequence
@@ -56,8 +55,3 @@ def goes(snapshots: Sequence[Snapshot], rules: Rules, zone: tzinfo | None = None
                 found[one.snapshot.id] = when
         there = [one.snapshot for one in decisions if one.keep]
     return found
-
-
-def _usual_gap(snapshots: Sequence[Snapshot]) -> timedelta:
-    gaps = [later.taken_at - earlier.taken_at for later, earlier in pairwise(snapshots[:20])]
-    return max(median_low(gaps), timedelta(seconds=1)) if gaps else timedelta(days=1)
